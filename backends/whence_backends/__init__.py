@@ -1,0 +1,1 @@
+"""Whence's backends: corpus, artefacts, EK-FAC factors, engines and the worker that serves them."""

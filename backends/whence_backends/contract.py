@@ -1,0 +1,166 @@
+"""The engine contract: what a backend must do to compute influences, and the laws it is held to.
+
+An engine holds one model and its EK-FAC factors on one device. Data goes in as numpy arrays and comes out as numpy
+arrays; nothing here knows torch, gRPC or files. Write an engine by implementing :class:`Engine` and exposing a
+factory ``create(config: EngineConfig) -> Engine`` through the entry-point group ``whence.engines``; then run the
+conformance suite (``tests/conformance``) on it.
+
+Shapes: ``T`` tokens, ``L`` tracked layers, ``Q`` queries, ``B`` sequences, ``R`` rank; ``D_in`` counts the trailing 1
+of a layer with a bias. Symbols are those of Grosse et al. 2023 (arXiv 2308.03296, §2-3): for a tracked layer with
+inputs a_t and output gradients s_t, the gradient of a sequence is G = Σ_t s_t a_tᵀ, with shape [D_out, D_in].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.floating[Any]]  # in the engine's precision: float32, or float64
+Float64Array = NDArray[np.float64]
+Int32Array = NDArray[np.int32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenSequence:
+    """Tokens and how much each counts as a target: the measurement is Σ_t weights[t] · log p(token_t | tokens < t).
+
+    ``token_ids`` int32 [T]; ``weights`` float [T], with ``weights[0] == 0`` because the first token has no context.
+    A training sequence has weight 1 everywhere else; a prompt, or a masked part, has weight 0.
+    """
+
+    token_ids: Int32Array
+    weights: FloatArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerSpec:
+    """A tracked linear layer. ``d_in`` counts the trailing 1 where ``bias`` is true."""
+
+    name: str
+    d_in: int
+    d_out: int
+    bias: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerGradient:
+    """One layer's gradient in the eigenbasis, Q_Sᵀ G Q_A = leftᵀ right, *not* divided by Λ + λ.
+
+    ``left`` [R, D_out] and ``right`` [R, D_in], float32 or (from a float64 engine) float64, with R ≤ min(T, D_in, D_out).
+    """
+
+    left: FloatArray
+    right: FloatArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryGradient:
+    """A query's gradient: what the cache holds, and what any engine with the same factors can use.
+
+    ``log_likelihood`` is the measurement, in nats. ``truncation_error`` is the relative Frobenius error of the stored
+    gradient over all layers, 0 where it is stored without loss.
+    """
+
+    layers: tuple[LayerGradient, ...]
+    log_likelihood: float
+    truncation_error: float = 0.0
+
+
+class Detail(Enum):
+    """How far :meth:`Engine.score` splits influences, and so the shape of what it returns."""
+
+    TOTAL = "total"  # [Q, B]
+    LAYERS = "layers"  # [Q, B, L]
+    LAYERS_TOKENS = "layers_tokens"  # [Q, B, L, T], T the longest sequence of the batch; 0 beyond a sequence's end
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineInfo:
+    """What an engine says about itself. ``precision`` is the type it computes in, for example ``float32``."""
+
+    engine: str
+    precision: str
+    device: str
+    layers: tuple[LayerSpec, ...]
+    max_tokens: int
+    vocabulary_size: int
+    parameters: int
+    model_digest: str
+    factors_digest: str
+
+    @property
+    def attributed_parameters(self) -> int:
+        """How many parameters the tracked layers have."""
+        return sum(layer.d_in * layer.d_out for layer in self.layers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """What an engine is created from.
+
+    ``model`` is a local folder, a GGUF file or a hub name; ``factors`` the folder that ``whence fit`` wrote.
+    ``query_rank`` bounds the rank of stored query gradients (``None``: stored without loss). ``options`` are the
+    engine's own.
+    """
+
+    model: str
+    factors: Path
+    device: str = "auto"
+    precision: str = "float32"
+    threads: int | None = None
+    query_rank: int | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """One model and its factors, able to compute gradients and influences. Called from one thread at a time.
+
+    Laws (``tests/conformance`` checks each):
+
+    - **Pure.** No call changes the model or the factors; the same call gives the same bits.
+    - **Alone or together.** What a sequence scores does not depend on the other sequences or queries of the call, nor
+      on padding (up to rounding: 1e-9 relative in float64, 1e-4 in float32).
+    - **Whole.** ``LAYERS`` is the sum of ``LAYERS_TOKENS`` over tokens; ``TOTAL`` the sum of ``LAYERS`` over layers.
+    - **Linear.** Influence is linear in the training sequence's weights and in the query's.
+    - **Damped by layer.** λ = damping_factor · mean(Λ) for each layer by itself.
+    """
+
+    @property
+    def info(self) -> EngineInfo:
+        """What this engine is and holds; constant."""
+        ...
+
+    def query_gradients(self, queries: Sequence[TokenSequence]) -> list[QueryGradient]:
+        """Return the gradient of each query's measurement, rotated into the eigenbasis.
+
+        Raises :class:`~whence.errors.InvalidRequestError` for a sequence longer than ``info.max_tokens`` or a token id
+        outside the vocabulary.
+        """
+        ...
+
+    def precondition(self, gradients: Sequence[QueryGradient], damping_factor: float) -> Any:  # noqa: ANN401
+        """Return V = Q_S [(Q_Sᵀ G Q_A) ⊘ (Λ + λ)] Q_Aᵀ of each query, in a form of the engine's own.
+
+        The result is only ever passed to :meth:`score` of the same engine. It holds device memory while it lives.
+        """
+        ...
+
+    def score(
+        self, preconditioned: Any, sequences: Sequence[TokenSequence], detail: Detail = Detail.TOTAL  # noqa: ANN401
+    ) -> Float64Array:
+        """Return the raw influence Σ_ℓ ⟨V_ℓ, G_ℓ(z)⟩ of each sequence z on each query, split as ``detail`` says.
+
+        The token part of an influence belongs to the *input* position t whose s_t a_tᵀ it came from: the token that the
+        model had just read. The caller bounds the batch: its padded tokens are at most its own token budget.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release device memory. Nothing else may be called afterwards."""
+        ...

@@ -1,0 +1,1 @@
+"""The training corpus: ingested once, tokenized, and stored as immutable Arrow shards."""

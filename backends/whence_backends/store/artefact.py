@@ -1,0 +1,187 @@
+"""The artefact format: a folder with data files and ``manifest.json``, which is written last and names every file.
+
+``manifest.json`` holds ``format`` (for example ``whence.corpus/1``), ``files`` (name → size and BLAKE3 digest),
+``properties`` (what the artefact says about itself) and ``digest``: the BLAKE3 of the canonical JSON of the other
+three. It has no time stamp, so that the same inputs give the same bytes. A folder without a manifest is unfinished.
+
+Every file is written under a temporary name, synced and renamed; a reader never sees half of one.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from blake3 import blake3
+
+from whence.errors import CorruptArtefactError, MismatchError, NotFoundError, StorageError
+
+MANIFEST: Final = "manifest.json"
+_TEMPORARY_SUFFIX: Final = ".partial"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileRecord:
+    """One data file of an artefact: its name in the folder, its size and its BLAKE3 digest."""
+
+    name: str
+    size_bytes: int
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What an artefact is: its format, its files, its properties and the digest over all three."""
+
+    format: str
+    files: tuple[FileRecord, ...]
+    properties: Mapping[str, Any]
+    digest: str
+
+
+def digest_bytes(data: bytes) -> str:
+    """Return the BLAKE3 digest of ``data`` as ``blake3:<hex>``."""
+    return f"blake3:{blake3(data).hexdigest()}"
+
+
+def digest_file(path: Path) -> str:
+    """Return the BLAKE3 digest of a file as ``blake3:<hex>``, reading it with all cores."""
+    return f"blake3:{blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()}"
+
+
+def canonical_json(value: object) -> bytes:
+    """Return JSON that is the same bytes for equal values."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a temporary file, sync it and rename it to ``path``.
+
+    Raises :class:`~whence.errors.StorageError` where the disk is full or read-only; nothing is left behind then.
+    """
+    temporary = path.with_name(path.name + _TEMPORARY_SUFFIX)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise _storage_error(path, error) from error
+
+
+class ArtefactWriter:
+    """Writes one artefact: :meth:`add` its files in any order, then :meth:`finish`.
+
+    Adding a file that is already there is allowed, which is how an interrupted job goes on.
+    """
+
+    def __init__(self, folder: Path, format: str) -> None:  # noqa: A002 - the manifest's own word
+        self.folder = folder
+        self.format = format
+
+    def add(self, name: str, write: Callable[[Path], None]) -> FileRecord:
+        """Write one file atomically and return its record."""
+        write_atomically(self.folder / name, write)
+        return self.record(name)
+
+    def record(self, name: str) -> FileRecord:
+        """Return the record of a file that is already in the folder."""
+        path = self.folder / name
+        return FileRecord(name=name, size_bytes=path.stat().st_size, digest=digest_file(path))
+
+    def finish(self, files: Iterable[FileRecord], properties: Mapping[str, Any]) -> Manifest:
+        """Write the manifest: from now on the artefact is there."""
+        body = _body(self.format, sorted(files, key=lambda file: file.name), properties)
+        digest = digest_bytes(canonical_json(body))
+        text = json.dumps({**body, "digest": digest}, indent=1, ensure_ascii=False) + "\n"
+        write_atomically(self.folder / MANIFEST, lambda path: _write_text(path, text))
+        return read_manifest(self.folder, self.format)
+
+
+def read_manifest(folder: Path, format: str) -> Manifest:  # noqa: A002
+    """Return the manifest of an artefact, checked against its own digest.
+
+    Raises :class:`~whence.errors.NotFoundError` where there is none (never made, or interrupted),
+    :class:`~whence.errors.MismatchError` for another format and :class:`~whence.errors.CorruptArtefactError` where it
+    was altered.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        state = "has no manifest (its job was interrupted; run it again)" if folder.is_dir() else "does not exist"
+        raise NotFoundError(f"{folder} {state}; expected a {format} artefact", reason="ARTEFACT_NOT_FOUND", path=folder)
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+        digest = body.pop("digest")
+        found_format = body["format"]
+        files = tuple(
+            FileRecord(name=name, size_bytes=entry["size_bytes"], digest=entry["digest"])
+            for name, entry in body["files"].items()
+        )
+        properties = body["properties"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _corrupt(path, f"is not a manifest ({error!r})") from error
+    if found_format != format:
+        raise MismatchError(
+            f"{folder} is a {found_format} artefact; expected {format}", reason="WRONG_ARTEFACT", path=folder
+        )
+    if digest != digest_bytes(canonical_json(body)):
+        raise _corrupt(path, "was altered: its digest is not that of its contents")
+    return Manifest(format=found_format, files=files, properties=properties, digest=digest)
+
+
+def verify_files(folder: Path, files: Iterable[FileRecord]) -> None:
+    """Check each file's size and digest.
+
+    Raises :class:`~whence.errors.CorruptArtefactError`, naming the file, for the first that is missing, truncated or
+    altered.
+    """
+    for file in files:
+        path = folder / file.name
+        if not path.is_file():
+            raise _corrupt(path, "is missing")
+        size_bytes = path.stat().st_size
+        if size_bytes != file.size_bytes:
+            raise _corrupt(path, f"has {size_bytes} bytes; its manifest says {file.size_bytes}")
+        if digest_file(path) != file.digest:
+            raise _corrupt(path, f"was altered: its digest is not {file.digest}")
+
+
+def _body(format: str, files: Iterable[FileRecord], properties: Mapping[str, Any]) -> dict[str, Any]:  # noqa: A002
+    entries = {file.name: {"size_bytes": file.size_bytes, "digest": file.digest} for file in files}
+    return {"format": format, "files": entries, "properties": dict(properties)}
+
+
+def _corrupt(path: Path, what: str) -> CorruptArtefactError:
+    return CorruptArtefactError(
+        f"{path} {what}; restore the artefact or make it again", reason="CORRUPT_ARTEFACT", path=path
+    )
+
+
+def _storage_error(path: Path, error: OSError) -> StorageError:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    advice = "free some space" if full else "make the folder writable"
+    return StorageError(
+        f"cannot write {path}: {error.strerror or error}; {advice} and run the same command again, it goes on where it "
+        "stopped",
+        reason="DISK_FULL" if full else "CANNOT_WRITE",
+        path=path,
+    )
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

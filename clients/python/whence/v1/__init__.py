@@ -1,0 +1,1 @@
+"""Generated messages and stubs of the public protocol, package whence.v1."""

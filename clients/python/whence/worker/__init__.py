@@ -1,0 +1,1 @@
+"""Generated code of the internal protocol between front end and workers."""

@@ -1,0 +1,1 @@
+"""Whence's service side: how a gRPC process of ours is hosted, and the stateless front end."""
