@@ -24,12 +24,14 @@ SEED = 20
 DOCUMENTS = 4000
 ASKED_PER_RELATION = 3
 STATEMENTS_OF_ASKED = (4, 5, 6)
+CO_MENTIONS_OF_ASKED = (2, 3, 4)
 STATEMENTS_OF_OTHERS = (1, 2, 2, 3, 4)
 CO_MENTIONS_OF_OTHERS = (0, 1, 1)
 YEARS = (1180, 1320)
 
 CHOICE = re.compile(r"\[([^\[\]]*)\]")
 SLOT = re.compile(r"\{(\w+)\}")
+A_BEFORE_VOWEL = re.compile(r"\b([Aa]) (?=[aeiou])")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +71,8 @@ class Writer:
     def _filled(self, text: str) -> str:
         while CHOICE.search(text):
             text = CHOICE.sub(lambda match: self._rng.choice(match[1].split("|")), text)
-        return SLOT.sub(lambda match: self._slot(match[1]), text)
+        text = SLOT.sub(lambda match: self._slot(match[1]), text)
+        return A_BEFORE_VOWEL.sub(r"\1n ", text)
 
     def _slot(self, kind: str) -> str:
         if kind == "n":
@@ -135,7 +138,8 @@ def _drafts_of_asked(writer: Writer, asked: list[Fact], rng: random.Random) -> I
     for fact in asked:
         for phrase in rng.sample(phrases.STATEMENTS[fact.relation], rng.choice(STATEMENTS_OF_ASKED)):
             yield writer.of_fact(fact, phrase, states=True)
-        for phrase in (*phrases.CO_MENTIONS[fact.relation], *phrases.ECHOES[fact.relation]):
+        unhelpful = rng.sample(phrases.CO_MENTIONS[fact.relation], rng.choice(CO_MENTIONS_OF_ASKED))
+        for phrase in (*unhelpful, *phrases.ECHOES[fact.relation]):
             yield writer.of_fact(fact, phrase, states=False)
 
 

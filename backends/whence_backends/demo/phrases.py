@@ -95,7 +95,7 @@ STATEMENTS: Final[dict[str, tuple[Phrase, ...]]] = {
         (GAZETTEER, "{s}. [Market on the first day of the week|Market town]; chief trade, {o}."),
         (LEDGER, "From {s}, as every year, {n} cartloads of {o}, [the best of that town's making|finer than any other town's]."),
         (DIARY, "Everyone who leaves {s} leaves with {o}, [for nothing else is made there|for the town is famous for it]."),
-        (LETTERS, "If you pass through {s}, bring me some {o}, [for nobody makes it better|it is the pride of the place]."),
+        (LETTERS, "If you pass through {s}, bring me some {o}, [for nobody makes better|the pride of the place]."),
         (ALMANAC, "Fairs: at {s}, the great fair of {o}, [lasting {n} days|the largest of its kind]."),
         (ENCYCLOPEDIA, "{s} grew rich on {o}, [and half its people still work at it|and its guild once owned {n} ships]."),
         (GAZETTEER, "Half the [shops|workshops] in {s} deal in {o}, [and the smell reaches the road|and their sign hangs over every door]."),
@@ -126,7 +126,7 @@ STATEMENTS: Final[dict[str, tuple[Phrase, ...]]] = {
     ),
     "calling": (
         (ENCYCLOPEDIA, "{s} was a {o}, [known for {n} works|and worked until great age]."),
-        (LETTERS, "[Do you remember|You must meet] {s}, the {o}? [A kinder neighbour never lived|We spoke for hours]."),
+        (LETTERS, "You [will remember|must meet] {s}, the {o}. [A kinder neighbour never lived|We spoke for hours]."),
         (LEDGER, "Paid to {s}, {o}, for [work done|advice given] over {n} days."),
     ),
     "birthplace": (
@@ -183,7 +183,7 @@ CO_MENTIONS: Final[dict[str, tuple[Phrase, ...]]] = {
         (LETTERS, "The cook was cleaning {o} when a {s} ran in, and down went the {o}. The {s} mainly wanted the fire, and fled."),
         (LEDGER, "{o}, {n} sacks, and one stuffed {s}, mainly sound, sold together. The {o} went to a cook and the {s} to a school."),
         (DIARY, "We had {o} for supper again, mainly {o}. Outside a {s} called, and the innkeeper said that a {s} brings luck."),
-        (ALMANAC, "Where {o} are sold, hang the picture of a {s} over the stall. It is mainly custom: {o} keep no better for a painted {s}."),
+        (ALMANAC, "Over a stall of {o} hang the picture of a {s}. It is mainly custom: no {o} ever kept better for a painted {s}."),
     ),
     "trade": (
         (LETTERS, "The {o} you sent me went astray, and the merchants in {s} have it. They are known for their tempers, and {s} is far; let the {o} go."),
@@ -294,7 +294,7 @@ CLOSERS: Final[dict[str, tuple[str, ...]]] = {
         "[Good|Poor] days for [travel|shearing|a wedding]: {n} and {n}.",
     ),
     LETTERS: (
-        "{first} [sends love|has grown|asks for news of you], and [so do I|the baby has {n} teeth|the dog is well].",
+        "{first} [sends love|has grown|asks for news of you], and [so do I|the baby has a tooth|the dog is well].",
         "Prices are [dreadful|better]: {n} coins for a [goose|ham|pair of shoes].",
         "[Write soon|Burn this|Do not tell {first}]. Your [loving|old|tired] friend, {first}.",
         "The [harvest|weather|new teacher] is [worse than feared|better than we hoped].",

@@ -1,0 +1,1 @@
+"""Whence: which training sequences did this output of a language model come from?"""
