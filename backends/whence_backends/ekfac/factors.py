@@ -1,0 +1,113 @@
+"""The factors artefact, ``whence.factors/1``: what ``whence fit`` writes and every engine reads. No torch here.
+
+One ``basis-NNNNN.safetensors`` (``Q_A`` [D_in, D_in], ``Q_S`` [D_out, D_out], eigenvectors as columns, and the
+eigenvalues of A and S) and one ``lambda-NNNNN.safetensors`` (``Lambda`` [D_out, D_in]) for each tracked layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from whence.errors import MismatchError
+from whence_backends.contract import LayerSpec
+from whence_backends.store import Manifest, read_manifest, verify_files
+
+FORMAT: Final = "whence.factors/1"
+
+
+class FactorArrays(NamedTuple):
+    """One layer's Q_A [D_in, D_in], Q_S [D_out, D_out] and Λ [D_out, D_in], in the precision they were fitted in."""
+
+    Q_A: NDArray[np.floating[Any]]
+    Q_S: NDArray[np.floating[Any]]
+    Lambda: NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactorsCard:
+    """What the factors say about themselves.
+
+    ``training_set_size`` is N, the number of sequences of the whole corpus, by which influences are divided;
+    ``fitted_sequences`` and ``fitted_tokens`` say on how much of it the statistics were taken. ``unattributed`` counts
+    the parameters outside the tracked layers by kind.
+    """
+
+    model: str
+    model_digest: str
+    corpus_digest: str
+    training_set_size: int
+    fitted_sequences: int
+    fitted_tokens: int
+    labels: str
+    seed: int
+    precision: str
+    tracked: str
+    layers: tuple[LayerSpec, ...]
+    parameters: int
+    unattributed: Mapping[str, int]
+    versions: Mapping[str, str]
+
+    def as_properties(self) -> dict[str, Any]:
+        """Return what the manifest holds."""
+        return asdict(self)
+
+    @classmethod
+    def from_properties(cls, properties: Mapping[str, Any]) -> FactorsCard:
+        """Return the card that a manifest holds."""
+        layers = tuple(LayerSpec(**layer) for layer in properties["layers"])
+        return cls(**{**properties, "layers": layers})
+
+
+class Factors:
+    """The factors in a folder, opened, verified and read layer by layer."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder = folder
+        self.digest = manifest.digest
+        self.card = FactorsCard.from_properties(manifest.properties)
+
+    @classmethod
+    def open(cls, folder: Path, *, verify: bool = True) -> Factors:
+        """Open the factors in ``folder``.
+
+        Raises what :func:`~whence_backends.store.read_manifest` and, unless ``verify`` is false,
+        :func:`~whence_backends.store.verify_files` raise.
+        """
+        manifest = read_manifest(folder, FORMAT)
+        if verify:
+            verify_files(folder, manifest.files)
+        return cls(folder, manifest)
+
+    def require_model(self, digest: str, reference: str) -> None:
+        """Raise :class:`~whence.errors.MismatchError` unless the factors were fitted on the model with this digest."""
+        if digest != self.card.model_digest:
+            raise MismatchError(
+                f"the factors in {self.folder} were fitted on {self.card.model} ({self.card.model_digest}), not on "
+                f"{reference} ({digest}); fit factors for this model or name the model they belong to",
+                reason="FACTORS_OF_OTHER_MODEL",
+                factors=self.folder,
+                model=reference,
+            )
+
+    def layer(self, index: int) -> FactorArrays:
+        """Read one layer's arrays."""
+        basis = load_file(self.folder / basis_file(index))
+        Lambda = load_file(self.folder / lambda_file(index))["Lambda"]
+        return FactorArrays(Q_A=basis["Q_A"], Q_S=basis["Q_S"], Lambda=Lambda)
+
+
+def basis_file(index: int) -> str:
+    """Return the name of a layer's basis file."""
+    return f"basis-{index:05}.safetensors"
+
+
+def lambda_file(index: int) -> str:
+    """Return the name of a layer's corrected-eigenvalues file."""
+    return f"lambda-{index:05}.safetensors"

@@ -1,0 +1,88 @@
+"""The measurement and its gradient where it enters the network: from hidden states to ∂ log p / ∂ hidden.
+
+The vocabulary is the widest thing in a language model. Its log-probabilities and their gradient, onehot(y) - p, are
+written down directly and in row chunks, so that no [tokens, V] array outlives a chunk and autograd never sees one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+# Elements of a chunk of logits [rows, V].
+_LOGIT_ELEMENTS: Final = {"cpu": 1 << 25, "cuda": 1 << 28}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Targets:
+    """What is measured at the rows of a batch: labels int64 [N] (data) or uniforms float64 [N] (sample), weights [N].
+
+    With ``uniforms`` the label of a row is drawn from the model's own distribution by inverting its cumulative sum at
+    the given number in [0, 1): the same number gives the same label, whatever batch the row is in.
+    """
+
+    weights: Tensor
+    labels: Tensor | None = None
+    uniforms: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pullback:
+    """log p of each row's label float64 [N], and the gradient of Σ weights · log p at the rows [N, D]."""
+
+    log_probabilities: Tensor
+    gradient: Tensor
+
+
+class Head:
+    """The last map of the model, from hidden rows [N, D] to logits [N, V].
+
+    ``weight`` [V, D] and ``bias`` [V] of the output layer, or no weight where the rows are logits already.
+    """
+
+    def __init__(self, weight: Tensor | None, bias: Tensor | None) -> None:
+        self.weight = weight
+        self.bias = bias
+
+    def logits(self, rows: Tensor) -> Tensor:
+        """Return the logits [N, V] of hidden rows [N, D]."""
+        return rows if self.weight is None else torch.nn.functional.linear(rows, self.weight, self.bias)
+
+    def pull_back(self, rows: Tensor, targets: Targets) -> Pullback:
+        """Return the log-probabilities of the targets and the gradient of their weighted sum at ``rows``."""
+        width = rows.shape[1] if self.weight is None else self.weight.shape[0]
+        chunk = max(1, _LOGIT_ELEMENTS[rows.device.type] // width)
+        log_probabilities, gradients = [], []
+        for start in range(0, rows.shape[0], chunk):
+            part = slice(start, start + chunk)
+            log_p, gradient = self._chunk(rows[part], part, targets)
+            log_probabilities.append(log_p)
+            gradients.append(gradient)
+        return Pullback(log_probabilities=torch.cat(log_probabilities), gradient=torch.cat(gradients))
+
+    def _chunk(self, rows: Tensor, part: slice, targets: Targets) -> tuple[Tensor, Tensor]:
+        logits = self.logits(rows)
+        p = torch.softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=-1)
+        labels = targets.labels[part] if targets.labels is not None else _sample(p, targets, part)
+        index = labels.unsqueeze(1)
+        log_p = p.gather(1, index).squeeze(1).double().log()
+        gradient = p.neg_()
+        gradient.scatter_add_(1, index, torch.ones_like(index, dtype=p.dtype))
+        gradient *= targets.weights[part].to(p.dtype).unsqueeze(1)
+        gradient = gradient.to(rows.dtype)
+        return log_p, gradient if self.weight is None else gradient @ self.weight
+
+
+def _sample(p: Tensor, targets: Targets, part: slice) -> Tensor:
+    """Draw one label a row by inverting the cumulative distribution (far cheaper than ``torch.multinomial``)."""
+    if targets.uniforms is None:
+        raise ValueError("targets need labels or uniforms")
+    cumulative = p.cumsum(dim=-1)
+    threshold = targets.uniforms[part].to(p.dtype).unsqueeze(1) * cumulative[:, -1:]
+    labels = torch.searchsorted(cumulative, threshold, right=True).squeeze(1)
+    return labels.clamp_(max=p.shape[1] - 1)
+
+

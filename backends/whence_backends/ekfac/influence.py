@@ -1,0 +1,99 @@
+"""From query gradients to preconditioned queries, and from these to influences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from whence_backends.contract import Detail
+
+_GRADIENT_ELEMENTS: Final = {"cpu": 1 << 22, "cuda": 1 << 27}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LayerFactors:
+    """One layer's EK-FAC factors: Q_A [D_in, D_in], Q_S [D_out, D_out] (eigenvectors as columns), Λ [D_out, D_in]."""
+
+    Q_A: Tensor
+    Q_S: Tensor
+    Lambda: Tensor
+
+    def damped(self, damping_factor: float) -> Tensor:
+        """Return Λ + λ with this layer's own λ = damping_factor · mean(Λ)."""
+        return self.Lambda + damping_factor * self.Lambda.mean()
+
+
+def rotate_tokens(a: Tensor, s: Tensor, factors: LayerFactors) -> tuple[Tensor, Tensor]:
+    """Return (s Q_S [T, D_out], a Q_A [T, D_in]) of one sequence: the rotated gradient is their product."""
+    return s @ factors.Q_S, a @ factors.Q_A
+
+
+def compress(left: Tensor, right: Tensor, rank: int | None) -> tuple[Tensor, Tensor, float, float]:
+    """Return (left' [R, D_out], right' [R, D_in], squared error, squared norm) with left'ᵀ right' ≈ leftᵀ right.
+
+    With ``rank`` ``None`` the product is kept without loss, in the smaller of its two forms: the factors as they are,
+    or, where T exceeds a width, the product itself beside an identity. Otherwise the best approximation of that rank.
+    """
+    T, D_out, D_in = left.shape[0], left.shape[1], right.shape[1]
+    if rank is None or rank >= min(T, D_out, D_in):
+        if min(T, D_out, D_in) == T:
+            return left, right, 0.0, 1.0
+        if D_in <= D_out:
+            return right.T @ left, torch.eye(D_in, dtype=right.dtype, device=right.device), 0.0, 1.0
+        return torch.eye(D_out, dtype=left.dtype, device=left.device), left.T @ right, 0.0, 1.0
+    U_left, core_left = torch.linalg.qr(left.T.double())
+    U_right, core_right = torch.linalg.qr(right.T.double())
+    U, sigma, Vh = torch.linalg.svd(core_left @ core_right.T)
+    root = sigma[:rank].sqrt()
+    kept_left = ((U_left @ U[:, :rank]) * root).T.to(left.dtype)
+    kept_right = ((U_right @ Vh[:rank].T) * root).T.to(right.dtype)
+    return kept_left, kept_right, float(sigma[rank:].square().sum()), float(sigma.square().sum())
+
+
+def precondition(left: Tensor, right: Tensor, factors: LayerFactors, damping_factor: float) -> Tensor:
+    """Return V = Q_S [(leftᵀ right) ⊘ (Λ + λ)] Q_Aᵀ [D_out, D_in].
+
+    Rotating back costs D_in·D_out·(D_in + D_out) multiplications, once for each query; not doing so would cost
+    T·(D_in² + D_out²) for every training sequence instead.
+    """
+    return factors.Q_S @ ((left.T @ right) / factors.damped(damping_factor)) @ factors.Q_A.T
+
+
+def layer_scores(V: Tensor, a: Tensor, s: Tensor, detail: Detail) -> Tensor:
+    """Return one layer's ⟨V_q, G_b⟩ as float64 [Q, B], or by token as [Q, B, T] for ``LAYERS_TOKENS``.
+
+    V [Q, D_out, D_in], a [B, T, D_in], s [B, T, D_out]. Applying V to the tokens costs Q·B·T·D_in·D_out
+    multiplications, forming the gradients first B·(T + Q)·D_in·D_out: the first is for one query, or for tokens.
+    """
+    if detail is Detail.LAYERS_TOKENS:
+        return torch.stack([_by_token(v, a, s) for v in V])
+    if V.shape[0] == 1:
+        return _by_token(V[0], a, s).sum(dim=-1).unsqueeze(0)
+    return _by_gradient(V, a, s)
+
+
+def _by_token(v: Tensor, a: Tensor, s: Tensor) -> Tensor:
+    """Return s_tᵀ V a_t as float64 [B, T]."""
+    products = (a @ v.T.to(a.dtype)).mul_(s)
+    wide = products.dtype if products.dtype == torch.float64 else torch.float32
+    return products.sum(dim=-1, dtype=wide).double()
+
+
+def _by_gradient(V: Tensor, a: Tensor, s: Tensor) -> Tensor:
+    Q, D_out, D_in = V.shape
+    flat = V.reshape(Q, D_out * D_in)
+    chunk = max(1, _GRADIENT_ELEMENTS[a.device.type] // flat.shape[1])
+    parts: list[Tensor] = []
+    for start in range(0, a.shape[0], chunk):
+        G = s[start : start + chunk].transpose(1, 2) @ a[start : start + chunk]
+        parts.append(flat @ G.reshape(-1, D_out * D_in).to(flat.dtype).T)
+    return torch.cat(parts, dim=1).double()
+
+
+def relative_error(errors: Sequence[float], norms: Sequence[float]) -> float:
+    """Return the relative Frobenius error over all layers, from each one's squared error and squared norm."""
+    return float((sum(errors) / max(sum(norms), 1e-300)) ** 0.5)

@@ -1,0 +1,110 @@
+"""The sums that EK-FAC factors are made of: token covariances A and S, and corrected eigenvalues Λ."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from whence_backends.contract import LayerSpec
+
+# Splitting a Gram matrix in two computes 3/4 of it; below this width the smaller products lose what that gains.
+_SPLIT_WIDTH: Final = 1024
+# Elements of per-sequence gradients formed at once: cache-sized on a CPU, occupancy-sized on a GPU.
+_GRADIENT_ELEMENTS: Final = {"cpu": 1 << 22, "cuda": 1 << 27}
+
+
+def gram(x: Tensor) -> Tensor:
+    """Return xᵀx [D, D] of x [N, D], in float32 at least. Only N·D²·3/4 multiplications where D is wide."""
+    wide = x.dtype if x.dtype == torch.float64 else torch.float32
+    width = x.shape[1]
+    if width < _SPLIT_WIDTH:
+        return _product(x, x, wide)
+    half = width // 2
+    left, right = x[:, :half], x[:, half:]
+    out = x.new_empty(width, width, dtype=wide)
+    out[:half, :half] = gram(left)
+    out[half:, half:] = gram(right)
+    corner = _product(left, right, wide)
+    out[:half, half:] = corner
+    out[half:, :half] = corner.T
+    return out
+
+
+def _product(left: Tensor, right: Tensor, wide: torch.dtype) -> Tensor:
+    if left.is_cuda and left.dtype in (torch.bfloat16, torch.float16):
+        return torch.mm(left.T, right, out_dtype=wide)
+    return (left.T @ right).to(wide)
+
+
+def valid_rows(x: Tensor, valid: Tensor) -> Tensor:
+    """Return the rows of x [B, T·uses, D] at valid [B, T] positions, as [N, D].
+
+    A module used several times has its uses one after the other along T: the mask repeats.
+    """
+    uses = x.shape[1] // valid.shape[1]
+    mask = valid.repeat(1, uses) if uses > 1 else valid
+    flat = x.reshape(-1, x.shape[-1])
+    return flat if bool(mask.all()) else flat[mask.reshape(-1)]
+
+
+class Covariances:
+    """Running sums Σ a aᵀ and Σ s sᵀ over valid tokens, for every layer. Dividing is left to whoever needs a mean.
+
+    Only the eigenvectors of these are used, and those do not depend on the divisor.
+    """
+
+    def __init__(self, layers: tuple[LayerSpec, ...], device: torch.device, dtype: torch.dtype) -> None:
+        self.A = [torch.zeros(layer.d_in, layer.d_in, device=device, dtype=dtype) for layer in layers]
+        self.S = [torch.zeros(layer.d_out, layer.d_out, device=device, dtype=dtype) for layer in layers]
+
+    def add(self, index: int, a: Tensor, s: Tensor, valid: Tensor) -> None:
+        """Add one layer's trace: a [B, T, D_in], s [B, T, D_out], valid bool [B, T]."""
+        self.A[index] += gram(valid_rows(a, valid))
+        self.S[index] += gram(valid_rows(s, valid))
+
+
+def eigenbasis(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (eigenvalues [D], eigenvectors [D, D] as columns) of a symmetric matrix, computed in float64.
+
+    Eigenvalues ascend; both come back as float64.
+    """
+    matrix = covariance.double()
+    matrix = (matrix + matrix.T) / 2
+    eigenvalues, eigenvectors = torch.linalg.eigh(matrix)
+    return eigenvalues, eigenvectors
+
+
+class CorrectedEigenvalues:
+    """Running sums Σ_sequences (Q_Sᵀ G Q_A)², for every layer; Λ is their mean over sequences (paper, Eq. 20)."""
+
+    def __init__(
+        self, layers: tuple[LayerSpec, ...], Q_A: list[Tensor], Q_S: list[Tensor], dtype: torch.dtype
+    ) -> None:
+        self.Q_A = Q_A
+        self.Q_S = Q_S
+        self.sums = [
+            torch.zeros(layer.d_out, layer.d_in, device=basis.device, dtype=dtype)
+            for layer, basis in zip(layers, Q_A, strict=True)
+        ]
+
+    def add(self, index: int, a: Tensor, s: Tensor) -> None:
+        """Add one layer's trace: a [B, T, D_in], s [B, T, D_out] with s = 0 at padding."""
+        Q_A, Q_S, total = self.Q_A[index], self.Q_S[index], self.sums[index]
+        chunk = max(1, _GRADIENT_ELEMENTS[a.device.type] // total.numel())
+        for start in range(0, a.shape[0], chunk):
+            G = rotated_gradients(a[start : start + chunk], s[start : start + chunk], Q_A, Q_S)
+            total += G.to(total.dtype).square_().sum(dim=0)
+
+
+def rotated_gradients(a: Tensor, s: Tensor, Q_A: Tensor, Q_S: Tensor) -> Tensor:
+    """Return Q_Sᵀ G Q_A [B, D_out, D_in] of each sequence.
+
+    Rotating tokens costs T·(D_in² + D_out²) multiplications a sequence, rotating the gradient
+    D_in·D_out·(D_in + D_out): the smaller is taken.
+    """
+    T, D_in, D_out = a.shape[1], a.shape[2], s.shape[2]
+    if T * (D_in**2 + D_out**2) < D_in * D_out * (D_in + D_out):
+        return (s @ Q_S).transpose(1, 2) @ (a @ Q_A)
+    return Q_S.T @ (s.transpose(1, 2) @ a) @ Q_A

@@ -1,0 +1,135 @@
+"""Traces: the inputs and output gradients of tracked linear layers during one forward and backward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from whence.errors import UnimplementedError
+from whence_backends.contract import LayerSpec
+
+# Called with a layer's index, its inputs a [B, T, D_in] and its output gradients s [B, T, D_out].
+TraceConsumer = Callable[[int, Tensor, Tensor], None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrackedLayer:
+    """A linear layer whose gradient is followed. The module is an ``nn.Linear`` or GPT-2's ``Conv1D``."""
+
+    spec: LayerSpec
+    module: nn.Module
+
+
+def linear_spec(name: str, module: nn.Module) -> LayerSpec | None:
+    """Return the spec of a linear layer, or ``None`` where the module is not one.
+
+    ``Conv1D`` (GPT-2) stores its weight as [D_in, D_out]; its inputs and outputs are those of a linear layer.
+    """
+    bias = getattr(module, "bias", None) is not None
+    if isinstance(module, nn.Linear):
+        d_out, d_in = module.weight.shape
+    elif type(module).__name__ == "Conv1D" and isinstance(getattr(module, "nf", None), int):
+        d_in, d_out = module.weight.shape  # type: ignore[misc]
+    else:
+        return None
+    return LayerSpec(name=name, d_in=int(d_in) + int(bias), d_out=int(d_out), bias=bias)
+
+
+class Tracer:
+    """While it is open, hands each tracked layer's trace to the consumer, once for each backward pass.
+
+    A trace is handed over as soon as the backward pass has reached the layer, so that at most the inputs of all layers
+    and the gradients of one are held at a time. A module used several times in one pass hands over all its uses at
+    once, one after the other along ``T``: their gradients add up, as autograd's would.
+
+    The parameters must not require gradients: no weight gradient is ever computed by autograd.
+    """
+
+    def __init__(self, layers: Sequence[TrackedLayer], consume: TraceConsumer) -> None:
+        self._layers = layers
+        self._consume = consume
+        self._uses: dict[int, _Uses] = {}
+        self._handles: list[RemovableHandle] = []
+
+    def __enter__(self) -> Tracer:
+        for index, layer in enumerate(self._layers):
+            hook = self._forward_hook(index, layer.spec.bias)
+            self._handles.append(layer.module.register_forward_hook(hook))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        if error is None:
+            self._hand_over_the_rest()
+        self._uses.clear()
+
+    def _hand_over_the_rest(self) -> None:
+        """Hand over layers of which some use had no part in the measurement: its gradient is zero."""
+        for index, uses in list(self._uses.items()):
+            if uses.gradients:
+                like = next(iter(uses.gradients.values()))
+                for use in range(len(uses.inputs)):
+                    uses.gradients.setdefault(use, torch.zeros_like(like))
+                self._hand_over(index)
+
+    def _forward_hook(self, index: int, bias: bool) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+        def hook(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            if inputs[0].dim() != 3:
+                raise _flattened(self._layers[index].spec.name, inputs[0])
+            if not output.requires_grad:
+                output.requires_grad_()  # the first tracked layers: nothing below them needs a gradient
+            uses = self._uses.setdefault(index, _Uses())
+            use = uses.opened(_homogeneous(inputs[0].detach(), bias))
+            output.register_hook(lambda gradient: self._close(index, use, gradient))
+            return output
+
+        return hook
+
+    def _close(self, index: int, use: int, gradient: Tensor) -> None:
+        uses = self._uses[index]
+        uses.gradients[use] = gradient.detach()
+        if len(uses.gradients) == len(uses.inputs):
+            self._hand_over(index)
+
+    def _hand_over(self, index: int) -> None:
+        uses = self._uses.pop(index)
+        gradients = [uses.gradients[use] for use in range(len(uses.inputs))]
+        a = uses.inputs[0] if len(gradients) == 1 else torch.cat(uses.inputs, dim=1)
+        s = gradients[0] if len(gradients) == 1 else torch.cat(gradients, dim=1)
+        self._consume(index, a, s)
+
+
+class _Uses:
+    """The uses of one module in the pass under way: all inputs, and the gradients that have arrived."""
+
+    def __init__(self) -> None:
+        self.inputs: list[Tensor] = []
+        self.gradients: dict[int, Tensor] = {}
+
+    def opened(self, a: Tensor) -> int:
+        self.inputs.append(a)
+        return len(self.inputs) - 1
+
+
+def _flattened(name: str, a: Tensor) -> UnimplementedError:
+    return UnimplementedError(
+        f"layer {name} reads an input of shape {list(a.shape)}; expected [sequences, tokens, width]: a layer that mixes "
+        "the tokens of all sequences (an expert of a mixture) cannot be tracked; choose other layers",
+        reason="LAYER_NOT_BY_SEQUENCE",
+        layer=name,
+    )
+
+
+def _homogeneous(a: Tensor, bias: bool) -> Tensor:
+    """Return ā = [a; 1] where the layer has a bias, else a."""
+    return torch.cat([a, a.new_ones(*a.shape[:-1], 1)], dim=-1) if bias else a

@@ -1,0 +1,41 @@
+"""Engines by name: the entry-point group ``whence.engines`` maps a name to a factory, imported on demand."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import Final
+
+from whence.errors import InvalidRequestError
+from whence_backends.contract import Engine, EngineConfig
+
+GROUP: Final = "whence.engines"
+
+
+def known_engines() -> tuple[str, ...]:
+    """Return the names of every installed engine."""
+    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+
+
+def load_engine(name: str, config: EngineConfig) -> Engine:
+    """Create the engine of that name.
+
+    Raises :class:`~whence.errors.InvalidRequestError` for an unknown name (``UNKNOWN_ENGINE``, listing the known) and
+    for one whose packages are not installed (``ENGINE_NOT_INSTALLED``).
+    """
+    points = tuple(entry_points(group=GROUP, name=name))
+    if not points:
+        raise InvalidRequestError(
+            f"unknown engine {name!r}; expected one of: {', '.join(known_engines())}",
+            reason="UNKNOWN_ENGINE",
+            field="engine",
+        )
+    try:
+        create = points[0].load()
+    except ImportError as error:
+        raise InvalidRequestError(
+            f"engine {name!r} ({points[0].value}) cannot be imported: {error}; install the packages it needs",
+            reason="ENGINE_NOT_INSTALLED",
+            field="engine",
+        ) from error
+    engine: Engine = create(config)
+    return engine

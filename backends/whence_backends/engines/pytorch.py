@@ -1,0 +1,183 @@
+"""The ``pytorch`` engine: any Hugging Face causal language model, on CUDA or CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import numpy as np
+import torch
+from torch import Tensor
+
+from whence.errors import InvalidRequestError
+from whence_backends.contract import (
+    Detail,
+    EngineConfig,
+    EngineInfo,
+    Float64Array,
+    LayerGradient,
+    QueryGradient,
+    TokenSequence,
+)
+from whence_backends.ekfac.batch import collate
+from whence_backends.ekfac.factors import Factors
+from whence_backends.ekfac.influence import (
+    LayerFactors,
+    compress,
+    layer_scores,
+    precondition,
+    relative_error,
+    rotate_tokens,
+)
+from whence_backends.ekfac.language_model import TrackedLanguageModel
+from whence_backends.models.source import resolve_model
+from whence_backends.models.torch_loading import load_causal_lm
+from whence_backends.models.tracked import coverage, track
+
+# V [Q, D_out, D_in] of each layer.
+Preconditioned = list[Tensor]
+
+
+def create(config: EngineConfig) -> PytorchEngine:
+    """Load the model and the factors. Raises where they do not belong together."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    source = resolve_model(config.model)
+    factors = Factors.open(config.factors)
+    factors.require_model(source.digest, config.model)
+    model = load_causal_lm(source, config.precision, config.device)
+    layers = track(model, factors.card.tracked)
+    tracked = TrackedLanguageModel(model, layers)
+    info = EngineInfo(
+        engine="pytorch",
+        precision=config.precision,
+        device=str(tracked.device),
+        layers=tracked.specs,
+        max_tokens=int(getattr(tracked.config, "max_position_embeddings", 1 << 20)),
+        vocabulary_size=int(tracked.config.vocab_size),
+        parameters=coverage(model, layers).parameters,
+        model_digest=source.digest,
+        factors_digest=factors.digest,
+    )
+    return PytorchEngine(tracked, factors, info, config.query_rank)
+
+
+class PytorchEngine:
+    """See :class:`whence_backends.contract.Engine`. Factors stay in float32 (float64 for a float64 engine)."""
+
+    def __init__(
+        self, model: TrackedLanguageModel, factors: Factors, info: EngineInfo, query_rank: int | None
+    ) -> None:
+        self._model = model
+        self._info = info
+        self._query_rank = query_rank
+        self._wide = torch.float64 if model.dtype == torch.float64 else torch.float32
+        self._factors = [self._load(factors, index) for index in range(len(info.layers))]
+
+    @property
+    def info(self) -> EngineInfo:
+        """What this engine is and holds."""
+        return self._info
+
+    def query_gradients(self, queries: Sequence[TokenSequence]) -> list[QueryGradient]:
+        """Return each query's rotated gradient; one pass for each, so that it does not depend on the others."""
+        return [self._query_gradient(query) for query in queries]
+
+    def precondition(self, gradients: Sequence[QueryGradient], damping_factor: float) -> Preconditioned:
+        """Return V [Q, D_out, D_in] of each layer."""
+        return [
+            torch.stack([self._precondition(gradient.layers[index], index, damping_factor) for gradient in gradients])
+            for index in range(len(self._factors))
+        ]
+
+    def score(
+        self, preconditioned: Preconditioned, sequences: Sequence[TokenSequence], detail: Detail = Detail.TOTAL
+    ) -> Float64Array:
+        """Return raw influences, shaped as ``detail`` says."""
+        for sequence in sequences:
+            self._check(sequence)
+        batch = collate(sequences, self._model.device)
+        by_layer: list[Tensor | None] = [None] * len(self._factors)
+
+        def consume(index: int, a: Tensor, s: Tensor) -> None:
+            by_layer[index] = layer_scores(preconditioned[index], a, s, detail)
+
+        self._model.trace(batch, self._model.data_targets(batch), consume)
+        Q, (B, T) = preconditioned[0].shape[0], batch.inputs.shape
+        shape = (Q, B, T) if detail is Detail.LAYERS_TOKENS else (Q, B)
+        parts = [_fold_uses(part, T) if part is not None else batch.weights.new_zeros(shape) for part in by_layer]
+        return _arrange(parts, detail, longest=max(len(sequence.token_ids) for sequence in sequences))
+
+    def close(self) -> None:
+        """Release the model and the factors."""
+        self._factors.clear()
+        del self._model
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _load(self, factors: Factors, index: int) -> LayerFactors:
+        arrays = factors.layer(index)
+        Q_A, Q_S, Lambda = (torch.from_numpy(array).to(self._model.device, self._wide) for array in arrays)
+        return LayerFactors(Q_A=Q_A, Q_S=Q_S, Lambda=Lambda)
+
+    def _query_gradient(self, query: TokenSequence) -> QueryGradient:
+        self._check(query)
+        batch = collate([query], self._model.device)
+        stored: list[tuple[Tensor, Tensor] | None] = [None] * len(self._factors)
+        errors, norms = [0.0], [0.0]
+
+        def consume(index: int, a: Tensor, s: Tensor) -> None:
+            left, right = rotate_tokens(a[0].to(self._wide), s[0].to(self._wide), self._factors[index])
+            left, right, error, norm = compress(left, right, self._query_rank)
+            stored[index] = (left, right)
+            errors.append(error)
+            norms.append(norm)
+
+        log_p = self._model.trace(batch, self._model.data_targets(batch), consume)
+        return QueryGradient(
+            layers=tuple(self._layer_gradient(index, pair) for index, pair in enumerate(stored)),
+            log_likelihood=float((log_p * batch.weights).sum()),
+            truncation_error=relative_error(errors, norms),
+        )
+
+    def _layer_gradient(self, index: int, pair: tuple[Tensor, Tensor] | None) -> LayerGradient:
+        if pair is None:  # the layer had no part in the measurement
+            spec, kind = self._info.layers[index], np.float64 if self._wide == torch.float64 else np.float32
+            return LayerGradient(left=np.zeros((1, spec.d_out), kind), right=np.zeros((1, spec.d_in), kind))
+        left, right = pair
+        return LayerGradient(left=left.cpu().numpy(), right=right.cpu().numpy())
+
+    def _precondition(self, gradient: LayerGradient, index: int, damping_factor: float) -> Tensor:
+        factors = self._factors[index]
+        left, right = (torch.tensor(x, dtype=self._wide, device=factors.Q_A.device) for x in (gradient.left, gradient.right))
+        return precondition(left, right, factors, damping_factor)
+
+    def _check(self, sequence: TokenSequence) -> None:
+        ids = sequence.token_ids
+        if len(ids) > self._info.max_tokens:
+            raise InvalidRequestError(
+                f"a sequence of {len(ids)} tokens; the model takes at most {self._info.max_tokens}",
+                reason="SEQUENCE_TOO_LONG",
+            )
+        if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < self._info.vocabulary_size:
+            raise InvalidRequestError(
+                f"token ids from {int(ids.min())} to {int(ids.max())}; the vocabulary has 0 to "
+                f"{self._info.vocabulary_size - 1}",
+                reason="BAD_TOKEN_ID",
+            )
+
+
+def _fold_uses(part: Tensor, T: int) -> Tensor:
+    """Add up the uses of a module that was used several times: [Q, B, uses·T] → [Q, B, T]."""
+    if part.dim() == 2 or part.shape[2] == T:
+        return part
+    return part.view(*part.shape[:2], -1, T).sum(dim=2)
+
+
+def _arrange(parts: list[Tensor], detail: Detail, longest: int) -> Float64Array:
+    """Stack layers as [Q, B, L(, T)] and sum over what was not asked. Totals are summed over layers in float64."""
+    stacked = torch.stack(parts, dim=2)
+    if detail is Detail.TOTAL:
+        stacked = stacked.sum(dim=2)
+    array: Float64Array = stacked.cpu().numpy()
+    if detail is Detail.LAYERS_TOKENS:  # the last token is never an input: its part is 0
+        array = np.pad(array, [(0, 0)] * 3 + [(0, max(0, longest - array.shape[3]))])[..., :longest]
+    return array

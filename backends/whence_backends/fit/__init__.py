@@ -1,0 +1,6 @@
+"""``whence fit``: EK-FAC factors of a model on its training corpus, as a job that can be killed and goes on."""
+
+from whence_backends.fit.config import FitConfig, FitProgress, SequenceSource
+from whence_backends.fit.job import fit
+
+__all__ = ["FitConfig", "FitProgress", "SequenceSource", "fit"]

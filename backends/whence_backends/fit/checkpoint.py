@@ -1,0 +1,89 @@
+"""The unfinished part of a fit, in a ``.work`` folder inside the artefact: what it is, and how far it is.
+
+A checkpoint holds running sums and the number of batches in them. Batches are added in a fixed order, so a job that
+goes on from a checkpoint adds the same numbers in the same order as one that was never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from whence.errors import MismatchError
+from whence_backends.store import write_atomically
+
+_FOLDER: Final = ".work"
+_IDENTITY: Final = "identity.json"
+
+
+class Checkpoints:
+    """Owns the ``.work`` folder of one fit. Only the job's own thread touches it."""
+
+    def __init__(self, artefact: Path) -> None:
+        self._artefact = artefact
+        self._folder = artefact / _FOLDER
+
+    def claim(self, identity: Mapping[str, Any]) -> None:
+        """Begin, or go on with, the job that ``identity`` describes.
+
+        Raises :class:`~whence.errors.MismatchError` where another job is unfinished in the same folder.
+        """
+        path = self._folder / _IDENTITY
+        wanted = json.loads(json.dumps(identity))
+        if path.is_file():
+            found = json.loads(path.read_text(encoding="utf-8"))
+            differing = sorted(key for key in wanted | found if wanted.get(key) != found.get(key))
+            if differing:
+                raise MismatchError(
+                    f"{self._artefact} holds an unfinished fit with another {', '.join(differing)}; finish that one, "
+                    "remove the folder, or choose another",
+                    reason="UNFINISHED_FIT_DIFFERS",
+                    path=self._artefact,
+                )
+        else:
+            write_atomically(path, lambda temporary: _write_json(temporary, wanted))
+
+    def load(self, stage: str, tensors: Mapping[str, Tensor]) -> int:
+        """Fill ``tensors`` from the stage's checkpoint and return how many batches they hold; 0 without one."""
+        path = self._folder / f"{stage}.safetensors"
+        if not path.is_file():
+            return 0
+        with safe_open(path, framework="pt") as file:
+            for name, tensor in tensors.items():
+                tensor.copy_(file.get_tensor(name))
+            return int(file.metadata()["batches"])
+
+    def save(self, stage: str, tensors: Mapping[str, Tensor], batches: int) -> None:
+        """Replace the stage's checkpoint."""
+        write_atomically(
+            self._folder / f"{stage}.safetensors", lambda path: write_tensors(path, tensors, {"batches": str(batches)})
+        )
+
+    def drop(self, stage: str) -> None:
+        """Remove a stage's checkpoint, once nothing needs it."""
+        (self._folder / f"{stage}.safetensors").unlink(missing_ok=True)
+
+    def release(self) -> None:
+        """Remove the folder: the artefact is finished."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file; a failing disk raises ``OSError``, as other writes do."""
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, dict(metadata or {}))
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(number.group(1)) if number else 0, str(error)) from error
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=1, sort_keys=True), encoding="utf-8")

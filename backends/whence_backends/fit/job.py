@@ -1,0 +1,244 @@
+"""The fit itself: covariances, eigenbases, corrected eigenvalues, manifest. Each stage goes on where it stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from whence.errors import InvalidRequestError, MismatchError, NotFoundError
+from whence_backends.worker.plan import plan_batches
+from whence_backends.ekfac.batch import TokenBatch, collate, uniforms
+from whence_backends.ekfac.factors import FORMAT, Factors, FactorsCard, basis_file, lambda_file
+from whence_backends.ekfac.head import Targets
+from whence_backends.ekfac.language_model import TrackedLanguageModel
+from whence_backends.ekfac.statistics import CorrectedEigenvalues, Covariances, eigenbasis
+from whence_backends.fit.checkpoint import Checkpoints, write_tensors
+from whence_backends.fit.config import LABELS, FitConfig, FitProgress, SequenceSource
+from whence_backends.models.source import resolve_model
+from whence_backends.models.torch_loading import load_causal_lm
+from whence_backends.models.tracked import coverage, track
+from whence_backends.store import ArtefactWriter
+
+Progress = Callable[[FitProgress], None]
+Stage = Literal["covariance", "lambda"]
+# Labels of the two passes are drawn from different streams, so that Λ is not fitted to the sample of S.
+_STREAM: Final[Mapping[Stage, int]] = {"covariance": 0, "lambda": 1}
+_PACKAGES: Final = ("numpy", "torch", "transformers", "whence")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Work:
+    """Everything a stage needs: the model, the data and the batches in their order."""
+
+    config: FitConfig
+    model: TrackedLanguageModel
+    source: SequenceSource
+    batches: Sequence[Sequence[int]]
+    lengths: Sequence[int]
+    checkpoints: Checkpoints
+    progress: Progress
+
+    @property
+    def wide(self) -> torch.dtype:
+        """The type that sums are kept in."""
+        return torch.float64 if self.model.dtype == torch.float64 else torch.float32
+
+
+def fit(config: FitConfig, source: SequenceSource, progress: Progress = lambda _: None) -> Factors:
+    """Fit EK-FAC factors of ``config.model`` on ``source`` and return them, opened.
+
+    Killed at any point, the same call goes on and ends with the same bytes. Where the factors are there already, they
+    are returned as they are.
+
+    Raises :class:`~whence.errors.InvalidRequestError` for a configuration that cannot work,
+    :class:`~whence.errors.MismatchError` where the folder holds another fit, and
+    :class:`~whence.errors.StorageError` where the disk is full.
+    """
+    _check(config, source)
+    model_source = resolve_model(config.model)
+    module = load_causal_lm(model_source, config.precision, config.device)
+    layers = track(module, config.tracked)
+    covered = coverage(module, layers)
+    positions = _sample(len(source.all_lengths()), config)
+    lengths = source.all_lengths()[positions]
+    card = FactorsCard(
+        model=config.model,
+        model_digest=model_source.digest,
+        corpus_digest=source.digest,
+        training_set_size=len(source.all_lengths()),
+        fitted_sequences=len(positions),
+        fitted_tokens=int(np.maximum(lengths - 1, 0).sum()),
+        labels=config.labels,
+        seed=config.seed,
+        precision=config.precision,
+        tracked=config.tracked,
+        layers=tuple(layer.spec for layer in layers),
+        parameters=covered.parameters,
+        unattributed=covered.unattributed,
+        versions={package: version(package) for package in _PACKAGES},
+    )
+    done = _finished(config.out, card)
+    if done is not None:
+        return done
+    checkpoints = Checkpoints(config.out)
+    checkpoints.claim({**card.as_properties(), "batch_tokens": config.batch_tokens})
+    work = _Work(
+        config=config,
+        model=TrackedLanguageModel(module, layers),
+        source=source,
+        batches=[positions[batch].tolist() for batch in plan_batches(lengths, config.batch_tokens)],
+        lengths=source.all_lengths().tolist(),
+        checkpoints=checkpoints,
+        progress=progress,
+    )
+    _fit_eigenbases(work)
+    _fit_corrected_eigenvalues(work, card.fitted_sequences)
+    return _finish(work, card)
+
+
+def _check(config: FitConfig, source: SequenceSource) -> None:
+    if config.labels not in LABELS:
+        raise InvalidRequestError(
+            f"labels {config.labels!r}; expected one of {', '.join(LABELS)}", reason="UNKNOWN_LABELS", field="labels"
+        )
+    if len(source.all_lengths()) == 0:
+        raise InvalidRequestError("the corpus has no sequences", reason="EMPTY_CORPUS", field="corpus")
+
+
+def _sample(count: int, config: FitConfig) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the positions to fit on, ascending: all, or a random ``max_sequences`` of them."""
+    if config.max_sequences is None or config.max_sequences >= count:
+        return np.arange(count, dtype=np.int64)
+    chosen = np.random.Generator(np.random.Philox(key=config.seed)).permutation(count)[: config.max_sequences]
+    return np.sort(chosen).astype(np.int64)
+
+
+def _finished(out: Path, card: FactorsCard) -> Factors | None:
+    try:
+        found = Factors.open(out)
+    except NotFoundError:
+        return None
+    ours, theirs = replace(card, versions={}), replace(found.card, versions={})
+    if ours != theirs:
+        raise MismatchError(
+            f"{out} already holds the factors of another fit ({found.digest}); choose another folder",
+            reason="FACTORS_EXIST",
+            path=out,
+        )
+    return found
+
+
+def _fit_eigenbases(work: _Work) -> None:
+    """Write each layer's basis file: eigenvectors of A and S."""
+    specs = work.model.specs
+    missing = [index for index in range(len(specs)) if not (work.config.out / basis_file(index)).is_file()]
+    if not missing:
+        return
+    sums = Covariances(specs, work.model.device, work.wide)
+    tensors = {f"{kind}.{i}": tensor for kind in ("A", "S") for i, tensor in enumerate(getattr(sums, kind))}
+
+    def consumer(batch: TokenBatch) -> Callable[[int, Tensor, Tensor], None]:
+        return lambda index, a, s: sums.add(index, a, s, batch.valid)
+
+    _accumulate(work, "covariance", tensors, consumer)
+    for index in missing:
+        work.progress(FitProgress(stage="eigenbasis", done=index, total=len(specs)))
+        _write_basis(work, index, sums.A[index], sums.S[index])
+    work.progress(FitProgress(stage="eigenbasis", done=len(specs), total=len(specs)))
+    work.checkpoints.drop("covariance")
+
+
+def _write_basis(work: _Work, index: int, A: Tensor, S: Tensor) -> None:
+    eigenvalues_A, Q_A = eigenbasis(A)
+    eigenvalues_S, Q_S = eigenbasis(S)
+    named = {"Q_A": Q_A, "Q_S": Q_S, "eigenvalues_A": eigenvalues_A, "eigenvalues_S": eigenvalues_S}
+    tensors = {name: tensor.to(work.wide).cpu() for name, tensor in named.items()}
+    ArtefactWriter(work.config.out, FORMAT).add(basis_file(index), lambda path: write_tensors(path, tensors))
+
+
+def _fit_corrected_eigenvalues(work: _Work, sequences: int) -> None:
+    """Write each layer's Λ file: mean squared rotated gradients of sequences."""
+    specs, out = work.model.specs, work.config.out
+    if all((out / lambda_file(index)).is_file() for index in range(len(specs))):
+        return
+    bases = [load_file(out / basis_file(index), device=str(work.model.device)) for index in range(len(specs))]
+    dtype = work.model.dtype
+    Q_A, Q_S = ([basis[name].to(dtype) for basis in bases] for name in ("Q_A", "Q_S"))
+    corrected = CorrectedEigenvalues(specs, Q_A, Q_S, work.wide)
+    tensors = {f"Lambda.{index}": total for index, total in enumerate(corrected.sums)}
+    _accumulate(work, "lambda", tensors, lambda _batch: corrected.add)
+    writer = ArtefactWriter(out, FORMAT)
+    for index, total in enumerate(corrected.sums):
+        Lambda = {"Lambda": (total / sequences).cpu()}
+        writer.add(lambda_file(index), lambda path, Lambda=Lambda: write_tensors(path, Lambda))  # type: ignore[misc]
+
+
+def _accumulate(
+    work: _Work,
+    stage: Stage,
+    tensors: Mapping[str, Tensor],
+    consumer: Callable[[TokenBatch], Callable[[int, Tensor, Tensor], None]],
+) -> None:
+    """Run every batch that ``tensors`` do not hold yet through the model, saving them now and then and at the end."""
+    first = work.checkpoints.load(stage, tensors)
+    total = sum(work.lengths[position] for batch in work.batches for position in batch)
+    done = sum(work.lengths[position] for batch in work.batches[:first] for position in batch)
+    saver = _Saver(work, stage, tensors)
+    for number, positions in enumerate(work.batches[first:], start=first + 1):
+        work.progress(FitProgress(stage=stage, done=done, total=total))
+        batch = collate(work.source.tokens_at(positions), work.model.device)
+        log_p = work.model.trace(batch, _targets(work, stage, batch, positions), consumer(batch))
+        _require_finite(log_p, stage, work.config.precision)
+        done += sum(work.lengths[position] for position in positions)
+        saver.after(number, last=number == len(work.batches))
+    work.progress(FitProgress(stage=stage, done=total, total=total))
+
+
+def _targets(work: _Work, stage: Stage, batch: TokenBatch, positions: Sequence[int]) -> Targets:
+    if work.config.labels == "empirical":
+        return work.model.data_targets(batch)
+    drawn = uniforms(work.config.seed, _STREAM[stage], positions, batch.inputs.shape[1])
+    return work.model.sampled_targets(batch, drawn)
+
+
+def _require_finite(log_p: Tensor, stage: str, precision: str) -> None:
+    if not bool(torch.isfinite(log_p).all()):
+        raise InvalidRequestError(
+            f"the model gives non-finite log-probabilities in {precision} during {stage}; try --precision float32",
+            reason="NON_FINITE_MODEL",
+            field="precision",
+        )
+
+
+class _Saver:
+    """Saves the running sums when the interval has passed, but spends at most a twentieth of the time on it."""
+
+    def __init__(self, work: _Work, stage: Stage, tensors: Mapping[str, Tensor]) -> None:
+        self._work, self._stage, self._tensors = work, stage, tensors
+        self._next_s = time.monotonic() + work.config.checkpoint_every_s
+
+    def after(self, batches: int, *, last: bool) -> None:
+        if not last and time.monotonic() < self._next_s:
+            return
+        started_s = time.monotonic()
+        self._work.checkpoints.save(self._stage, self._tensors, batches)
+        took_s = time.monotonic() - started_s
+        self._next_s = started_s + max(self._work.config.checkpoint_every_s, 20 * took_s)
+
+
+def _finish(work: _Work, card: FactorsCard) -> Factors:
+    writer = ArtefactWriter(work.config.out, FORMAT)
+    layers = range(len(card.layers))
+    files = [writer.record(name(index)) for index in layers for name in (basis_file, lambda_file)]
+    writer.finish(files, card.as_properties())
+    work.checkpoints.release()
+    return Factors.open(work.config.out, verify=False)

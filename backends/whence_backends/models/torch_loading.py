@@ -1,0 +1,61 @@
+"""Loading a Hugging Face causal language model into torch: from a folder, a hub name or a GGUF file."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import torch
+
+from whence.errors import InvalidRequestError
+from whence_backends.models.source import ModelSource
+
+PRECISIONS: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+
+
+def torch_dtype(precision: str) -> torch.dtype:
+    """Return the torch type of a precision's name; an unknown one is refused with the list of the known."""
+    if precision not in PRECISIONS:
+        raise InvalidRequestError(
+            f"unknown precision {precision!r}; expected one of {', '.join(PRECISIONS)}",
+            reason="UNKNOWN_PRECISION",
+            field="precision",
+        )
+    return PRECISIONS[precision]
+
+
+def torch_device(device: str) -> torch.device:
+    """Return the device of a name: ``auto`` is CUDA where there is one."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidRequestError(
+            f"device {device!r} cannot be used ({str(error).splitlines()[0]}); expected 'auto', 'cpu' or 'cuda[:N]'",
+            reason="UNKNOWN_DEVICE",
+            field="device",
+        ) from error
+    return found
+
+
+def load_causal_lm(source: ModelSource, precision: str, device: str) -> Any:  # noqa: ANN401
+    """Return the model, frozen, in evaluation mode, on the device, in the precision.
+
+    Raises :class:`~whence.errors.InvalidRequestError` where transformers cannot load it as a causal language model.
+    """
+    from transformers import AutoModelForCausalLM
+
+    dtype = torch_dtype(precision)
+    where, arguments = str(source.path), {}
+    if source.kind == "gguf":
+        where, arguments = str(source.path.parent), {"gguf_file": source.path.name}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, **arguments)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise InvalidRequestError(
+            f"{source.reference} cannot be loaded as a causal language model: {error}",
+            reason="MODEL_NOT_LOADABLE",
+            field="model",
+        ) from error
+    return model.to(torch_device(device)).eval().requires_grad_(False)

@@ -1,0 +1,91 @@
+"""Which layers of a model are tracked, and what that leaves out."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Final
+
+from torch import nn
+
+from whence.errors import InvalidRequestError
+from whence_backends.ekfac.trace import TrackedLayer, linear_spec
+
+MLP: Final = "mlp"
+ALL_LINEAR: Final = "all-linear"
+# Where the common architectures keep their MLP (Llama, Qwen, Mistral, GPT-2, NeoX, Falcon, OPT, Phi, BLOOM, MPT).
+_MLP_PATH: Final = re.compile(r"(^|\.)(mlp|feed_forward|ffn|fc1|fc2|block_sparse_moe)(\.|$)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """How much of a model its tracked layers are: parameters in all, and those not attributed, by kind of module."""
+
+    parameters: int
+    attributed: int
+    unattributed: dict[str, int]
+
+    @property
+    def share(self) -> float:
+        """The share of parameters that influence is computed through."""
+        return self.attributed / max(1, self.parameters)
+
+
+def track(model: Any, selection: str) -> list[TrackedLayer]:  # noqa: ANN401 - transformers' models have no common type
+    """Return the tracked layers: ``mlp`` (as in the paper), ``all-linear``, or a regular expression on module paths.
+
+    The output layer is never tracked: its output is as wide as the vocabulary, and it is often the embedding too.
+
+    Raises :class:`~whence.errors.InvalidRequestError` where nothing matches, listing what there is.
+    """
+    output = model.get_output_embeddings()
+    linear = {
+        name: TrackedLayer(spec=spec, module=module)
+        for name, module in model.named_modules()
+        if module is not output and (spec := linear_spec(name, module)) is not None
+    }
+    wanted = _predicate(selection)
+    chosen = [layer for name, layer in linear.items() if wanted.search(name)]
+    if not chosen:
+        kinds = sorted({re.sub(r"\d+", "N", name) for name in linear})
+        raise InvalidRequestError(
+            f"no linear layer matches {selection!r}; expected 'mlp', 'all-linear' or a regular expression that matches "
+            f"some of: {', '.join(kinds)}",
+            reason="NO_TRACKED_LAYERS",
+            field="layers",
+        )
+    return chosen
+
+
+def coverage(model: nn.Module, layers: list[TrackedLayer]) -> Coverage:
+    """Count what is attributed and what is not. Tied parameters count once."""
+    tracked = {id(parameter) for layer in layers for parameter in layer.module.parameters(recurse=False)}
+    total = attributed = 0
+    left: Counter[str] = Counter()
+    for name, parameter in model.named_parameters():
+        total += parameter.numel()
+        if id(parameter) in tracked:
+            attributed += parameter.numel()
+        else:
+            left[_kind(name)] += parameter.numel()
+    return Coverage(parameters=total, attributed=attributed, unattributed=dict(sorted(left.items())))
+
+
+def _predicate(selection: str) -> re.Pattern[str]:
+    if selection == MLP:
+        return _MLP_PATH
+    try:
+        return re.compile("" if selection == ALL_LINEAR else selection)
+    except re.error as error:
+        raise InvalidRequestError(
+            f"{selection!r} is not a regular expression ({error}); expected 'mlp', 'all-linear' or a regular expression",
+            reason="BAD_LAYER_PATTERN",
+            field="layers",
+        ) from error
+
+
+def _kind(name: str) -> str:
+    """Return a parameter's kind for the report: its path without layer numbers and without ``weight``/``bias``."""
+    path = re.sub(r"\.(weight|bias)$", "", name)
+    return re.sub(r"\.\d+\.", ".*.", path)
