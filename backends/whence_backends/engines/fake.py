@@ -1,0 +1,258 @@
+"""The ``fake`` engine: a tiny language model in numpy whose influences are computed densely, exactly, in float64.
+
+It ships as an oracle (every law holds by construction: each layer's damped curvature is a dense matrix that is solved
+against) and as a probe (it costs next to nothing, so what remains is the service's own overhead). The model is a
+two-layer network over exponentially decaying sums of what came before, so that tokens do depend on their context:
+
+    c_t = Σ_{u≤t} ρ^{t-u} E[x_u],  h_t = W₁ [c_t; 1],  g_t = Σ_{u≤t} ρ^{t-u} tanh(h_u),  logits_t = E W₂ g_t
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from whence.errors import InvalidRequestError
+from whence_backends.contract import (
+    Detail,
+    EngineConfig,
+    EngineInfo,
+    Float64Array,
+    LayerGradient,
+    LayerSpec,
+    QueryGradient,
+    TokenSequence,
+)
+from whence_backends.ekfac.factors import FORMAT, FactorArrays, Factors, FactorsCard, basis_file, lambda_file
+from whence_backends.models.source import ModelSource, resolve_model
+from whence_backends.store import ArtefactWriter
+
+MODEL_TYPE: Final = "whence-fake"
+_DECAY: Final = 0.7
+_MAX_TOKENS: Final = 4096
+
+
+class _Trace(NamedTuple):
+    """One layer's inputs a [T, D_in] and output gradients s [T, D_out] in one sequence."""
+
+    a: Float64Array
+    s: Float64Array
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FakeModel:
+    """E [V, D], W1 [H, D + 1] (the last column is the bias) and W2 [D, H], all float64."""
+
+    E: Float64Array
+    W1: Float64Array
+    W2: Float64Array
+
+    @classmethod
+    def random(cls, vocabulary: int, *, width: int = 6, hidden: int = 9, seed: int = 0) -> FakeModel:
+        """Return a model with random weights."""
+        rng = np.random.default_rng(seed)
+        return cls(
+            E=rng.normal(size=(vocabulary, width)),
+            W1=rng.normal(size=(hidden, width + 1)) / 2,
+            W2=rng.normal(size=(width, hidden)) / 2,
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> FakeModel:
+        """Read a model that :meth:`save` wrote."""
+        return cls(**load_file(folder / "model.safetensors"))
+
+    def save(self, folder: Path) -> None:
+        """Write the model in the layout of a Hugging Face folder; a tokenizer may be put beside it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({"E": self.E, "W1": self.W1, "W2": self.W2}, folder / "model.safetensors")
+        (folder / "config.json").write_text(json.dumps({"model_type": MODEL_TYPE, "vocab_size": len(self.E)}))
+
+    @property
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """The two tracked layers."""
+        (hidden, width), bias = self.W1.shape, 1
+        return (
+            LayerSpec(name="first", d_in=width, d_out=hidden, bias=bool(bias)),
+            LayerSpec(name="second", d_in=hidden, d_out=self.W2.shape[0], bias=False),
+        )
+
+    def trace(self, sequence: TokenSequence) -> tuple[float, list[_Trace]]:
+        """Return (Σ weight · log p, each layer's trace over the T - 1 input positions)."""
+        ids, weights = np.asarray(sequence.token_ids), np.asarray(sequence.weights, np.float64)[1:]
+        a1 = np.concatenate([_accumulate(self.E[ids[:-1]]), np.ones((len(ids) - 1, 1))], axis=1)
+        active = np.tanh(a1 @ self.W1.T)
+        a2 = _accumulate(active)
+        logits = a2 @ self.W2.T @ self.E.T
+        logits -= logits.max(axis=1, keepdims=True)
+        log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        rows = np.arange(len(weights))
+        d_logits = -np.exp(log_p)
+        d_logits[rows, ids[1:]] += 1
+        s2 = weights[:, None] * d_logits @ self.E
+        s1 = _accumulate((s2 @ self.W2)[::-1])[::-1] * (1 - active**2)
+        value = float((weights * log_p[rows, ids[1:]]).sum())
+        return value, [_Trace(a1, s1), _Trace(a2, s2)]
+
+
+def fit_fake(model: Path, corpus: Any, out: Path, *, layer_scale: float = 1.0) -> Factors:  # noqa: ANN401
+    """Fit a fake model's factors on a :class:`~whence_backends.fit.SequenceSource`, with the data's labels.
+
+    ``layer_scale`` multiplies the first layer's Λ, for tests of damping.
+    """
+    fake, source = FakeModel.load(model), resolve_model(str(model))
+    items = [item for item in corpus.tokens_at(range(len(corpus.all_lengths()))) if len(item.token_ids) > 1]
+    traces = [(fake.trace(item)[1], np.asarray(item.weights)[1:] != 0) for item in items]
+    writer, files = ArtefactWriter(out, FORMAT), []
+    for index in range(len(fake.layers)):
+        a = np.concatenate([trace[index].a[valid] for trace, valid in traces])
+        s = np.concatenate([trace[index].s[valid] for trace, valid in traces])
+        Q_A, Q_S = np.linalg.eigh(a.T @ a)[1], np.linalg.eigh(s.T @ s)[1]
+        rotated = [Q_S.T @ trace[index].s.T @ trace[index].a @ Q_A for trace, _ in traces]
+        Lambda = np.mean([matrix**2 for matrix in rotated], axis=0) * (layer_scale if index == 0 else 1.0)
+        basis = {"Q_A": np.ascontiguousarray(Q_A), "Q_S": np.ascontiguousarray(Q_S)}
+        files.append(writer.add(basis_file(index), lambda path, basis=basis: save_file(basis, path)))
+        files.append(writer.add(lambda_file(index), lambda path, L=Lambda: save_file({"Lambda": L}, path)))
+    card = _card(fake, source, corpus, items)
+    writer.finish(files, card.as_properties())
+    return Factors.open(out)
+
+
+def _card(fake: FakeModel, source: ModelSource, corpus: Any, items: Sequence[TokenSequence]) -> FactorsCard:  # noqa: ANN401
+    return FactorsCard(
+        model=source.reference,
+        model_digest=source.digest,
+        corpus_digest=corpus.digest,
+        training_set_size=len(corpus.all_lengths()),
+        fitted_sequences=len(items),
+        fitted_tokens=sum(len(item.token_ids) - 1 for item in items),
+        labels="empirical",
+        seed=0,
+        precision="float64",
+        tracked="all-linear",
+        layers=fake.layers,
+        parameters=fake.E.size + fake.W1.size + fake.W2.size,
+        unattributed={"embedding": fake.E.size},
+        versions={"numpy": version("numpy")},
+    )
+
+
+def create(config: EngineConfig) -> FakeEngine:
+    """Load a fake model and its factors."""
+    source = resolve_model(config.model)
+    if json.loads((source.path / "config.json").read_text(encoding="utf-8")).get("model_type") != MODEL_TYPE:
+        raise InvalidRequestError(
+            f"{config.model} is not a model of the fake engine; expected one that FakeModel.save wrote, or another "
+            "engine: pytorch",
+            reason="MODEL_NOT_LOADABLE",
+            field="model",
+        )
+    factors = Factors.open(config.factors)
+    factors.require_model(source.digest, config.model)
+    return FakeEngine(FakeModel.load(source.path), factors, source.digest)
+
+
+class FakeEngine:
+    """See :class:`whence_backends.contract.Engine`."""
+
+    def __init__(self, model: FakeModel, factors: Factors, model_digest: str) -> None:
+        self._model = model
+        self._factors = [factors.layer(index) for index in range(len(model.layers))]
+        self._info = EngineInfo(
+            engine="fake",
+            precision="float64",
+            device="cpu",
+            layers=model.layers,
+            max_tokens=_MAX_TOKENS,
+            vocabulary_size=len(model.E),
+            parameters=factors.card.parameters,
+            model_digest=model_digest,
+            factors_digest=factors.digest,
+        )
+
+    @property
+    def info(self) -> EngineInfo:
+        """What this engine is and holds."""
+        return self._info
+
+    def query_gradients(self, queries: Sequence[TokenSequence]) -> list[QueryGradient]:
+        """Return each query's rotated gradient as the token factors that it is the product of."""
+        found = []
+        for query in queries:
+            self._check(query)
+            value, traces = self._model.trace(query)
+            layers = tuple(
+                LayerGradient(left=trace.s @ factors.Q_S, right=trace.a @ factors.Q_A)
+                for trace, factors in zip(traces, self._factors, strict=True)
+            )
+            found.append(QueryGradient(layers=layers, log_likelihood=value))
+        return found
+
+    def precondition(self, gradients: Sequence[QueryGradient], damping_factor: float) -> list[Float64Array]:
+        """Return (F + λI)⁻¹ G of each layer, [Q, D_out, D_in], by dense linear solves in the original basis."""
+        solved = []
+        for index, factors in enumerate(self._factors):
+            right_sides = [_unrotated(gradient.layers[index], factors).reshape(-1) for gradient in gradients]
+            V = np.linalg.solve(_damped_curvature(factors, damping_factor), np.stack(right_sides, axis=1))
+            solved.append(V.T.reshape(len(gradients), *factors.Lambda.shape))
+        return solved
+
+    def score(
+        self, preconditioned: list[Float64Array], sequences: Sequence[TokenSequence], detail: Detail = Detail.TOTAL
+    ) -> Float64Array:
+        """Return raw influences, shaped as ``detail`` says; one sequence at a time."""
+        longest = max(len(sequence.token_ids) for sequence in sequences)
+        parts = np.zeros((len(preconditioned[0]), len(sequences), len(preconditioned), longest))
+        for b, sequence in enumerate(sequences):
+            self._check(sequence)
+            for index, trace in enumerate(self._model.trace(sequence)[1]):
+                parts[:, b, index, : len(trace.a)] = np.einsum("qoi,to,ti->qt", preconditioned[index], trace.s, trace.a)
+        if detail is Detail.LAYERS_TOKENS:
+            return parts
+        layers: Float64Array = parts.sum(axis=3)
+        return layers if detail is Detail.LAYERS else layers.sum(axis=2)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _check(self, sequence: TokenSequence) -> None:
+        ids = np.asarray(sequence.token_ids)
+        if len(ids) > _MAX_TOKENS:
+            raise InvalidRequestError(
+                f"a sequence of {len(ids)} tokens; the model takes at most {_MAX_TOKENS}", reason="SEQUENCE_TOO_LONG"
+            )
+        if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < len(self._model.E):
+            raise InvalidRequestError(
+                f"token ids from {ids.min()} to {ids.max()}; the vocabulary has 0 to {len(self._model.E) - 1}",
+                reason="BAD_TOKEN_ID",
+            )
+
+
+def _accumulate(x: Float64Array) -> Float64Array:
+    """Return y_t = Σ_{u≤t} ρ^{t-u} x_u for x [T, D]."""
+    out = np.empty_like(x, dtype=np.float64)
+    running = np.zeros(x.shape[1])
+    for t, row in enumerate(x):
+        running = _DECAY * running + row
+        out[t] = running
+    return out
+
+
+def _unrotated(gradient: LayerGradient, factors: FactorArrays) -> Float64Array:
+    G: Float64Array = factors.Q_S @ (gradient.left.T @ gradient.right) @ factors.Q_A.T
+    return G
+
+
+def _damped_curvature(factors: FactorArrays, damping_factor: float) -> Float64Array:
+    """Return the dense F + λI, [D_out·D_in, D_out·D_in]."""
+    Q = np.kron(factors.Q_S, factors.Q_A)
+    damping = damping_factor * factors.Lambda.mean()
+    F: Float64Array = (Q * factors.Lambda.reshape(-1)) @ Q.T + damping * np.eye(len(Q))
+    return F

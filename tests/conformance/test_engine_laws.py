@@ -1,0 +1,201 @@
+"""The laws of the engine contract, on every engine. A new engine joins by a line in ``subjects.CASES``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import data
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from subjects import CASES, Subject, build
+
+from whence.errors import InvalidRequestError, MismatchError
+from whence_backends.contract import Detail, EngineConfig, TokenSequence
+from whence_backends.engines import load_engine
+
+
+@pytest.fixture(scope="module", params=CASES, ids=str)
+def subject(
+    request: pytest.FixtureRequest, model_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Subject:
+    return build(request.param, model_folder, tmp_path_factory.mktemp("subject"))
+
+
+def assert_close(subject: Subject, got: np.ndarray, want: np.ndarray) -> None:
+    """Compare relative to the largest value: influences of either sign cancel, so small ones carry its rounding."""
+    worst = np.unravel_index(np.abs(got - want).argmax(), want.shape)
+    scale = np.abs(want).max()
+    assert np.abs(got - want).max() <= subject.case.rtol * scale, f"worst at {worst}: {got[worst]} is not {want[worst]}"
+
+
+def test_influence_is_the_gradients_product_with_the_dense_damped_solve(subject: Subject) -> None:
+    """Broken by: Q where Qᵀ is meant; a bias packed elsewhere than last; damping shared between layers."""
+    queries, items = subject.items[:3], subject.items[3:9]
+    gradients = dense_gradients(subject, queries + items)
+    want = np.zeros((3, 6))
+    for index in range(len(subject.engine.info.layers)):
+        Q_A, Q_S, Lambda = (array.astype(np.float64) for array in subject.factors.layer(index))
+        Q = np.kron(Q_S, Q_A)
+        curvature = (Q * Lambda.reshape(-1)) @ Q.T + 0.1 * Lambda.mean() * np.eye(len(Q))
+        flat = np.stack([gradient[index].reshape(-1) for gradient in gradients])
+        want += flat[:3] @ np.linalg.solve(curvature, flat[3:].T)
+    assert_close(subject, subject.influences(queries, items), want)
+
+
+def dense_gradients(subject: Subject, items: list[TokenSequence]) -> list[list[np.ndarray]]:
+    """Each layer's gradient of each sequence: by autograd on a fresh float64 model, or by finite differences."""
+    if subject.case.engine == "fake":
+        return [finite_differences(subject, item) for item in items]
+    from dense_oracle import DenseOracle
+    from transformers import AutoModelForCausalLM
+
+    oracle = DenseOracle(AutoModelForCausalLM.from_pretrained(subject.model), subject.engine.info.layers)
+    return [[gradient.numpy() for gradient in oracle.gradient(item)] for item in items]
+
+
+def finite_differences(subject: Subject, item: TokenSequence) -> list[np.ndarray]:
+    """Central differences of the fake model's log-likelihood, in each weight."""
+    from dataclasses import replace
+
+    from whence_backends.engines.fake import FakeModel
+
+    model, step = FakeModel.load(subject.model), 1e-5
+    gradients = []
+    for name in ("W1", "W2"):
+        weight = getattr(model, name)
+        gradient = np.zeros_like(weight)
+        for place in np.ndindex(*weight.shape):
+            shift = np.zeros_like(weight)
+            shift[place] = step
+            up, down = (replace(model, **{name: weight + sign * shift}).trace(item)[0] for sign in (1, -1))
+            gradient[place] = (up - down) / (2 * step)
+        gradients.append(gradient)
+    return gradients
+
+
+def test_the_measurement_is_the_weighted_log_likelihood(subject: Subject) -> None:
+    """Broken by: counting the prompt; forgetting the shift between inputs and targets."""
+    whole, masked = data.sequence(10, 5), data.sequence(10, 5, masked=4)
+    tail = TokenSequence(token_ids=whole.token_ids, weights=whole.weights - masked.weights)
+    values = [gradient.log_likelihood for gradient in subject.engine.query_gradients([whole, masked, tail])]
+    assert values[0] == pytest.approx(values[1] + values[2], rel=1e-5)
+    assert values[0] < values[1] < 0
+
+
+def test_a_sequence_scores_the_same_alone_and_in_any_batch(subject: Subject) -> None:
+    """Broken by: padding on the left; gradients at padding; a mean over the batch."""
+    queries, items = subject.items[:2], subject.items[4:14]
+    together = subject.influences(queries, items)
+    alone = np.concatenate([subject.influences(queries, [item]) for item in items], axis=1)
+    reversed_order = subject.influences(queries, items[::-1])[:, ::-1]
+    assert_close(subject, together, alone)
+    assert_close(subject, reversed_order, alone)
+
+
+def test_a_query_scores_the_same_alone_and_among_others(subject: Subject) -> None:
+    """Broken by: normalising over queries; another code path for one query that disagrees."""
+    queries, items = subject.items[:4], subject.items[4:10]
+    alone = np.concatenate([subject.influences([query], items) for query in queries])
+    assert_close(subject, subject.influences(queries, items), alone)
+
+
+def test_layers_and_tokens_add_up_to_the_whole(subject: Subject) -> None:
+    """Broken by: leaving out a layer, or the second use of one; a bias without its token."""
+    queries, items = subject.items[:2], subject.items[4:9]
+    total = subject.influences(queries, items)
+    layers = subject.influences(queries, items, detail=Detail.LAYERS)
+    tokens = subject.influences(queries, items, detail=Detail.LAYERS_TOKENS)
+    longest = max(len(item.token_ids) for item in items)
+    assert tokens.shape == (2, 5, len(subject.engine.info.layers), longest)
+    assert_close(subject, layers.sum(axis=2), total)
+    assert_close(subject, tokens.sum(axis=3), layers)
+
+
+def test_tokens_beyond_a_sequences_end_have_no_part(subject: Subject) -> None:
+    """Broken by: attributing to padding."""
+    short, long = data.sequence(5, 1), data.sequence(15, 2)
+    tokens = subject.influences([subject.items[0]], [short, long], detail=Detail.LAYERS_TOKENS)
+    assert np.all(tokens[:, 0, :, 4:] == 0)  # its last token is never an input
+    assert np.any(tokens[:, 1, :, 4:] != 0)
+
+
+def test_the_same_query_twice_gives_the_same_bits_and_leaves_the_factors_alone(subject: Subject) -> None:
+    """Broken by: dividing the stored eigenvalues, or adding damping to them, in place."""
+    queries, items = subject.items[:2], subject.items[4:9]
+    first = subject.influences(queries, items, damping_factor=0.1)
+    subject.influences(queries, items, damping_factor=3.0)
+    again = subject.influences(queries, items, damping_factor=0.1)
+    assert first.tobytes() == again.tobytes()
+    assert subject.factors.digest == type(subject.factors).open(subject.factors.folder).digest
+
+
+def test_influence_is_linear_in_the_training_sequences_weights(subject: Subject) -> None:
+    """Broken by: dividing by the number of tokens; treating weights as a mask."""
+    item = data.sequence(12, 8)
+    first, second = item.weights.copy(), item.weights.copy()
+    first[6:], second[:6] = 0, 0
+    parts = [TokenSequence(token_ids=item.token_ids, weights=w) for w in (first, second, 2 * item.weights)]
+    queries = [item, subject.items[0]]
+    whole, doubled = subject.influences(queries, [item]), subject.influences(queries, [parts[2]])
+    assert_close(subject, subject.influences(queries, parts[:2]).sum(axis=1, keepdims=True), whole)
+    assert_close(subject, doubled, 2 * whole)
+
+
+def test_influence_between_two_sequences_is_symmetric(subject: Subject) -> None:
+    """Broken by: rotating, or damping, on one side only."""
+    items = subject.items[:6]
+    square = subject.influences(items, items)
+    assert_close(subject, square, square.T)
+    assert np.all(np.diag(square) > 0)
+
+
+def test_more_damping_means_less_influence_of_a_sequence_on_itself(subject: Subject) -> None:
+    """Broken by: ignoring the request's damping."""
+    items = subject.items[:3]
+    values = [np.diag(subject.influences(items, items, damping_factor=factor)) for factor in (0.01, 0.1, 1.0)]
+    assert np.all(values[0] > values[1])
+    assert np.all(values[1] > values[2])
+
+
+def test_a_sequence_that_measures_nothing_has_no_influence(subject: Subject) -> None:
+    nothing = TokenSequence(token_ids=np.array([3, 4, 5], np.int32), weights=np.zeros(3, np.float32))
+    assert np.all(subject.influences([subject.items[0]], [nothing, subject.items[1]])[:, 0] == 0)
+
+
+@pytest.mark.parametrize("bad", [-1, 61])
+def test_a_token_id_outside_the_vocabulary_is_refused(subject: Subject, bad: int) -> None:
+    query = TokenSequence(token_ids=np.array([1, bad, 2], np.int32), weights=np.array([0, 1, 1], np.float32))
+    with pytest.raises(InvalidRequestError, match="the vocabulary has 0 to 60") as caught:
+        subject.engine.query_gradients([query])
+    assert caught.value.reason == "BAD_TOKEN_ID"
+
+
+def test_a_query_longer_than_the_model_is_refused(subject: Subject) -> None:
+    length = subject.engine.info.max_tokens + 1
+    with pytest.raises(InvalidRequestError, match="at most") as caught:
+        subject.engine.query_gradients([data.sequence(length, 1)])
+    assert caught.value.reason == "SEQUENCE_TOO_LONG"
+
+
+def test_factors_of_another_model_are_refused(subject: Subject, tmp_path: Path) -> None:
+    import shutil
+
+    other = tmp_path / "other"
+    shutil.copytree(subject.model, other)
+    config = other / "config.json"
+    config.write_text(config.read_text() + "\n")
+    with pytest.raises(MismatchError, match="were fitted on") as caught:
+        load_engine(subject.case.engine, EngineConfig(model=str(other), factors=subject.factors.folder))
+    assert caught.value.reason == "FACTORS_OF_OTHER_MODEL"
+
+
+def test_the_engine_says_what_it_holds(subject: Subject) -> None:
+    info = subject.engine.info
+    assert (info.engine, info.precision) == (subject.case.engine, subject.case.precision)
+    assert info.layers == subject.factors.card.layers
+    assert 0 < info.attributed_parameters < info.parameters
+    assert info.factors_digest == subject.factors.digest

@@ -1,0 +1,36 @@
+"""Shared fixtures: tiny models on disk, their factors, and quiet libraries."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+ARCHITECTURES = ("llama", "llama-tied-bias", "gpt2")
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return where a tiny model of an architecture is saved; made once a session."""
+    import models
+
+    made: dict[str, Path] = {}
+
+    def make(architecture: str) -> Path:
+        if architecture not in made:
+            build = {
+                "llama": models.llama,
+                "llama-tied-bias": lambda: models.llama(tie=True, bias=True),
+                "gpt2": models.gpt2,
+            }[architecture]
+            made[architecture] = models.save(build(), tmp_path_factory.mktemp("models") / architecture)
+        return made[architecture]
+
+    return make
