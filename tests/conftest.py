@@ -11,6 +11,7 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("MKL_CBWR", "AUTO")  # as load_causal_lm does, but some test may multiply first
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 ARCHITECTURES = ("llama", "llama-tied-bias", "gpt2")

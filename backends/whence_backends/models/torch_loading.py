@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final
 
 import torch
@@ -39,6 +40,16 @@ def torch_device(device: str) -> torch.device:
     return found
 
 
+def ask_for_reproducible_arithmetic() -> None:
+    """Ask the CPU's and the GPU's libraries to give the same bits run after run, unless the environment says else.
+
+    Without this MKL may add up in another order from one run to the next, and cuBLAS from one stream to the next. Both
+    read these variables at their first call, so this comes before any arithmetic.
+    """
+    os.environ.setdefault("MKL_CBWR", "AUTO")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
 def load_causal_lm(source: ModelSource, precision: str, device: str) -> Any:  # noqa: ANN401
     """Return the model, frozen, in evaluation mode, on the device, in the precision.
 
@@ -46,6 +57,7 @@ def load_causal_lm(source: ModelSource, precision: str, device: str) -> Any:  # 
     """
     from transformers import AutoModelForCausalLM
 
+    ask_for_reproducible_arithmetic()
     dtype = torch_dtype(precision)
     where, arguments = str(source.path), {}
     if source.kind == "gguf":

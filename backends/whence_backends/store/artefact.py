@@ -9,6 +9,7 @@ Every file is written under a temporary name, synced and renamed; a reader never
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -72,7 +73,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         os.replace(temporary, path)
         _sync(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise _storage_error(path, error) from error
 
 

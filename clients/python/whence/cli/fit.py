@@ -1,0 +1,99 @@
+"""``whence fit``: EK-FAC factors of a model on its training corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from whence_backends.ekfac.factors import Factors
+    from whence_backends.fit import FitProgress
+
+_STAGES = {"covariance": "covariances (tokens)", "eigenbasis": "eigenbases (layers)", "lambda": "eigenvalues (tokens)"}
+
+
+def fit(
+    model: Annotated[str, typer.Option(help="Model folder, GGUF file, 'smollm2', or hub name.")],
+    corpus: Annotated[Path, typer.Option(help="The corpus that `whence corpus` wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the factors to. Killed? Run the same command again.")],
+    layers: Annotated[
+        str, typer.Option(help="Layers to attribute through: 'mlp' (as in the paper), 'all-linear', or a pattern.")
+    ] = "mlp",
+    labels: Annotated[
+        str, typer.Option(help="'sampled' from the model (the recipe) or 'empirical' from the data (deterministic).")
+    ] = "sampled",
+    precision: Annotated[
+        str, typer.Option(help="float32, bfloat16 (sums stay in float32) or float64.")
+    ] = "float32",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Padded tokens a batch holds at most.")] = 4096,
+    max_sequences: Annotated[
+        int | None, typer.Option(min=1, help="Fit on a random sample of this many sequences; 100,000 is plenty.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Draws the sample and the labels.")] = 0,
+) -> None:
+    """Fit EK-FAC factors: covariances, eigenbases, corrected eigenvalues.
+
+    Reads the corpus twice, forward and backward. A kill at any point loses at most a minute: the same command goes on
+    and ends with the same bytes.
+
+    Example: whence fit --model smollm2 --corpus corpus/ --out factors/ --precision bfloat16 --max-sequences 2000
+    """
+    from whence_backends.corpus import Corpus
+    from whence_backends.fit import FitConfig
+    from whence_backends.fit import fit as run
+
+    config = FitConfig(
+        model=model,
+        out=out,
+        tracked=layers,
+        labels=labels,  # type: ignore[arg-type]  # fit() refuses any other, naming the two
+        precision=precision,
+        device=device,
+        batch_tokens=batch_tokens,
+        max_sequences=max_sequences,
+        seed=seed,
+    )
+    with _progress_bars() as show:
+        factors = run(config, Corpus.open(corpus), show)
+    Console().print(_summary(factors))
+
+
+class _progress_bars:  # noqa: N801 - a context manager, used as a function
+    """Shows one bar a stage, with time left, on stderr."""
+
+    def __init__(self) -> None:
+        self._bars = Progress(
+            TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TimeRemainingColumn(), console=Console(stderr=True),
+        )  # fmt: skip
+        self._tasks = {stage: self._bars.add_task(text, total=None) for stage, text in _STAGES.items()}
+
+    def __enter__(self) -> Callable[[FitProgress], None]:
+        self._bars.start()
+        return lambda at: self._bars.update(self._tasks[at.stage], completed=at.done, total=at.total)
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+
+def _summary(factors: Factors) -> Table:
+    card = factors.card
+    attributed = sum(layer.d_in * layer.d_out for layer in card.layers)
+    table = Table(title="EK-FAC factors", show_header=False)
+    table.add_row("folder", str(factors.folder))
+    table.add_row("digest", factors.digest)
+    table.add_row("layers", str(len(card.layers)))
+    table.add_row("parameters attributed", f"{attributed:,} of {card.parameters:,} ({attributed / card.parameters:.0%})")
+    table.add_row("fitted on", f"{card.fitted_sequences:,} sequences, {card.fitted_tokens:,} tokens")
+    table.add_row("training set", f"{card.training_set_size:,} sequences")
+    table.add_row("labels, precision", f"{card.labels}, {card.precision}")
+    for kind, count in sorted(card.unattributed.items(), key=lambda item: -item[1])[:4]:
+        table.add_row("not attributed", f"{kind}: {count:,}", style="yellow")
+    return table
