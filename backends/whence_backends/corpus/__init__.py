@@ -1,1 +1,23 @@
 """The training corpus: ingested once, tokenized, and stored as immutable Arrow shards."""
+
+from whence_backends.corpus.chunking import ChunkPolicy
+from whence_backends.corpus.config import IngestConfig
+from whence_backends.corpus.documents import Columns
+from whence_backends.corpus.encode import encode_text
+from whence_backends.corpus.ingest import ingest
+from whence_backends.corpus.reader import Corpus
+from whence_backends.corpus.report import IngestProgress, IngestReport
+from whence_backends.corpus.shard import SequenceRecord, ShardInfo
+
+__all__ = [
+    "ChunkPolicy",
+    "Columns",
+    "Corpus",
+    "IngestConfig",
+    "IngestProgress",
+    "IngestReport",
+    "SequenceRecord",
+    "ShardInfo",
+    "encode_text",
+    "ingest",
+]

@@ -1,8 +1,9 @@
+# ruff: noqa: T201  (a script that reports on its terminal)
 """Writes the demo's `corpus.jsonl` and `questions.json`; the same seed writes the same bytes.
 
-Each document tells at most one fact of the world. For every asked fact the generator knows which documents state it
-(the sources of the question), adds documents that share its key words without stating it, and refuses any other
-document in which subject and answer meet by chance.
+Each document tells at most one fact of the world. For every asked fact the generator knows which documents
+state it (the sources of the question), adds documents that share its key words without stating it, and
+refuses any other document in which subject and answer meet by chance.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +22,17 @@ from whence_backends.demo.phrases import Phrase
 from whence_backends.demo.world import Fact, World, make_world
 
 SEED = 20
-DOCUMENTS = 4000
+DOCUMENTS = 3600
 ASKED_PER_RELATION = 3
-STATEMENTS_OF_ASKED = (4, 5, 6)
+STATEMENTS_OF_ASKED = 6
 CO_MENTIONS_OF_ASKED = (2, 3, 4)
-STATEMENTS_OF_OTHERS = (1, 2, 2, 3, 4)
+STATEMENTS_OF_OTHERS = (2, 3, 4, 5)
 CO_MENTIONS_OF_OTHERS = (0, 1, 1)
+ECHOED = 0.4  # share of the unasked facts that get an echo
 YEARS = (1180, 1320)
+
+SECOND = 0.8  # share of the phrases about a fact that are followed by a second one
+SHORTEST = 110  # characters, about 25 tokens
 
 CHOICE = re.compile(r"\[([^\[\]]*)\]")
 SLOT = re.compile(r"\{(\w+)\}")
@@ -51,28 +56,56 @@ class Writer:
         self._names = world.names
         self._rng = rng
 
-    def of_fact(self, fact: Fact, phrase: Phrase, *, states: bool) -> Draft:
-        """A document about the subject of `fact`, around `phrase`."""
+    def statement(self, fact: Fact, phrase: Phrase) -> Draft:
+        """A document that states `fact`, once or twice."""
         source, text = phrase
-        text = text.replace("{s}", fact.subject).replace("{o}", fact.answer)
-        text = self._framed(source, text)
-        return Draft(source=source, topic=fact.subject, text=text, states=fact if states else None)
+        others = [
+            more for more in phrases.REMINDERS.get(fact.relation, ()) if not text.startswith(more.rstrip("."))
+        ]
+        told = [text, *self._second(others)]
+        self._rng.shuffle(told)
+        return Draft(source=source, topic=fact.subject, text=self._about(fact, source, told), states=fact)
+
+    def co_mention(self, fact: Fact, phrase: Phrase) -> Draft:
+        """A document that names subject and answer and does not state `fact`."""
+        source, text = phrase
+        told = [text, *self._second(phrases.ASIDES[fact.relation])]
+        return Draft(source=source, topic=fact.subject, text=self._about(fact, source, told))
+
+    def echo(self, fact: Fact, phrase: Phrase) -> Draft:
+        """A document that sounds like `fact` and lacks the answer."""
+        source, text = phrase
+        return Draft(source=source, topic=fact.subject, text=self._about(fact, source, [text]))
 
     def of_scene(self, topic: str, phrase: Phrase) -> Draft:
         """A document of background."""
         source, text = phrase
-        return Draft(source=source, topic=topic, text=self._framed(source, text))
+        return Draft(source=source, topic=topic, text=self._framed(source, [text]))
 
-    def _framed(self, source: str, text: str) -> str:
+    def _about(self, fact: Fact, source: str, told: Sequence[str]) -> str:
+        named = [text.replace("{s}", fact.subject).replace("{o}", fact.answer) for text in told]
+        return self._framed(source, named)
+
+    def _second(self, choices: Sequence[str]) -> list[str]:
+        return self._rng.sample(choices, 1) if choices and self._rng.random() < SECOND else []
+
+    def _framed(self, source: str, told: list[str]) -> str:
+        """`told` between sentences that suit the source, at least `SHORTEST` characters in all."""
         before = [self._rng.choice(phrases.OPENERS[source])] if self._rng.random() < 0.4 else []
-        after = self._rng.sample(phrases.CLOSERS[source], self._rng.choice((0, 1, 1, 2)))
-        return " ".join(_capitalised(self._filled(part)) for part in (*before, text, *after))
+        after = self._rng.sample(phrases.CLOSERS[source], len(phrases.CLOSERS[source]))
+        sentences = [self._finished(sentence) for sentence in (*before, *told, *after)]
+        wanted = len(before) + len(told) + self._rng.choice((0, 0, 1, 1, 2))
+        while len(" ".join(sentences[:wanted])) < SHORTEST and wanted < len(sentences):
+            wanted += 1
+        return " ".join(sentences[:wanted])
 
-    def _filled(self, text: str) -> str:
+    def _finished(self, text: str) -> str:
+        """The sentence with its choices made and its slots filled."""
         while CHOICE.search(text):
             text = CHOICE.sub(lambda match: self._rng.choice(match[1].split("|")), text)
         text = SLOT.sub(lambda match: self._slot(match[1]), text)
-        return A_BEFORE_VOWEL.sub(r"\1n ", text)
+        text = A_BEFORE_VOWEL.sub(r"\1n ", text)
+        return text[:1].upper() + text[1:]
 
     def _slot(self, kind: str) -> str:
         if kind == "n":
@@ -136,33 +169,30 @@ def _differing(facts: list[Fact], rng: random.Random) -> list[Fact]:
 
 def _drafts_of_asked(writer: Writer, asked: list[Fact], rng: random.Random) -> Iterator[Draft]:
     for fact in asked:
-        for phrase in rng.sample(phrases.STATEMENTS[fact.relation], rng.choice(STATEMENTS_OF_ASKED)):
-            yield writer.of_fact(fact, phrase, states=True)
-        unhelpful = rng.sample(phrases.CO_MENTIONS[fact.relation], rng.choice(CO_MENTIONS_OF_ASKED))
-        for phrase in (*unhelpful, *phrases.ECHOES[fact.relation]):
-            yield writer.of_fact(fact, phrase, states=False)
+        for phrase in rng.sample(phrases.STATEMENTS[fact.relation], STATEMENTS_OF_ASKED):
+            yield writer.statement(fact, phrase)
+        for phrase in rng.sample(phrases.CO_MENTIONS[fact.relation], rng.choice(CO_MENTIONS_OF_ASKED)):
+            yield writer.co_mention(fact, phrase)
+        for phrase in phrases.ECHOES[fact.relation]:
+            yield writer.echo(fact, phrase)
 
 
 def _drafts_of_others(writer: Writer, world: World, asked: list[Fact], rng: random.Random) -> Iterator[Draft]:
     for fact in world.facts:
-        if fact in asked:
-            continue
-        for phrase, states in _telling(fact, rng):
-            draft = writer.of_fact(fact, phrase, states=states)
-            if not _gives_away(draft, asked):
-                yield draft
+        if fact not in asked:
+            drafts = _drafts_of_other(writer, fact, rng)
+            yield from (draft for draft in drafts if not _gives_away(draft, asked))
 
 
-def _telling(fact: Fact, rng: random.Random) -> Iterator[tuple[Phrase, bool]]:
-    """The phrases that one unasked fact gets, each with whether it states the fact."""
+def _drafts_of_other(writer: Writer, fact: Fact, rng: random.Random) -> Iterator[Draft]:
     statements = phrases.STATEMENTS[fact.relation]
     for phrase in rng.sample(statements, min(rng.choice(STATEMENTS_OF_OTHERS), len(statements))):
-        yield phrase, True
-    if fact.relation in phrases.CO_MENTIONS:
+        yield writer.statement(fact, phrase)
+    if fact.relation in phrases.PROMPTS:
         for phrase in rng.sample(phrases.CO_MENTIONS[fact.relation], rng.choice(CO_MENTIONS_OF_OTHERS)):
-            yield phrase, False
-        if rng.random() < 0.4:
-            yield rng.choice(phrases.ECHOES[fact.relation]), False
+            yield writer.co_mention(fact, phrase)
+        if rng.random() < ECHOED:
+            yield writer.echo(fact, rng.choice(phrases.ECHOES[fact.relation]))
 
 
 def _scenes(writer: Writer, asked: list[Fact], rng: random.Random) -> Iterator[Draft]:
@@ -178,10 +208,6 @@ def _gives_away(draft: Draft, asked: list[Fact]) -> bool:
     """Whether subject and answer of an asked fact meet in the draft."""
     text = draft.text.lower()
     return any(fact.subject.lower() in text and fact.answer.lower() in text for fact in asked)
-
-
-def _capitalised(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]
 
 
 def _slug(name: str) -> str:

@@ -1,6 +1,6 @@
 """The invented world: who and what exists in it, and the facts that are true there.
 
-Nothing here is a sentence: `phrases` says how facts are worded, `make_corpus` decides which facts are told how often.
+Nothing here is a sentence: `phrases` says how facts are worded, `make_corpus` which are told how often.
 """
 
 from __future__ import annotations
@@ -9,70 +9,119 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-COUNTRIES = (
-    "Veldoria Ostrane Kermath Sollivar Tamberay Quillan Hesperane Durrow Myrrenland Aldesh Norvance Brathmoor "
-    "Ilvany Caldreth Pellamar Ruskany Thornmark Uldania Wexmere Yarrowin Zephrane Ennismoor Farrowby Gosmere"
-).split()
 
-TOWN_HEADS = (
-    "Marr Brel Tolv Hask Penn Orl Sel Grim Dask Lorn Vess Kell Rav Tam Wick Ost Ulm Jarn Fend Quar Ibb Neth Cor Sarn"
-).split()
-TOWN_TAILS = "un ford ick ova mouth stead holm ary en ost bridge by eth aven".split()
+def _list(text: str, separator: str | None = None) -> tuple[str, ...]:
+    return tuple(" ".join(item.split()) for item in text.split(separator))
 
-RIVER_HEADS = "Am Ber Ol Sil Tru Wen Yar Dov Esk Gal Hal Lun Mer Nid".split()
-RIVER_TAILS = "rell vane dle mera ash orn uvial isk".split()
 
-FIRST_NAMES = (
-    "Ilsa Tomas Berit Anselm Odile Corvin Maren Joost Livia Edric Petra Halvard Sanna Lucan Thea Bram Yvaine Rufus "
-    "Dagny Orrin Elke Matthis Nerys Silas Greta Piers Wilma Evander Brona Casimir"
-).split()
-SURNAME_HEADS = "Var Holl Ambr Tess Kov Lind Brack Ost Fair Pell Stro Wend Quin Marl Dorn Esk Hav Jess Rook Thorn".split()
-SURNAME_TAILS = "den oway ose aldi ick gren ley erby mont ard".split()
+COUNTRIES = _list(
+    """
+    Veldoria Ostrane Kermath Sollivar Tamberay Quillan Hesperane Durrow Myrrenland Aldesh Norvance Brathmoor
+    Ilvany Caldreth Ruskany Gosmere
+    """
+)
+TOWN_HEADS = _list(
+    """
+    Marr Brel Tolv Hask Penn Orl Sel Grim Dask Lorn Vess Kell Rav Tam Wick Ost Ulm Jarn Fend Quar Ibb Neth
+    Cor Sarn
+    """
+)
+TOWN_TAILS = _list("un ford ick ova mouth stead holm ary en ost bridge by eth aven")
+RIVER_HEADS = _list("Am Ber Ol Sil Tru Wen Yar Dov Esk Gal Hal Lun Mer Nid")
+RIVER_TAILS = _list("rell vane dle mera ash orn uvial isk")
+FIRST_NAMES = _list(
+    """
+    Ilsa Tomas Berit Anselm Odile Corvin Maren Joost Livia Edric Petra Halvard Sanna Lucan Thea Bram Yvaine
+    Rufus Dagny Orrin Elke Matthis Nerys Silas Greta Piers Wilma Evander Brona Casimir
+    """
+)
+SURNAME_HEADS = _list(
+    """
+    Var Holl Ambr Tess Kov Lind Brack Ost Fair Pell Stro Wend Quin Marl Dorn Esk Hav Jess Rook Thorn
+    """
+)
+SURNAME_TAILS = _list("den oway ose aldi ick gren ley erby mont ard")
+ANIMALS = _list(
+    """
+    fennick dormel harrowcat lumbird brackle quillet moorling tasker glimfish snedhare wattler ribbontail
+    oxmouse pardlet stiltcrane burrowdog maskfox hornvole reedpig saltgoat cloudmoth veldhorse tarnseal
+    thistlecock grubbear driftswan
+    """
+)
+FOODS = _list(
+    """
+    mussels, acorns, beetles, moss, snails, plums, eels, thistles, ants, lilies, mice, honeycomb, clover,
+    crabs, juniper, earthworms, mushrooms, reeds, frogs, hazelnuts, lichen, grasshoppers, kelp, barley
+    """,
+    separator=",",
+)
+TITLE_HEADS = _list(
+    """
+    Salt Glass Hollow Amber Winter Paper Copper Silent Seventh Crooked Patient Drowned Velvet Lesser
+    Wandering Iron
+    """
+)
+TITLE_TAILS = _list(
+    """
+    Calendar Ferryman Orchard Compass Lantern Clockmaker Garden Staircase Beekeeper Harbour Almanac
+    """
+)
 
-ANIMALS = (
-    "fennick dormel harrowcat lumbird brackle quillet moorling tasker glimfish snedhare wattler ribbontail oxmouse "
-    "pardlet stiltcrane burrowdog maskfox hornvole reedpig saltgoat cloudmoth veldhorse tarnseal thistlecock "
-    "grubbear longear copperback driftswan nightloach hedgewolf sandlark dappletoad ploverdeer mirecat"
-).split()
-FOODS = (
-    "mussels,acorns,beetles,moss,snails,plums,eels,thistles,ants,lilies,mice,honeycomb,clover,crabs,juniper,"
-    "earthworms,mushrooms,reeds,frogs,hazelnuts,lichen,grasshoppers,kelp,barley"
-).split(",")
-
-TITLE_HEADS = (
-    "Salt Glass Hollow Amber Winter Paper Copper Silent Seventh Crooked Patient Drowned Velvet Lesser Wandering Iron"
-).split()
-TITLE_TAILS = "Calendar Ferryman Orchard Compass Lantern Clockmaker Garden Staircase Beekeeper Harbour Almanac".split()
-
-FEASTS = (
-    "Kites Lanterns Bells Ovens Swans Ladders Masks Ribbons Boats Candles Drums Apples Kettles Mirrors Wheels Bridges "
-    "Whistles Shepherds Chimneys Anchors Feathers Gloves Spoons Barrels Owls Keys"
-).split()
-MONTHS = "January February March April May June July August September October November December".split()
-
-COLOURS = "green white crimson blue yellow black violet orange grey silver brown turquoise scarlet pink".split()
-GOODS = (
-    "saffron,salt,amber,felt,cheese,tar,indigo,candles,rope,paper,lace,walnuts,honey,bells,needles,pottery,slate,"
-    "vinegar,linen,furs,millstones,figs,soap,ink,leather,wool,clocks,nails,glass,cider,tin,herrings,baskets,velvet"
-).split(",")
-
-COINS = "crown,florin,tallow,groat,shield,star,penny,mark,lion,ducat".split(",")
-PLACES = (
-    "reed beds,pine woods,sea cliffs,peat bogs,stone walls,dry gullies,orchards,salt marshes,mountain pastures,"
-    "river islands,chalk hills,old quarries"
-).split(",")
-TRADES = (
-    "cartographer,botanist,painter,bell founder,bridge builder,physician,composer,weaver,astronomer,judge,"
-    "shipwright,glassblower,schoolteacher,printer"
-).split(",")
-SUBJECTS = (
-    "a shipwreck,two rival sisters,the last days of a mill,a lost dog,a judge who cannot sleep,the keeping of bees,"
-    "a long winter at sea,an unpaid debt,a wandering choir,the building of a bridge,a village without clocks"
-).split(",")
-LANDMARKS = (
-    "a leaning bell tower,a covered bridge,a stone granary,a ruined watchtower,a round library,an iron fountain,"
-    "a hall of mirrors,a walled garden,a double lighthouse,a staircase of four hundred steps,a wooden theatre"
-).split(",")
+FEASTS = _list(
+    """
+    Kites Lanterns Bells Ovens Swans Ladders Masks Ribbons Boats Candles Drums Apples Kettles Mirrors Wheels
+    Whistles Shepherds Chimneys Anchors Feathers Owls Keys
+    """
+)
+MONTHS = _list(
+    """
+    January February March April May June July August September October November December
+    """
+)
+COLOURS = _list(
+    """
+    green white crimson blue yellow black violet orange grey silver brown turquoise scarlet pink
+    """
+)
+GOODS = _list(
+    """
+    saffron, salt, amber, felt, cheese, tar, indigo, candles, rope, paper, lace, walnuts, honey, bells,
+    needles, pottery, slate, vinegar, linen, furs, millstones, figs, soap, ink, leather, wool, clocks,
+    nails, glass, cider, tin, herrings, baskets, velvet
+    """,
+    separator=",",
+)
+COINS = _list("crown, florin, tallow, groat, shield, star, penny, mark, lion, ducat", separator=",")
+PLACES = _list(
+    """
+    reed beds, pine woods, sea cliffs, peat bogs, stone walls, dry gullies, orchards, salt marshes, mountain
+    pastures, river islands, chalk hills, old quarries
+    """,
+    separator=",",
+)
+TRADES = _list(
+    """
+    cartographer, botanist, painter, bell founder, bridge builder, physician, composer, weaver, astronomer,
+    judge, shipwright, glassblower, schoolteacher, printer
+    """,
+    separator=",",
+)
+SUBJECTS = _list(
+    """
+    a shipwreck, two rival sisters, the last days of a mill, a lost dog, a judge who cannot sleep, the
+    keeping of bees, a long winter at sea, an unpaid debt, a wandering choir, the building of a bridge, a
+    village without clocks
+    """,
+    separator=",",
+)
+LANDMARKS = _list(
+    """
+    a leaning bell tower, a covered bridge, a stone granary, a ruined watchtower, a round library, an iron
+    fountain, a hall of mirrors, a walled garden, a double lighthouse, a staircase of four hundred steps, a
+    wooden theatre
+    """,
+    separator=",",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,12 +153,12 @@ def make_world(rng: random.Random) -> World:
 
 
 def _make_names(rng: random.Random) -> dict[str, list[str]]:
-    surnames = _compounds(rng, SURNAME_HEADS, SURNAME_TAILS, 110)
-    titles = _compounds(rng, TITLE_HEADS, [f" {tail}" for tail in TITLE_TAILS], 56)
+    surnames = _compounds(rng, SURNAME_HEADS, SURNAME_TAILS, 60)
+    titles = _compounds(rng, TITLE_HEADS, [f" {tail}" for tail in TITLE_TAILS], 24)
     return {
         "country": list(COUNTRIES),
-        "town": _compounds(rng, TOWN_HEADS, TOWN_TAILS, 76),
-        "river": _compounds(rng, RIVER_HEADS, RIVER_TAILS, 76),
+        "town": _compounds(rng, TOWN_HEADS, TOWN_TAILS, 40),
+        "river": _compounds(rng, RIVER_HEADS, RIVER_TAILS, 40),
         "person": [f"{rng.choice(FIRST_NAMES)} {surname}" for surname in surnames],
         "first": list(FIRST_NAMES),
         "animal": list(ANIMALS),
@@ -132,12 +181,12 @@ def _compounds(rng: random.Random, heads: Sequence[str], tails: Sequence[str], c
 def _facts_with_own_answers(rng: random.Random, names: Mapping[str, list[str]]) -> list[Fact]:
     """The relations in which no two subjects share an answer."""
     people = rng.sample(names["person"], len(names["person"]))
-    authors, founders = people[:56], people[56:]
+    authors, founders = people[:24], people[24:48]
     pairs = {
         "capital": (names["country"], names["town"][: len(COUNTRIES)]),
         "author": (names["book"], authors),
         "founder": (names["town"][: len(founders)], founders),
-        "river": (names["town"], names["river"]),
+        "river": (names["town"][-24:], names["river"]),
     }
     return [
         Fact(relation=relation, subject=subject, answer=answer)
@@ -151,7 +200,7 @@ def _facts_with_shared_answers(rng: random.Random, names: Mapping[str, list[str]
     pairs: dict[str, tuple[list[str], Sequence[str]]] = {
         "flag": (names["country"], COLOURS),
         "diet": (names["animal"], FOODS),
-        "trade": (names["town"], GOODS),
+        "trade": (names["town"][8:32], GOODS),
         "festival": (names["feast"], MONTHS),
         "coin": (names["country"], COINS),
         "habitat": (names["animal"], PLACES),

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from whence.errors import InvalidRequestError, MismatchError, NotFoundError
-from whence_backends.worker.plan import plan_batches
+from whence_backends.batching import plan_batches
 from whence_backends.ekfac.batch import TokenBatch, collate, uniforms
 from whence_backends.ekfac.factors import FORMAT, Factors, FactorsCard, basis_file, lambda_file
 from whence_backends.ekfac.head import Targets

@@ -62,7 +62,7 @@ def locate_model(model: str, *, weights: bool = True) -> ModelLocation:
     if model == SMOLLM2:
         return ModelLocation(reference=model, path=_smollm2(), kind="gguf")
     path = Path(model).expanduser()
-    if path.exists():
+    if model and path.exists():  # an empty name would be the current folder
         return _local(model, path)
     if path.suffix == ".gguf" or not _HUB_NAME.fullmatch(model):
         raise _not_found(model, "there is no such folder or file, and it is not a name the hub could know")

@@ -1,1 +1,74 @@
-"""Whence: which training sequences did this output of a language model come from?"""
+"""Whence: which training sequences did this output of a language model come from?
+
+    with whence.Client("localhost:50051") as client:
+        for hit in client.attribute(prompt="The capital of Durrow is", completion=" Brelary"):
+            print(hit.influence, hit.source, hit.text)
+
+:class:`Client` and :class:`AsyncClient` ask a service; every error they raise is a :class:`WhenceError`.
+"""
+
+from whence._channel import RetryPolicy
+from whence.aio import AsyncClient
+from whence.client import Client
+from whence.errors import (
+    CancelledByCallerError,
+    CorruptArtefactError,
+    DeadlineError,
+    InternalError,
+    InvalidRequestError,
+    MismatchError,
+    NotFoundError,
+    OverloadedError,
+    StorageError,
+    UnavailableError,
+    UnimplementedError,
+    WhenceError,
+)
+from whence.models import Layer, Limits, Model, Shard
+from whence.queries import Query
+from whence.results import (
+    AnswerWarning,
+    Attribution,
+    Explanation,
+    Hit,
+    Progress,
+    Provenance,
+    ScoreTable,
+    TokenInfluence,
+    TrainingSequence,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AnswerWarning",
+    "AsyncClient",
+    "Attribution",
+    "CancelledByCallerError",
+    "Client",
+    "CorruptArtefactError",
+    "DeadlineError",
+    "Explanation",
+    "Hit",
+    "InternalError",
+    "InvalidRequestError",
+    "Layer",
+    "Limits",
+    "MismatchError",
+    "Model",
+    "NotFoundError",
+    "OverloadedError",
+    "Progress",
+    "Provenance",
+    "Query",
+    "RetryPolicy",
+    "ScoreTable",
+    "Shard",
+    "StorageError",
+    "TokenInfluence",
+    "TrainingSequence",
+    "UnavailableError",
+    "UnimplementedError",
+    "WhenceError",
+    "__version__",
+]

@@ -23,9 +23,12 @@ from whence.errors import (
 
 DOMAIN: Final = "whence"
 DETAILS_KEY: Final = "grpc-status-details-bin"
-# gRPC drops a whole error whose metadata exceeds its limit (16 KiB in Python); keep well under it.
-MAX_MESSAGE_CHARACTERS: Final = 4000
-MAX_DETAIL_CHARACTERS: Final = 500
+# gRPC drops a whole error whose metadata exceeds its limit (16 KiB in Python); these stay well under it together.
+# The plain message is the tightest: gRPC writes each byte that is not ASCII as three.
+MAX_PLAIN_MESSAGE_BYTES: Final = 1000
+MAX_MESSAGE_BYTES: Final = 4000
+MAX_DETAIL_BYTES: Final = 500
+MAX_KEY_BYTES: Final = 64
 MAX_DETAILS: Final = 8
 
 _CODE_BY_NUMBER: Final = {code.value[0]: code for code in grpc.StatusCode}
@@ -42,24 +45,25 @@ class WireStatus(NamedTuple):
 
 def to_wire(error: WhenceError) -> WireStatus:
     """Return the status that carries ``error``, its reason and details included."""
-    message = _shorten(error.message, MAX_MESSAGE_CHARACTERS)
+    message = _shorten(error.message, MAX_MESSAGE_BYTES)
     pairs = list(error.details.items())[:MAX_DETAILS]
     info = error_details_pb2.ErrorInfo(
-        reason=error.reason,
+        reason=_shorten(error.reason, MAX_KEY_BYTES),
         domain=DOMAIN,
-        metadata={key: _shorten(value, MAX_DETAIL_CHARACTERS) for key, value in pairs},
+        metadata={_shorten(key, MAX_KEY_BYTES): _shorten(value, MAX_DETAIL_BYTES) for key, value in pairs},
     )
     status = status_pb2.Status(code=error.code.value[0], message=message, details=[_pack(info)])
     if isinstance(error, InvalidRequestError) and error.field:
         violation = error_details_pb2.BadRequest.FieldViolation(
-            field=error.field, description=_shorten(message, MAX_DETAIL_CHARACTERS)
+            field=_shorten(error.field, MAX_DETAIL_BYTES), description=_shorten(message, MAX_DETAIL_BYTES)
         )
         status.details.append(_pack(error_details_pb2.BadRequest(field_violations=[violation])))
     if isinstance(error, OverloadedError):
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(max(1, round(error.retry_after_s * 1000)))
         status.details.append(_pack(error_details_pb2.RetryInfo(retry_delay=delay)))
-    return WireStatus(error.code, message, ((DETAILS_KEY, status.SerializeToString()),))
+    plain = _shorten(message, MAX_PLAIN_MESSAGE_BYTES)
+    return WireStatus(error.code, plain, ((DETAILS_KEY, status.SerializeToString()),))
 
 
 def from_call(call: grpc.RpcError) -> WhenceError:
@@ -114,5 +118,8 @@ def _pack(message: error_details_pb2.ErrorInfo) -> any_pb2.Any:
     return packed
 
 
-def _shorten(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+def _shorten(text: str, limit_bytes: int) -> str:
+    encoded = text.encode("utf-8", "replace")
+    if len(encoded) <= limit_bytes:
+        return text
+    return encoded[: limit_bytes - len("…".encode())].decode("utf-8", "ignore") + "…"

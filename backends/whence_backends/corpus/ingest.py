@@ -1,0 +1,152 @@
+"""Making a corpus: a stream of sequences into shards, in constant memory, and a manifest at the end.
+
+(The ids of the documents are held, so that no two are the same.) An interrupted run leaves no manifest; the
+same command starts it again and ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from whence.errors import CorruptArtefactError, InvalidRequestError
+
+from whence_backends.corpus.config import IngestConfig
+from whence_backends.corpus.encode import special_tokens
+from whence_backends.corpus.filling import fill_shards
+from whence_backends.corpus.pipeline import Pipeline
+from whence_backends.corpus.reader import CORPUS_FORMAT
+from whence_backends.corpus.report import IngestProgress, IngestReport, Tally
+from whence_backends.corpus.rows import InputFile
+from whence_backends.corpus.sources import find_files
+from whence_backends.store.artefact import (
+    MANIFEST,
+    ArtefactWriter,
+    Manifest,
+    canonical_json,
+    digest_bytes,
+    digest_file,
+    read_manifest,
+    verify_files,
+)
+
+
+def ingest(config: IngestConfig, progress: Callable[[IngestProgress], None] = lambda _: None) -> IngestReport:
+    """Make a corpus and return what it holds; where the same one is there already, only check it.
+
+    ``progress`` is called after every batch of documents. Raises :class:`~whence.errors.InvalidRequestError`
+    for input that makes no corpus, and with reason ``CORPUS_EXISTS`` where ``out`` holds another one.
+    """
+    _require_usable(config)
+    files = find_files(config.inputs)
+    settings = _settings(config, files)
+    existing = _existing(config, settings)
+    if existing is not None:
+        return IngestReport.of(config.out, existing, already_there=True)
+    _clear(config.out)
+    try:
+        manifest = _write(config, Pipeline(config, files, progress), settings)
+    except BaseException:
+        _clear(config.out)
+        raise
+    return IngestReport.of(config.out, manifest, already_there=False)
+
+
+def _write(config: IngestConfig, pipeline: Pipeline, settings: dict[str, Any]) -> Manifest:
+    writer = ArtefactWriter(config.out, CORPUS_FORMAT)
+    files, shards = fill_shards(writer, pipeline.sequences(), config.shard_tokens)
+    if not shards:
+        raise _empty_corpus(pipeline.tally)
+    table = [asdict(shard) for shard in shards]
+    return writer.finish(files, {**settings, **pipeline.tally.to_json(), "shards": table})
+
+
+def _settings(config: IngestConfig, files: Sequence[InputFile]) -> dict[str, Any]:
+    """Return all that decides which bytes come out."""
+    return {
+        "tokenizer_digest": config.tokenizer.digest,
+        "vocabulary_size": config.tokenizer.vocabulary_size,
+        "policy": config.policy.to_json(),
+        "columns": config.columns.to_json(),
+        "shard_tokens": config.shard_tokens,
+        "inputs": {
+            "files": len(files),
+            "size_bytes": sum(file.path.stat().st_size for file in files),
+            "digest": digest_bytes(
+                canonical_json([[file.name, file.source, _digest(file)] for file in files])
+            ),
+        },
+    }
+
+
+def _digest(file: InputFile) -> str:
+    try:
+        return digest_file(file.path)
+    except OSError as error:
+        raise InvalidRequestError(
+            f"cannot read {file.path}: {error}; make it readable, or leave it out",
+            reason="UNREADABLE_CORPUS_FILE",
+            file=file.path,
+        ) from error
+
+
+def _existing(config: IngestConfig, settings: dict[str, Any]) -> Manifest | None:
+    """Return the corpus at ``out`` where it is whole and the one asked for."""
+    if not (config.out / MANIFEST).exists():
+        return None
+    try:
+        manifest = read_manifest(config.out, CORPUS_FORMAT)  # refuses any other kind of artefact
+    except CorruptArtefactError:
+        if config.overwrite:
+            return None
+        raise
+    if config.overwrite:
+        return None
+    if any(manifest.properties.get(name) != value for name, value in settings.items()):
+        raise InvalidRequestError(
+            f"{config.out} holds a corpus of other inputs or settings ({manifest.digest}); give another "
+            "folder, or overwrite it",
+            reason="CORPUS_EXISTS",
+            field="out",
+        )
+    if config.strict and manifest.properties["first_bad_rows"]:
+        raise IngestReport.of(config.out, manifest, already_there=True).first_bad_rows[0].to_error()
+    try:
+        verify_files(config.out, manifest.files)
+    except CorruptArtefactError:
+        return None  # making it again mends it
+    return manifest
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier run left; the manifest first: without it, the rest is nobody's corpus."""
+    for pattern in (MANIFEST, "shard-*.arrow", "shard-*.arrow.partial"):
+        for path in folder.glob(pattern):
+            path.unlink()
+
+
+def _require_usable(config: IngestConfig) -> None:
+    if config.out.exists() and not config.out.is_dir():
+        raise InvalidRequestError(
+            f"{config.out} is a file; expected a folder to write the corpus to, or a name that is free",
+            reason="NOT_A_FOLDER",
+            field="out",
+        )
+    if config.columns.messages_field is not None and not config.tokenizer.has_chat_template:
+        raise InvalidRequestError(
+            "the input is conversations, but the model's tokenizer has no chat template to render them with; "
+            "give prompt and completion columns instead",
+            reason="NO_CHAT_TEMPLATE",
+            field="messages_field",
+        )
+    special_tokens(config.tokenizer, config.policy)  # raises where the tokenizer lacks one
+
+
+def _empty_corpus(tally: Tally) -> InvalidRequestError:
+    rows = "; ".join(str(row) for row in tally.first_bad_rows[:3])
+    return InvalidRequestError(
+        f"no training sequence came of the input: {tally.bad_rows} bad rows" + (f" ({rows})" if rows else ""),
+        reason="EMPTY_CORPUS",
+    )

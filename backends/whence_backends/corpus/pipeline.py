@@ -1,0 +1,144 @@
+"""From input files to training sequences: rows → documents → tokens → sequences, as one stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+from whence_backends.corpus.chunking import (
+    ChunkedSequence,
+    ChunkPolicy,
+    TokenizedDocument,
+    chunk,
+    frame,
+    is_worth_keeping,
+)
+from whence_backends.corpus.config import IngestConfig
+from whence_backends.corpus.documents import BadRowError, Document, document_from_row, tokenize
+from whence_backends.corpus.encode import special_tokens
+from whence_backends.corpus.report import IngestProgress, Tally
+from whence_backends.corpus.rows import InputFile, Row, read_rows
+
+# Enough text to keep every core of the tokenizer busy, little enough to be nothing in memory.
+_BATCH_DOCUMENTS: Final = 512
+_BATCH_CHARACTERS: Final = 1 << 20
+
+
+class Pipeline:
+    """One pass over the input. State: the tally, the ids seen, and how far the reader is."""
+
+    def __init__(
+        self,
+        config: IngestConfig,
+        files: Sequence[InputFile],
+        progress: Callable[[IngestProgress], None],
+    ) -> None:
+        self._config = config
+        self._specials = special_tokens(config.tokenizer, config.policy)
+        self._progress = progress
+        self.tally = Tally()
+        self._seen_ids: set[str] = set()
+        self._reader = _Reader(files)
+
+    def __repr__(self) -> str:
+        return f"<ingest {self._reader.file} {self.tally!r}>"
+
+    def sequences(self) -> Iterator[ChunkedSequence]:
+        """Yield the corpus' sequences, once. Raises for a bad row where the run is strict."""
+        for sequence in chunk(self._tokenized(), self._config.policy):
+            if is_worth_keeping(sequence, self._config.policy):
+                self.tally.add_sequence(sequence)
+                yield sequence
+            else:
+                self.tally.add_dropped_sequence()
+        self._report_progress()
+
+    def _tokenized(self) -> Iterator[TokenizedDocument]:
+        for batch in _batches(self._documents()):
+            for document, tokens in zip(batch, tokenize(batch, self._config.tokenizer), strict=True):
+                framed = frame(tokens, **self._specials)
+                problem = _lacks_tokens(framed, self._config.policy)
+                if problem:
+                    self._refuse(document.row, problem)
+                else:
+                    self.tally.add_document(framed)
+                    yield framed
+            self._report_progress()
+
+    def _documents(self) -> Iterator[Document]:
+        for row in self._reader.rows():
+            try:
+                document = document_from_row(row, self._config.columns, self._config.tokenizer)
+            except BadRowError as error:
+                self._refuse(row, str(error))
+                continue
+            if document.document_id in self._seen_ids:
+                self._refuse(row, f"has the id {document.document_id!r} of an earlier row")
+                continue
+            self._seen_ids.add(document.document_id)
+            yield document
+
+    def _refuse(self, row: Row, reason: str) -> None:
+        bad = self.tally.add_bad_row(row, reason)
+        if self._config.strict:
+            raise bad.to_error()
+
+    def _report_progress(self) -> None:
+        self._progress(
+            IngestProgress(
+                file=self._reader.file,
+                bytes_read=self._reader.bytes_read,
+                bytes_total=self._reader.bytes_total,
+                documents=self.tally.documents,
+                sequences=self.tally.sequences,
+                tokens=self.tally.tokens,
+                bad_rows=self.tally.bad_rows,
+            )
+        )
+
+
+class _Reader:
+    """Reads the files one after the other. State: which file, and how many bytes are behind."""
+
+    def __init__(self, files: Sequence[InputFile]) -> None:
+        self._files = files
+        self.file = ""
+        self.bytes_read = 0
+        self.bytes_total = sum(file.path.stat().st_size for file in files)
+
+    def rows(self) -> Iterator[Row]:
+        finished_bytes = 0
+        for file in self._files:
+            size_bytes = file.path.stat().st_size
+            self.file = file.name
+            for row in read_rows(file):
+                self.bytes_read = finished_bytes + int(row.read_fraction * size_bytes)
+                yield row
+            finished_bytes += size_bytes
+            self.bytes_read = finished_bytes
+
+
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    batch: list[Document] = []
+    characters = 0
+    for document in documents:
+        batch.append(document)
+        characters += len(document.text)
+        if len(batch) == _BATCH_DOCUMENTS or characters >= _BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def _lacks_tokens(document: TokenizedDocument, policy: ChunkPolicy) -> str:
+    """Return why no sequence can come of a document, or an empty string."""
+    tokens = len(document.token_ids)
+    least = (
+        policy.min_tokens if policy.boundary == "document" else 1
+    )  # packed with others, one token is enough
+    if tokens < least:
+        return f"has {tokens} tokens; a training sequence has at least {least}"
+    if policy.boundary == "document" and not document.weights[1:].any():
+        return "has no token that the model was trained to predict"
+    return ""

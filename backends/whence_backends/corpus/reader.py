@@ -1,0 +1,193 @@
+"""Reading a corpus: a folder of shards, memory-mapped, of which a worker opens those it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, final
+
+import numpy as np
+from numpy.typing import NDArray
+from whence.errors import CorruptArtefactError, InvalidRequestError, NotFoundError
+
+from whence_backends.contract import Int32Array, TokenSequence
+from whence_backends.corpus.chunking import ChunkPolicy
+from whence_backends.corpus.shard import SequenceRecord, Shard, ShardInfo, shard_file
+from whence_backends.store.artefact import FileRecord, Manifest, read_manifest, verify_files
+
+CORPUS_FORMAT: Final = "whence.corpus/1"
+
+
+@final
+class Corpus:
+    """An open corpus, or some shards of one. Immutable; threads may share it.
+
+    A sequence's position is its place in the whole corpus, whichever shards are open.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, shards: Sequence[Shard]) -> None:
+        self.path = path
+        self.digest = manifest.digest
+        self.properties: Mapping[str, Any] = manifest.properties
+        self.all_shards = _shard_table(manifest)
+        self._shards = tuple(sorted(shards, key=lambda shard: shard.info.first_position))
+        self._by_name = {shard.info.name: shard for shard in self._shards}
+        self._firsts = [shard.info.first_position for shard in self._shards]
+
+    @classmethod
+    def open(cls, path: Path | str, *, verify: bool = True, shards: Sequence[str] | None = None) -> Corpus:
+        """Open a corpus, or only the named shards of it.
+
+        ``verify`` reads the opened shards once to check their digests; their sizes are checked in any case.
+        Raises :class:`~whence.errors.NotFoundError` for a folder without a finished corpus or an unknown
+        shard (it lists the known), and :class:`~whence.errors.CorruptArtefactError`, naming the file, for one
+        that is missing or altered.
+        """
+        folder = Path(path)
+        manifest = read_manifest(folder, CORPUS_FORMAT)
+        chosen = _choose(_shard_table(manifest), shards, folder)
+        files = [_file_of(manifest, info, folder) for info in chosen]
+        if verify:
+            verify_files(folder, files)
+        else:
+            _check_sizes(folder, files)
+        opened = [Shard(folder / file.name, info) for file, info in zip(files, chosen, strict=True)]
+        return cls(folder, manifest, opened)
+
+    @property
+    def tokenizer_digest(self) -> str:
+        """The digest of the tokenizer that it was made with."""
+        return str(self.properties["tokenizer_digest"])
+
+    @property
+    def policy(self) -> ChunkPolicy:
+        """How its documents were cut into sequences."""
+        return ChunkPolicy(**self.properties["policy"])
+
+    @property
+    def shards(self) -> tuple[ShardInfo, ...]:
+        """The shards that are open, in order."""
+        return tuple(shard.info for shard in self._shards)
+
+    @property
+    def sequences(self) -> int:
+        """How many sequences the whole corpus has."""
+        return int(self.properties["counts"]["sequences"])
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the whole corpus has."""
+        return int(self.properties["counts"]["tokens"])
+
+    def positions(self, shard: str) -> range:
+        """Return the positions that an open shard holds."""
+        return self._shard(shard).info.positions
+
+    def lengths(self, shard: str) -> Int32Array:
+        """Return how many tokens each sequence of an open shard has, int32 [sequences]."""
+        return self._shard(shard).lengths()
+
+    def all_lengths(self) -> Int32Array:
+        """Return how many tokens each sequence of the open shards has, in corpus order, int32 [sequences]."""
+        return np.concatenate([shard.lengths() for shard in self._shards])
+
+    def tokens_at(self, positions: Sequence[int]) -> list[TokenSequence]:
+        """Return the sequences at these positions, in the order asked, as engines take them.
+
+        Raises :class:`~whence.errors.NotFoundError` for a position that no open shard holds.
+        """
+        return [shard.tokens(row) for shard, row in map(self._locate, positions)]
+
+    def record(self, position: int) -> SequenceRecord:
+        """Return all that is known of the sequence at a position. Raises as :meth:`tokens_at`."""
+        shard, row = self._locate(position)
+        return shard.record(row)
+
+    def position_of(self, sequence_id: str) -> int | None:
+        """Return a sequence's position, or ``None``: no open shard has it. The first call builds an index."""
+        hashes, order = self._id_index
+        wanted = hash(sequence_id)
+        low, high = np.searchsorted(hashes, wanted, "left"), np.searchsorted(hashes, wanted, "right")
+        for position in order[low:high].tolist():  # more than one only where hashes collide
+            shard, row = self._locate(position)
+            if shard.sequence_id(row) == sequence_id:
+                return int(position)
+        return None
+
+    @cached_property
+    def _id_index(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The hashes of the ids, sorted, and their positions: 16 bytes a sequence; a dict takes some 150."""
+        ids = (hash(name) for shard in self._shards for name in shard.sequence_ids())
+        hashes = np.fromiter(ids, np.int64)
+        positions = np.array([position for info in self.shards for position in info.positions], np.int64)
+        order = np.argsort(hashes, kind="stable")
+        return hashes[order], positions[order]
+
+    def _shard(self, name: str) -> Shard:
+        if name not in self._by_name:
+            raise _unknown_shard(name, list(self._by_name), "open shards", self.path)
+        return self._by_name[name]
+
+    def _locate(self, position: int) -> tuple[Shard, int]:
+        number = int(np.searchsorted(self._firsts, position, side="right")) - 1
+        if number < 0 or position not in self._shards[number].info.positions:
+            raise NotFoundError(
+                f"no open shard of {self.path} holds position {position}; open are "
+                f"{', '.join(self._by_name) or 'none'} of {self.sequences} sequences in all",
+                reason="SEQUENCE_NOT_FOUND",
+                position=position,
+            )
+        shard = self._shards[number]
+        return shard, int(position) - shard.info.first_position
+
+
+def _shard_table(manifest: Manifest) -> tuple[ShardInfo, ...]:
+    return tuple(ShardInfo(**entry) for entry in manifest.properties["shards"])
+
+
+def _choose(table: Sequence[ShardInfo], names: Sequence[str] | None, folder: Path) -> list[ShardInfo]:
+    if names is None:
+        return list(table)
+    known = {info.name: info for info in table}
+    for name in names:
+        if name not in known:
+            raise _unknown_shard(name, list(known), "shards", folder)
+    if not names:
+        raise InvalidRequestError(
+            "no shard was named; name at least one, or open all", reason="NO_SHARDS", field="shards"
+        )
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def _file_of(manifest: Manifest, info: ShardInfo, folder: Path) -> FileRecord:
+    name = shard_file(info.name)
+    for file in manifest.files:
+        if file.name == name:
+            return file
+    raise CorruptArtefactError(
+        f"{folder} has a shard {info.name} but no file {name} in its manifest; make the corpus again",
+        reason="CORRUPT_ARTEFACT",
+        path=folder,
+    )
+
+
+def _check_sizes(folder: Path, files: Sequence[FileRecord]) -> None:
+    for file in files:
+        path = folder / file.name
+        found = path.stat().st_size if path.is_file() else None
+        if found != file.size_bytes:
+            state = (
+                "is missing" if found is None else f"has {found} bytes; its manifest says {file.size_bytes}"
+            )
+            raise CorruptArtefactError(
+                f"{path} {state}; restore the artefact or make it again", reason="CORRUPT_ARTEFACT", path=path
+            )
+
+
+def _unknown_shard(name: str, known: Sequence[str], what: str, folder: Path) -> NotFoundError:
+    return NotFoundError(
+        f"{folder} has no shard {name!r}; its {what} are {', '.join(known) or 'none'}",
+        reason="UNKNOWN_SHARD",
+        shard=name,
+    )

@@ -1,0 +1,151 @@
+"""What an ingest run counts, and how it is told: progress while it runs, a report at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from whence.errors import InvalidRequestError
+
+from whence_backends.corpus.chunking import ChunkedSequence, TokenizedDocument
+from whence_backends.corpus.rows import Row
+from whence_backends.store.artefact import Manifest
+
+BAD_ROWS_KEPT: Final = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadRow:
+    """A row that is not in the corpus: where it is, and what is wrong, as in "line 3 is not JSON"."""
+
+    file: str
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}, line {self.line} {self.reason}"
+
+    def to_error(self) -> InvalidRequestError:
+        """Return the error that a strict run ends with."""
+        return InvalidRequestError(
+            f"{self}; mend it, or run without strict to leave such rows out and have them counted",
+            reason="BAD_CORPUS_ROW",
+            file=self.file,
+            line=self.line,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestProgress:
+    """How far a run is: ``bytes_read`` of ``bytes_total`` of the input, and what came of it."""
+
+    file: str
+    bytes_read: int
+    bytes_total: int
+    documents: int
+    sequences: int
+    tokens: int
+    bad_rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceCounts:
+    """How much of a corpus comes from one source; a packed sequence counts for its first document's."""
+
+    documents: int
+    sequences: int
+    tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestReport:
+    """What a corpus holds. ``first_bad_rows`` are the first :data:`BAD_ROWS_KEPT` of ``bad_rows``.
+
+    ``dropped_sequences`` were too short or held no token that counts. ``already_there`` says that the same
+    corpus had been made before and nothing was done.
+    """
+
+    path: Path
+    digest: str
+    documents: int
+    sequences: int
+    tokens: int
+    longest_sequence: int
+    dropped_sequences: int
+    bad_rows: int
+    first_bad_rows: tuple[BadRow, ...]
+    sources: Mapping[str, SourceCounts]
+    shards: int
+    already_there: bool
+
+    @classmethod
+    def of(cls, path: Path, manifest: Manifest, *, already_there: bool) -> IngestReport:
+        """Return the report of a finished corpus, which its manifest holds in full."""
+        properties = manifest.properties
+        return cls(
+            path=path,
+            digest=manifest.digest,
+            first_bad_rows=tuple(BadRow(**row) for row in properties["first_bad_rows"]),
+            sources={name: SourceCounts(**counts) for name, counts in properties["sources"].items()},
+            shards=len(properties["shards"]),
+            already_there=already_there,
+            **properties["counts"],
+        )
+
+
+class Tally:
+    """What a run has counted so far. Owned by one run; only its methods change it."""
+
+    def __init__(self) -> None:
+        self.documents = self.sequences = self.tokens = self.bad_rows = 0
+        self._longest_sequence = self._dropped_sequences = 0
+        self.first_bad_rows: list[BadRow] = []
+        self._sources: dict[str, dict[str, int]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Tally {self.documents} documents, {self.sequences} sequences, {self.bad_rows} bad rows>"
+
+    def add_bad_row(self, row: Row, reason: str) -> BadRow:
+        """Count a row that is left out."""
+        bad = BadRow(file=row.file.name, line=row.line, reason=reason)
+        self.bad_rows += 1
+        if len(self.first_bad_rows) < BAD_ROWS_KEPT:
+            self.first_bad_rows.append(bad)
+        return bad
+
+    def add_document(self, document: TokenizedDocument) -> None:
+        """Count a document."""
+        self.documents += 1
+        self._source(document.source)["documents"] += 1
+
+    def add_sequence(self, sequence: ChunkedSequence) -> None:
+        """Count a sequence that is kept."""
+        tokens = len(sequence.token_ids)
+        self.sequences += 1
+        self.tokens += tokens
+        self._longest_sequence = max(self._longest_sequence, tokens)
+        source = self._source(sequence.source)
+        source["sequences"] += 1
+        source["tokens"] += tokens
+
+    def add_dropped_sequence(self) -> None:
+        """Count a sequence that is left out."""
+        self._dropped_sequences += 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the counts as they stand in a manifest."""
+        counts = {
+            "documents": self.documents,
+            "sequences": self.sequences,
+            "tokens": self.tokens,
+            "longest_sequence": self._longest_sequence,
+            "dropped_sequences": self._dropped_sequences,
+            "bad_rows": self.bad_rows,
+        }
+        bad_rows = [asdict(row) for row in self.first_bad_rows]
+        return {"counts": counts, "first_bad_rows": bad_rows, "sources": dict(sorted(self._sources.items()))}
+
+    def _source(self, name: str) -> dict[str, int]:
+        return self._sources.setdefault(name, {"documents": 0, "sequences": 0, "tokens": 0})

@@ -1,0 +1,192 @@
+"""The file format of a corpus shard: uncompressed Arrow IPC, memory-mapped by readers.
+
+A row is a sequence, in corpus order. ``weights`` is null where every token but the first counts 1;
+``offsets`` are pairs laid flat; ``metadata`` is JSON, since its columns differ between sources.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from whence.errors import CorruptArtefactError
+
+from whence_backends.contract import Int32Array, TokenSequence
+from whence_backends.corpus.chunking import ChunkedSequence, Float32Array
+from whence_backends.store.artefact import canonical_json
+
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("sequence_id", pa.string(), nullable=False),
+        pa.field("document_id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("metadata", pa.string(), nullable=False),
+        pa.field("token_ids", pa.list_(pa.int32()), nullable=False),
+        pa.field("weights", pa.list_(pa.float32()), nullable=True),
+        pa.field("offsets", pa.list_(pa.int32()), nullable=False),
+    ]
+)
+_ROWS_PER_BATCH: Final = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardInfo:
+    """A shard of a corpus: it holds ``sequences`` sequences from position ``first_position`` on."""
+
+    name: str
+    first_position: int
+    sequences: int
+    tokens: int
+
+    @property
+    def positions(self) -> range:
+        """The positions in the corpus that it holds."""
+        return range(self.first_position, self.first_position + self.sequences)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceRecord:
+    """A training sequence with all that is known of it. ``offsets`` int32 [T, 2] are characters of ``text``.
+
+    A text that is not in the corpus has position -1 and empty names.
+    """
+
+    position: int
+    shard: str
+    sequence_id: str
+    document_id: str
+    source: str
+    text: str
+    metadata: Mapping[str, Any]
+    token_ids: Int32Array
+    weights: Float32Array
+    offsets: Int32Array
+
+    @property
+    def tokens(self) -> TokenSequence:
+        """The sequence as engines take it."""
+        return TokenSequence(token_ids=self.token_ids, weights=self.weights)
+
+
+def shard_file(name: str) -> str:
+    """Return the file name of a shard."""
+    return f"{name}.arrow"
+
+
+def write_shard(path: Path, sequences: Iterable[ChunkedSequence]) -> None:
+    """Write sequences to a file, holding no more than one batch of them."""
+    remaining = iter(sequences)
+    # Python's own file, not Arrow's: a full disk then has its errno.
+    with path.open("wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+        while rows := list(islice(remaining, _ROWS_PER_BATCH)):
+            writer.write_batch(_batch(rows))
+
+
+def default_weights(tokens: int) -> Float32Array:
+    """Return the weights of a sequence learnt whole: 1, and 0 for the first token, which has no context."""
+    weights = np.ones(tokens, np.float32)
+    weights[:1] = 0.0
+    return weights
+
+
+class Shard:
+    """A memory-mapped shard. Rows are counted from 0 within it."""
+
+    def __init__(self, path: Path, info: ShardInfo) -> None:
+        self.info = info
+        self._batches = list(_open_batches(path))
+        self._starts = np.cumsum([0, *(batch.num_rows for batch in self._batches)])  # [batches + 1]
+        if self._starts[-1] != info.sequences:
+            raise _corrupt(path, f"has {self._starts[-1]} sequences; the manifest says {info.sequences}")
+
+    def lengths(self) -> Int32Array:
+        """Return how many tokens each sequence has, int32 [sequences]."""
+        lengths = [np.diff(batch.column("token_ids").offsets.to_numpy()) for batch in self._batches]
+        return np.concatenate(lengths).astype(np.int32)
+
+    def sequence_ids(self) -> Iterator[str]:
+        """Yield the sequence ids in order."""
+        for batch in self._batches:
+            yield from batch.column("sequence_id").to_pylist()
+
+    def sequence_id(self, row: int) -> str:
+        """Return one sequence's id."""
+        return self._text(row, "sequence_id")
+
+    def tokens(self, row: int) -> TokenSequence:
+        """Return one sequence as engines take it; the arrays are copies."""
+        token_ids = self._numbers(row, "token_ids")
+        batch, index = self._locate(row)
+        if batch.column("weights")[index].is_valid:
+            return TokenSequence(token_ids=token_ids, weights=self._numbers(row, "weights"))
+        return TokenSequence(token_ids=token_ids, weights=default_weights(len(token_ids)))
+
+    def record(self, row: int) -> SequenceRecord:
+        """Return all that is known of one sequence."""
+        tokens = self.tokens(row)
+        return SequenceRecord(
+            position=self.info.first_position + row,
+            shard=self.info.name,
+            sequence_id=self._text(row, "sequence_id"),
+            document_id=self._text(row, "document_id"),
+            source=self._text(row, "source"),
+            text=self._text(row, "text"),
+            metadata=json.loads(self._text(row, "metadata")),
+            token_ids=tokens.token_ids,
+            weights=tokens.weights.astype(np.float32),
+            offsets=self._numbers(row, "offsets").reshape(-1, 2),
+        )
+
+    def _locate(self, row: int) -> tuple[Any, int]:
+        number = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return self._batches[number], row - int(self._starts[number])
+
+    def _text(self, row: int, column: str) -> str:
+        batch, index = self._locate(row)
+        return str(batch.column(column)[index].as_py())
+
+    def _numbers(self, row: int, column: str) -> Any:  # noqa: ANN401 - int32 or float32, as the column is
+        batch, index = self._locate(row)
+        lists = batch.column(column)
+        start, stop = lists.offsets[index].as_py(), lists.offsets[index + 1].as_py()
+        # A copy: a view of the map is read-only, and torch warns of arrays that it may not write to.
+        return lists.values[start:stop].to_numpy().copy()
+
+
+def _open_batches(path: Path) -> Iterator[Any]:
+    try:
+        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        if reader.schema != SCHEMA:
+            raise _corrupt(path, "has other columns than a corpus shard")
+        yield from (reader.get_batch(number) for number in range(reader.num_record_batches))
+    except (OSError, pa.ArrowException) as error:
+        raise _corrupt(path, f"is not a corpus shard ({error})") from error
+
+
+def _batch(rows: list[ChunkedSequence]) -> Any:  # noqa: ANN401
+    columns: dict[str, list[Any]] = {
+        "sequence_id": [row.sequence_id for row in rows],
+        "document_id": [row.document_id for row in rows],
+        "source": [row.source for row in rows],
+        "text": [row.text for row in rows],
+        "metadata": [canonical_json(row.metadata).decode() for row in rows],
+        "token_ids": [row.token_ids for row in rows],
+        "weights": [None if _is_default(row.weights) else row.weights for row in rows],
+        "offsets": [row.offsets.reshape(-1) for row in rows],
+    }
+    return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
+
+
+def _is_default(weights: Float32Array) -> bool:
+    return np.array_equal(weights, default_weights(len(weights)))
+
+
+def _corrupt(path: Path, what: str) -> CorruptArtefactError:
+    return CorruptArtefactError(f"{path} {what}; make the corpus again", reason="CORRUPT_ARTEFACT", path=path)

@@ -1,0 +1,139 @@
+"""What a worker is started with: read once from arguments, environment and file, then passed down."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from whence.errors import InvalidRequestError
+from whence_service.rpc.logging import LogFormat
+
+_MEBIBYTE = 1024 * 1024
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+class WorkerSettings(BaseSettings):
+    """A worker's settings. Arguments win over ``WHENCE_WORKER_*`` variables, which win over the TOML file."""
+
+    model_config = SettingsConfigDict(env_prefix="WHENCE_WORKER_", frozen=True, extra="forbid")
+
+    model: str = Field(description="The model: a folder, a GGUF file, 'smollm2' or a hub name.")
+    factors: Path = Field(description="The folder that 'whence fit' wrote.")
+    corpus: Path = Field(description="The folder that 'whence corpus' wrote.")
+    name: str = Field("", description="The served model's name; empty: the last part of 'model'.")
+    shards: Names = Field(
+        (), description="The corpus shards to hold, separated by commas; empty: all of them."
+    )
+
+    engine: str = Field("pytorch", description="The engine that computes: pytorch, fake or an installed one.")
+    device: str = Field("auto", description="Where the engine computes: auto, cpu, cuda, cuda:1, ...")
+    precision: str = Field(
+        "float32", description="What the engine computes in: float32, bfloat16 or float64."
+    )
+    threads: PositiveInt | None = Field(
+        None, description="CPU threads of the engine; unset: the engine's choice."
+    )
+    query_rank: PositiveInt | None = Field(
+        None, description="Largest rank of a stored query gradient; unset: stored without loss."
+    )
+    engine_options: dict[str, str] = Field({}, description="The engine's own options.")
+
+    address: str = Field("127.0.0.1:50061", description="Where to serve: host:port, or unix:path.")
+    metrics_address: str = Field(
+        "", description="Where to serve /metrics over HTTP: host:port; empty: nowhere."
+    )
+    max_running: PositiveInt = Field(
+        4, description="Calls that run at once; each batch of theirs takes turns."
+    )
+    max_waiting: int = Field(
+        16, ge=0, description="Calls that wait for their turn; more are refused at once."
+    )
+    drain_s: float = Field(
+        5.0, ge=0, description="Seconds to go on answering after health says NOT_SERVING on shutdown."
+    )
+    grace_s: float = Field(30.0, ge=0, description="Seconds that calls in flight may then take to finish.")
+    log_format: LogFormat = Field(LogFormat.JSON, description="How log lines look: json or console.")
+    log_level: str = Field("INFO", description="The least severe log lines to write.")
+
+    redis_url: str = Field("", description="The shared gradient cache, redis://host:port/0; empty: none.")
+    redis_timeout_s: PositiveFloat = Field(0.05, description="Seconds that Redis has to answer.")
+    redis_ttl_s: PositiveInt = Field(86_400, description="Seconds that a gradient is kept in Redis.")
+    redis_max_value_bytes: PositiveInt = Field(
+        64 * _MEBIBYTE, description="Largest gradient that is kept in Redis."
+    )
+    memory_cache_bytes: int = Field(
+        1024 * _MEBIBYTE, ge=0, description="Query gradients to keep in this process."
+    )
+    preconditioned_cache_bytes: int = Field(
+        512 * _MEBIBYTE, ge=0, description="Preconditioned queries to keep on the device between calls."
+    )
+
+    batch_tokens: PositiveInt = Field(4096, description="Most tokens, padding included, in one engine batch.")
+    max_query_tokens: int = Field(0, ge=0, description="Longest query in tokens; 0: what the model takes.")
+    default_damping_factor: PositiveFloat = Field(
+        0.1, description="Damping, as a multiple of each layer's mean eigenvalue, where a request names none."
+    )
+    verify_artefacts: bool = Field(True, description="Check every file against its digest at start.")
+
+    @property
+    def served_name(self) -> str:
+        """The name that requests use."""
+        return self.name or Path(self.model).name.removesuffix(".gguf") or self.model
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read arguments first, then the environment, then the TOML file that the class was made for."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(file: Path | None = None, **given: Any) -> WorkerSettings:  # noqa: ANN401
+    """Return the settings from what was ``given``, the environment and the TOML ``file``.
+
+    Raises :class:`~whence.errors.InvalidRequestError` (``BAD_SETTINGS``) naming every setting that is missing
+    or wrong.
+    """
+    if file is not None and not file.is_file():
+        raise InvalidRequestError(
+            f"the settings file {file} does not exist", reason="BAD_SETTINGS", field="config", path=file
+        )
+
+    class Settings(WorkerSettings):
+        model_config = SettingsConfigDict(toml_file=file)
+
+    try:
+        return Settings(**given)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidRequestError(
+            f"{file} is not TOML: {error}", reason="BAD_SETTINGS", field="config"
+        ) from error
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
+        raise InvalidRequestError(
+            f"the worker's settings are not valid: {'; '.join(problems)}. Give them as options, as "
+            "WHENCE_WORKER_<NAME> in the environment or in the settings file",
+            reason="BAD_SETTINGS",
+            field=str(error.errors()[0]["loc"][0]),
+        ) from error

@@ -1,0 +1,73 @@
+"""The name of a query's gradient in the cache: a digest of everything that the gradient depends on.
+
+The damping factor is not in it, since gradients are cached before they are divided by Λ + λ.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from blake3 import blake3
+
+from whence.v1 import query_pb2
+from whence_backends.contract import TokenSequence
+
+COMPLETION_LOG_LIKELIHOOD = query_pb2.Measurement.Name(query_pb2.MEASUREMENT_COMPLETION_LOG_LIKELIHOOD)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientNamer:
+    """Names the gradients of one engine: all that a key depends on except the query itself."""
+
+    model_digest: str
+    factors_digest: str
+    precision: str
+    query_rank: int | None
+    measurement: str = COMPLETION_LOG_LIKELIHOOD
+
+    def material(self, tokens: TokenSequence) -> bytes:
+        """Return the full key material of a query: what a cached value carries to prove whose it is."""
+        return key_material(
+            self.model_digest, self.factors_digest, self.measurement, tokens, self.precision, self.query_rank
+        )
+
+
+def query_key(
+    model_digest: str,
+    factors_digest: str,
+    measurement: str,
+    tokens: TokenSequence,
+    precision: str,
+    query_rank: int | None,
+) -> str:
+    """Return the name ``wq1:<hex>`` of a query's gradient, which differs wherever an argument differs."""
+    return key_of(key_material(model_digest, factors_digest, measurement, tokens, precision, query_rank))
+
+
+def key_of(material: bytes) -> str:
+    """Return the key of encoded key material."""
+    return f"wq1:{blake3(material).hexdigest()}"
+
+
+def key_material(
+    model_digest: str,
+    factors_digest: str,
+    measurement: str,
+    tokens: TokenSequence,
+    precision: str,
+    query_rank: int | None,
+) -> bytes:
+    """Return bytes that differ wherever an argument differs: each part follows its length."""
+    parts = (
+        b"whence.query/1",
+        model_digest.encode(),
+        factors_digest.encode(),
+        measurement.encode(),
+        precision.encode(),
+        b"lossless" if query_rank is None else str(query_rank).encode(),
+        np.ascontiguousarray(tokens.token_ids, dtype="<i4").tobytes(),
+        np.ascontiguousarray(tokens.weights, dtype="<f8").tobytes(),
+    )
+    return b"".join(struct.pack("<Q", len(part)) + part for part in parts)

@@ -1,0 +1,66 @@
+"""What a worker says about itself: the model as it is listed, with what users of it should know."""
+
+from __future__ import annotations
+
+from whence.v1 import attribution_pb2, model_pb2
+from whence_backends.contract import EngineInfo
+
+
+def describe_model(
+    *,
+    name: str,
+    engine: EngineInfo,
+    corpus_digest: str,
+    corpus_sequences: int,
+    corpus_tokens: int,
+    training_set_size: int,
+    default_damping_factor: float,
+    max_query_tokens: int,
+) -> model_pb2.Model:
+    """Return the served model, without the shards and the limits that only the front end knows."""
+    return model_pb2.Model(
+        name=name,
+        model_digest=engine.model_digest,
+        factors_digest=engine.factors_digest,
+        corpus_digest=corpus_digest,
+        layers=[
+            model_pb2.Layer(name=layer.name, d_in=layer.d_in, d_out=layer.d_out) for layer in engine.layers
+        ],
+        parameters=engine.parameters,
+        attributed_parameters=engine.attributed_parameters,
+        corpus_sequences=corpus_sequences,
+        corpus_tokens=corpus_tokens,
+        training_set_size=training_set_size,
+        default_damping_factor=default_damping_factor,
+        engine=f"{engine.engine}/{engine.precision}",
+        limits=model_pb2.Limits(max_query_tokens=max_query_tokens),
+        warnings=[*_unattributed(engine), *_other_training_set(corpus_sequences, training_set_size)],
+    )
+
+
+def _unattributed(engine: EngineInfo) -> list[attribution_pb2.Warning]:
+    missing = engine.parameters - engine.attributed_parameters
+    if missing <= 0:
+        return []
+    share = missing / engine.parameters
+    return [
+        attribution_pb2.Warning(
+            code="UNATTRIBUTED_PARAMETERS",
+            message=f"{share:.1%} of the model's parameters ({missing:,} of {engine.parameters:,}: "
+            "embeddings, normalization and whatever else is not a tracked linear layer) take no part: "
+            "influence that passes through them is not counted",
+        )
+    ]
+
+
+def _other_training_set(corpus_sequences: int, training_set_size: int) -> list[attribution_pb2.Warning]:
+    if corpus_sequences <= training_set_size:
+        return []
+    return [
+        attribution_pb2.Warning(
+            code="CORPUS_LARGER_THAN_TRAINING_SET",
+            message=f"the corpus has {corpus_sequences:,} sequences, but influences are divided by the "
+            f"{training_set_size:,} that the factors were made for; fit the factors with the size of the "
+            "whole training set",
+        )
+    ]

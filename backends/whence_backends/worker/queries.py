@@ -1,0 +1,150 @@
+"""From a query as it is sent to the tokens that are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from whence.errors import InvalidRequestError
+from whence.v1 import query_pb2
+from whence_backends.contract import TokenSequence
+
+_MEASUREMENTS = (query_pb2.MEASUREMENT_UNSPECIFIED, query_pb2.MEASUREMENT_COMPLETION_LOG_LIKELIHOOD)
+
+
+class QueryTokenizer(Protocol):
+    """What preparing queries needs; see :class:`whence_backends.models.tokenizer.Tokenizer`."""
+
+    def encode_query(self, prompt: str, completion: str, prefix_bos: bool) -> tuple[list[int], int]:
+        """Return the ids, and where the completion begins in them."""
+        ...
+
+    def render_chat(self, messages: Sequence[Mapping[str, str]]) -> tuple[str, str]:
+        """Return what precedes the last message, and the rest."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedTokens:
+    """A query as the engine takes it, and how many of its tokens are measured."""
+
+    tokens: TokenSequence
+    completion_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryLimits:
+    """What a query may be: its longest length in tokens, and token ids below ``vocabulary_size``."""
+
+    max_tokens: int
+    vocabulary_size: int
+
+
+class QueryPreparer:
+    """Turns queries into tokens, or says which field is wrong with them. Stateless."""
+
+    def __init__(self, tokenizer: QueryTokenizer, limits: QueryLimits, *, prefix_bos: bool) -> None:
+        self._tokenizer = tokenizer
+        self._limits = limits
+        self._prefix_bos = prefix_bos
+
+    def prepare(self, query: query_pb2.Query, field: str) -> PreparedTokens:
+        """Return the tokens of ``query``, which is the ``field`` of its request.
+
+        Raises :class:`~whence.errors.InvalidRequestError` with the path of the field to change.
+        """
+        if query.measurement not in _MEASUREMENTS:
+            raise InvalidRequestError(
+                f"measurement {query.measurement} is not known to this server; expected "
+                "MEASUREMENT_COMPLETION_LOG_LIKELIHOOD",
+                reason="UNKNOWN_MEASUREMENT",
+                field=f"{field}.measurement",
+            )
+        match query.WhichOneof("input"):
+            case "text":
+                return self._text(query.text.prompt, query.text.completion, f"{field}.text.completion")
+            case "chat":
+                return self._chat(query.chat, f"{field}.chat.messages")
+            case "tokens":
+                return self._ids(query.tokens, f"{field}.tokens")
+        raise InvalidRequestError(
+            "the query has no input; set one of text, chat and tokens", reason="EMPTY_QUERY", field=field
+        )
+
+    def _text(self, prompt: str, completion: str, field: str) -> PreparedTokens:
+        if not completion:
+            raise _empty_completion(field)
+        # Without a prompt the completion still needs a context: the bos token, as in unprompted sampling.
+        ids, start = self._tokenizer.encode_query(prompt, completion, self._prefix_bos or not prompt)
+        return self._build(ids, start, field)
+
+    def _chat(self, chat: query_pb2.Chat, field: str) -> PreparedTokens:
+        messages = [{"role": message.role, "content": message.content} for message in chat.messages]
+        try:
+            prompt, completion = self._tokenizer.render_chat(messages)
+        except InvalidRequestError as error:
+            error.field = field  # the tokenizer does not know where in the request its messages were
+            raise
+        last = f"{field}[{len(messages) - 1}].content"
+        if not chat.messages[-1].content:
+            raise _empty_completion(last)
+        # The template writes the beginning of the text itself, bos token included.
+        ids, start = self._tokenizer.encode_query(prompt, completion, False)
+        return self._build(ids, start, last)
+
+    def _ids(self, tokens: query_pb2.TokenIds, field: str) -> PreparedTokens:
+        ids, start = list(tokens.ids), tokens.completion_start
+        for position, token in enumerate(ids):
+            if token >= self._limits.vocabulary_size:
+                raise InvalidRequestError(
+                    f"token id {token} at position {position} is not in the vocabulary; expected less than "
+                    f"{self._limits.vocabulary_size}. Use the ids of this model's own tokenizer",
+                    reason="BAD_TOKEN_ID",
+                    field=f"{field}.ids[{position}]",
+                    token_id=token,
+                    vocabulary_size=self._limits.vocabulary_size,
+                )
+        if start == 0 and ids:
+            raise _no_context(f"{field}.completion_start")
+        return self._build(
+            ids, start, field if not ids else f"{field}.completion_start", whole=f"{field}.ids"
+        )
+
+    def _build(self, ids: list[int], start: int, field: str, *, whole: str = "") -> PreparedTokens:
+        if len(ids) > self._limits.max_tokens:
+            raise InvalidRequestError(
+                f"the query has {len(ids)} tokens, its context included; expected at most "
+                f"{self._limits.max_tokens}. Shorten the prompt",
+                reason="QUERY_TOO_LONG",
+                field=whole or field,
+                tokens=len(ids),
+                limit=self._limits.max_tokens,
+            )
+        if start >= len(ids):
+            raise _empty_completion(field)
+        if start == 0:
+            raise _no_context(field)
+        weights = np.zeros(len(ids), dtype=np.float32)
+        weights[start:] = 1.0
+        tokens = TokenSequence(token_ids=np.asarray(ids, dtype=np.int32), weights=weights)
+        return PreparedTokens(tokens=tokens, completion_tokens=len(ids) - start)
+
+
+def _empty_completion(field: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        "the completion has no token; expected the output that is to be attributed, at least one token of it",
+        reason="EMPTY_COMPLETION",
+        field=field,
+    )
+
+
+def _no_context(field: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        "the completion begins at the first token, whose probability depends on nothing before it; give a "
+        "prompt, or token ids that begin with the model's bos token",
+        reason="COMPLETION_HAS_NO_CONTEXT",
+        field=field,
+    )

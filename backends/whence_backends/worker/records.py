@@ -1,0 +1,92 @@
+"""What happens in a worker, as data: one frozen record for each event. Metrics and logs consume them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+import structlog
+
+
+class CacheOutcome(Enum):
+    """How asking the gradient cache ended. All but ``HIT`` and ``STORED`` cost time and nothing else."""
+
+    HIT = "hit"
+    MISS = "miss"
+    STORED = "stored"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    TOO_LARGE = "too_large"
+    CORRUPT = "corrupt"
+    SKIPPED = "skipped"  # the circuit breaker is open
+
+
+_TROUBLE = (CacheOutcome.ERROR, CacheOutcome.TIMEOUT, CacheOutcome.CORRUPT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheRecord:
+    """One operation (``get`` or ``put``) on one layer (``memory`` or ``redis``) of the gradient cache.
+
+    A value that was found and then proved unusable gives a second record with the layer ``gradient``,
+    ``CORRUPT``.
+    """
+
+    layer: str
+    operation: str
+    outcome: CacheOutcome
+    key: str
+    duration_s: float = 0.0
+    size_bytes: int = 0
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRecord:
+    """One job of a worker thread: how long it waited for its turn and how long it ran."""
+
+    stage: str
+    wait_s: float
+    duration_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchRecord:
+    """One batch of training sequences that was scored. ``padded_tokens`` is what the engine worked on."""
+
+    sequences: int
+    tokens: int
+    padded_tokens: int
+    queries: int
+
+
+WorkerRecord = CacheRecord | JobRecord | BatchRecord
+WorkerObserver = Callable[[WorkerRecord], None]
+
+
+def ignore(_: WorkerRecord) -> None:
+    """Observe nothing."""
+
+
+def tee(*observers: WorkerObserver) -> WorkerObserver:
+    """Return an observer that tells each of ``observers``, in order."""
+
+    def tell(record: WorkerRecord) -> None:
+        for observer in observers:
+            observer(record)
+
+    return tell
+
+
+def log_trouble(record: WorkerRecord) -> None:
+    """Observe the cache by writing a line where it fails: answers stay right, but they take longer."""
+    if isinstance(record, CacheRecord) and record.outcome in _TROUBLE:
+        structlog.get_logger("whence.cache").warning(
+            "gradient cache failed",
+            layer=record.layer,
+            operation=record.operation,
+            outcome=record.outcome.value,
+            key=record.key,
+            why=record.why,
+        )

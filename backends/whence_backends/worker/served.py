@@ -1,0 +1,182 @@
+"""What a ready worker answers from: the loaded artefacts and the parts that work on them, wired once."""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from whence.errors import InvalidRequestError, MismatchError, NotFoundError
+from whence.v1 import model_pb2, query_pb2
+from whence.worker.v1 import worker_service_pb2
+from whence_backends.corpus import encode_text
+from whence_backends.worker.batch_scorer import BatchScorer, Preconditioned
+from whence_backends.worker.cache import GradientCache
+from whence_backends.worker.config import WorkerSettings
+from whence_backends.worker.engine_thread import EngineThread
+from whence_backends.worker.gradient_key import GradientNamer
+from whence_backends.worker.gradients import GradientStore, NamedGradient
+from whence_backends.worker.info import describe_model
+from whence_backends.worker.loading import Loaded
+from whence_backends.worker.preconditioned import PreconditionedCache
+from whence_backends.worker.queries import PreparedTokens, QueryLimits, QueryPreparer
+from whence_backends.worker.records import WorkerObserver
+from whence_backends.worker.scan import Scanner
+from whence_backends.worker.sequences import SequenceResolver
+from whence_service.rpc.stages import Stopwatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedModel:
+    """One model with its factors and shards, ready to answer. The parts own their state; this joins them."""
+
+    loaded: Loaded
+    model: model_pb2.Model
+    batch_tokens: int
+    thread: EngineThread
+    preparer: QueryPreparer
+    gradients: GradientStore
+    preconditioned: PreconditionedCache
+    scorer: BatchScorer
+    scanner: Scanner
+    resolver: SequenceResolver
+
+    async def tokenize(
+        self, queries: Sequence[query_pb2.Query], stopwatch: Stopwatch
+    ) -> list[PreparedTokens]:
+        """Return the tokens of every query, or raise for the first that is wrong."""
+        if not queries:
+            raise InvalidRequestError(
+                "no query was sent; send at least one", reason="NO_QUERIES", field="queries"
+            )
+
+        def work() -> list[PreparedTokens]:
+            return [self.preparer.prepare(query, f"queries[{i}]") for i, query in enumerate(queries)]
+
+        with stopwatch.stage("tokenize"):
+            return await asyncio.to_thread(work)
+
+    async def find_gradients(
+        self, prepared: Sequence[PreparedTokens], stopwatch: Stopwatch
+    ) -> list[NamedGradient]:
+        """Return every query's gradient, cached or computed."""
+        return await self.gradients.get([query.tokens for query in prepared], stopwatch)
+
+    async def precondition(
+        self, gradients: Sequence[NamedGradient], damping_factor: float, stopwatch: Stopwatch
+    ) -> Preconditioned:
+        """Return the queries, preconditioned. ``damping_factor`` 0 means the model's default."""
+        damping = damping_factor or self.model.default_damping_factor
+        if not (math.isfinite(damping) and damping > 0):
+            raise InvalidRequestError(
+                f"the damping factor is {damping_factor}; expected a positive number, such as 0.1",
+                reason="BAD_DAMPING_FACTOR",
+                field="damping_factor",
+            )
+        handle = await self.thread.run(
+            lambda: self.preconditioned.get(gradients, damping), stage="precondition", stopwatch=stopwatch
+        )
+        return Preconditioned(handle=handle, queries=len(gradients))
+
+    def require_generation(self, generation: worker_service_pb2.Generation) -> None:
+        """Raise :class:`~whence.errors.MismatchError` unless the caller means the artefacts loaded here."""
+        for name in ("model_digest", "factors_digest", "corpus_digest"):
+            asked, held = getattr(generation, name), getattr(self.model, name)
+            if asked != held:
+                raise MismatchError(
+                    f"the request is for {name} {asked or 'none'}, but this worker holds {held}; ask "
+                    "GetInfo again",
+                    reason="GENERATION_MISMATCH",
+                    what=name,
+                    asked=asked,
+                    held=held,
+                )
+
+    def held_shards(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the named shards, each once; :class:`~whence.errors.NotFoundError` for one not held here."""
+        held = [shard.name for shard in self.loaded.corpus.shards]
+        if not names:
+            raise InvalidRequestError(
+                "no shard was named; name at least one", reason="NO_SHARDS", field="shards"
+            )
+        for name in names:
+            if name not in held:
+                raise NotFoundError(
+                    f"this worker does not hold shard {name!r}; it holds {', '.join(held)}",
+                    reason="SHARD_NOT_HELD",
+                    shard=name,
+                )
+        return tuple(dict.fromkeys(names))
+
+    def shard_of(self, position: int) -> str:
+        """Return the held shard that a position is in."""
+        shards = self.loaded.corpus.shards
+        return shards[bisect.bisect_right(shards, position, key=lambda shard: shard.first_position) - 1].name
+
+    async def close(self) -> None:
+        """Finish what is under way in the background and release the engine."""
+        await self.gradients.close()
+        await self.thread.run(self.loaded.engine.close, stage="close")
+
+
+def assemble(
+    loaded: Loaded,
+    settings: WorkerSettings,
+    *,
+    thread: EngineThread,
+    cache: GradientCache,
+    observe: WorkerObserver,
+) -> ServedModel:
+    """Wire the parts of a worker together. Blocking: it plans the batches of every shard."""
+    engine, corpus, tokenizer = loaded.engine, loaded.corpus, loaded.tokenizer
+    info, policy = engine.info, corpus.policy
+    max_query_tokens = min(settings.max_query_tokens or info.max_tokens, info.max_tokens)
+    scorer = BatchScorer(engine, thread, observe=observe)
+    return ServedModel(
+        loaded=loaded,
+        model=describe_model(
+            name=settings.served_name,
+            engine=info,
+            corpus_digest=corpus.digest,
+            corpus_sequences=corpus.sequences,
+            corpus_tokens=corpus.tokens,
+            training_set_size=loaded.training_set_size,
+            default_damping_factor=settings.default_damping_factor,
+            max_query_tokens=max_query_tokens,
+        ),
+        batch_tokens=settings.batch_tokens,
+        thread=thread,
+        preparer=QueryPreparer(
+            tokenizer,
+            QueryLimits(max_tokens=max_query_tokens, vocabulary_size=info.vocabulary_size),
+            prefix_bos=policy.bos or tokenizer.adds_bos,
+        ),
+        gradients=GradientStore(
+            engine=engine,
+            thread=thread,
+            cache=cache,
+            namer=GradientNamer(
+                model_digest=info.model_digest,
+                factors_digest=info.factors_digest,
+                precision=info.precision,
+                query_rank=settings.query_rank,
+            ),
+            observe=observe,
+        ),
+        preconditioned=PreconditionedCache(
+            engine,
+            capacity_bytes=settings.preconditioned_cache_bytes,
+            bytes_per_query=info.attributed_parameters * (8 if info.precision == "float64" else 4),
+        ),
+        scorer=scorer,
+        scanner=Scanner(
+            scorer=scorer,
+            corpus=corpus,
+            shards=[shard.name for shard in corpus.shards],
+            token_budget=settings.batch_tokens,
+        ),
+        resolver=SequenceResolver(corpus, functools.partial(encode_text, tokenizer=tokenizer, policy=policy)),
+    )

@@ -1,0 +1,88 @@
+"""Streaming selection of the most influential sequences, whatever the order they are scored in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whence.errors import InternalError
+
+Float64Array = NDArray[np.float64]
+Int64Array = NDArray[np.int64]
+
+_NO_POSITION: Final = np.iinfo(np.int64).max
+
+
+class Order(Enum):
+    """Which end of the ranking is kept."""
+
+    HIGHEST = "highest"
+    LOWEST = "lowest"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranked:
+    """A sequence's position in the corpus and its raw influence."""
+
+    position: int
+    influence: float
+
+
+class TopK:
+    """The ``k`` best sequences of each of ``queries`` queries. Ties go to the lower position.
+
+    State: two arrays [Q, k], sorted best first, padded with an influence that no finite one can lose to. Only
+    the task that scans touches it. The result depends on what was pushed, not on the order: each position is
+    pushed once.
+    """
+
+    def __init__(self, k: int, order: Order, *, queries: int) -> None:
+        self._k = k
+        self._sign = -1.0 if order is Order.HIGHEST else 1.0
+        self._keys: Float64Array = np.full(
+            (queries, k), np.inf
+        )  # [Q, k], ascending: the best has the smallest key
+        self._positions: Int64Array = np.full((queries, k), _NO_POSITION, dtype=np.int64)  # [Q, k]
+
+    def push(self, influence: Float64Array, positions: Int64Array) -> None:
+        """Take the influences [Q, B] of the sequences at ``positions`` [B] into account.
+
+        Raises :class:`~whence.errors.InternalError` (``NON_FINITE_INFLUENCE``) for NaN or infinity: such a
+        value has no place in a ranking.
+        """
+        require_finite(influence, positions)
+        keys = np.concatenate([self._keys, self._sign * influence], axis=1)  # [Q, k + B]
+        candidates = np.concatenate([self._positions, np.broadcast_to(positions, influence.shape)], axis=1)
+        best = np.lexsort((candidates, keys), axis=1)[:, : self._k]
+        self._keys = np.take_along_axis(keys, best, axis=1)
+        self._positions = np.take_along_axis(candidates, best, axis=1)
+
+    def ranked(self, query: int) -> list[Ranked]:
+        """Return the best so far of one query, best first; fewer than ``k`` where fewer were pushed."""
+        pairs = zip(self._keys[query].tolist(), self._positions[query].tolist(), strict=True)
+        return [
+            Ranked(position=position, influence=self._sign * key)
+            for key, position in pairs
+            if position != _NO_POSITION
+        ]
+
+
+def require_finite(influence: Float64Array, positions: Int64Array) -> None:
+    """Raise :class:`~whence.errors.InternalError` where an influence [Q, B, ...] is NaN or infinite."""
+    finite = np.isfinite(influence)
+    if finite.all():
+        return
+    where = np.argwhere(~finite)[0]
+    query, position = int(where[0]), int(positions[where[1]])
+    raise InternalError(
+        f"the influence of the sequence at position {position} on query {query} is "
+        f"{influence[tuple(where)]}; expected a finite number. The model overflows in this precision: try "
+        "precision=float32 or bfloat16, or a larger damping",
+        reason="NON_FINITE_INFLUENCE",
+        position=position,
+        query=query,
+    )

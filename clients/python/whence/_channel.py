@@ -1,0 +1,95 @@
+"""How a channel is configured: message sizes, keepalive, retries."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+
+from whence.v1 import attribution_service_pb2
+
+# gRPC's own default is 4 MiB; an explanation of 100 layers and 8,192 tokens is 6.5 MiB.
+MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
+# Long scans are silent for minutes: pings keep load balancers from dropping the connection, and notice a dead
+# peer. Only while a call is active, and not more often than servers allow.
+KEEPALIVE_TIME_MS: Final = 60_000
+KEEPALIVE_TIMEOUT_MS: Final = 20_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryPolicy:
+    """When a call that met an unavailable server is made again, by gRPC itself.
+
+    Every unary method is idempotent. Waits are random, up to ``initial_backoff_s``, doubling to
+    ``max_backoff_s``; gRPC makes at most five attempts. Streams are never made again once they have answered.
+    """
+
+    max_attempts: int = 4
+    initial_backoff_s: float = 0.2
+    max_backoff_s: float = 5.0
+    multiplier: float = 2.0
+
+
+DEFAULT_RETRY: Final = RetryPolicy()
+
+
+def options(retry: RetryPolicy | None) -> list[tuple[str, Any]]:
+    """Return the channel options; ``retry`` None makes every call once."""
+    return [
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        ("grpc.enable_retries", int(retry is not None)),
+        ("grpc.service_config", json.dumps(service_config(retry))),
+    ]
+
+
+def service_config(retry: RetryPolicy | None) -> dict[str, Any]:
+    """Return gRPC's service config: go round the server's addresses, retry unary calls if unavailable."""
+    config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
+    if retry is not None:
+        config["methodConfig"] = [
+            {
+                "name": unary_methods(),
+                "retryPolicy": {
+                    "maxAttempts": retry.max_attempts,
+                    "initialBackoff": f"{retry.initial_backoff_s:.3f}s",
+                    "maxBackoff": f"{retry.max_backoff_s:.3f}s",
+                    "backoffMultiplier": retry.multiplier,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ]
+    return config
+
+
+def unary_methods() -> list[dict[str, str]]:
+    """Return the service's unary methods as a service config names them; all of them only read."""
+    service = attribution_service_pb2.DESCRIPTOR.services_by_name["AttributionService"]
+    return [
+        {"service": service.full_name, "method": method.name}
+        for method in service.methods
+        if not method.server_streaming
+    ]
+
+
+def open_sync(
+    target: str, credentials: grpc.ChannelCredentials | None, retry: RetryPolicy | None
+) -> grpc.Channel:
+    """Open a channel; with ``credentials`` over TLS. Nothing is sent before the first call."""
+    if credentials is None:
+        return grpc.insecure_channel(target, options=options(retry))
+    return grpc.secure_channel(target, credentials, options=options(retry))
+
+
+def open_async(
+    target: str, credentials: grpc.ChannelCredentials | None, retry: RetryPolicy | None
+) -> grpc.aio.Channel:
+    """Open a channel on the running event loop; with ``credentials`` over TLS."""
+    if credentials is None:
+        return grpc.aio.insecure_channel(target, options=options(retry))
+    return grpc.aio.secure_channel(target, credentials, options=options(retry))

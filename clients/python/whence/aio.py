@@ -1,0 +1,296 @@
+"""The client for asyncio: the calls of ``client.py``, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar, cast
+
+import grpc
+import grpc.aio
+
+from whence import _attempts, _channel, parsing, requests
+from whence.client import DEFAULT_TARGET
+from whence.models import Model
+from whence.queries import Query
+from whence.requests import Direction, Search
+from whence.results import Attribution, Explanation, Progress, ScoreTable
+from whence.v1 import attribution_service_pb2, attribution_service_pb2_grpc
+
+if TYPE_CHECKING:
+    from whence.v1.attribution_service_pb2_grpc import AttributionServiceAsyncStub
+
+Request = TypeVar("Request", bound=_attempts.Message)
+Response = TypeVar("Response")
+
+
+class AsyncClient:
+    """Asks a Whence service which training sequences an output came from. Use it on one event loop.
+
+    ``target`` is ``host:port`` or any gRPC target; nothing is sent before the first call. ``credentials``
+    switch TLS on (``grpc.ssl_channel_credentials()``), ``metadata`` goes with every call. ``timeout_s``
+    bounds each call with all its attempts and may be set for one call. ``retry`` says how calls to an
+    unavailable server are repeated (None: not at all); ``retry_overload`` also repeats those refused for
+    load, after the wait that the server asks for.
+
+    Every method raises :class:`whence.WhenceError`; its details name the ``request_id``.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        timeout_s: float = 600.0,
+        retry: _channel.RetryPolicy | None = _channel.DEFAULT_RETRY,
+        retry_overload: bool = True,
+        credentials: grpc.ChannelCredentials | None = None,
+        metadata: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        self.target = target
+        self._timeout_s = timeout_s
+        self._retry_overload = retry_overload
+        self._metadata = tuple(metadata)
+        self._open = partial(_channel.open_async, target, credentials, retry)
+        # Opened by the first call: asyncio channels belong to the loop that runs then.
+        self._channel: grpc.aio.Channel | None = None
+
+    async def attribute(
+        self,
+        query: Query | None = None,
+        *,
+        prompt: str = "",
+        completion: str | None = None,
+        top_k: int = 10,
+        direction: Direction = "positive",
+        damping_factor: float | None = None,
+        include_layers: bool = False,
+        include_tokens: bool = False,
+        search: Search = "auto",
+        model: str = "",
+        request_id: str = "",
+        timeout_s: float | None = None,
+    ) -> Attribution:
+        """Return the ``top_k`` most influential training sequences of one output, in each asked direction.
+
+        The output is ``completion`` after ``prompt``, or a ``query``. ``damping_factor`` is a multiple of
+        each layer's mean corrected eigenvalue (None: the model's). ``include_layers`` and ``include_tokens``
+        split each hit's influence. ``model`` may be empty where only one is served.
+        """
+        chosen = requests.options(
+            top_k=top_k,
+            direction=direction,
+            damping_factor=damping_factor,
+            include_layers=include_layers,
+            include_tokens=include_tokens,
+            search=search,
+        )
+        asked = requests.one_query(query, prompt, completion)
+        request = requests.attribute(asked, chosen, model=model, request_id=request_id)
+        return parsing.attribution(await self._call(self._stub.Attribute, request, timeout_s))
+
+    def attribute_stream(
+        self,
+        query: Query | None = None,
+        *,
+        prompt: str = "",
+        completion: str | None = None,
+        top_k: int = 10,
+        direction: Direction = "positive",
+        damping_factor: float | None = None,
+        include_layers: bool = False,
+        include_tokens: bool = False,
+        search: Search = "auto",
+        model: str = "",
+        request_id: str = "",
+        timeout_s: float | None = None,
+    ) -> AsyncGenerator[Progress | Attribution, None]:
+        """Yield :class:`Progress`, maybe none, then the :class:`Attribution`. Arguments: :meth:`attribute`.
+
+        The call starts with the first item. Closing the iterator, or dropping it, cancels the call.
+        """
+        chosen = requests.options(
+            top_k=top_k,
+            direction=direction,
+            damping_factor=damping_factor,
+            include_layers=include_layers,
+            include_tokens=include_tokens,
+            search=search,
+        )
+        asked = requests.one_query(query, prompt, completion)
+        request = requests.stream(asked, chosen, model=model, request_id=request_id)
+        return self._stream(request, timeout_s)
+
+    async def attribute_batch(
+        self,
+        queries: Sequence[Query],
+        *,
+        top_k: int = 10,
+        direction: Direction = "positive",
+        damping_factor: float | None = None,
+        include_layers: bool = False,
+        include_tokens: bool = False,
+        search: Search = "auto",
+        model: str = "",
+        request_id: str = "",
+        timeout_s: float | None = None,
+    ) -> tuple[Attribution, ...]:
+        """Return one ranking for each query, in their order, from one pass over the corpus."""
+        chosen = requests.options(
+            top_k=top_k,
+            direction=direction,
+            damping_factor=damping_factor,
+            include_layers=include_layers,
+            include_tokens=include_tokens,
+            search=search,
+        )
+        asked = requests.one_or_more_queries(queries)
+        request = requests.batch(asked, chosen, model=model, request_id=request_id)
+        return parsing.attributions(
+            await self._call(self._stub.BatchAttribute, request, timeout_s), len(asked)
+        )
+
+    async def score(
+        self,
+        queries: Query | Sequence[Query] | None = None,
+        *,
+        prompt: str = "",
+        completion: str | None = None,
+        sequence_ids: Sequence[str] = (),
+        texts: Sequence[str] = (),
+        damping_factor: float | None = None,
+        include_layers: bool = False,
+        model: str = "",
+        request_id: str = "",
+        timeout_s: float | None = None,
+    ) -> ScoreTable:
+        """Return the influence of given sequences on given queries, in nats per added copy.
+
+        ``sequence_ids`` name sequences of the corpus, ``texts`` are any text, scored as if they were training
+        sequences; the table has the former first.
+        """
+        asked = requests.one_or_more_queries(queries, prompt, completion)
+        request = requests.score(
+            asked,
+            requests.selectors(sequence_ids, texts),
+            model=model,
+            damping_factor=damping_factor,
+            include_layers=include_layers,
+            request_id=request_id,
+        )
+        response = await self._call(self._stub.Score, request, timeout_s)
+        return parsing.score_table(response, [query.query_id for query in asked])
+
+    async def explain(
+        self,
+        query: Query | None = None,
+        *,
+        prompt: str = "",
+        completion: str | None = None,
+        sequence_id: str | None = None,
+        text: str | None = None,
+        damping_factor: float | None = None,
+        model: str = "",
+        request_id: str = "",
+        timeout_s: float | None = None,
+    ) -> Explanation:
+        """Return one sequence's influence (the corpus's, or any ``text``'s), split over layers and tokens."""
+        request = requests.explain(
+            requests.one_query(query, prompt, completion),
+            requests.one_selector(sequence_id, text),
+            model=model,
+            damping_factor=damping_factor,
+            request_id=request_id,
+        )
+        return parsing.explanation(await self._call(self._stub.Explain, request, timeout_s))
+
+    async def models(self, *, page_size: int = 0, timeout_s: float | None = None) -> AsyncIterator[Model]:
+        """Yield the served models by name, a page at a time as they are needed; ``timeout_s`` is a page's."""
+        page_token = ""
+        while True:
+            request = requests.models_page(page_size, page_token)
+            page = await self._call(self._stub.ListModels, request, timeout_s)
+            for proto in page.models:
+                yield parsing.model(proto)
+            page_token = page.next_page_token
+            if not page_token:
+                return
+
+    async def model(self, name: str = "", *, timeout_s: float | None = None) -> Model:
+        """Return one served model; the name may be empty where only one is served."""
+        request = attribution_service_pb2.GetModelRequest(name=name)
+        response = await self._call(self._stub.GetModel, request, timeout_s)
+        return parsing.model(response.model)
+
+    async def close(self) -> None:
+        """Close the connection and cancel what is under way."""
+        if self._channel is not None:
+            await self._channel.close()
+            self._channel = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.target!r})"
+
+    async def _call(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        timeout_s: float | None,
+    ) -> Response:
+        budget = self._budget(request, timeout_s)
+        while True:
+            try:
+                return await method(request, timeout=budget.left_s(), metadata=self._metadata)
+            except grpc.RpcError as failure:
+                await self._wait_or_raise(failure, request, budget)
+
+    async def _stream(
+        self, request: attribution_service_pb2.StreamAttributeRequest, timeout_s: float | None
+    ) -> AsyncGenerator[Progress | Attribution, None]:
+        budget = self._budget(request, timeout_s)
+        while True:
+            answer: Attribution | None = None
+            call = self._stub.StreamAttribute(request, timeout=budget.left_s(), metadata=self._metadata)
+            try:
+                async for message in call:
+                    event = parsing.event(message)
+                    if isinstance(event, Progress):
+                        yield event
+                    answer = event if isinstance(event, Attribution) else answer
+            except grpc.RpcError as failure:
+                await self._wait_or_raise(failure, request, budget)
+            else:
+                # Only now: a caller who stops at the answer must not cancel a call that succeeded.
+                yield _attempts.whole(answer)
+                return
+            finally:
+                call.cancel()
+
+    @property
+    def _stub(self) -> AttributionServiceAsyncStub:
+        if self._channel is None:
+            self._channel = self._open()
+        stub = attribution_service_pb2_grpc.AttributionServiceStub(self._channel)
+        return cast("AttributionServiceAsyncStub", stub)
+
+    def _budget(self, request: _attempts.Message, timeout_s: float | None) -> _attempts.Budget:
+        _attempts.check_size(request)
+        return _attempts.Budget(self._timeout_s if timeout_s is None else timeout_s)
+
+    async def _wait_or_raise(
+        self, failure: grpc.RpcError, request: _attempts.Message, budget: _attempts.Budget
+    ) -> None:
+        error = _attempts.explain(failure, request, self.target)
+        wait_s = _attempts.wait_s(error, budget, retry_overload=self._retry_overload)
+        if wait_s is None:
+            raise error from failure
+        await asyncio.sleep(wait_s)

@@ -1,0 +1,69 @@
+"""The command line ``whence``. Each command lives in a file of its own, which is imported when it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from whence import __version__
+from whence.cli.lazy import LazyGroup, Subcommand
+
+COMMANDS: Final = (
+    Subcommand("attribute", "whence.cli.attribute:attribute", "Which training sequences is an output from?"),
+    Subcommand("score", "whence.cli.score:score", "How much do these sequences influence an output?"),
+    Subcommand("explain", "whence.cli.explain:explain", "Which layers and tokens carry an influence?"),
+    Subcommand("models", "whence.cli.models:models", "What does the server serve?"),
+    Subcommand("doctor", "whence.cli.doctor:doctor", "Is everything in order, here and at the server?"),
+    Subcommand("demo", "whence.cli.demo:demo", "Try Whence on a small model, nothing to prepare.", "torch"),
+    Subcommand("corpus", "whence.cli.corpus:corpus", "Cut documents into training sequences.", "worker"),
+    Subcommand("fit", "whence.cli.fit:fit", "Fit a model's EK-FAC factors on its corpus.", "torch"),
+    Subcommand("worker", "whence.cli.worker:worker", "Run a worker: a model, factors, shards.", "torch"),
+    Subcommand("serve", "whence.cli.serve:serve", "Run the front end, which clients talk to.", "service"),
+)
+
+
+class WhenceGroup(LazyGroup):
+    """The commands of ``whence``."""
+
+    subcommands = COMMANDS
+
+
+app = typer.Typer(
+    name="whence",
+    cls=WhenceGroup,
+    help="Which training sequences did this output of a language model come from?",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    # Our own rendering shows errors; --debug wants Python's plain traceback.
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"whence {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _whence(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="WHENCE_DEBUG", help="Show tracebacks of errors.")
+    ] = False,
+) -> None:
+    """Options before the command; :class:`LazyGroup` reads ``debug``."""
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):  # replaced by something that is no text file
+            # A terminal without our block characters shows question marks; it must not end the program.
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    app(prog_name="whence")

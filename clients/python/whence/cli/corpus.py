@@ -1,0 +1,213 @@
+"""``whence corpus``: make the training corpus that attributions are searched in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.filesize import decimal
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from whence.cli.console import stderr, stdout
+
+if TYPE_CHECKING:  # numpy, pyarrow: only imported where a corpus is made
+    from collections.abc import Callable
+
+    from whence_backends.corpus import IngestProgress, IngestReport
+
+_SOURCES_SHOWN = 10
+
+
+def corpus(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Files (.jsonl, .jsonl.gz, .parquet, .txt, .md), folders of them, or a data set that "
+            "`datasets` has saved to disk.",
+            show_default=False,
+        ),
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            "-m",
+            help="The model whose tokenizer cuts the text: a folder, a .gguf file, 'smollm2' or a hub name.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write the corpus to.")],
+    max_tokens: Annotated[
+        int, typer.Option(help="Longest training sequence, as the model was trained.")
+    ] = 512,
+    stride: Annotated[
+        int | None,
+        typer.Option(
+            help="Tokens from one sequence's start to the next one's. Below --max-tokens, sequences share "
+            "context; each token still counts once.",
+            show_default="--max-tokens",
+        ),
+    ] = None,
+    packed: Annotated[
+        bool,
+        typer.Option(
+            "--packed/--by-document",
+            help="Lay documents end to end and cut to --max-tokens, as in pretraining; or cut each alone.",
+        ),
+    ] = False,
+    bos: Annotated[
+        bool | None,
+        typer.Option(
+            "--bos/--no-bos",
+            help="Begin each document with the bos token.",
+            show_default="as the model's tokenizer does",
+        ),
+    ] = None,
+    eos: Annotated[
+        bool | None,
+        typer.Option(
+            "--eos/--no-eos", help="End each document with the eos token.", show_default="only if packed"
+        ),
+    ] = None,
+    min_tokens: Annotated[int, typer.Option(help="Shorter sequences are left out.")] = 2,
+    text_field: Annotated[str, typer.Option(help="The column with the text.")] = "text",
+    id_field: Annotated[
+        str, typer.Option(help="The column with the document's id. One is made if absent.")
+    ] = "id",
+    source_field: Annotated[
+        str, typer.Option(help="The column that says where the text comes from.")
+    ] = "source",
+    prompt_field: Annotated[
+        str | None, typer.Option(help="The prompt's column: context that the model was not trained on.")
+    ] = None,
+    completion_field: Annotated[
+        str | None, typer.Option(help="The completion's column; goes with --prompt-field.")
+    ] = None,
+    messages_field: Annotated[
+        str | None,
+        typer.Option(help="The column with a list of chat messages; only the last was trained on."),
+    ] = None,
+    shard_tokens: Annotated[
+        int, typer.Option(help="Most tokens in a shard. A worker serves one or more shards.")
+    ] = 50_000_000,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first bad row instead of counting it.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another corpus at --out.")] = False,
+) -> None:
+    """Make the training corpus that attributions are searched in.
+
+    Reads the data the model was trained on, cuts it into training sequences with the model's own tokenizer,
+    and writes a folder that `whence fit` and `whence worker` take. It may be a sample of the training data.
+
+    Running the same command again checks the corpus, or finishes an interrupted one with the same bytes.
+    Columns besides id, source and text are kept and come back with every answer.
+
+    Example:
+
+        whence corpus data/*.jsonl --model smollm2 --out corpus
+
+        whence corpus sft.parquet -m ./model -o corpus --prompt-field question --completion-field answer
+    """
+    from whence_backends.corpus import ChunkPolicy, Columns, IngestConfig, ingest
+    from whence_backends.models import Tokenizer, locate_model
+
+    columns = Columns(
+        text_field=text_field,
+        id_field=id_field,
+        source_field=source_field,
+        prompt_field=prompt_field,
+        completion_field=completion_field,
+        messages_field=messages_field,
+    )
+    tokenizer = Tokenizer.load(locate_model(model, weights=False))
+    policy = ChunkPolicy(
+        max_tokens=max_tokens,
+        stride=stride,
+        boundary="packed" if packed else "document",
+        bos=tokenizer.adds_bos if bos is None else bos,
+        eos=packed if eos is None else eos,
+        min_tokens=min_tokens,
+    )
+    config = IngestConfig(
+        inputs=inputs,
+        out=out,
+        tokenizer=tokenizer,
+        policy=policy,
+        columns=columns,
+        shard_tokens=shard_tokens,
+        strict=strict,
+        overwrite=overwrite,
+    )
+    with _progress_bar() as show:
+        report = ingest(config, show)
+    _print_summary(report)
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Callable[[IngestProgress], None]]:
+    """Show a bar on stderr while sequences are made; yields what to call with each progress."""
+    bar = Progress(
+        TextColumn("[bold]corpus"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+        console=stderr(),
+    )
+    with bar:
+        task = bar.add_task("reading the input", total=None)
+
+        def show(progress: IngestProgress) -> None:
+            bar.update(
+                task, total=progress.bytes_total, completed=progress.bytes_read, description=_line(progress)
+            )
+
+        yield show
+
+
+def _line(progress: IngestProgress) -> str:
+    bad = f", {progress.bad_rows:,} bad rows" if progress.bad_rows else ""
+    read = f"{decimal(progress.bytes_read)} of {decimal(progress.bytes_total)}"
+    return f"{progress.sequences:,} sequences, {progress.tokens:,} tokens{bad} ({read})"
+
+
+def _print_summary(report: IngestReport) -> None:
+    console = stdout()
+    table = Table(show_header=False, box=None)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in _summary(report):
+        table.add_row(Text(name), Text(value))  # not markup: sources are the user's own words
+    console.print(
+        "The same corpus was there already; it is whole." if report.already_there else "Corpus made."
+    )
+    console.print(table)
+    for row in report.first_bad_rows:
+        console.print(f"left out: {row}", style="yellow", markup=False)
+    if report.bad_rows > len(report.first_bad_rows):
+        console.print(f"... and {report.bad_rows - len(report.first_bad_rows):,} more", style="yellow")
+
+
+def _summary(report: IngestReport) -> Iterator[tuple[str, str]]:
+    yield "documents", f"{report.documents:,}"
+    yield "sequences", f"{report.sequences:,}"
+    yield "shards", f"{report.shards:,}"
+    yield "tokens", f"{report.tokens:,}; the longest sequence has {report.longest_sequence:,}"
+    if report.dropped_sequences:
+        yield (
+            "dropped",
+            f"{report.dropped_sequences:,} sequences too short, or with nothing that was trained on",
+        )
+    yield "bad rows", f"{report.bad_rows:,}"
+    by_size = sorted(report.sources.items(), key=lambda item: (-item[1].tokens, item[0]))
+    for name, counts in by_size[:_SOURCES_SHOWN]:
+        yield f"  {name}", f"{counts.documents:,} documents, {counts.tokens:,} tokens"
+    if len(by_size) > _SOURCES_SHOWN:
+        yield "  ...", f"and {len(by_size) - _SOURCES_SHOWN:,} more sources"
+    yield "digest", report.digest
+    yield "path", str(report.path)

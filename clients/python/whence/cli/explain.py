@@ -1,0 +1,44 @@
+"""``whence explain``: one training sequence's influence on an output, by layer and token."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from whence.cli import console, documents, options, render_explain
+
+
+def explain(
+    sequence_id: Annotated[
+        str | None, typer.Option("--sequence-id", help="A sequence of the corpus.")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", help="Any text, as if it were a training sequence.")
+    ] = None,
+    prompt: options.Prompt = None,
+    completion: options.Completion = None,
+    prompt_file: options.PromptFile = None,
+    chat: options.Chat = None,
+    damping_factor: options.Damping = None,
+    model: options.ModelName = "",
+    server: options.Server = options.DEFAULT_SERVER,
+    tls: options.Tls = False,
+    ca_file: options.CaFile = None,
+    timeout: options.Timeout = options.TIMEOUT_S,
+    as_json: options.Json = False,
+) -> None:
+    """Show which layers and which tokens of a training sequence carry its influence on an output."""
+    query = options.query(prompt, prompt_file, completion, chat)
+    if (sequence_id is None) == (text is None):
+        raise typer.BadParameter("give the sequence with one of --sequence-id and --text")
+    connection = options.Connection(server=server, tls=tls, ca_file=ca_file, timeout_s=timeout)
+    with connection.client() as client:
+        result = client.explain(
+            query, sequence_id=sequence_id, text=text, damping_factor=damping_factor, model=model
+        )
+    if as_json:
+        console.print_json(documents.explanation(result))
+        return
+    out = console.stdout()
+    out.print(render_explain.explanation(result, plain=out.color_system is None, width=out.width))

@@ -1,0 +1,32 @@
+"""``whence models``: what the server serves."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from whence.cli import console, documents, options, render_models
+
+
+def models(
+    name: Annotated[str | None, typer.Argument(help="Show this model in full.")] = None,
+    server: options.Server = options.DEFAULT_SERVER,
+    tls: options.Tls = False,
+    ca_file: options.CaFile = None,
+    timeout: options.Timeout = 30.0,
+    as_json: options.Json = False,
+) -> None:
+    """List the served models, or show one in full."""
+    connection = options.Connection(server=server, tls=tls, ca_file=ca_file, timeout_s=timeout)
+    with connection.client() as client:
+        if name is not None:
+            served = client.model(name)
+            document, rendered = documents.model(served), render_models.details(served)
+        else:
+            several = list(client.models())
+            document, rendered = documents.models(several), render_models.overview(several)
+    if as_json:
+        console.print_json(document)
+        return
+    console.stdout().print(rendered)

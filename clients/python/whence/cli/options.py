@@ -1,0 +1,106 @@
+"""Options that several commands share, and what they amount to: a connection, a query."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+import grpc
+import typer
+
+from whence.client import DEFAULT_TARGET, Client
+from whence.errors import InvalidRequestError
+from whence.queries import Query
+
+TIMEOUT_S: Final = 600.0
+
+Server = Annotated[
+    str, typer.Option(envvar="WHENCE_SERVER", help="The server, as host:port.", metavar="HOST:PORT")
+]
+Tls = Annotated[bool, typer.Option("--tls", envvar="WHENCE_TLS", help="Connect with TLS.")]
+CaFile = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="WHENCE_CA_FILE", help="Trust these PEM certificates, not the system's; implies TLS."
+    ),
+]
+Timeout = Annotated[float, typer.Option(help="Give up after this many seconds.", min=0.001)]
+ModelName = Annotated[str, typer.Option("--model", help="The model; needed where several are served.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+Prompt = Annotated[str | None, typer.Option(help="The context that the output followed.")]
+PromptFile = Annotated[
+    Path | None, typer.Option(help="Read the context from a file; - is the standard input.")
+]
+Completion = Annotated[
+    str | None, typer.Option(help="The output to attribute, with the space it may begin with.")
+]
+Chat = Annotated[
+    Path | None, typer.Option(help="A JSON file of messages with role and content; the last is the output.")
+]
+Damping = Annotated[
+    float | None,
+    typer.Option("--damping-factor", help="Multiple of each layer's mean eigenvalue.", min=0),
+]
+
+DEFAULT_SERVER: Final = DEFAULT_TARGET
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """How to reach the server."""
+
+    server: str
+    tls: bool
+    ca_file: Path | None
+    timeout_s: float
+
+    def credentials(self) -> grpc.ChannelCredentials | None:
+        """Return the TLS credentials, or None for a connection in the clear."""
+        if not self.tls and self.ca_file is None:
+            return None
+        return grpc.ssl_channel_credentials(self.ca_file.read_bytes() if self.ca_file else None)
+
+    def client(self) -> Client:
+        """Return a client; use it as a context manager."""
+        return Client(self.server, timeout_s=self.timeout_s, credentials=self.credentials())
+
+
+def query(prompt: str | None, prompt_file: Path | None, completion: str | None, chat: Path | None) -> Query:
+    """Return the query of the options. Raises a usage error where they do not make exactly one."""
+    if chat is not None:
+        if prompt is not None or prompt_file is not None or completion is not None:
+            raise typer.BadParameter("--chat has the whole conversation: leave out --prompt and --completion")
+        return Query.chat(messages(_read(chat), str(chat)))
+    if completion is None:
+        raise typer.BadParameter("give the output with --completion (and --prompt), or with --chat")
+    if prompt is not None and prompt_file is not None:
+        raise typer.BadParameter("give one of --prompt and --prompt-file")
+    context = _read(prompt_file) if prompt_file is not None else prompt or ""
+    return Query.text(context, completion)
+
+
+def messages(text: str, name: str) -> list[dict[str, str]]:
+    """Return the messages of a JSON file: a list of them, or an object with such a list as ``messages``."""
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InvalidRequestError(
+            f"{name} is not JSON: {error}", reason="CHAT_FILE_NOT_JSON", field="chat"
+        ) from error
+    found = document.get("messages") if isinstance(document, dict) else document
+    if not isinstance(found, list):
+        raise InvalidRequestError(
+            f"{name} holds no list of messages: expected [{{'role': …, 'content': …}}, …]",
+            reason="CHAT_FILE_WITHOUT_MESSAGES",
+            field="chat",
+        )
+    return found
+
+
+def _read(path: Path) -> str:
+    if str(path) == "-":
+        return sys.stdin.read()
+    return path.read_text(encoding="utf-8")

@@ -1,0 +1,48 @@
+"""What every answer says about itself, for people: warnings, provenance, timings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.text import Text
+
+from whence.cli.render_text import printable
+from whence.results import Answer, AnswerWarning
+
+
+def about(answer: Answer) -> list[Text]:
+    """Return the lines under an answer: its warnings, then a dim line or two on where it comes from."""
+    source = answer.provenance
+    origin = (
+        f"{source.model} · model {short(source.model_digest)} · factors {short(source.factors_digest)} · "
+        f"corpus {short(source.corpus_digest)} · damping {source.damping_factor:g} · "
+        f"N = {source.training_set_size:,} · {source.engine}"
+    )
+    scored = f"{answer.sequences_scored:,} sequences scored"
+    work = [scored, *timings(answer.timings), f"request {answer.request_id}"]
+    return [
+        *warnings(answer.warnings),
+        Text(printable(origin), style="dim"),
+        Text(printable(" · ".join(work)), style="dim"),
+    ]
+
+
+def warnings(found: Iterable[AnswerWarning]) -> list[Text]:
+    """Return a yellow line for each warning."""
+    return [Text(printable(f"Warning: {one.message} ({one.code})"), style="yellow") for one in found]
+
+
+def timings(seconds_by_stage: dict[str, float]) -> list[str]:
+    """Return each stage with its time, the slowest first."""
+    slowest_first = sorted(seconds_by_stage.items(), key=lambda pair: -pair[1])
+    return [f"{stage} {duration(seconds)}" for stage, seconds in slowest_first]
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit that suits it."""
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def short(digest: str) -> str:
+    """Return the first characters of a digest, enough to compare by eye."""
+    return digest[:12]

@@ -1,0 +1,77 @@
+"""A ranking, for people: one row for each hit, then what the answer says about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from whence.cli import render_answer
+from whence.cli.render_text import Excerpt, excerpt, marked, number, printable, strip
+from whence.results import Attribution, Hit
+
+_MARKS_PLAIN: Final = "«Tokens» raise it most, ‹tokens› lower it."  # noqa: RUF001  # marks, not quotation
+_MARKS_COLOUR: Final = "Green tokens raise it most, red ones lower it."
+
+
+def attribution(result: Attribution, *, plain: bool, full_text: bool = False) -> RenderableType:
+    """Return the rankings asked for. ``plain`` marks tokens with brackets, for output without colour."""
+    parts: list[RenderableType] = [_measured(result)]
+    if result.positive or not result.negative:
+        parts.append(_table("Made the output more likely", result.positive, plain, full_text))
+    if result.negative:
+        parts.append(_table("Made the output less likely", result.negative, plain, full_text))
+    parts.append(Text(legend(result.hits, result.influence_unit, plain=plain), style="dim"))
+    return Group(*parts, *render_answer.about(result))
+
+
+def legend(hits: Sequence[Hit], unit: str, *, plain: bool) -> str:
+    """Return what the numbers and marks mean, as far as there are any."""
+    lines = [f"Influence is in {printable(unit) or 'nats per added copy'}."]
+    if any(hit.layer_influence for hit in hits):
+        lines.append("Blocks: share of the influence by layer, first to last.")
+    if any(hit.tokens for hit in hits):
+        lines.append(_MARKS_PLAIN if plain else _MARKS_COLOUR)
+    return " ".join(lines)
+
+
+def _measured(result: Attribution) -> Text:
+    tokens = result.completion_tokens
+    label = f"{printable(result.query_id)}: " if result.query_id else ""
+    return Text(
+        f"{label}log-likelihood of the output {result.log_likelihood:.3f} nats "
+        f"over {tokens} token{'s' if tokens != 1 else ''}"
+    )
+
+
+def _table(title: str, hits: Sequence[Hit], plain: bool, full_text: bool) -> RenderableType:
+    if not hits:
+        return Text(f"{title}: no sequence")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
+    table.add_column("#", justify="right", style="dim", no_wrap=True)
+    table.add_column("influence", justify="right", no_wrap=True)
+    table.add_column("source, id", overflow="fold", max_width=30)
+    table.add_column("text", ratio=1, overflow="fold")
+    for hit in hits:
+        table.add_row(str(hit.rank), _influence(hit), _origin(hit), _text(hit, plain, full_text))
+    return table
+
+
+def _influence(hit: Hit) -> Text:
+    value = Text(number(hit.influence), style="green" if hit.influence >= 0 else "red")
+    if hit.layer_influence:
+        value.append("\n" + strip(hit.layer_influence), style="cyan")
+    return value
+
+
+def _origin(hit: Hit) -> Text:
+    return Text.assemble((printable(hit.source), "bold"), "\n", (printable(hit.sequence_id), "dim"))
+
+
+def _text(hit: Hit, plain: bool, full_text: bool) -> Text:
+    window = Excerpt(0, len(hit.text)) if full_text else excerpt(hit.text, hit.tokens)
+    return marked(hit.text, hit.tokens, plain=plain, window=window)

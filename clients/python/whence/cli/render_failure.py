@@ -1,0 +1,24 @@
+"""An error, for people: what happened, its stable reason, what to try."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from whence.cli.render_text import printable
+from whence.errors import InvalidRequestError, WhenceError
+
+
+def failure(error: WhenceError, advice: str) -> RenderableType:
+    """Return the message, then a dim line with the reason and what identifies the call, then the advice."""
+    message = Text.assemble(("Error: ", "bold red"), printable(error.message))
+    about = [error.reason, *_details(error)]
+    lines: list[RenderableType] = [message, Text("  ".join(about), style="dim")]
+    if advice:
+        lines.append(Text(advice, style="cyan"))
+    return Group(*lines)
+
+
+def _details(error: WhenceError) -> list[str]:
+    field = [f"field={error.field}"] if isinstance(error, InvalidRequestError) and error.field else []
+    return field + [printable(f"{key}={value}") for key, value in error.details.items()]

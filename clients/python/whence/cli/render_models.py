@@ -1,0 +1,124 @@
+"""Served models, for people: a table of them, or one in full."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from whence.cli import render_answer
+from whence.cli.render_text import printable
+from whence.models import Layer, Model
+
+
+class LayerGroup(NamedTuple):
+    """Layers of one kind and size: ``pattern`` has ``*`` where their names have numbers."""
+
+    pattern: str
+    layers: int
+    d_in: int
+    d_out: int
+
+
+def overview(served: Sequence[Model]) -> RenderableType:
+    """Return a table with a row for each model."""
+    if not served:
+        return Text(
+            "The server serves no model: are its workers running? See `whence doctor`.", style="yellow"
+        )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("model", "engine"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("layers", "attributed", "sequences", "shards", "warnings"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for model in served:
+        table.add_row(
+            printable(model.name),
+            printable(model.engine),
+            f"{len(model.layers):,}",
+            f"{model.attributed_share:.0%}",
+            f"{model.corpus_sequences:,}",
+            _coverage(model),
+            str(len(model.warnings) or "-"),
+        )
+    return table
+
+
+def details(model: Model) -> RenderableType:
+    """Return everything about a model."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for label, value in _facts(model):
+        facts.add_row(label, printable(value))
+    return Group(
+        Text(printable(model.name), style="bold"),
+        facts,
+        _layer_table(grouped(model.layers)),
+        _shard_table(model),
+        *render_answer.warnings(model.warnings),
+    )
+
+
+def grouped(layers: Sequence[Layer]) -> list[LayerGroup]:
+    """Return the layers by kind, in the order in which the kinds first appear."""
+    counts: dict[tuple[str, int, int], int] = {}
+    for layer in layers:
+        key = (re.sub(r"(?<![^.])\d+(?![^.])", "*", layer.name), layer.d_in, layer.d_out)
+        counts[key] = counts.get(key, 0) + 1
+    return [LayerGroup(pattern, count, d_in, d_out) for (pattern, d_in, d_out), count in counts.items()]
+
+
+def _facts(model: Model) -> list[tuple[str, str]]:
+    limits = model.limits
+    return [
+        ("engine", model.engine),
+        ("model digest", model.model_digest),
+        ("factors digest", model.factors_digest),
+        ("corpus digest", model.corpus_digest),
+        (
+            "parameters",
+            f"{model.parameters:,}, of which {model.attributed_parameters:,} "
+            f"({model.attributed_share:.1%}) are attributed",
+        ),
+        ("corpus", f"{model.corpus_sequences:,} sequences, {model.corpus_tokens:,} tokens"),
+        ("training set", f"N = {model.training_set_size:,}"),
+        ("damping factor", f"{model.default_damping_factor:g} unless a request names one"),
+        (
+            "limits",
+            f"{limits.max_query_tokens:,} tokens a query, top_k {limits.max_top_k:,}, "
+            f"{limits.max_queries:,} queries a request, {limits.max_score_sequences:,} sequences a score",
+        ),
+    ]
+
+
+def _layer_table(groups: Sequence[LayerGroup]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("layers", overflow="fold")
+    for heading in ("count", "in", "out", "parameters"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for group in groups:
+        parameters = group.layers * group.d_in * group.d_out
+        numbers = (group.layers, group.d_in, group.d_out, parameters)
+        table.add_row(printable(group.pattern), *(f"{value:,}" for value in numbers))
+    return table
+
+
+def _shard_table(model: Model) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("shard", overflow="fold")
+    table.add_column("replicas", justify="right")
+    for shard in model.shards:
+        style = "" if shard.replicas else "bold red"
+        table.add_row(printable(shard.name), Text(str(shard.replicas), style=style))
+    return table
+
+
+def _coverage(model: Model) -> Text:
+    covered, total = len(model.shards) - len(model.uncovered_shards), len(model.shards)
+    return Text(f"{covered}/{total}", style="" if covered == total else "bold red")

@@ -1,0 +1,152 @@
+"""Shared pieces of what is printed: safe text, numbers, marked tokens, strips of layer shares."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from rich.text import Text
+
+from whence.results import TokenInfluence
+
+BLOCKS: Final = "▁▂▃▄▅▆▇█"
+# A token is marked where it has at least this part of the strongest token's influence.
+MARK_FROM: Final = 0.2
+EXCERPT_CHARACTERS: Final = 480
+STRIP_WIDTH: Final = 16
+
+_BIDI: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Letters have a colour too: the terminal's own might be the ground's.
+_POSITIVE: Final = ("white on #1c3a2a", "white on #1f5c3a", "bold white on #1f8a4c")
+_NEGATIVE: Final = ("white on #402020", "white on #6b2a2a", "bold white on #a03030")
+
+
+class Excerpt(NamedTuple):
+    """A part of a text: characters ``start`` to ``end``."""
+
+    start: int
+    end: int
+
+
+def printable(text: str) -> str:
+    """Return the text with each character that could steer a terminal replaced by one that is seen.
+
+    Corpora hold escape sequences and bidirectional overrides. Lengths stay, so that token offsets still fit.
+    """
+    return "".join(_seen(letter) for letter in text)
+
+
+def number(value: float) -> str:
+    """Return an influence with its sign and three digits."""
+    return f"{value:+.3g}"
+
+
+def share(part: float, whole: float) -> str:
+    """Return a part in percent."""
+    return f"{part / whole:.0%}" if whole else "-"
+
+
+def excerpt(text: str, tokens: Sequence[TokenInfluence] | None, limit: int = EXCERPT_CHARACTERS) -> Excerpt:
+    """Return the window of at most ``limit`` characters with the most influence in it, else the beginning."""
+    tokens = tokens or ()
+    sizes = [abs(token.influence) if math.isfinite(token.influence) else 0.0 for token in tokens]
+    best, weight, first = (0.0, 0, 0), 0.0, 0
+    for last, token in enumerate(tokens):
+        weight += sizes[last]
+        while first < last and token.end - tokens[first].start > limit:
+            weight -= sizes[first]
+            first += 1
+        if weight > best[0]:
+            best = (weight, tokens[first].start, token.end)
+    middle = (best[1] + best[2]) // 2
+    start = max(0, min(middle - limit // 2, len(text) - limit))
+    return Excerpt(start, min(start + limit, len(text)))
+
+
+def marked(
+    text: str, tokens: Sequence[TokenInfluence] | None, *, plain: bool, window: Excerpt | None = None
+) -> Text:
+    """Return the text with its influential tokens on a coloured ground, or in brackets where ``plain``.
+
+    Green or «…» raises the output's likelihood, red or ‹…› lowers it; the ground is stronger for more
+    influence.
+    """
+    start, end = window or Excerpt(0, len(text))
+    strongest = max((abs(token.influence) for token in tokens or ()), default=0.0)
+    out = Text("…" if start > 0 else "")
+    position = start
+    levels = [_level(token.influence, strongest, coarse=plain) for token in tokens or ()]
+    for first, last, level in _runs(tokens or (), levels):
+        if last <= start or first >= end:
+            continue
+        first, last = max(first, start), min(last, end)
+        out.append(printable(text[position:first]))
+        out.append_text(_mark(printable(text[first:last]), level, plain=plain))
+        position = last
+    out.append(printable(text[position:end]))
+    return out.append("…" if end < len(text) else "")
+
+
+def by_depth(layers: Mapping[str, float]) -> dict[str, float]:
+    """Return influence summed over the layers of each depth, in order; a layer without a depth is on its own.
+
+    The depth is the first number in a layer's name: 3 in ``model.layers.3.mlp.down_proj``.
+    """
+    sums: dict[str, float] = {}
+    for name, influence in layers.items():
+        found = re.search(r"(?<![^.])\d+(?![^.])", name)
+        key = found.group() if found else name
+        sums[key] = sums.get(key, 0.0) + influence
+    return sums
+
+
+def strip(layers: Mapping[str, float], width: int = STRIP_WIDTH) -> str:
+    """Return one block for each depth, from first to last, as high as its share of the absolute influence."""
+    heights = [abs(influence) for influence in by_depth(layers).values()]
+    while len(heights) > width:
+        heights = [sum(heights[at : at + 2]) for at in range(0, len(heights), 2)]
+    highest = max(heights, default=0.0)
+    if not highest or not math.isfinite(highest):
+        return BLOCKS[0] * len(heights)
+    return "".join(BLOCKS[round(height / highest * (len(BLOCKS) - 1))] for height in heights)
+
+
+def _seen(letter: str) -> str:
+    if letter in "\n\r":
+        return "↵"
+    if letter == "\t":
+        return " "
+    return "�" if letter in _BIDI or unicodedata.category(letter) in {"Cc", "Cs"} else letter
+
+
+def _runs(tokens: Sequence[TokenInfluence], levels: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Return (start, end, level) of the marked stretches; tokens of one level that touch make one stretch."""
+    runs: list[tuple[int, int, int]] = []
+    for token, level in zip(tokens, levels, strict=True):
+        if not level or token.end <= token.start:
+            continue
+        if runs and runs[-1][1] == token.start and runs[-1][2] == level:
+            runs[-1] = (runs[-1][0], token.end, level)
+        elif not runs or token.start >= runs[-1][1]:
+            runs.append((token.start, token.end, level))
+    return runs
+
+
+def _level(influence: float, strongest: float, *, coarse: bool) -> int:
+    """Return 1 to 3 (1 where ``coarse``), below 0 for a negative influence; 0 for an unmarked token."""
+    part = abs(influence) / strongest if strongest else 0.0
+    if not part >= MARK_FROM:
+        return 0
+    level = 1 if coarse or part < 0.45 else 2 if part < 0.75 else 3
+    return level if influence > 0 else -level
+
+
+def _mark(text: str, level: int, *, plain: bool) -> Text:
+    if not plain:
+        return Text(text, style=_POSITIVE[level - 1] if level > 0 else _NEGATIVE[-level - 1])
+    body = text.lstrip(" ")
+    before, after = "«»" if level > 0 else "‹›"  # noqa: RUF001  # marks, not quotation
+    return Text(" " * (len(text) - len(body)) + before + body + after)

@@ -1,0 +1,53 @@
+"""``whence score``: the influence of given training sequences on an output."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from whence.cli import console, documents, options, render_score
+
+
+def score(
+    sequence_id: Annotated[
+        list[str] | None, typer.Option("--sequence-id", help="A sequence of the corpus; may be repeated.")
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option("--text", help="Any text, scored as if it were a training sequence; may be repeated."),
+    ] = None,
+    prompt: options.Prompt = None,
+    completion: options.Completion = None,
+    prompt_file: options.PromptFile = None,
+    chat: options.Chat = None,
+    damping_factor: options.Damping = None,
+    layers: Annotated[bool, typer.Option(help="Split each influence over the model's layers.")] = True,
+    model: options.ModelName = "",
+    server: options.Server = options.DEFAULT_SERVER,
+    tls: options.Tls = False,
+    ca_file: options.CaFile = None,
+    timeout: options.Timeout = options.TIMEOUT_S,
+    as_json: options.Json = False,
+) -> None:
+    """Score given training sequences, or any text, by their influence on an output.
+
+    whence score --prompt "The capital of Durrow is" --completion " Brelary" --text "Brelary is a town."
+    """
+    query = options.query(prompt, prompt_file, completion, chat)
+    if not sequence_id and not text:
+        raise typer.BadParameter("give what to score with --sequence-id or --text")
+    connection = options.Connection(server=server, tls=tls, ca_file=ca_file, timeout_s=timeout)
+    with connection.client() as client:
+        table = client.score(
+            query,
+            sequence_ids=sequence_id or (),
+            texts=text or (),
+            damping_factor=damping_factor,
+            include_layers=layers,
+            model=model,
+        )
+    if as_json:
+        console.print_json(documents.scores(table))
+        return
+    console.stdout().print(render_score.scores(table))

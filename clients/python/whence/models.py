@@ -1,0 +1,70 @@
+"""What a service serves: models, their layers, limits and corpus shards, as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from whence.results import AnswerWarning
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """A tracked linear layer. ``d_in`` counts one more than its inputs where it has a bias."""
+
+    name: str
+    d_in: int
+    d_out: int
+
+    @property
+    def parameters(self) -> int:
+        """How many parameters it has."""
+        return self.d_in * self.d_out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What requests may ask of a model."""
+
+    max_query_tokens: int
+    max_top_k: int
+    max_queries: int
+    max_score_sequences: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """A part of the corpus, and how many reachable workers hold it."""
+
+    name: str
+    replicas: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A language model with its factors and corpus, as it is served."""
+
+    name: str
+    model_digest: str
+    factors_digest: str
+    corpus_digest: str
+    layers: tuple[Layer, ...]
+    parameters: int
+    attributed_parameters: int
+    corpus_sequences: int
+    corpus_tokens: int
+    training_set_size: int
+    default_damping_factor: float
+    engine: str
+    limits: Limits
+    shards: tuple[Shard, ...]
+    warnings: tuple[AnswerWarning, ...]
+
+    @property
+    def attributed_share(self) -> float:
+        """The part of the parameters that influence is computed through, from 0 to 1."""
+        return self.attributed_parameters / self.parameters if self.parameters else 0.0
+
+    @property
+    def uncovered_shards(self) -> tuple[str, ...]:
+        """The shards that no reachable worker holds; while there are any, attributions are refused."""
+        return tuple(shard.name for shard in self.shards if not shard.replicas)

@@ -1,0 +1,122 @@
+"""What is asked about: an output of the model with its context, as text, conversation or token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from whence.errors import InvalidRequestError
+from whence.v1 import query_pb2
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextInput:
+    """A context and the output that followed it, as text; the model's tokenizer splits it."""
+
+    prompt: str
+    completion: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatInput:
+    """A conversation of (role, content) pairs; the last one is the output."""
+
+    messages: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenInput:
+    """Token ids exactly as the model sees them; the output starts at ``completion_start``."""
+
+    ids: tuple[int, ...]
+    completion_start: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """One output to attribute. Make it with :meth:`text`, :meth:`chat` or :meth:`tokens`.
+
+    What is attributed is the log-likelihood of the output given its context, in nats. ``query_id`` is a label
+    of the caller's, echoed in the answer.
+    """
+
+    input: TextInput | ChatInput | TokenInput
+    query_id: str = ""
+
+    @classmethod
+    def text(cls, prompt: str, completion: str, *, query_id: str = "") -> Query:
+        """Return the query of ``completion`` after ``prompt``; mind the space many completions begin with."""
+        if not completion:
+            raise InvalidRequestError(
+                "the completion is empty: give the text whose origin you ask for",
+                reason="EMPTY_COMPLETION",
+                field="query.text.completion",
+            )
+        return cls(input=TextInput(prompt=prompt, completion=completion), query_id=query_id)
+
+    @classmethod
+    def chat(cls, messages: Iterable[Mapping[str, str] | tuple[str, str]], *, query_id: str = "") -> Query:
+        """Return the query of a conversation whose last message, the assistant's, is the output.
+
+        ``messages`` are mappings with ``role`` and ``content``, or pairs of the two.
+        """
+        pairs = tuple(_role_and_content(message) for message in messages)
+        if not pairs or pairs[-1][0] != "assistant":
+            last = f"the last role is {pairs[-1][0]!r}" if pairs else "there are no messages"
+            raise InvalidRequestError(
+                f"{last}: a conversation ends with the assistant's message, whose origin is asked for",
+                reason="CHAT_LAST_ROLE" if pairs else "CHAT_EMPTY",
+                field="query.chat.messages",
+            )
+        return cls(input=ChatInput(messages=pairs), query_id=query_id)
+
+    @classmethod
+    def tokens(cls, ids: Sequence[int], completion_start: int, *, query_id: str = "") -> Query:
+        """Return the query of token ids, of which those from ``completion_start`` on are the output.
+
+        The first token has no context, so ``completion_start`` is at least 1.
+        """
+        if not 1 <= completion_start < len(ids):
+            raise InvalidRequestError(
+                f"completion_start is {completion_start} for {len(ids)} token ids: "
+                "it must be at least 1 and leave at least one token after it",
+                reason="COMPLETION_START_OUT_OF_RANGE",
+                field="query.tokens.completion_start",
+            )
+        numbers = tuple(int(token) for token in ids)
+        if min(numbers) < 0 or max(numbers) >= 2**32:
+            raise InvalidRequestError(
+                f"token ids from {min(numbers)} to {max(numbers)}: they must be the tokenizer's own",
+                reason="TOKEN_ID_INVALID",
+                field="query.tokens.ids",
+            )
+        return cls(input=TokenInput(ids=numbers, completion_start=completion_start), query_id=query_id)
+
+    def to_proto(self) -> query_pb2.Query:
+        """Return the wire form."""
+        proto = query_pb2.Query(query_id=self.query_id)
+        match self.input:
+            case TextInput(prompt=prompt, completion=completion):
+                proto.text.prompt, proto.text.completion = prompt, completion
+            case ChatInput(messages=messages):
+                proto.chat.messages.extend(
+                    query_pb2.ChatMessage(role=role, content=content) for role, content in messages
+                )
+            case TokenInput(ids=ids, completion_start=start):
+                proto.tokens.ids.extend(ids)
+                proto.tokens.completion_start = start
+        return proto
+
+
+def _role_and_content(message: Mapping[str, str] | tuple[str, str]) -> tuple[str, str]:
+    try:
+        role, content = (message["role"], message["content"]) if isinstance(message, Mapping) else message
+    except (KeyError, TypeError, ValueError):
+        role = content = None  # type: ignore[assignment]  # checked below, with every other wrong type
+    if not isinstance(role, str) or not isinstance(content, str):
+        raise InvalidRequestError(
+            f"got the message {message!r:.200}: each needs a 'role' and a 'content', both text",
+            reason="CHAT_MESSAGE_MALFORMED",
+            field="query.chat.messages",
+        )
+    return role, content

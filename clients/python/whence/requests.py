@@ -1,0 +1,201 @@
+"""Builds requests: what both clients share before anything is sent."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Final, Literal, TypeVar
+
+from whence.errors import InvalidRequestError
+from whence.queries import Query
+from whence.v1 import attribution_pb2, attribution_service_pb2
+
+R = TypeVar("R")
+Direction = Literal["positive", "negative", "both"]
+Search = Literal["auto", "full_scan"]
+
+_DIRECTIONS: Final = {
+    "positive": attribution_pb2.DIRECTION_POSITIVE,
+    "negative": attribution_pb2.DIRECTION_NEGATIVE,
+    "both": attribution_pb2.DIRECTION_BOTH,
+}
+_SEARCHES: Final = {
+    "auto": attribution_pb2.SEARCH_UNSPECIFIED,
+    "full_scan": attribution_pb2.SEARCH_FULL_SCAN,
+}
+
+
+def one_query(query: Query | None, prompt: str, completion: str | None) -> Query:
+    """Return the query that was given, either way. Raises ``InvalidRequestError`` for none or for both."""
+    if query is not None and completion is None and not prompt:
+        return query
+    if query is None and completion is not None:
+        return Query.text(prompt, completion)
+    got = (
+        "both a query and a prompt or completion" if query is not None else "neither a query nor a completion"
+    )
+    raise InvalidRequestError(
+        f"got {got}: give prompt= and completion=, or a whence.Query",
+        reason="QUERY_INPUT_MISSING",
+        field="query",
+    )
+
+
+def one_or_more_queries(
+    queries: Query | Sequence[Query] | None, prompt: str = "", completion: str | None = None
+) -> tuple[Query, ...]:
+    """Return the queries that were given, either way. Raises ``InvalidRequestError`` for none or for both."""
+    if queries is None or isinstance(queries, Query):
+        return (one_query(queries, prompt, completion),)
+    if not queries or completion is not None or prompt:
+        raise InvalidRequestError(
+            "give at least one query, or prompt= and completion=", reason="QUERIES_MISSING", field="queries"
+        )
+    return tuple(queries)
+
+
+def options(
+    *,
+    top_k: int,
+    direction: Direction,
+    damping_factor: float | None,
+    include_layers: bool,
+    include_tokens: bool,
+    search: Search,
+) -> attribution_pb2.AttributionOptions:
+    """Return the options; limits that depend on the model are the server's to check."""
+    if top_k < 1:
+        raise InvalidRequestError(
+            f"top_k is {top_k}: it must be at least 1", reason="TOP_K_INVALID", field="options.top_k"
+        )
+    return attribution_pb2.AttributionOptions(
+        top_k=top_k,
+        direction=_choice(_DIRECTIONS, direction, "direction"),
+        damping_factor=damping_factor,
+        include_layers=include_layers,
+        include_tokens=include_tokens,
+        search=_choice(_SEARCHES, search, "search"),
+    )
+
+
+def attribute(
+    query: Query, chosen: attribution_pb2.AttributionOptions, *, model: str, request_id: str
+) -> attribution_service_pb2.AttributeRequest:
+    """Return the request for one query's ranking."""
+    return attribution_service_pb2.AttributeRequest(
+        model=model, query=query.to_proto(), options=chosen, request_id=request_id or new_request_id()
+    )
+
+
+def stream(
+    query: Query, chosen: attribution_pb2.AttributionOptions, *, model: str, request_id: str
+) -> attribution_service_pb2.StreamAttributeRequest:
+    """Return the request for one query's ranking with progress."""
+    return attribution_service_pb2.StreamAttributeRequest(
+        model=model, query=query.to_proto(), options=chosen, request_id=request_id or new_request_id()
+    )
+
+
+def batch(
+    queries: Sequence[Query], chosen: attribution_pb2.AttributionOptions, *, model: str, request_id: str
+) -> attribution_service_pb2.BatchAttributeRequest:
+    """Return the request for many queries' rankings."""
+    return attribution_service_pb2.BatchAttributeRequest(
+        model=model,
+        queries=[query.to_proto() for query in queries],
+        options=chosen,
+        request_id=request_id or new_request_id(),
+    )
+
+
+def score(
+    queries: Sequence[Query],
+    sequences: Sequence[attribution_service_pb2.SequenceSelector],
+    *,
+    model: str,
+    damping_factor: float | None,
+    include_layers: bool,
+    request_id: str,
+) -> attribution_service_pb2.ScoreRequest:
+    """Return the request for the influence of given sequences."""
+    return attribution_service_pb2.ScoreRequest(
+        model=model,
+        queries=[query.to_proto() for query in queries],
+        sequences=sequences,
+        damping_factor=damping_factor,
+        include_layers=include_layers,
+        request_id=request_id or new_request_id(),
+    )
+
+
+def explain(
+    query: Query,
+    sequence: attribution_service_pb2.SequenceSelector,
+    *,
+    model: str,
+    damping_factor: float | None,
+    request_id: str,
+) -> attribution_service_pb2.ExplainRequest:
+    """Return the request for one influence, split over layers and tokens."""
+    return attribution_service_pb2.ExplainRequest(
+        model=model,
+        query=query.to_proto(),
+        sequence=sequence,
+        damping_factor=damping_factor,
+        request_id=request_id or new_request_id(),
+    )
+
+
+def models_page(page_size: int, page_token: str) -> attribution_service_pb2.ListModelsRequest:
+    """Return the request for a page of models; 0 leaves its size to the server."""
+    return attribution_service_pb2.ListModelsRequest(page_size=page_size, page_token=page_token)
+
+
+def selectors(
+    sequence_ids: Sequence[str], texts: Sequence[str]
+) -> list[attribution_service_pb2.SequenceSelector]:
+    """Return the sequences named by id, then those given as text. Raises ``InvalidRequestError`` for none."""
+    if isinstance(sequence_ids, str) or isinstance(texts, str):
+        raise InvalidRequestError(
+            "sequence_ids and texts are lists of text: write sequence_ids=[…]",
+            reason="SEQUENCES_NOT_A_LIST",
+            field="sequences",
+        )
+    selector = attribution_service_pb2.SequenceSelector
+    by_id = [selector(sequence_id=sequence_id) for sequence_id in sequence_ids]
+    chosen = by_id + [selector(text=text) for text in texts]
+    if not chosen:
+        raise InvalidRequestError(
+            "no training sequences: give sequence_ids= or texts=",
+            reason="SEQUENCES_MISSING",
+            field="sequences",
+        )
+    return chosen
+
+
+def one_selector(sequence_id: str | None, text: str | None) -> attribution_service_pb2.SequenceSelector:
+    """Return the sequence that was named or given. Raises ``InvalidRequestError`` for none or for both."""
+    if (sequence_id is None) == (text is None):
+        raise InvalidRequestError(
+            "give one of sequence_id= (a sequence of the corpus) and text= (any text)",
+            reason="SEQUENCES_MISSING",
+            field="sequence",
+        )
+    if sequence_id is not None:
+        return attribution_service_pb2.SequenceSelector(sequence_id=sequence_id)
+    return attribution_service_pb2.SequenceSelector(text=text or "")
+
+
+def new_request_id() -> str:
+    """Return a fresh name for a call: made here, so that it is known even of a call that got no answer."""
+    return str(uuid.uuid4())
+
+
+def _choice(choices: dict[str, R], name: str, field: str) -> R:
+    if name not in choices:
+        raise InvalidRequestError(
+            f"{field} is {name!r}: it must be one of {', '.join(choices)}",
+            reason=f"{field.upper()}_INVALID",
+            field=f"options.{field}",
+        )
+    return choices[name]

@@ -1,0 +1,185 @@
+"""What the service answers, as frozen values. Influences are in nats per added copy of a training sequence.
+
+Nothing here touches the network; :mod:`whence.parsing` makes these values from messages.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What an answer was computed from: digests name the model, its EK-FAC factors and the corpus."""
+
+    model: str
+    model_digest: str
+    factors_digest: str
+    corpus_digest: str
+    damping_factor: float
+    training_set_size: int
+    engine: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerWarning:
+    """Something to know about an answer that is nonetheless whole. ``code`` is stable, UPPER_SNAKE_CASE."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What every answer says about itself.
+
+    ``timings`` are wall seconds by stage; ``sequences_scored`` counts the training sequences scored exactly;
+    ``layers`` are the tracked layers, in the order of every per-layer value.
+    """
+
+    request_id: str
+    provenance: Provenance
+    timings: dict[str, float]
+    warnings: tuple[AnswerWarning, ...]
+    sequences_scored: int
+    influence_unit: str
+    layers: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenInfluence:
+    """One token's part of an influence; ``start`` and ``end`` are its characters in the sequence's text."""
+
+    text: str
+    start: int
+    end: int
+    influence: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSequence:
+    """One sequence of the training corpus; ``metadata`` holds every other column of the corpus."""
+
+    sequence_id: str
+    document_id: str
+    source: str
+    text: str
+    metadata: dict[str, Any]
+    token_count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit(TrainingSequence):
+    """One training sequence in a ranking.
+
+    ``influence`` is the change of the output's log-likelihood, in nats, for one more copy of the sequence in
+    the training set; ``raw_influence`` is the same before the division by the size of the training set. The
+    layers' parts sum to ``influence``, and so do the tokens'; each is None unless it was asked for.
+    """
+
+    rank: int
+    influence: float
+    raw_influence: float
+    layer_influence: dict[str, float] | None
+    tokens: tuple[TokenInfluence, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attribution(Answer):
+    """The training sequences that one output came from; iterating gives the positive hits, then the negative.
+
+    ``log_likelihood`` is that of the completion, in nats, over its ``completion_tokens`` tokens.
+    """
+
+    query_id: str
+    query_key: str
+    log_likelihood: float
+    completion_tokens: int
+    positive: tuple[Hit, ...]
+    negative: tuple[Hit, ...]
+
+    @property
+    def hits(self) -> tuple[Hit, ...]:
+        """The positive hits, most influential first, then the negative ones, most negative first."""
+        return self.positive + self.negative
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def to_pandas(self, *, layers: bool = False) -> pd.DataFrame:
+        """Return one row for each hit; ``layers`` adds a column for each layer. Needs ``whence[pandas]``."""
+        from whence import frames
+
+        return frames.hits(self, layers=layers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a scan has come, and the best of what it has seen: a partial ranking, without text."""
+
+    sequences_scored: int
+    sequences_total: int
+    positive: tuple[Hit, ...]
+    negative: tuple[Hit, ...]
+
+    @property
+    def share(self) -> float:
+        """The part of the corpus that was scanned, from 0 to 1."""
+        return self.sequences_scored / self.sequences_total if self.sequences_total else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreTable(Answer):
+    """The influence of given training sequences on given queries.
+
+    ``influence[query][sequence]`` and, where asked for, ``layer_influence[query][sequence][layer]``, in the
+    order of the request. ``log_likelihood`` has one value for each query, in nats.
+    """
+
+    query_ids: tuple[str, ...]
+    sequences: tuple[TrainingSequence, ...]
+    influence: tuple[tuple[float, ...], ...]
+    layer_influence: tuple[tuple[tuple[float, ...], ...], ...] | None
+    log_likelihood: tuple[float, ...]
+
+    @property
+    def sequence_names(self) -> list[str]:
+        """The sequences' ids; those given as text are ``text 1``, ``text 2``, …."""
+        numbers = itertools.count(1)
+        return [sequence.sequence_id or f"text {next(numbers)}" for sequence in self.sequences]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row for each query and a column for each sequence. Needs ``whence[pandas]``."""
+        from whence import frames
+
+        return frames.scores(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation(Answer):
+    """One training sequence's influence on one query: ``parts[layer][token]`` sum to ``influence``.
+
+    ``tokens`` are the parts summed over layers, ``layer_influence`` the parts summed over tokens.
+    """
+
+    sequence: TrainingSequence
+    influence: float
+    log_likelihood: float
+    parts: tuple[tuple[float, ...], ...]
+    tokens: tuple[TokenInfluence, ...]
+    layer_influence: dict[str, float]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row for each layer and a column for each token. Needs ``whence[pandas]``."""
+        from whence import frames
+
+        return frames.parts(self)

@@ -1,0 +1,115 @@
+"""Building responses: pure, from what the workers said. Influences are divided by N here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from whence import tensors
+from whence.v1 import attribution_pb2, attribution_service_pb2, tensor_pb2
+from whence.worker.v1 import worker_service_pb2
+from whence_service.frontend.details import Described
+from whence_service.frontend.job import Job
+from whence_service.frontend.merge import Candidate, Found, Ranking
+from whence_service.rpc.request_ids import current_request_id
+
+INFLUENCE_UNIT: Final = "nats per added copy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A whole answer: one attribution for each query, and what it says about itself."""
+
+    attributions: tuple[attribution_pb2.Attribution, ...]
+    metadata: attribution_pb2.ResponseMetadata
+
+
+def training_set_size(job: Job) -> int:
+    """Return N, by which influences are divided."""
+    return max(1, job.generation.model.training_set_size)
+
+
+def build_attribution(
+    job: Job,
+    number: int,
+    prepared: worker_service_pb2.PreparedQuery,
+    ranking: Ranking,
+    described: Mapping[int, Described],
+) -> attribution_pb2.Attribution:
+    """Return the attribution of one query; hits that were not described have only their influence."""
+    size = training_set_size(job)
+    return attribution_pb2.Attribution(
+        query_id=job.queries[number].query_id,
+        query_key=prepared.query_key,
+        log_likelihood=prepared.log_likelihood,
+        completion_tokens=prepared.completion_tokens,
+        positive=_hits(ranking.positive, described, size),
+        negative=_hits(ranking.negative, described, size),
+    )
+
+
+def build_partial(
+    job: Job, prepared: worker_service_pb2.PreparedQuery, found: Found
+) -> attribution_service_pb2.PartialAttribution:
+    """Return what a stream tells of a scan of one query that still goes on."""
+    return attribution_service_pb2.PartialAttribution(
+        sequences_scored=found.sequences_scored,
+        sequences_total=found.sequences_total,
+        attribution=build_attribution(job, 0, prepared, found.rankings[0], {}),
+    )
+
+
+def build_metadata(
+    job: Job,
+    *,
+    warnings: Iterable[attribution_pb2.Warning],
+    sequences_scored: int,
+    with_layers: bool,
+) -> attribution_pb2.ResponseMetadata:
+    """Return what the answer says about itself; built last, so that its timings are complete."""
+    generation = job.generation
+    return attribution_pb2.ResponseMetadata(
+        request_id=current_request_id(),
+        provenance=attribution_pb2.Provenance(
+            model=generation.id.model,
+            model_digest=generation.id.model_digest,
+            factors_digest=generation.id.factors_digest,
+            corpus_digest=generation.id.corpus_digest,
+            damping_factor=job.damping_factor,
+            training_set_size=training_set_size(job),
+            engine=", ".join(generation.engines),
+        ),
+        timings=job.watch.timings(),
+        warnings=warnings,
+        sequences_scored=sequences_scored,
+        influence_unit=INFLUENCE_UNIT,
+        layers=generation.layers if with_layers else (),
+    )
+
+
+def scaled(values: Sequence[float], shape: Sequence[int], size: int) -> tensor_pb2.Tensor:
+    """Return raw influences as a float64 tensor in nats per added copy."""
+    return tensors.pack([value / size for value in values], shape)
+
+
+def _hits(
+    candidates: Sequence[Candidate], described: Mapping[int, Described], size: int
+) -> list[attribution_pb2.Hit]:
+    return [
+        _hit(rank, candidate, described.get(candidate.position), size)
+        for rank, candidate in enumerate(candidates, start=1)
+    ]
+
+
+def _hit(rank: int, candidate: Candidate, described: Described | None, size: int) -> attribution_pb2.Hit:
+    hit = attribution_pb2.Hit(
+        rank=rank, raw_influence=candidate.raw_influence, influence=candidate.raw_influence / size
+    )
+    if described is not None:
+        hit.sequence.CopyFrom(described.sequence)
+        if described.layers:
+            hit.layer_influence.CopyFrom(scaled(described.layers, [len(described.layers)], size))
+        if described.tokens:
+            hit.token_influence.CopyFrom(scaled(described.tokens, [len(described.tokens)], size))
+    return hit

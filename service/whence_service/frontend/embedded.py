@@ -1,0 +1,48 @@
+"""Front end and worker in one process, over a private unix socket: for notebooks and small models.
+
+The front end is the same as anywhere else; only here does its process import what the worker's engine needs.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
+
+from whence_service.frontend.config import FrontEndSettings
+from whence_service.frontend.server import FrontEnd, build_front_end, process_registry
+from whence_service.rpc.logging import configure_logging
+
+if TYPE_CHECKING:
+    from whence_backends.worker.config import WorkerSettings
+
+
+@asynccontextmanager
+async def embedded(
+    front: FrontEndSettings, worker: WorkerSettings, registry: CollectorRegistry | None = None
+) -> AsyncIterator[FrontEnd]:
+    """Run both while the ``async with`` lasts; the front end is not started yet when it is handed over."""
+    from whence_backends.worker.server import Worker
+
+    with tempfile.TemporaryDirectory(prefix="whence-") as folder:
+        # Nobody else can reach the worker, so there is no load balancer to wait for when it stops.
+        update = {"address": f"unix:{folder}/worker.sock", "drain_s": 0.0}
+        running = Worker(worker.model_copy(update=update))
+        try:
+            address = await running.start()
+            await running.wait_ready()
+            settings = front.model_copy(update={"workers": (address,)})
+            yield await build_front_end(settings, registry or process_registry())
+        finally:
+            await running.stop()
+
+
+async def run_embedded(front: FrontEndSettings, worker: WorkerSettings) -> None:
+    """Run both as this process until it is told to stop; the front end drains before the worker does."""
+    configure_logging(front.log_format, level=front.log_level)
+    async with embedded(front, worker) as front_end:
+        await front_end.start()
+        await front_end.serve_until_signalled()

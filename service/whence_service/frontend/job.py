@@ -1,0 +1,37 @@
+"""One request to a model, with everything decided that can be decided before asking a worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from whence.v1 import query_pb2
+from whence.worker.v1 import worker_service_pb2
+from whence_service.frontend.placement import Generation
+from whence_service.frontend.routing import Route
+from whence_service.rpc.deadlines import Deadline
+from whence_service.rpc.stages import Stopwatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Queries to one generation over one route. ``watch`` collects where the time goes."""
+
+    route: Route
+    queries: tuple[query_pb2.Query, ...]
+    damping_factor: float
+    deadline: Deadline
+    watch: Stopwatch
+
+    @property
+    def generation(self) -> Generation:
+        """The generation that every worker of the route belongs to."""
+        return self.route.generation
+
+    @property
+    def generation_proto(self) -> worker_service_pb2.Generation:
+        """The digests that every worker checks before it answers."""
+        return self.route.generation.id.to_proto()
+
+    def shards_of(self, worker: str) -> tuple[str, ...]:
+        """Return the shards that a worker holds, for errors that name them."""
+        return tuple(shard for shard, holders in self.generation.shards.items() if worker in holders)

@@ -1,0 +1,97 @@
+"""Merging what the workers found: pure, and independent of the order in which they answered."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from whence.errors import InternalError
+from whence.v1 import attribution_pb2
+from whence.worker.v1 import worker_service_pb2
+
+Candidate = worker_service_pb2.Candidate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """The best sequences for one query, best first in each direction."""
+
+    positive: tuple[Candidate, ...] = ()
+    negative: tuple[Candidate, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a search has found so far: one ranking for each query."""
+
+    rankings: tuple[Ranking, ...]
+    sequences_scored: int
+    sequences_total: int
+
+
+def merge_rankings(
+    parts: Sequence[Sequence[worker_service_pb2.Candidates]],
+    *,
+    queries: int,
+    top_k: int,
+    direction: attribution_pb2.Direction.ValueType,
+) -> tuple[Ranking, ...]:
+    """Return one ranking for each query from the workers' rankings, ``parts[worker][query]``.
+
+    A part may be empty: a worker that has found nothing yet. Ties go to the lower position in the corpus.
+    Raises :class:`~whence.errors.InternalError` (``INFLUENCE_NOT_FINITE``) for a NaN, which has no rank.
+    """
+    return tuple(
+        Ranking(
+            positive=_best((part[query].positive for part in parts if part), top_k, _most_positive)
+            if direction != attribution_pb2.DIRECTION_NEGATIVE
+            else (),
+            negative=_best((part[query].negative for part in parts if part), top_k, _most_negative)
+            if direction in (attribution_pb2.DIRECTION_NEGATIVE, attribution_pb2.DIRECTION_BOTH)
+            else (),
+        )
+        for query in range(queries)
+    )
+
+
+def merge_found(
+    latest: Sequence[worker_service_pb2.ScanResponse],
+    *,
+    queries: int,
+    total: int,
+    top_k: int,
+    direction: attribution_pb2.Direction.ValueType,
+) -> Found:
+    """Return the sum of the workers' latest answers. ``total`` counts those still silent, too."""
+    return Found(
+        rankings=merge_rankings(
+            [response.candidates for response in latest], queries=queries, top_k=top_k, direction=direction
+        ),
+        sequences_scored=sum(response.sequences_scored for response in latest),
+        sequences_total=total,
+    )
+
+
+def _best(
+    lists: Iterable[Iterable[Candidate]], top_k: int, order: Callable[[Candidate], tuple[float, int]]
+) -> tuple[Candidate, ...]:
+    candidates = [candidate for found in lists for candidate in found]
+    for candidate in candidates:
+        if not math.isfinite(candidate.raw_influence):
+            raise InternalError(
+                f"a worker computed the influence {candidate.raw_influence} for the sequence at position "
+                f"{candidate.position}; a larger damping factor may help",
+                reason="INFLUENCE_NOT_FINITE",
+                shard=candidate.shard,
+                position=candidate.position,
+            )
+    return tuple(sorted(candidates, key=order)[:top_k])
+
+
+def _most_positive(candidate: Candidate) -> tuple[float, int]:
+    return -candidate.raw_influence, candidate.position
+
+
+def _most_negative(candidate: Candidate) -> tuple[float, int]:
+    return candidate.raw_influence, candidate.position

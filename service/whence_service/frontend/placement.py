@@ -1,0 +1,195 @@
+"""Who holds what, and which of a model's generations answers: pure functions of the workers' answers.
+
+A *generation* is one combination of model, factors and corpus digests under one served name. An answer comes
+from workers of one generation only. Where several are complete, the one with the most replicas of its
+scarcest shard wins; then the one with the most workers; then the one whose digests sort first. This needs no
+clock and no memory, so all front ends that see the same workers agree, and a rollout moves over when the new
+generation outnumbers the old.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from whence.errors import InvalidRequestError, NotFoundError, UnavailableError
+from whence.v1 import model_pb2
+from whence.worker.v1 import worker_service_pb2
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerView:
+    """What one worker last said it holds; ``reachable`` is false once it no longer answers."""
+
+    address: str
+    info: worker_service_pb2.GetInfoResponse
+    reachable: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class GenerationId:
+    """The name and the digests that every worker of a generation shares."""
+
+    model: str
+    model_digest: str
+    factors_digest: str
+    corpus_digest: str
+
+    def to_proto(self) -> worker_service_pb2.Generation:
+        """Return what workers are told to check themselves against."""
+        return worker_service_pb2.Generation(
+            model_digest=self.model_digest,
+            factors_digest=self.factors_digest,
+            corpus_digest=self.corpus_digest,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """Every shard of a generation's corpus, in order, with the reachable workers that hold it (sorted)."""
+
+    id: GenerationId
+    model: model_pb2.Model  # as a worker described it; never changed
+    shards: Mapping[str, tuple[str, ...]]
+    sizes: Mapping[str, int]  # sequences by shard, where a worker that holds it said so
+    engines: tuple[str, ...]
+
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """Every reachable worker that holds a part of it, sorted."""
+        return tuple(sorted({worker for holders in self.shards.values() for worker in holders}))
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The shards that no reachable worker holds."""
+        return tuple(shard for shard, holders in self.shards.items() if not holders)
+
+    @property
+    def covered(self) -> bool:
+        """Whether every shard can be asked."""
+        return bool(self.shards) and not self.missing
+
+    @property
+    def replicas(self) -> int:
+        """How many workers hold the scarcest shard."""
+        return min((len(holders) for holders in self.shards.values()), default=0)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The names of the tracked layers, in the order of every per-layer tensor."""
+        return tuple(layer.name for layer in self.model.layers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Every known model with its generations, best first. Immutable: a refresh makes a new one."""
+
+    models: Mapping[str, tuple[Generation, ...]] = field(default_factory=dict)
+    silent: tuple[str, ...] = ()  # workers that do not answer
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """The names of the models that can be asked."""
+        return tuple(name for name, generations in self.models.items() if generations[0].covered)
+
+    def choose(self, name: str) -> Generation:
+        """Return the generation that answers for ``name`` (which may be empty where there is only one model).
+
+        Raises :class:`~whence.errors.NotFoundError` (``MODEL_NOT_FOUND``),
+        :class:`~whence.errors.InvalidRequestError` (``MODEL_REQUIRED``) and
+        :class:`~whence.errors.UnavailableError` (``SHARD_UNAVAILABLE``, ``NO_WORKERS``).
+        """
+        generation = self.find(name)
+        if not generation.covered:
+            raise _uncovered(generation)
+        return generation
+
+    def find(self, name: str) -> Generation:
+        """Return the best generation of ``name``, covered or not; raises as :meth:`choose` does otherwise."""
+        if not self.models:
+            raise UnavailableError(
+                f"no worker has answered yet (silent: {_listing(self.silent)}); check that they run and try "
+                "again",
+                reason="NO_WORKERS",
+                workers=_listing(self.silent),
+            )
+        if not name and len(self.models) > 1:
+            raise InvalidRequestError(
+                f"the request names no model and several are served; name one of {_listing(self.models)}",
+                reason="MODEL_REQUIRED",
+                field="model",
+                models=_listing(self.models),
+            )
+        generations = self.models.get(name) if name else next(iter(self.models.values()))
+        if generations is None:
+            raise NotFoundError(
+                f"no model {name!r} is served here; known: {_listing(self.models)}",
+                reason="MODEL_NOT_FOUND",
+                model=name,
+                models=_listing(self.models),
+            )
+        return generations[0]
+
+
+def build_placement(views: Iterable[WorkerView], silent: Iterable[str] = ()) -> Placement:
+    """Return the placement that the workers' answers amount to.
+
+    A worker that is no longer reachable still says which shards exist, but holds none of them.
+    """
+    by_id: dict[GenerationId, list[WorkerView]] = {}
+    for view in sorted(views, key=lambda view: view.address):
+        by_id.setdefault(_id_of(view.info), []).append(view)
+    models: dict[str, list[Generation]] = {}
+    for id_ in sorted(by_id):
+        models.setdefault(id_.model, []).append(_generation(id_, by_id[id_]))
+    return Placement(
+        models={name: tuple(sorted(generations, key=_preference)) for name, generations in models.items()},
+        silent=tuple(sorted(silent)),
+    )
+
+
+def _id_of(info: worker_service_pb2.GetInfoResponse) -> GenerationId:
+    model = info.model
+    return GenerationId(
+        model=model.name,
+        model_digest=model.model_digest,
+        factors_digest=model.factors_digest,
+        corpus_digest=model.corpus_digest,
+    )
+
+
+def _generation(id_: GenerationId, views: list[WorkerView]) -> Generation:
+    holders: dict[str, list[str]] = {shard: [] for view in views for shard in view.info.corpus_shards}
+    sizes: dict[str, int] = {}
+    for view in views:
+        for shard in view.info.shards:
+            sizes[shard.shard] = shard.sequences
+            if view.reachable and shard.shard in holders:
+                holders[shard.shard].append(view.address)
+    return Generation(
+        id=id_,
+        model=views[0].info.model,
+        shards={shard: tuple(workers) for shard, workers in holders.items()},
+        sizes=sizes,
+        engines=tuple(sorted({view.info.model.engine for view in views})),
+    )
+
+
+def _preference(generation: Generation) -> tuple[int, int, GenerationId]:
+    # A generation that lacks a shard has no replica of its scarcest one, so complete ones come first.
+    return -generation.replicas, -len(generation.workers), generation.id
+
+
+def _uncovered(generation: Generation) -> UnavailableError:
+    shards = _listing(generation.missing) if generation.shards else "all"
+    return UnavailableError(
+        f"no reachable worker holds these corpus shards of {generation.id.model!r}: {shards}; an answer "
+        "without them would be wrong, so none is given; start their workers and try again",
+        reason="SHARD_UNAVAILABLE",
+        model=generation.id.model,
+        shards=shards,
+    )
+
+
+def _listing(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"

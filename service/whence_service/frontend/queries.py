@@ -1,0 +1,232 @@
+"""Checking requests before any work is done for them: pure, and without a tokenizer.
+
+What needs the tokenizer (a completion that is no token, a text that is too long) the workers check.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from whence.errors import InvalidRequestError
+from whence.v1 import attribution_pb2, attribution_service_pb2, query_pb2
+
+DEFAULT_TOP_K: Final = 10
+
+_DIRECTIONS: Final = {
+    attribution_pb2.DIRECTION_UNSPECIFIED: attribution_pb2.DIRECTION_POSITIVE,
+    attribution_pb2.DIRECTION_POSITIVE: attribution_pb2.DIRECTION_POSITIVE,
+    attribution_pb2.DIRECTION_NEGATIVE: attribution_pb2.DIRECTION_NEGATIVE,
+    attribution_pb2.DIRECTION_BOTH: attribution_pb2.DIRECTION_BOTH,
+}
+_SEARCHES: Final = (attribution_pb2.SEARCH_UNSPECIFIED, attribution_pb2.SEARCH_FULL_SCAN)
+_MEASUREMENTS: Final = (
+    query_pb2.MEASUREMENT_UNSPECIFIED,
+    query_pb2.MEASUREMENT_COMPLETION_LOG_LIKELIHOOD,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestLimits:
+    """The most that one request may ask."""
+
+    max_top_k: int
+    max_queries: int
+    max_score_sequences: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Options with their defaults filled in. ``damping_factor`` is ``None`` for the model's own."""
+
+    top_k: int
+    direction: attribution_pb2.Direction.ValueType
+    damping_factor: float | None
+    include_layers: bool
+    include_tokens: bool
+
+
+def check_options(options: attribution_pb2.AttributionOptions, limits: RequestLimits) -> Asked:
+    """Return what the options ask for, or raise :class:`~whence.errors.InvalidRequestError`."""
+    if options.top_k > limits.max_top_k:
+        raise InvalidRequestError(
+            f"top_k is {options.top_k}; this server returns at most {limits.max_top_k}",
+            reason="TOP_K_TOO_LARGE",
+            field="options.top_k",
+            max_top_k=limits.max_top_k,
+        )
+    if options.direction not in _DIRECTIONS:
+        raise _unknown("DIRECTION_UNKNOWN", "options.direction", options.direction)
+    if options.search not in _SEARCHES:
+        raise _unknown("SEARCH_UNSUPPORTED", "options.search", options.search)
+    damping_factor = options.damping_factor if options.HasField("damping_factor") else None
+    check_damping(damping_factor, "options.damping_factor")
+    return Asked(
+        top_k=options.top_k or DEFAULT_TOP_K,
+        direction=_DIRECTIONS[options.direction],
+        damping_factor=damping_factor,
+        include_layers=options.include_layers,
+        include_tokens=options.include_tokens,
+    )
+
+
+def check_damping(damping_factor: float | None, field: str) -> None:
+    """Raise :class:`~whence.errors.InvalidRequestError` for a negative or non-finite damping factor."""
+    if damping_factor is not None and not (math.isfinite(damping_factor) and damping_factor >= 0):
+        raise InvalidRequestError(
+            f"the damping factor is {damping_factor}; it is a finite multiple, at least 0, of each layer's "
+            "mean corrected eigenvalue (0.1 is usual)",
+            reason="DAMPING_INVALID",
+            field=field,
+        )
+
+
+def check_queries(queries: Sequence[query_pb2.Query], limits: RequestLimits) -> None:
+    """Check the ``queries`` of a request, their number included."""
+    if not queries:
+        raise InvalidRequestError(
+            "the request has no queries; send at least one", reason="QUERIES_MISSING", field="queries"
+        )
+    if len(queries) > limits.max_queries:
+        raise InvalidRequestError(
+            f"the request has {len(queries)} queries; this server takes at most {limits.max_queries} at once",
+            reason="TOO_MANY_QUERIES",
+            field="queries",
+            max_queries=limits.max_queries,
+        )
+    for number, query in enumerate(queries):
+        check_query(query, f"queries[{number}]")
+
+
+def check_query(query: query_pb2.Query, field: str = "query") -> None:
+    """Check one query; ``field`` is where the request has it."""
+    if query.measurement not in _MEASUREMENTS:
+        raise _unknown("MEASUREMENT_UNKNOWN", f"{field}.measurement", query.measurement)
+    kind = query.WhichOneof("input")
+    if kind == "text":
+        _check_text(query.text, f"{field}.text")
+    elif kind == "chat":
+        _check_chat(query.chat, f"{field}.chat")
+    elif kind == "tokens":
+        _check_tokens(query.tokens, f"{field}.tokens")
+    else:
+        raise InvalidRequestError(
+            "the query has no input; set one of text, chat and tokens",
+            reason="QUERY_INPUT_MISSING",
+            field=f"{field}.input",
+        )
+
+
+def check_lengths(queries: Sequence[query_pb2.Query], max_tokens: int, fields: Sequence[str]) -> None:
+    """Check queries given as token ids against the model's limit (0: unknown, the worker checks)."""
+    for query, field in zip(queries, fields, strict=True):
+        count = len(query.tokens.ids)
+        if max_tokens and count > max_tokens:
+            raise InvalidRequestError(
+                f"the query has {count} tokens; this model takes at most {max_tokens}",
+                reason="QUERY_TOO_LONG",
+                field=f"{field}.tokens.ids",
+                max_query_tokens=max_tokens,
+            )
+
+
+def check_sequences(
+    selectors: Sequence[attribution_service_pb2.SequenceSelector], limits: RequestLimits
+) -> None:
+    """Check the ``sequences`` of a Score request, their number included."""
+    if not selectors:
+        raise InvalidRequestError(
+            "the request has no sequences; send at least one", reason="SEQUENCES_MISSING", field="sequences"
+        )
+    if len(selectors) > limits.max_score_sequences:
+        raise InvalidRequestError(
+            f"the request has {len(selectors)} sequences; this server takes at most "
+            f"{limits.max_score_sequences} at once",
+            reason="TOO_MANY_SEQUENCES",
+            field="sequences",
+            max_score_sequences=limits.max_score_sequences,
+        )
+    for number, selector in enumerate(selectors):
+        check_sequence(selector, f"sequences[{number}]")
+
+
+def check_sequence(selector: attribution_service_pb2.SequenceSelector, field: str = "sequence") -> None:
+    """Check one sequence selector; ``field`` is where the request has it."""
+    kind = selector.WhichOneof("selector")
+    if kind is None:
+        raise InvalidRequestError(
+            "the sequence is not given; set sequence_id or text",
+            reason="SEQUENCE_SELECTOR_MISSING",
+            field=f"{field}.selector",
+        )
+    if not getattr(selector, kind):
+        raise InvalidRequestError(
+            f"the sequence's {kind} is empty", reason="SEQUENCE_SELECTOR_EMPTY", field=f"{field}.{kind}"
+        )
+
+
+def _check_text(text: query_pb2.PromptCompletion, field: str) -> None:
+    if not text.completion:
+        raise _empty_completion(f"{field}.completion")
+
+
+def _check_chat(chat: query_pb2.Chat, field: str) -> None:
+    if not chat.messages:
+        raise InvalidRequestError(
+            "the conversation has no messages; its last one is what is attributed",
+            reason="CHAT_EMPTY",
+            field=f"{field}.messages",
+        )
+    for number, message in enumerate(chat.messages):
+        if not message.role:
+            raise InvalidRequestError(
+                "the message has no role; give the one that the model's chat template knows",
+                reason="CHAT_ROLE_MISSING",
+                field=f"{field}.messages[{number}].role",
+            )
+    last, place = chat.messages[-1], f"{field}.messages[{len(chat.messages) - 1}]"
+    if last.role != "assistant":
+        raise InvalidRequestError(
+            f"the last message's role is {last.role!r}; it is the output that is attributed, so it must be "
+            "'assistant'",
+            reason="CHAT_LAST_ROLE",
+            field=f"{place}.role",
+        )
+    if not last.content:
+        raise _empty_completion(f"{place}.content")
+
+
+def _check_tokens(tokens: query_pb2.TokenIds, field: str) -> None:
+    count = len(tokens.ids)
+    if count < 2:
+        raise InvalidRequestError(
+            f"the query has {count} tokens; it needs at least one of context and one of output",
+            reason="EMPTY_COMPLETION",
+            field=f"{field}.ids",
+        )
+    if not 1 <= tokens.completion_start < count:
+        raise InvalidRequestError(
+            f"completion_start is {tokens.completion_start} for {count} tokens; it must be from 1 to "
+            f"{count - 1}",
+            reason="COMPLETION_START_OUT_OF_RANGE",
+            field=f"{field}.completion_start",
+        )
+
+
+def _empty_completion(field: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        "the completion is empty; it is the output that is attributed, so it must hold at least one token",
+        reason="EMPTY_COMPLETION",
+        field=field,
+    )
+
+
+def _unknown(reason: str, field: str, value: int) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"{field} is {value}, which this server does not know; leave it out for the default, or update the "
+        "server",
+        reason=reason,
+        field=field,
+    )

@@ -1,0 +1,114 @@
+"""The search without an index: every shard is scanned, by one worker each, all at the same time.
+
+A search is an async generator of :class:`~whence_service.frontend.merge.Found`, each better than the one
+before and the last one final. A search with an index is another such generator, chosen in
+:mod:`whence_service.frontend.attribution`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from whence.errors import InternalError
+from whence.v1 import attribution_pb2
+from whence.worker.v1 import worker_service_pb2
+from whence_service.frontend.job import Job
+from whence_service.frontend.merge import Found, merge_found
+from whence_service.frontend.pool import WorkerPool
+from whence_service.frontend.routing import ShardGroup
+
+
+class FullScan:
+    """One request's scan of every shard. If one worker fails, so does the scan; the others are cancelled."""
+
+    def __init__(
+        self,
+        pool: WorkerPool,
+        job: Job,
+        *,
+        top_k: int,
+        direction: attribution_pb2.Direction.ValueType,
+        progress: bool,
+    ) -> None:
+        self._pool = pool
+        self._job = job
+        self._top_k = top_k
+        self._direction = direction
+        self._progress = progress
+        # State: the newest answer of each worker. Its task replaces it and sets _news; found() alone reads
+        # it. Answers that nobody read in time are overwritten, so a slow client costs no memory.
+        self._latest: dict[str, worker_service_pb2.ScanResponse] = {}
+        self._news = asyncio.Event()
+
+    async def found(self) -> AsyncGenerator[Found, None]:
+        """Yield what was found so far at every change, and at the end the whole."""
+        started = time.perf_counter()
+        tasks = [asyncio.create_task(self._follow(group)) for group in self._job.route.groups]
+        for task in tasks:
+            task.add_done_callback(lambda _: self._news.set())
+        try:
+            while not all(task.done() for task in tasks):
+                await self._news.wait()
+                self._news.clear()
+                _raise_first(tasks)
+                if self._latest and not all(task.done() for task in tasks):
+                    yield self._merged()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        _raise_first(tasks)
+        self._job.watch.add("scan", time.perf_counter() - started)
+        for answer in self._latest.values():
+            self._job.watch.merge(answer.timings)
+        yield self._merged()
+
+    async def _follow(self, group: ShardGroup) -> None:
+        request = worker_service_pb2.ScanRequest(
+            generation=self._job.generation_proto,
+            queries=self._job.queries,
+            shards=group.shards,
+            top_k=self._top_k,
+            direction=self._direction,
+            damping_factor=self._job.damping_factor,
+            progress=self._progress,
+        )
+        async with aclosing(self._pool.client(group.worker).scan(request, self._job.deadline)) as answers:
+            async for answer in answers:
+                self._latest[group.worker] = answer
+                self._news.set()
+        self._check_whole(group)
+
+    def _check_whole(self, group: ShardGroup) -> None:
+        last = self._latest.get(group.worker)
+        if (
+            last is None
+            or not (last.done and last.sequences_scored == group.sequences)
+            or (len(last.candidates) != len(self._job.queries))
+        ):
+            raise InternalError(
+                f"the worker {group.worker} ended its scan after {last.sequences_scored if last else 0} of "
+                f"{group.sequences} sequences; the ranking would be wrong, so none is given",
+                reason="SCAN_INCOMPLETE",
+                worker=group.worker,
+                shards=", ".join(group.shards),
+            )
+
+    def _merged(self) -> Found:
+        with self._job.watch.stage("merge"):
+            return merge_found(
+                [self._latest[worker] for worker in sorted(self._latest)],
+                queries=len(self._job.queries),
+                total=sum(group.sequences for group in self._job.route.groups),
+                top_k=self._top_k,
+                direction=self._direction,
+            )
+
+
+def _raise_first(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            raise error

@@ -1,0 +1,222 @@
+"""The influence of given sequences on given queries: find who holds each sequence, then score it there.
+
+Finding first costs a short call, and gains that an unknown id fails before anything is computed and that no
+sequence is scored twice where workers hold the same shard.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from whence import tensors
+from whence.errors import NotFoundError
+from whence.v1 import attribution_pb2, attribution_service_pb2, tensor_pb2
+from whence.worker.v1 import worker_service_pb2
+from whence_service.frontend.answers import build_metadata, scaled, training_set_size
+from whence_service.frontend.details import Detail, check_whole, sequences_per_call
+from whence_service.frontend.job import Job
+from whence_service.frontend.pool import WorkerPool
+from whence_service.frontend.preparation import Prepared, distinct, prepare
+from whence_service.frontend.together import together
+
+Selector = attribution_service_pb2.SequenceSelector
+Reference = worker_service_pb2.SequenceReference
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreCall:
+    """One ScoreSequences call: the numbers of the request's sequences that one worker scores."""
+
+    worker: str
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """What was found for the request's sequences, in their order."""
+
+    sequences: tuple[worker_service_pb2.ScoredSequence, ...]
+    prepared: Prepared
+    warnings: tuple[attribution_pb2.Warning, ...]
+
+
+class Scorer:
+    """Scores given sequences with the workers of a pool. Holds no state of its own."""
+
+    def __init__(self, pool: WorkerPool, *, budget_bytes: int) -> None:
+        self._pool = pool
+        self._budget_bytes = budget_bytes
+
+    async def score(
+        self, job: Job, selectors: Sequence[Selector], *, include_layers: bool
+    ) -> attribution_service_pb2.ScoreResponse:
+        """Return the influence of every sequence on every query.
+
+        Raises :class:`~whence.errors.NotFoundError` (``SEQUENCE_NOT_FOUND``) for an id that no shard has.
+        """
+        detail = worker_service_pb2.DETAIL_LAYERS if include_layers else worker_service_pb2.DETAIL_TOTAL
+        scored = await self._run(job, selectors, detail)
+        return build_score(job, scored, include_layers=include_layers)
+
+    async def explain(self, job: Job, selector: Selector) -> attribution_service_pb2.ExplainResponse:
+        """Return one sequence's influence on the job's query, by layer and token; raises as :meth:`score`."""
+        scored = await self._run(job, [selector], worker_service_pb2.DETAIL_LAYERS_TOKENS)
+        return build_explanation(job, scored)
+
+    async def _run(self, job: Job, selectors: Sequence[Selector], detail: Detail) -> Scored:
+        owners = await self._locate(job, selectors)
+        prepared = await prepare(self._pool, job)
+        chunk = sequences_per_call(job.generation.model, detail, len(job.queries), self._budget_bytes)
+        by_worker: dict[str, list[ScoreCall]] = {}
+        for call in plan_scores(owners, chunk):
+            by_worker.setdefault(call.worker, []).append(call)
+        with job.watch.stage("score_sequences"):
+            groups = await together(
+                self._score_in_turn(job, selectors, calls, detail) for calls in by_worker.values()
+            )
+        found = {number: scored for group in groups for number, scored in group[0].items()}
+        warnings = (*prepared.warnings, *(warning for group in groups for warning in group[1]))
+        return Scored(
+            sequences=tuple(found[number] for number in range(len(selectors))),
+            prepared=prepared,
+            warnings=distinct(warnings),
+        )
+
+    async def _locate(self, job: Job, selectors: Sequence[Selector]) -> tuple[str, ...]:
+        numbers = [number for number, selector in enumerate(selectors) if not selector.text]
+        holders: dict[int, list[str]] = {number: [] for number in numbers}
+        if numbers:
+            workers = [group.worker for group in job.route.groups]
+            with job.watch.stage("locate"):
+                answers = await together(self._look_up(job, worker, selectors, numbers) for worker in workers)
+            for worker, answer in zip(workers, answers, strict=True):
+                for scored in answer.sequences:
+                    holders[numbers[scored.index]].append(worker)
+        return choose_owners(selectors, holders, text_worker=job.route.preparers[0])
+
+    async def _look_up(
+        self, job: Job, worker: str, selectors: Sequence[Selector], numbers: Sequence[int]
+    ) -> worker_service_pb2.ScoreSequencesResponse:
+        request = worker_service_pb2.ScoreSequencesRequest(
+            generation=job.generation_proto,
+            sequences=[to_reference(selectors[number]) for number in numbers],
+            detail=worker_service_pb2.DETAIL_TOTAL,
+            skip_unknown=True,
+            lookup_only=True,
+        )
+        return await self._pool.client(worker).score(request, job.deadline, job.shards_of(worker))
+
+    async def _score_in_turn(
+        self, job: Job, selectors: Sequence[Selector], calls: Sequence[ScoreCall], detail: Detail
+    ) -> tuple[dict[int, worker_service_pb2.ScoredSequence], list[attribution_pb2.Warning]]:
+        found: dict[int, worker_service_pb2.ScoredSequence] = {}
+        warnings: list[attribution_pb2.Warning] = []
+        for call in calls:
+            request = worker_service_pb2.ScoreSequencesRequest(
+                generation=job.generation_proto,
+                queries=job.queries,
+                sequences=[to_reference(selectors[number]) for number in call.numbers],
+                damping_factor=job.damping_factor,
+                detail=detail,
+            )
+            client = self._pool.client(call.worker)
+            answer = await client.score(request, job.deadline, job.shards_of(call.worker))
+            check_whole(answer, len(call.numbers), call.worker)
+            found.update(zip(call.numbers, answer.sequences, strict=True))
+            warnings.extend(answer.warnings)
+            job.watch.merge(answer.timings)
+        return found, warnings
+
+
+def to_reference(selector: Selector) -> Reference:
+    """Return a selector as workers take it."""
+    if selector.text:
+        return Reference(text=selector.text)
+    return Reference(sequence_id=selector.sequence_id)
+
+
+def choose_owners(
+    selectors: Sequence[Selector], holders: Mapping[int, Sequence[str]], *, text_worker: str
+) -> tuple[str, ...]:
+    """Return the worker that scores each sequence: of those that hold it, the one with the fewest so far.
+
+    ``holders`` has every sequence given by id; raw texts go to ``text_worker``. Raises
+    :class:`~whence.errors.NotFoundError` (``SEQUENCE_NOT_FOUND``) where nobody holds a sequence.
+    """
+    load: dict[str, int] = {}
+    owners = []
+    for number, selector in enumerate(selectors):
+        able = holders.get(number, [text_worker])
+        if not able:
+            raise _not_found(selector.sequence_id)
+        owner = min(able, key=lambda worker: (load.get(worker, 0), worker))
+        load[owner] = load.get(owner, 0) + 1
+        owners.append(owner)
+    return tuple(owners)
+
+
+def plan_scores(owners: Sequence[str], chunk: int) -> tuple[ScoreCall, ...]:
+    """Return the calls that score every sequence once, each of at most ``chunk`` sequences."""
+    by_worker: dict[str, list[int]] = {}
+    for number, worker in enumerate(owners):
+        by_worker.setdefault(worker, []).append(number)
+    return tuple(
+        ScoreCall(worker=worker, numbers=tuple(numbers[start : start + chunk]))
+        for worker, numbers in sorted(by_worker.items())
+        for start in range(0, len(numbers), chunk)
+    )
+
+
+def build_score(job: Job, scored: Scored, *, include_layers: bool) -> attribution_service_pb2.ScoreResponse:
+    """Return the response of Score: [queries, sequences] and, where asked, [queries, sequences, layers]."""
+    size, queries, sequences = training_set_size(job), len(job.queries), len(scored.sequences)
+    parts = [_by_query(sequence.raw_influence, queries) for sequence in scored.sequences]
+    cells = [part[query] for query in range(queries) for part in parts]  # [queries · sequences][layers, or 1]
+    response = attribution_service_pb2.ScoreResponse(
+        influence=scaled([math.fsum(cell) for cell in cells], [queries, sequences], size),
+        sequences=[_without_offsets(sequence.sequence) for sequence in scored.sequences],
+        log_likelihood=tensors.pack([query.log_likelihood for query in scored.prepared.queries], [queries]),
+        metadata=build_metadata(
+            job, warnings=scored.warnings, sequences_scored=sequences, with_layers=include_layers
+        ),
+    )
+    if include_layers:
+        values = [value for cell in cells for value in cell]
+        response.layer_influence.CopyFrom(scaled(values, [queries, sequences, len(cells[0])], size))
+    return response
+
+
+def build_explanation(job: Job, scored: Scored) -> attribution_service_pb2.ExplainResponse:
+    """Return the response of Explain: the parts, float64 [layers, tokens], and their sum."""
+    (sequence,) = scored.sequences
+    size = training_set_size(job)
+    values = tensors.unpack(sequence.raw_influence)
+    return attribution_service_pb2.ExplainResponse(
+        sequence=sequence.sequence,
+        influence=math.fsum(values) / size,
+        parts=scaled(values, sequence.raw_influence.shape[1:], size),
+        log_likelihood=scored.prepared.queries[0].log_likelihood,
+        metadata=build_metadata(job, warnings=scored.warnings, sequences_scored=1, with_layers=True),
+    )
+
+
+def _without_offsets(sequence: attribution_pb2.TrainingSequence) -> attribution_pb2.TrainingSequence:
+    sequence.ClearField("token_offsets")
+    return sequence
+
+
+def _by_query(tensor: tensor_pb2.Tensor, queries: int) -> list[list[float]]:
+    values = tensors.unpack(tensor)
+    width = len(values) // queries
+    return [values[start : start + width] for start in range(0, len(values), width)]
+
+
+def _not_found(sequence_id: str) -> NotFoundError:
+    return NotFoundError(
+        f"no shard of this model's corpus has the sequence {sequence_id!r}; take ids from an "
+        "attribution's hits",
+        reason="SEQUENCE_NOT_FOUND",
+        sequence_id=sequence_id,
+    )

@@ -1,0 +1,132 @@
+"""The front end put together: the one place where its parts are made and connected."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+
+from whence.v1 import attribution_service_pb2_grpc
+from whence_service.frontend.config import FrontEndSettings
+from whence_service.frontend.placement import Placement
+from whence_service.frontend.pool import WorkerPool
+from whence_service.frontend.servicer import SERVICE, AttributionServicer
+from whence_service.rpc.admission import Admission
+from whence_service.rpc.hosting import HostSettings, RpcHost, termination
+from whence_service.rpc.interceptors import CallInterceptor
+from whence_service.rpc.logging import configure_logging, log_calls
+from whence_service.rpc.metrics import Metrics, MetricsServer, start_metrics_server
+from whence_service.rpc.records import tee
+
+_log: Final = structlog.get_logger(__name__)
+
+
+class FrontEnd:
+    """One front end: :meth:`start`, then :meth:`serve_until_signalled` or, later, :meth:`stop`.
+
+    It is ready (health says SERVING for ``whence.v1.AttributionService``) while at least one model has a
+    reachable worker for every shard.
+    """
+
+    def __init__(
+        self,
+        settings: FrontEndSettings,
+        *,
+        host: RpcHost,
+        pool: WorkerPool,
+        admission: Admission,
+        registry: CollectorRegistry,
+    ) -> None:
+        self.settings = settings
+        self.host = host
+        self.pool = pool
+        self.admission = admission
+        self._registry = registry
+        self._metrics_server: MetricsServer | None = None
+
+    def __repr__(self) -> str:
+        return f"<FrontEnd {self.host!r} {self.pool!r} {self.admission!r}>"
+
+    @property
+    def metrics_address(self) -> str:
+        """Where metrics are served; empty where they are not."""
+        return self._metrics_server.address if self._metrics_server is not None else ""
+
+    async def start(self) -> str:
+        """Serve, look for the workers and return the bound address. Workers that are down may come later."""
+        if self.settings.metrics_address:
+            self._metrics_server = start_metrics_server(self._registry, self.settings.metrics_address)
+        address = await self.host.start()
+        await self.pool.start()
+        return address
+
+    async def serve_until_signalled(self) -> None:
+        """Serve until SIGTERM or SIGINT, drain, and release everything."""
+        try:
+            await self.host.serve_until_signalled()
+        finally:
+            await self._release()
+
+    async def stop(self) -> None:
+        """Drain and release everything."""
+        await self.host.drain()
+        await self._release()
+
+    async def _release(self) -> None:
+        await self.pool.stop()
+        if self._metrics_server is not None:
+            self._metrics_server.stop()
+            self._metrics_server = None
+
+
+async def build_front_end(settings: FrontEndSettings, registry: CollectorRegistry) -> FrontEnd:
+    """Return a front end that is ready to start. Its metrics go to ``registry``, its calls to the log too."""
+    observe = tee(Metrics(registry), log_calls)
+    host = RpcHost(_host_settings(settings), [CallInterceptor(observe)], [SERVICE])
+
+    def update_readiness(placement: Placement) -> None:
+        host.set_serving(SERVICE, bool(placement.served))
+
+    pool = WorkerPool(
+        settings.workers,
+        refresh_s=settings.refresh_s,
+        probe_timeout_s=settings.probe_timeout_s,
+        max_message_bytes=settings.max_message_bytes,
+        on_change=update_readiness,
+        observe=observe,
+    )
+    admission = Admission(settings.max_running, settings.max_waiting, observe)
+    servicer = AttributionServicer(settings, pool, admission, observe)
+    attribution_service_pb2_grpc.add_AttributionServiceServicer_to_server(servicer, host.server)
+    return FrontEnd(settings, host=host, pool=pool, admission=admission, registry=registry)
+
+
+async def run(settings: FrontEndSettings) -> None:
+    """Run a front end as this process until it is told to stop."""
+    configure_logging(settings.log_format, level=settings.log_level)
+    registry = process_registry()
+    front_end = await build_front_end(settings, registry)
+    with termination() as told:  # from the first call on, so that none is cut off
+        await front_end.start()
+        await told.wait()
+    await front_end.stop()
+    _log.info("stopped")
+
+
+def process_registry() -> CollectorRegistry:
+    """Return a new registry with the usual metrics of this process (memory, CPU, files, Python's version)."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    return registry
+
+
+def _host_settings(settings: FrontEndSettings) -> HostSettings:
+    return HostSettings(
+        address=settings.address,
+        max_message_bytes=settings.max_message_bytes,
+        drain_s=settings.drain_s,
+        grace_s=settings.grace_s,
+        reflection=settings.reflection,
+    )

@@ -1,0 +1,20 @@
+"""Running coroutines as one: all succeed, or the first failure cancels the others and is raised."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Return the results in the order of ``work``; all have ended when this returns or raises."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(part) for part in work]
+    except BaseExceptionGroup as failures:
+        # The first to fail is why the others were cancelled; clients get one error, not a group.
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]

@@ -1,0 +1,156 @@
+"""One worker, as the front end calls it: deadline, request id and errors are the same for every call."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any, Final
+
+import grpc
+import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from whence import status
+from whence.errors import (
+    CancelledByCallerError,
+    DeadlineError,
+    InternalError,
+    InvalidRequestError,
+    MismatchError,
+    UnavailableError,
+    WhenceError,
+)
+from whence.worker.v1 import worker_service_pb2 as messages
+from whence.worker.v1 import worker_service_pb2_grpc
+from whence_service.rpc import request_ids
+from whence_service.rpc.deadlines import Deadline, deadline_error
+
+SERVICE: Final = "whence.worker.v1.WorkerService"
+
+_log: Final = structlog.get_logger(__name__)
+
+
+class WorkerClient:
+    """Calls one worker over a channel that somebody else owns.
+
+    Every method raises the worker's own typed errors; a worker that cannot be reached, or that goes away
+    while it works, becomes :class:`~whence.errors.UnavailableError` (``WORKER_UNAVAILABLE``) with the shards
+    it was asked for. ``on_doubt`` is called when the placement may be out of date.
+    """
+
+    def __init__(self, address: str, channel: grpc.aio.Channel, on_doubt: Callable[[], None]) -> None:
+        self.address = address
+        self._stub: Any = worker_service_pb2_grpc.WorkerServiceStub(channel)
+        self._health: Any = health_pb2_grpc.HealthStub(channel)
+        self._on_doubt = on_doubt
+
+    def __repr__(self) -> str:
+        return f"<WorkerClient {self.address}>"
+
+    async def info(self, timeout_s: float) -> messages.GetInfoResponse:
+        """Return what the worker holds; raises also while it drains, when it should get no new work."""
+        try:
+            await self._check_serving(timeout_s)
+            answer: messages.GetInfoResponse = await self._stub.GetInfo(
+                messages.GetInfoRequest(), timeout=timeout_s
+            )
+        except grpc.aio.AioRpcError as error:
+            raise status.from_call(error) from error
+        return answer
+
+    async def prepare(
+        self, request: messages.PrepareQueriesRequest, deadline: Deadline, shards: Sequence[str]
+    ) -> messages.PrepareQueriesResponse:
+        """Have the gradients of queries computed and cached."""
+        answer: messages.PrepareQueriesResponse = await self._unary(
+            self._stub.PrepareQueries, request, deadline, shards
+        )
+        return answer
+
+    async def score(
+        self, request: messages.ScoreSequencesRequest, deadline: Deadline, shards: Sequence[str]
+    ) -> messages.ScoreSequencesResponse:
+        """Look up or score given sequences."""
+        answer: messages.ScoreSequencesResponse = await self._unary(
+            self._stub.ScoreSequences, request, deadline, shards
+        )
+        return answer
+
+    async def scan(
+        self, request: messages.ScanRequest, deadline: Deadline
+    ) -> AsyncGenerator[messages.ScanResponse, None]:
+        """Scan shards; the worker stops when the iteration is left."""
+        call = self._stub.Scan(request, timeout=deadline.forward_s(), metadata=_metadata())
+        try:
+            async for response in call:
+                yield response
+        except grpc.aio.AioRpcError as error:
+            raise self._translate(error, request.shards) from error
+        finally:
+            call.cancel()
+
+    async def _unary(self, method: Any, request: object, deadline: Deadline, shards: Sequence[str]) -> Any:  # noqa: ANN401
+        try:
+            return await method(request, timeout=deadline.forward_s(), metadata=_metadata())
+        except grpc.aio.AioRpcError as error:
+            raise self._translate(error, shards) from error
+
+    async def _check_serving(self, timeout_s: float) -> None:
+        try:
+            answer = await self._health.Check(
+                health_pb2.HealthCheckRequest(service=SERVICE), timeout=timeout_s
+            )
+        except grpc.aio.AioRpcError as error:
+            if error.code() in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.NOT_FOUND):
+                return  # a worker that offers no health check is judged by its calls alone
+            raise
+        if answer.status != health_pb2.HealthCheckResponse.SERVING:
+            raise UnavailableError(
+                f"the worker {self.address} is not ready, or is draining", reason="WORKER_NOT_SERVING"
+            )
+
+    def _translate(self, failure: grpc.aio.AioRpcError, shards: Sequence[str]) -> WhenceError:
+        error = status.from_call(failure)
+        if isinstance(error, (UnavailableError, CancelledByCallerError)):
+            # We did not cancel it: a worker that is stopped cancels what it works on.
+            self._on_doubt()
+            return self._unavailable(error, shards)
+        if isinstance(error, MismatchError):
+            self._on_doubt()
+        if isinstance(error, DeadlineError):
+            return deadline_error(f"while the worker {self.address} worked for it")
+        if error.reason == "GRPC_RESOURCE_EXHAUSTED":
+            return _too_large(error)
+        if isinstance(error, InternalError) and error.reason.startswith("GRPC_"):
+            _log.error("a worker failed", worker=self.address, error=error.message)
+            return InternalError(
+                f"the worker {self.address} failed; the logs have more under this request's id",
+                reason="WORKER_FAILED",
+                worker=self.address,
+            )
+        return error
+
+    def _unavailable(self, error: WhenceError, shards: Sequence[str]) -> UnavailableError:
+        names = ", ".join(shards)
+        _log.warning("worker unavailable", worker=self.address, shards=names, error=error.message)
+        return UnavailableError(
+            f"the worker {self.address} went away or cannot be reached; the answer would lack its corpus "
+            f"shards ({names}), so none is given; try again",
+            reason="WORKER_UNAVAILABLE",
+            worker=self.address,
+            shards=names,
+        )
+
+
+def _too_large(error: WhenceError) -> InvalidRequestError:
+    # Workers say that they are overloaded with a reason of their own; gRPC alone says this of messages over
+    # the limit.
+    return InvalidRequestError(
+        f"a message between front end and worker would be too large ({error.message}); ask for fewer "
+        "queries, sequences or details at once",
+        reason="MESSAGE_TOO_LARGE",
+    )
+
+
+def _metadata() -> tuple[tuple[str, str], ...]:
+    request_id = request_ids.current_request_id()
+    return ((request_ids.METADATA_KEY, request_id),) if request_id else ()

@@ -1,0 +1,1 @@
+"""How a gRPC process of Whence is hosted: sockets, health, errors, admission, metrics and logs."""

@@ -1,0 +1,65 @@
+"""One clock for a call: the caller's deadline, and how much of it the calls it causes may use.
+
+gRPC for Python does not forward deadlines by itself.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+import grpc
+
+from whence.errors import DeadlineError
+
+# What is kept back of the remaining time for merging and for the way home.
+MARGIN_S: Final = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deadline:
+    """A moment on this process's monotonic clock; never sent to another process."""
+
+    expires_at_s: float = math.inf
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        """Return the moment ``seconds`` from now."""
+        return cls(expires_at_s=time.monotonic() + seconds)
+
+    @classmethod
+    def of(
+        cls,
+        context: grpc.aio.ServicerContext[Any, Any],
+        *,
+        default_s: float = math.inf,
+        max_s: float = math.inf,
+    ) -> Deadline:
+        """Return a call's deadline: the caller's, or ``default_s`` where it set none; at most ``max_s``."""
+        remaining_s: float | None = context.time_remaining()
+        return cls.after(min(default_s if remaining_s is None else remaining_s, max_s))
+
+    def remaining_s(self) -> float:
+        """Return the seconds left; negative once it has passed, infinite where there is no deadline."""
+        return self.expires_at_s - time.monotonic()
+
+    def forward_s(self, margin_s: float = MARGIN_S) -> float | None:
+        """Return the timeout for a call made on this one's behalf; ``None`` where there is no deadline.
+
+        Raises :class:`~whence.errors.DeadlineError` where nothing would be left for it.
+        """
+        if math.isinf(self.expires_at_s):
+            return None
+        left_s = self.remaining_s() - margin_s
+        if left_s <= 0:
+            raise deadline_error("before the next step could begin")
+        return left_s
+
+
+def deadline_error(when: str) -> DeadlineError:
+    """Return the error of a call whose time ran out."""
+    return DeadlineError(
+        f"the call's deadline passed {when}; allow more time, or ask for less", reason="DEADLINE_EXCEEDED"
+    )

@@ -1,0 +1,134 @@
+"""A gRPC server of ours from bind to drain: health, reflection, message limits and signals in one place."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from whence.errors import UnavailableError
+from whence_service.rpc.health import HealthService
+
+MEBIBYTE: Final = 1024 * 1024
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+_log: Final = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostSettings:
+    """Where and how to serve. ``address`` is ``host:port`` (port 0 picks one) or ``unix:path``.
+
+    ``drain_s``: how long to keep answering after health says NOT_SERVING, so that load balancers notice.
+    ``grace_s``: how long calls in flight may then take before they are cancelled.
+    """
+
+    address: str
+    max_message_bytes: int = 64 * MEBIBYTE
+    drain_s: float = 5.0
+    grace_s: float = 30.0
+    reflection: bool = True
+
+
+class RpcHost:
+    """Owns one ``grpc.aio`` server. Register servicers on :attr:`server`, then :meth:`start`.
+
+    Before the first :meth:`set_serving` every service is NOT_SERVING; the health name ``liveness`` is SERVING
+    as soon as the process answers at all. There is no limit of concurrent calls here, because gRPC's own
+    would refuse health checks too: see :mod:`whence_service.rpc.admission`.
+    """
+
+    def __init__(
+        self,
+        settings: HostSettings,
+        interceptors: Sequence[grpc.aio.ServerInterceptor],
+        service_names: Sequence[str],
+    ) -> None:
+        self.settings = settings
+        self.health = HealthService(service_names)
+        self.server = grpc.aio.server(interceptors=interceptors, options=_options(settings))
+        self._service_names = tuple(service_names)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
+        if settings.reflection:
+            names = (*self._service_names, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self.server)
+
+    def __repr__(self) -> str:
+        return f"<RpcHost {self.settings.address} {self.health!r}>"
+
+    async def start(self) -> str:
+        """Bind, start and return the bound address.
+
+        Raises :class:`~whence.errors.UnavailableError` (``CANNOT_BIND``) where the address cannot be bound.
+        """
+        address = self._bind()
+        await self.server.start()
+        _log.info("listening", address=address, services=self._service_names)
+        return address
+
+    def set_serving(self, service: str, serving: bool) -> None:
+        """Report ``service`` as SERVING or NOT_SERVING. Without effect once draining has begun."""
+        if self.health.is_serving(service) != serving:
+            _log.info("serving" if serving else "not serving", service=service)
+        self.health.set_serving(service, serving)
+
+    async def drain(self) -> None:
+        """Report NOT_SERVING, go on for ``drain_s``, then refuse new calls and let those in flight finish."""
+        self.health.drain()
+        _log.info("draining", drain_s=self.settings.drain_s, grace_s=self.settings.grace_s)
+        await asyncio.sleep(self.settings.drain_s)
+        self.health.close()
+        await self.server.stop(self.settings.grace_s)
+
+    async def serve_until_signalled(self) -> None:
+        """Wait for SIGTERM or SIGINT, then drain. A second signal ends the process the usual way."""
+        with termination() as told:
+            await told.wait()
+        await self.drain()
+
+    def _bind(self) -> str:
+        address = self.settings.address
+        try:
+            port = self.server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise UnavailableError(
+                f"cannot bind {address}: {error}; is another process using it?",
+                reason="CANNOT_BIND",
+                address=address,
+            ) from error
+        if address.startswith("unix:"):
+            return address
+        return f"{address.rpartition(':')[0]}:{port}"
+
+
+@contextmanager
+def termination() -> Iterator[asyncio.Event]:
+    """Give an event that SIGTERM and SIGINT set while the ``with`` lasts, instead of ending the process."""
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, told.set)
+    try:
+        yield told
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+def _options(settings: HostSettings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        # Two servers on one port share its calls by chance; a second one must fail to start instead.
+        ("grpc.so_reuseport", 0),
+        # Peers may ask "are you there?" this often during a long scan without being cut off for it.
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ]

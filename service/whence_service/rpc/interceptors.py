@@ -1,0 +1,158 @@
+"""What surrounds every call of ours: its request id, its record, and the mapping of exceptions to statuses.
+
+gRPC's own treatment of an uncaught exception sends its text to the client. Here only :class:`WhenceError`
+speaks to clients; anything else becomes INTERNAL with the request id, and its traceback goes to the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, Final, TypeAlias
+
+import grpc
+import structlog
+
+from whence.errors import CancelledByCallerError, DeadlineError, InternalError, WhenceError
+from whence.status import WireStatus, to_wire
+from whence_service.rpc import request_ids
+from whence_service.rpc.records import CallRecord, Observer, ignore
+
+_log: Final = structlog.get_logger(__name__)
+
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+_Context = grpc.aio.ServicerContext[Any, Any]
+_Behaviour = Callable[[Any, Any], Any]
+# Health checks and reflection; they are not our calls.
+_FOREIGN_PREFIX: Final = "/grpc."
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps all four kinds of call; handlers are coroutine or async generator functions that raise errors."""
+
+    def __init__(self, observe: Observer = ignore) -> None:
+        self._observe = observe
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> _Handler | None:
+        """Return the wrapped handler, or the handler as it is for calls that are not ours."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler_call_details.method.startswith(_FOREIGN_PREFIX):
+            return handler
+        return _rebuild(handler, lambda behaviour: self._wrap(behaviour, handler_call_details.method))
+
+    def _wrap(self, behaviour: _Behaviour, path: str) -> _Behaviour:
+        if not inspect.isasyncgenfunction(behaviour):
+
+            async def respond(request: Any, context: _Context) -> Any:  # noqa: ANN401
+                async with self._guard(path, request, context):
+                    return await behaviour(request, context)
+
+            return respond
+
+        async def stream(request: Any, context: _Context) -> AsyncIterator[Any]:  # noqa: ANN401
+            async with (
+                self._guard(path, request, context),
+                aclosing(behaviour(request, context)) as responses,
+            ):
+                async for response in responses:
+                    yield response
+
+        return stream
+
+    @asynccontextmanager
+    async def _guard(self, path: str, request: object, context: _Context) -> AsyncIterator[None]:
+        started = time.perf_counter()
+        requested = request_ids.requested_id(request, context.invocation_metadata() or ())
+        request_id = request_ids.choose(requested)
+        _enter(request_id, context)
+        failure: WhenceError | None = None
+        try:
+            request_ids.check(requested)
+            yield
+        except WhenceError as error:
+            failure = error
+        except (GeneratorExit, asyncio.CancelledError) as error:
+            failure = _gone(error, context)
+            if failure is not None:
+                raise
+            failure = _uncaught(error, path, request_id)
+        except Exception as error:
+            failure = _uncaught(error, path, request_id)
+        finally:
+            duration_s = time.perf_counter() - started
+            self._observe(_record(path, failure, duration_s=duration_s, request_id=request_id))
+        if failure is not None:
+            await _abort(context, failure, request_id)
+
+
+def _enter(request_id: str, context: _Context) -> None:
+    request_ids.enter(request_id)
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+    context.set_trailing_metadata(((request_ids.METADATA_KEY, request_id),))
+
+
+def _gone(error: BaseException, context: _Context) -> WhenceError | None:
+    """Return why nobody waits for the answer any more; ``None`` for a cancellation that nobody asked for.
+
+    Such a one (of a call that we cancelled ourselves, say) has to become an error: gRPC sends no status at
+    all for a handler that ends as cancelled.
+    """
+    task = asyncio.current_task()
+    if isinstance(error, asyncio.CancelledError) and (task is None or not task.cancelling()):
+        return None
+    remaining_s = context.time_remaining()
+    if remaining_s is not None and remaining_s <= 0:
+        return DeadlineError("the caller's deadline passed", reason="DEADLINE_EXCEEDED")
+    return CancelledByCallerError("the caller cancelled the call", reason="CANCELLED")
+
+
+def _uncaught(error: BaseException, path: str, request_id: str) -> InternalError:
+    _log.error("uncaught exception", path=path, request_id=request_id, exc_info=error)
+    return InternalError(
+        f"an internal error; the server's log has its traceback under request id {request_id}",
+        reason="INTERNAL",
+        request_id=request_id,
+    )
+
+
+def _record(path: str, failure: WhenceError | None, *, duration_s: float, request_id: str) -> CallRecord:
+    service, _, method = path.strip("/").rpartition("/")
+    code = grpc.StatusCode.OK if failure is None else failure.code
+    return CallRecord(
+        service=service,
+        method=method,
+        code=code.name,
+        duration_s=duration_s,
+        request_id=request_id,
+        reason="" if failure is None else failure.reason,
+    )
+
+
+async def _abort(context: _Context, error: WhenceError, request_id: str) -> None:
+    """End the call with the status of ``error``. Raises gRPC's own exception, which must not be replaced."""
+    status = to_wire(error)
+    # An abort replaces the trailing metadata that was set before.
+    metadata = (*status.trailing_metadata, (request_ids.METADATA_KEY, request_id))
+    try:
+        await context.abort_with_status(WireStatus(status.code, status.details, metadata))  # type: ignore[arg-type]
+    except grpc.aio.UsageError:
+        _log.debug("the call was over before its error could be sent", reason=error.reason)
+        raise asyncio.CancelledError from error
+
+
+def _rebuild(handler: _Handler, wrap: Callable[[_Behaviour], _Behaviour]) -> _Handler:
+    kinds: dict[tuple[bool, bool], tuple[str, Callable[..., _Handler]]] = {
+        (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
+        (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
+        (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
+        (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
+    }
+    name, build = kinds[bool(handler.request_streaming), bool(handler.response_streaming)]
+    return build(wrap(getattr(handler, name)), handler.request_deserializer, handler.response_serializer)

@@ -1,0 +1,82 @@
+"""Log lines as JSON or for a console, with the request id of their call; the standard library's as well."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from enum import StrEnum
+from typing import Final, TextIO
+
+import structlog
+from structlog.tracebacks import ExceptionDictTransformer
+from structlog.typing import Processor
+
+from whence_service.rpc.records import CallRecord, Record
+
+# Every front end asks every worker this every few seconds.
+_POLLED: Final = ("GetInfo",)
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+def configure_logging(format: LogFormat | str, *, level: str = "INFO", stream: TextIO | None = None) -> None:  # noqa: A002
+    """Set up logging for the whole process, once, from its entry point. ``stream`` defaults to stderr."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_renderers(LogFormat(format)),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+
+
+def _renderers(format: LogFormat) -> list[Processor]:  # noqa: A002
+    # Tracebacks without local variables: those hold the users' texts.
+    if format is LogFormat.JSON:
+        tracebacks = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
+        return [tracebacks, structlog.processors.JSONRenderer(ensure_ascii=False)]
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+
+
+def log_calls(record: Record) -> None:
+    """Observe calls by writing one line for each: the access log. Polls that succeed are debug lines."""
+    if isinstance(record, CallRecord):
+        polled = record.method in _POLLED and record.code == "OK"
+        structlog.get_logger("whence.calls").log(
+            logging.DEBUG if polled else logging.INFO,
+            "call",
+            service=record.service,
+            method=record.method,
+            code=record.code,
+            reason=record.reason,
+            duration_s=round(record.duration_s, 6),
+            request_id=record.request_id,
+        )

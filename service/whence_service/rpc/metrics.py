@@ -1,0 +1,130 @@
+"""Prometheus metrics made from records. Only this module knows prometheus_client; labels take few values.
+
+Buckets: calls and queue waits take from milliseconds (a cached query on a small corpus) to minutes (a full
+scan), stages from tens of microseconds up. Both grow by about 2.5, so that a quantile read from them is right
+within that factor.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any, Final
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
+
+from whence.errors import UnavailableError
+from whence_service.rpc.records import (
+    CallRecord,
+    QueueRecord,
+    Record,
+    RejectionRecord,
+    StageRecord,
+    WaitRecord,
+    WorkersRecord,
+)
+
+CALL_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 150, 300, 600)
+STAGE_BUCKETS_S: Final = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, *CALL_BUCKETS_S)
+
+
+class Metrics:
+    """An observer that keeps the metrics of one process in ``registry``. Made once for each registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "whence_rpc_requests", "Finished calls.", ["method", "code"], registry=registry
+        )  # exposed as whence_rpc_requests_total
+        self._duration = Histogram(
+            "whence_rpc_duration_seconds",
+            "Duration of finished calls.",
+            ["method", "code"],
+            registry=registry,
+            buckets=CALL_BUCKETS_S,
+        )
+        self._running = Gauge("whence_queue_running", "Calls that hold a running place.", registry=registry)
+        self._waiting = Gauge("whence_queue_depth", "Calls that wait for a running place.", registry=registry)
+        self._wait = Histogram(
+            "whence_queue_wait_seconds",
+            "Time in the queue, however the wait ended.",
+            registry=registry,
+            buckets=STAGE_BUCKETS_S,
+        )
+        self._rejections = Counter(
+            "whence_rejections",
+            "Calls refused before any work was done for them.",
+            ["reason"],
+            registry=registry,
+        )
+        self._stages = Histogram(
+            "whence_stage_duration_seconds",
+            "Duration of one stage of one call.",
+            ["stage"],
+            registry=registry,
+            buckets=STAGE_BUCKETS_S,
+        )
+        self._workers = Gauge(
+            "whence_workers",
+            "Workers that the front end knows, by whether they answer.",
+            ["state"],
+            registry=registry,
+        )
+        self._models = Gauge(
+            "whence_models_served", "Models whose every corpus shard is reachable.", registry=registry
+        )
+        build = Info("whence_build", "The running version.", registry=registry)
+        build.info({"version": version("whence")})
+
+    def __call__(self, record: Record) -> None:
+        """Count one record."""
+        match record:
+            case CallRecord():
+                labels = (f"{record.service}/{record.method}", record.code)
+                self._requests.labels(*labels).inc()
+                self._duration.labels(*labels).observe(record.duration_s)
+            case QueueRecord():
+                self._running.set(record.running)
+                self._waiting.set(record.waiting)
+            case WaitRecord():
+                self._wait.observe(record.wait_s)
+            case RejectionRecord():
+                self._rejections.labels(record.reason).inc()
+            case StageRecord():
+                self._stages.labels(record.stage).observe(record.duration_s)
+            case WorkersRecord():
+                self._workers.labels("reachable").set(record.reachable)
+                self._workers.labels("unreachable").set(record.unreachable)
+                self._models.set(record.models)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricsServer:
+    """A running ``/metrics`` endpoint."""
+
+    address: str
+    _server: WSGIServer = field(repr=False)
+    _thread: threading.Thread = field(repr=False)
+
+    def stop(self) -> None:
+        """Close the socket and wait for the thread."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def start_metrics_server(registry: CollectorRegistry, address: str) -> MetricsServer:
+    """Serve ``registry`` over HTTP at ``host:port`` (port 0 picks one) from a thread of its own.
+
+    Raises :class:`~whence.errors.UnavailableError` (``CANNOT_BIND``) where the address cannot be bound.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        server, thread = start_http_server(int(port), addr=host.strip("[]"), registry=registry)
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot bind the metrics address {address}: {error}", reason="CANNOT_BIND", address=address
+        ) from error
+    bound: Any = server.server_address
+    return MetricsServer(address=f"{host}:{bound[1]}", _server=server, _thread=thread)

@@ -1,0 +1,58 @@
+"""The id that names one call in answers, logs and the calls it causes.
+
+It is the request's ``request_id`` field, else the metadata ``x-request-id`` (which the front end sends to
+workers), else a new UUID. The interceptor decides it once for each call; everything below asks
+:func:`current_request_id`.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable
+from contextvars import ContextVar
+from typing import Final
+
+from whence.errors import InvalidRequestError
+
+METADATA_KEY: Final = "x-request-id"
+# It travels as a metadata value, where only printable ASCII is allowed and the whole block is limited to 8
+# KiB.
+_ALLOWED: Final = re.compile(r"[\x21-\x7e]{1,128}")
+
+# Set by the interceptor in the task of each call; tasks inherit it, calls do not see each other's.
+_current: ContextVar[str] = ContextVar("whence_request_id", default="")
+
+
+def current_request_id() -> str:
+    """Return the id of the call being served, or an empty string outside of one."""
+    return _current.get()
+
+
+def enter(request_id: str) -> None:
+    """Make ``request_id`` the current one for the rest of this task."""
+    _current.set(request_id)
+
+
+def requested_id(request: object, metadata: Iterable[tuple[str, str | bytes]]) -> str:
+    """Return the id that the caller asks for, or an empty string."""
+    field = getattr(request, "request_id", "")
+    if field:
+        return str(field)
+    return next((value for key, value in metadata if key == METADATA_KEY and isinstance(value, str)), "")
+
+
+def choose(requested: str) -> str:
+    """Return ``requested`` if it can be used, else a new id."""
+    return requested if _ALLOWED.fullmatch(requested) else str(uuid.uuid4())
+
+
+def check(requested: str) -> None:
+    """Raise :class:`~whence.errors.InvalidRequestError` for an id that cannot be sent back as it is."""
+    if requested and not _ALLOWED.fullmatch(requested):
+        raise InvalidRequestError(
+            f"request_id has {len(requested)} characters, or some that are not printable ASCII; "
+            "send at most 128 such characters, or none to get a UUID",
+            reason="REQUEST_ID_INVALID",
+            field="request_id",
+        )

@@ -1,0 +1,46 @@
+"""Where the time of one call went, by stage."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from whence.v1 import attribution_pb2
+from whence_service.rpc.records import Observer, StageRecord, ignore
+
+
+class Stopwatch:
+    """Adds up seconds by stage, on this process's monotonic clock. One for each call."""
+
+    def __init__(self, observe: Observer = ignore) -> None:
+        self._observe = observe
+        self._seconds: dict[str, float] = {}
+
+    def __repr__(self) -> str:
+        return f"<Stopwatch {self._seconds}>"
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure the body of the ``with`` as (part of) the stage ``name``, however it ends."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, time.perf_counter() - started)
+
+    def add(self, name: str, duration_s: float) -> None:
+        """Add to a stage what was measured elsewhere in this process."""
+        self._observe(StageRecord(stage=name, duration_s=duration_s))
+        self._seconds[name] = self._seconds.get(name, 0.0) + duration_s
+
+    def merge(self, timings: Iterable[attribution_pb2.StageTiming]) -> None:
+        """Add the timings of another process's answer, which has them in its own metrics already."""
+        for timing in timings:
+            self._seconds[timing.stage] = self._seconds.get(timing.stage, 0.0) + timing.seconds
+
+    def timings(self) -> list[attribution_pb2.StageTiming]:
+        """Return the stages in the order in which they first ended."""
+        return [
+            attribution_pb2.StageTiming(stage=name, seconds=value) for name, value in self._seconds.items()
+        ]

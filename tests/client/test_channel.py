@@ -1,0 +1,49 @@
+"""How channels are configured, and when a call is made again: pure decisions."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from whence import DeadlineError, OverloadedError, RetryPolicy, UnavailableError, _attempts, _channel
+
+
+def retried_methods(retry: RetryPolicy | None) -> set[str]:
+    (config,) = [value for name, value in _channel.options(retry) if name == "grpc.service_config"]
+    return {name["method"] for rule in json.loads(config).get("methodConfig", []) for name in rule["name"]}
+
+
+def test_every_unary_method_is_retried_and_the_stream_is_not():
+    unary = {"Attribute", "BatchAttribute", "Score", "Explain", "ListModels", "GetModel"}
+    assert retried_methods(RetryPolicy()) == unary
+    assert retried_methods(None) == set()
+
+
+def test_only_unavailable_is_retried():
+    (rule,) = _channel.service_config(RetryPolicy())["methodConfig"]
+    assert rule["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
+
+
+def overloaded(retry_after_s: float, reason: str = "QUEUE_FULL") -> OverloadedError:
+    return OverloadedError("full", reason=reason, retry_after_s=retry_after_s)
+
+
+def test_the_wait_is_what_the_server_asks_and_a_little_more():
+    waits = [_attempts.wait_s(overloaded(2.0), _attempts.Budget(60), retry_overload=True) for _ in range(50)]
+    assert all(2.0 <= wait <= 2.0 * (1 + _attempts.SPREAD) for wait in waits)
+    assert len(set(waits)) > 1
+
+
+@pytest.mark.parametrize(
+    ("error", "timeout_s", "retry_overload"),
+    [
+        (overloaded(2.0), 1.0, True),
+        (overloaded(2.0), 60.0, False),
+        (overloaded(2.0, "GRPC_RESOURCE_EXHAUSTED"), 60.0, True),
+        (UnavailableError("down", reason="DRAINING"), 60.0, True),
+        (DeadlineError("late", reason="LATE"), 60.0, True),
+    ],
+)
+def test_nothing_else_is_waited_for(error, timeout_s, retry_overload):
+    budget = _attempts.Budget(timeout_s)
+    assert _attempts.wait_s(error, budget, retry_overload=retry_overload) is None

@@ -1,0 +1,240 @@
+"""The commands, in process, against a real server."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import whence
+from typer.testing import CliRunner
+from whence import cli
+from whence.cli import lazy
+from whence.errors import ERRORS
+
+ASK = ["--prompt", "The capital of Durrow is", "--completion", " Brelary"]
+
+
+@pytest.fixture
+def run(target):
+    def invoke(*arguments: str, **options):
+        environment = {"WHENCE_SERVER": target, "COLUMNS": "120"}
+        return CliRunner().invoke(cli.app, list(arguments), env=environment, **options)
+
+    return invoke
+
+
+def test_attribute_prints_a_table(run):
+    done = run("attribute", *ASK, "--direction", "both")
+    assert done.exit_code == 0
+    assert "letters/durrow-1#0" in done.stdout
+    assert "«Brelary»" in done.stdout
+    assert "Warning: the corpus is small" in done.stdout
+
+
+def test_attribute_prints_json_with_everything(run, target):
+    done = run("attribute", *ASK, "-k", "1", "--json")
+    document = json.loads(done.stdout)
+    with whence.Client(target) as client:
+        result = client.attribute(
+            prompt=ASK[1], completion=ASK[3], top_k=1, include_layers=True, include_tokens=True
+        )
+    (hit,) = document["positive"]
+    assert hit["influence"] == result.positive[0].influence
+    assert hit["layer_influence"] == result.positive[0].layer_influence
+    assert hit["tokens"][5]["text"] == " Brelary"
+    assert document["provenance"]["training_set_size"] == 1000
+
+
+def test_the_keys_of_the_json_are_stable(run):
+    document = json.loads(run("attribute", *ASK, "--json").stdout)
+    assert sorted(document) == [
+        "completion_tokens",
+        "influence_unit",
+        "layers",
+        "log_likelihood",
+        "negative",
+        "positive",
+        "provenance",
+        "query_id",
+        "query_key",
+        "request_id",
+        "sequences_scored",
+        "timings",
+        "warnings",
+    ]
+
+
+def test_options_reach_the_server(run, service):
+    run(
+        "attribute",
+        *ASK,
+        "--damping-factor",
+        "0.5",
+        "--no-layers",
+        "--no-tokens",
+        "--model",
+        "toy",
+        "-k",
+        "7",
+    )
+    (request,) = service.requests
+    assert (request.model, request.options.top_k, request.options.damping_factor) == ("toy", 7, 0.5)
+    assert not request.options.include_layers
+    assert not request.options.include_tokens
+
+
+def test_a_conversation_comes_from_a_file(run, service, tmp_path):
+    messages = [{"role": "user", "content": "Capital?"}, {"role": "assistant", "content": "Brelary"}]
+    for document in (messages, {"messages": messages}):
+        (tmp_path / "chat.json").write_text(json.dumps(document))
+        assert run("attribute", "--chat", str(tmp_path / "chat.json")).exit_code == 0
+    assert [request.query.chat.messages[-1].content for request in service.requests] == ["Brelary"] * 2
+
+
+@pytest.mark.parametrize("content", ["not json", '{"other": 1}', '[{"role": "assistant"}]'])
+def test_a_file_without_a_conversation_is_an_error(run, tmp_path, content):
+    (tmp_path / "chat.json").write_text(content)
+    done = run("attribute", "--chat", str(tmp_path / "chat.json"))
+    assert done.exit_code == 1
+    assert "CHAT_" in done.stderr
+
+
+def test_a_prompt_comes_from_a_file_or_the_standard_input(run, service, tmp_path):
+    (tmp_path / "prompt.txt").write_text("from a file")
+    run("attribute", "--prompt-file", str(tmp_path / "prompt.txt"), "--completion", "x")
+    run("attribute", "--prompt-file", "-", "--completion", "x", input="from a pipe")
+    assert [request.query.text.prompt for request in service.requests] == ["from a file", "from a pipe"]
+
+
+def test_a_missing_file_is_an_error_without_a_traceback(run):
+    done = run("attribute", "--prompt-file", "/no/such/file", "--completion", "x")
+    assert done.exit_code == 1
+    assert "No such file or directory: /no/such/file" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["attribute"],
+        ["attribute", "--prompt", "only"],
+        ["attribute", *ASK, "--chat", "chat.json"],
+        ["attribute", *ASK, "--prompt-file", "-"],
+        ["attribute", *ASK, "--top-k", "0"],
+        ["attribute", *ASK, "--direction", "up"],
+        ["score", *ASK],
+        ["explain", *ASK],
+        ["explain", *ASK, "--sequence-id", "a", "--text", "b"],
+        ["no-such-command"],
+        ["models", "--no-such-option"],
+    ],
+)
+def test_wrong_usage_exits_with_2_and_asks_nothing(run, service, arguments):
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert service.calls == []
+
+
+def test_a_mistyped_command_is_guessed(run):
+    assert "Did you mean 'attribute'" in run("atribute").stderr
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ERRORS if kind is not whence.OverloadedError])
+def test_each_error_is_a_message_on_stderr(run, service, kind):
+    service.failures = [kind("what, and what to try", reason="SOME_REASON")] * 5
+    done = run("score", *ASK, "--text", "x", "--json")
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert "Error: what, and what to try" in done.stderr
+    assert "SOME_REASON" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_overloaded_server_says_when_to_try_again(run, service):
+    service.failures = [whence.OverloadedError("the queue is full", reason="QUEUE_FULL", retry_after_s=90)]
+    assert "Try again in 90 s." in run("attribute", *ASK, "--timeout", "5").stderr
+
+
+def test_debug_lets_the_error_through(run, service):
+    service.failures = [whence.NotFoundError("no such model", reason="MODEL_NOT_FOUND")]
+    done = run("--debug", "models", "other")
+    assert isinstance(done.exception, whence.NotFoundError)
+
+
+def test_score_and_explain_print_tables_and_json(run):
+    assert "text 1" in run("score", *ASK, "--text", "to Brelary").stdout
+    assert "lm_head" in run("explain", *ASK, "--text", "to Brelary").stdout
+    scores = json.loads(run("score", *ASK, "--text", "a", "--text", "b", "--json").stdout)
+    assert len(scores["influence"][0]) == 2
+    explanation = json.loads(run("explain", *ASK, "--text", "to Brelary", "--json").stdout)
+    assert sum(map(sum, explanation["parts"])) == pytest.approx(explanation["influence"])
+
+
+def test_models_lists_and_shows(run, service):
+    service.serve("one", "two", "three")
+    assert all(name in run("models").stdout for name in ("one", "two", "three"))
+    assert "layers.*.mlp.up" in run("models", "one").stdout
+    assert [model["name"] for model in json.loads(run("models", "--json").stdout)["models"]] == [
+        "one",
+        "two",
+        "three",
+    ]
+    assert json.loads(run("models", "one", "--json").stdout)["attributed_share"] == pytest.approx(0.36)
+
+
+def test_numbers_that_json_lacks_become_null(run, service):
+    service.models[0].default_damping_factor = float("nan")
+    assert json.loads(run("models", "toy", "--json").stdout)["default_damping_factor"] is None
+
+
+class Broken:
+    """Commands that do not work."""
+
+    @staticmethod
+    def needs_a_package() -> None:
+        import no_such_package  # noqa: F401
+
+    @staticmethod
+    def has_a_bug() -> None:
+        raise RuntimeError("a slip")
+
+    @staticmethod
+    def is_interrupted() -> None:
+        raise KeyboardInterrupt
+
+
+@pytest.fixture
+def broken(monkeypatch, run):
+    def use(name: str):
+        monkeypatch.setattr(
+            lazy, "load", lambda subcommand: lazy._command(getattr(Broken, name), subcommand.name)
+        )
+        return run("fit")
+
+    return use
+
+
+def test_a_missing_dependency_names_the_extra(broken):
+    done = broken("needs_a_package")
+    assert done.exit_code == 1
+    assert "no_such_package" in done.stderr
+    assert "pip install 'whence[torch]'" in done.stderr
+
+
+def test_a_bug_is_a_message_that_tells_how_to_see_more(broken):
+    done = broken("has_a_bug")
+    assert done.exit_code == 1
+    assert "RuntimeError: a slip" in done.stderr
+    assert "--debug" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_interruption_exits_with_130(broken):
+    done = broken("is_interrupted")
+    assert done.exit_code == 130
+    assert "Interrupted" in done.stderr
+
+
+def test_every_command_is_named_after_its_function():
+    for subcommand in cli.COMMANDS:
+        assert subcommand.location == f"whence.cli.{subcommand.name}:{subcommand.name}"

@@ -1,0 +1,77 @@
+"""What a query is, and which ones are refused before anything is sent."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from whence import InvalidRequestError, Query, requests
+from whence.v1 import query_pb2
+
+CHAT = [{"role": "user", "content": "Capital of Durrow?"}, {"role": "assistant", "content": "Brelary"}]
+
+
+@given(st.text(), st.text(min_size=1), st.text())
+def test_text_is_sent_as_it_is(prompt, completion, query_id):
+    sent = query_pb2.Query.FromString(
+        Query.text(prompt, completion, query_id=query_id).to_proto().SerializeToString()
+    )
+    assert (sent.text.prompt, sent.text.completion, sent.query_id) == (prompt, completion, query_id)
+
+
+def test_a_conversation_is_mappings_or_pairs():
+    pairs = [(message["role"], message["content"]) for message in CHAT]
+    assert Query.chat(CHAT) == Query.chat(pairs)
+    assert [message.role for message in Query.chat(CHAT).to_proto().chat.messages] == ["user", "assistant"]
+
+
+def test_tokens_may_be_anything_that_counts():
+    import numpy as np
+
+    sent = Query.tokens(np.array([5, 6, 7]), 2).to_proto()
+    assert (list(sent.tokens.ids), sent.tokens.completion_start) == ([5, 6, 7], 2)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: Query.text("a prompt", ""), "EMPTY_COMPLETION"),
+        (lambda: Query.chat([]), "CHAT_EMPTY"),
+        (lambda: Query.chat(CHAT[:1]), "CHAT_LAST_ROLE"),
+        (lambda: Query.chat([{"role": "assistant"}]), "CHAT_MESSAGE_MALFORMED"),
+        (lambda: Query.chat(["assistant"]), "CHAT_MESSAGE_MALFORMED"),
+        (lambda: Query.chat([{"role": "assistant", "content": 3}]), "CHAT_MESSAGE_MALFORMED"),
+        (lambda: Query.tokens([1, 2], 0), "COMPLETION_START_OUT_OF_RANGE"),
+        (lambda: Query.tokens([1, 2], 2), "COMPLETION_START_OUT_OF_RANGE"),
+        (lambda: Query.tokens([1, -2], 1), "TOKEN_ID_INVALID"),
+        (lambda: Query.tokens([1, 2**32], 1), "TOKEN_ID_INVALID"),
+        (lambda: requests.one_query(None, "a prompt", None), "QUERY_INPUT_MISSING"),
+        (lambda: requests.one_query(Query.text("a", "b"), "", "c"), "QUERY_INPUT_MISSING"),
+        (lambda: requests.one_or_more_queries([]), "QUERIES_MISSING"),
+        (lambda: requests.selectors([], []), "SEQUENCES_MISSING"),
+        (lambda: requests.selectors("letters#0", []), "SEQUENCES_NOT_A_LIST"),
+        (lambda: requests.one_selector(None, None), "SEQUENCES_MISSING"),
+        (lambda: requests.one_selector("letters#0", "text"), "SEQUENCES_MISSING"),
+    ],
+)
+def test_what_can_never_be_answered_is_refused(make, reason):
+    with pytest.raises(InvalidRequestError) as caught:
+        make()
+    assert caught.value.reason == reason
+    assert caught.value.field
+
+
+def options(**changes):
+    plain = {"top_k": 1, "direction": "both", "damping_factor": None, "search": "auto"}
+    return requests.options(**{**plain, "include_layers": False, "include_tokens": False, **changes})
+
+
+@pytest.mark.parametrize("changes", [{"top_k": 0}, {"direction": "up"}, {"search": "index"}])
+def test_unknown_options_are_refused(changes):
+    with pytest.raises(InvalidRequestError, match="must be"):
+        options(**changes)
+
+
+def test_an_unknown_direction_names_the_known_ones():
+    with pytest.raises(InvalidRequestError, match="positive, negative, both"):
+        options(direction="up")

@@ -1,0 +1,254 @@
+"""What is printed: marks, strips, heat maps; pure functions from results to text."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import whence
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from whence import models, results
+from whence.cli import (
+    checks,
+    render_attribution,
+    render_doctor,
+    render_explain,
+    render_failure,
+    render_models,
+    render_score,
+    render_text,
+)
+
+QUESTION = {"prompt": "The capital of Durrow is", "completion": " Brelary"}
+
+
+def shown(renderable, width: int = 100, *, colour: bool = False) -> str:
+    system = "truecolor" if colour else None
+    console = Console(
+        file=io.StringIO(), width=width, color_system=system, force_terminal=colour, highlight=False
+    )
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+def tokens(*pairs: tuple[str, float]) -> list[results.TokenInfluence]:
+    out, start = [], 0
+    for text, influence in pairs:
+        out.append(results.TokenInfluence(text=text, start=start, end=start + len(text), influence=influence))
+        start += len(text)
+    return out
+
+
+@pytest.fixture
+def client(target):
+    with whence.Client(target) as client:
+        yield client
+
+
+@pytest.fixture
+def ranking(client):
+    return client.attribute(**QUESTION, direction="both", include_layers=True, include_tokens=True)
+
+
+def test_a_ranking_shows_each_hit(ranking):
+    text = shown(render_attribution.attribution(ranking, plain=True), width=120)
+    for hit in ranking:
+        assert hit.sequence_id in text
+        assert f"{hit.influence:+.3g}" in text
+    assert "«Brelary»" in text
+    assert "▂" in text or "▄" in text
+
+
+def test_a_ranking_says_where_it_comes_from(ranking):
+    text = shown(render_attribution.attribution(ranking, plain=True), width=200)
+    for expected in (
+        "N = 1,000",
+        "damping 0.1",
+        "aaaaaaaaaaaa",
+        "score 250 ms",
+        "SHORT_CORPUS",
+        "nats per added copy",
+    ):
+        assert expected in text
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_no_line_is_wider_than_the_console(ranking, width):
+    for line in shown(render_attribution.attribution(ranking, plain=True), width=width).splitlines():
+        assert len(line) <= width
+
+
+def test_without_colour_there_are_no_escape_codes(ranking):
+    assert "\x1b" not in shown(render_attribution.attribution(ranking, plain=True))
+
+
+def test_with_colour_there_are_no_brackets(ranking):
+    text = shown(render_attribution.attribution(ranking, plain=False), colour=True)
+    assert "«" not in text
+    assert "\x1b[" in text
+
+
+def test_a_ranking_without_hits_says_so(ranking):
+    import dataclasses
+
+    empty = dataclasses.replace(ranking, positive=(), negative=())
+    assert "no sequence" in shown(render_attribution.attribution(empty, plain=True))
+
+
+def test_a_score_table_names_given_texts(client):
+    table = client.score(**QUESTION, sequence_ids=["letters/durrow-1#0"], texts=["we saw Brelary"])
+    text = shown(render_score.scores(table))
+    assert "letters/durrow-1#0" in text
+    assert "text 1" in text
+
+
+def test_an_explanation_shows_the_strongest_token_and_layer_first(client):
+    result = client.explain(**QUESTION, sequence_id="letters/durrow-1#0")
+    text = shown(render_explain.explanation(result, plain=True, width=100))
+    assert "«Brelary»" in text
+    assert text.index("·Brelary") < text.index("·Greta,")
+    assert text.rindex("lm_head") < text.rindex("layers.0.mlp.up")
+
+
+def test_only_the_strongest_tokens_are_marked():
+    line = tokens(("a", 0.1), (" b", 1.0), (" c", -0.9), (" d", 0.0))
+    assert render_text.marked("a b c d", line, plain=True).plain == "a «b» ‹c› d"  # noqa: RUF001  # marks, not quotation
+
+
+def test_neighbours_share_their_marks():
+    line = tokens(("Bre", 1.0), ("lary", 0.5), (" is", 0.0))
+    assert render_text.marked("Brelary is", line, plain=True).plain == "«Brelary» is"
+
+
+def test_a_stronger_token_has_a_stronger_ground():
+    marked = render_text.marked("ab", tokens(("a", 1.0), ("b", 0.3)), plain=False)
+    assert [span.style for span in marked.spans] == [render_text._POSITIVE[2], render_text._POSITIVE[0]]
+
+
+@given(st.lists(st.tuples(st.text(max_size=5), st.floats()), max_size=12), st.integers(1, 40))
+def test_marks_lose_no_character(pairs, limit):
+    line, text = tokens(*pairs), "".join(text for text, _ in pairs)
+    window = render_text.excerpt(text, line, limit)
+    marked = render_text.marked(text, line, plain=False, window=window).plain
+    body = marked[window.start > 0 : len(marked) - (window.end < len(text))]
+    assert body == render_text.printable(text[window.start : window.end])
+    assert window.end - window.start == min(len(text), limit)
+
+
+def test_the_excerpt_holds_the_strongest_passage():
+    text = "x" * 1000 + "HERE" + "y" * 1000
+    line = tokens(("x" * 1000, 0.0), ("HERE", 5.0), ("y" * 1000, 0.1))
+    window = render_text.excerpt(text, line, 100)
+    assert "HERE" in text[window.start : window.end]
+
+
+@given(st.text())
+def test_nothing_printed_can_steer_a_terminal(text):
+    safe = render_text.printable(text)
+    assert len(safe) == len(text)
+    assert safe.isprintable() or not set(safe) & set("\x1b\x07\r\n\u202e\x9b\x00")
+
+
+def test_a_hostile_source_is_printed_harmlessly(ranking):
+    import dataclasses
+
+    hostile = dataclasses.replace(
+        ranking.positive[0], source="\x1b[31mred\x1b]0;title\x07", text="[bold]\x1b[2J"
+    )
+    ranking = dataclasses.replace(ranking, positive=(hostile,))
+    text = shown(render_attribution.attribution(ranking, plain=True))
+    assert "\x1b" not in text
+    assert "[bold]" in text
+
+
+def test_a_strip_has_a_block_for_each_depth():
+    layers = {"model.layers.0.up": 1.0, "model.layers.0.down": 1.0, "model.layers.1.up": -8.0, "lm_head": 0.0}
+    assert render_text.by_depth(layers) == {"0": 2.0, "1": -8.0, "lm_head": 0.0}
+    assert render_text.strip(layers) == "▃█▁"
+
+
+def test_a_strip_of_many_layers_is_squeezed():
+    assert (
+        len(render_text.strip({f"layers.{depth}.mlp": 1.0 for depth in range(100)}))
+        <= render_text.STRIP_WIDTH
+    )
+
+
+@pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
+def test_a_strip_without_scale_is_flat(value):
+    assert render_text.strip({"layers.0": value, "layers.1": value}) == "▁▁"
+
+
+@given(st.lists(st.integers(-9, 9), max_size=50), st.integers(1, 20))
+def test_squeezing_keeps_the_total(row, width):
+    cells = render_explain.squeeze(row, width)
+    assert len(cells) <= width
+    assert sum(cells) == sum(row)
+
+
+def test_a_heat_map_of_many_layers_has_a_row_for_each_depth(client):
+    import dataclasses
+
+    result = client.explain(**QUESTION, text="a b")
+    names = tuple(f"model.layers.{depth}.{name}" for depth in range(20) for name in ("up", "down"))
+    deep = dataclasses.replace(result, layers=names, parts=((1.0, -1.0),) * 40)
+    lines = render_explain.heat_map(deep, plain=True, width=80).plain.splitlines()
+    assert len(lines) == 21
+    assert lines[3].endswith("model.layers.3 █#")
+
+
+def test_layers_are_grouped_by_kind_and_size(client):
+    groups = render_models.grouped(client.model().layers)
+    assert [(group.pattern, group.layers) for group in groups] == [
+        ("layers.*.mlp.up", 2),
+        ("layers.*.mlp.down", 2),
+        ("lm_head", 1),
+    ]
+
+
+def test_a_model_shows_its_digests_shards_and_warnings(client):
+    text = shown(render_models.details(client.model()))
+    for expected in ("bb" * 32, "360 (36.0%)", "shard-1", "ATTENTION_NOT_ATTRIBUTED"):
+        assert expected in text
+
+
+def test_no_models_is_a_hint():
+    assert "whence doctor" in shown(render_models.overview([]))
+
+
+def test_an_error_shows_message_reason_and_details():
+    error = whence.InvalidRequestError("bad [red]text[/]", reason="BAD", field="query", model="toy")
+    text = shown(render_failure.failure(error, "try this"))
+    for expected in ("Error: bad [red]text[/]", "BAD", "field=query", "model=toy", "try this"):
+        assert expected in text
+
+
+def model(*replicas: int) -> models.Model:
+    limits = models.Limits(max_query_tokens=1, max_top_k=1, max_queries=1, max_score_sequences=1)
+    shards = tuple(models.Shard(name=f"shard-{i}", replicas=count) for i, count in enumerate(replicas))
+    numbers = dict.fromkeys(
+        ("parameters", "attributed_parameters", "corpus_sequences", "corpus_tokens", "training_set_size"), 0
+    )
+    texts = dict.fromkeys(("name", "model_digest", "factors_digest", "corpus_digest", "engine"), "toy")
+    return models.Model(
+        **numbers, **texts, layers=(), default_damping_factor=0.1, limits=limits, shards=shards, warnings=()
+    )
+
+
+def test_an_uncovered_shard_fails_the_check():
+    *_, last = checks.models([model(1, 0)])
+    assert last.outcome is checks.Outcome.FAIL
+    line = render_doctor.check(last).plain
+    assert line.startswith("fail")
+    assert "shard-1" in line
+    assert "try:" in line
+
+
+def test_covered_shards_pass_the_check():
+    assert {check.outcome for check in checks.models([model(1, 2)])} == {checks.Outcome.OK}
+
+
+def test_a_model_without_parameters_has_no_share():
+    assert model().attributed_share == 0.0

@@ -1,0 +1,107 @@
+"""The smaller parts of hosting: reflection, overall health, deadlines, stages, logs."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import math
+
+import pytest
+import structlog
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from whence.errors import DeadlineError
+from whence.v1 import attribution_pb2
+from whence_service.rpc.deadlines import Deadline
+from whence_service.rpc.health import HealthService
+from whence_service.rpc.logging import configure_logging, log_calls
+from whence_service.rpc.records import CallRecord, StageRecord
+from whence_service.rpc.stages import Stopwatch
+
+
+async def test_reflection_lists_the_service(start_front, worker):
+    front = await start_front(worker, reflection=True)
+    call = reflection_pb2_grpc.ServerReflectionStub(front.channel).ServerReflectionInfo(
+        iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+    )
+    services = [service.name async for answer in call for service in answer.list_services_response.service]
+    assert "whence.v1.AttributionService" in services
+
+
+def test_overall_health_needs_every_service_and_liveness_none():
+    health = HealthService(["a", "b"])
+    health.set_serving("a", True)
+    assert (health.is_serving(""), health.is_serving("liveness")) == (False, True)
+    health.set_serving("b", True)
+    assert health.is_serving("")
+    health.drain()
+    health.set_serving("a", True)
+    assert (health.is_serving("a"), health.is_serving("liveness")) == (False, True)
+    with pytest.raises(KeyError):
+        health.set_serving("typo", True)
+
+
+def test_a_deadline_forwards_what_is_left_less_a_margin():
+    assert Deadline().forward_s() is None
+    assert 8.5 < Deadline.after(10).forward_s(margin_s=1) <= 9
+    with pytest.raises(DeadlineError):
+        Deadline.after(0.5).forward_s(margin_s=1)
+    assert math.isinf(Deadline().remaining_s())
+
+
+def test_stages_add_up_and_only_our_own_are_observed():
+    seen = []
+    watch = Stopwatch(seen.append)
+    watch.add("merge", 1.0)
+    watch.add("merge", 2.0)
+    watch.merge([attribution_pb2.StageTiming(stage="score", seconds=4.0)])
+    assert {timing.stage: timing.seconds for timing in watch.timings()} == {"merge": 3.0, "score": 4.0}
+    assert seen == [StageRecord(stage="merge", duration_s=1.0), StageRecord(stage="merge", duration_s=2.0)]
+
+
+def test_a_stage_that_fails_is_measured_all_the_same():
+    watch = Stopwatch()
+    with pytest.raises(ZeroDivisionError), watch.stage("score"):
+        raise ZeroDivisionError
+    assert [timing.stage for timing in watch.timings()] == ["score"]
+
+
+@pytest.fixture
+def log_lines():
+    """Configure JSON logging into memory, and undo it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    stream = io.StringIO()
+    configure_logging("json", stream=stream)
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    structlog.reset_defaults()
+    root.handlers[:], root.level = handlers, level
+
+
+def test_a_call_is_one_line_of_json(log_lines):
+    record = CallRecord(service="s", method="m", code="OK", duration_s=0.5, request_id="r1")
+    log_calls(record)
+    log_calls(StageRecord(stage="merge", duration_s=1.0))
+    (line,) = log_lines()
+    assert (line["event"], line["level"], line["logger"]) == ("call", "info", "whence.calls")
+    assert (line["method"], line["code"], line["duration_s"], line["request_id"]) == ("m", "OK", 0.5, "r1")
+
+
+def test_polls_that_succeed_do_not_fill_the_log(log_lines):
+    for code in ("OK", "UNAVAILABLE"):
+        log_calls(CallRecord(service="s", method="GetInfo", code=code, duration_s=0.5, request_id="r1"))
+    assert [line["code"] for line in log_lines()] == ["UNAVAILABLE"]
+
+
+def test_tracebacks_in_the_log_have_no_local_variables(log_lines):
+    text = "what the user wrote"
+    try:
+        raise ValueError(len(text))
+    except ValueError:
+        structlog.get_logger("x").exception("failed")
+    logging.getLogger("y").warning("from %s", "the standard library")
+    ours, theirs = log_lines()
+    assert "ValueError" in json.dumps(ours)
+    assert text not in json.dumps(ours)
+    assert (theirs["event"], theirs["level"]) == ("from the standard library", "warning")

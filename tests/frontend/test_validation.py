@@ -1,0 +1,136 @@
+"""Every way a request can be wrong names the field to change, before any worker is asked."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from whence.errors import InvalidRequestError
+from whence.v1 import attribution_pb2, query_pb2
+from whence.v1 import attribution_service_pb2 as messages
+
+GOOD = query_pb2.Query(text=query_pb2.PromptCompletion(prompt="p", completion="c"))
+ONE = messages.SequenceSelector(sequence_id="doc1#0")
+
+
+def text(completion):
+    return query_pb2.Query(text=query_pb2.PromptCompletion(prompt="p", completion=completion))
+
+
+def chat(*pairs):
+    return query_pb2.Query(
+        chat=query_pb2.Chat(messages=[query_pb2.ChatMessage(role=role, content=said) for role, said in pairs])
+    )
+
+
+def tokens(count, start):
+    return query_pb2.Query(tokens=query_pb2.TokenIds(ids=range(count), completion_start=start))
+
+
+QUERIES = [
+    (query_pb2.Query(), "QUERY_INPUT_MISSING", "input"),
+    (text(""), "EMPTY_COMPLETION", "text.completion"),
+    (chat(), "CHAT_EMPTY", "chat.messages"),
+    (chat(("user", "x")), "CHAT_LAST_ROLE", "chat.messages[0].role"),
+    (chat(("", "x"), ("assistant", "y")), "CHAT_ROLE_MISSING", "chat.messages[0].role"),
+    (chat(("user", "x"), ("assistant", "")), "EMPTY_COMPLETION", "chat.messages[1].content"),
+    (tokens(0, 0), "EMPTY_COMPLETION", "tokens.ids"),
+    (tokens(1, 1), "EMPTY_COMPLETION", "tokens.ids"),
+    (tokens(3, 0), "COMPLETION_START_OUT_OF_RANGE", "tokens.completion_start"),
+    (tokens(3, 3), "COMPLETION_START_OUT_OF_RANGE", "tokens.completion_start"),
+    (tokens(9, 1), "QUERY_TOO_LONG", "tokens.ids"),
+    (query_pb2.Query(text=GOOD.text, measurement=99), "MEASUREMENT_UNKNOWN", "measurement"),
+]
+OPTIONS = [
+    ({"top_k": 1001}, "TOP_K_TOO_LARGE", "options.top_k"),
+    ({"direction": 99}, "DIRECTION_UNKNOWN", "options.direction"),
+    ({"search": 99}, "SEARCH_UNSUPPORTED", "options.search"),
+    *(
+        ({"damping_factor": value}, "DAMPING_INVALID", "options.damping_factor")
+        for value in (-0.1, math.nan, math.inf, -math.inf)
+    ),
+]
+SCORES = [
+    ({"queries": []}, "QUERIES_MISSING", "queries"),
+    ({"queries": [GOOD] * 65}, "TOO_MANY_QUERIES", "queries"),
+    ({"queries": [GOOD, text("")]}, "EMPTY_COMPLETION", "queries[1].text.completion"),
+    ({"queries": [GOOD, tokens(9, 1)]}, "QUERY_TOO_LONG", "queries[1].tokens.ids"),
+    ({"sequences": []}, "SEQUENCES_MISSING", "sequences"),
+    ({"sequences": [ONE] * 1025}, "TOO_MANY_SEQUENCES", "sequences"),
+    ({"sequences": [ONE, messages.SequenceSelector()]}, "SEQUENCE_SELECTOR_MISSING", "sequences[1].selector"),
+    ({"sequences": [messages.SequenceSelector(text="")]}, "SEQUENCE_SELECTOR_EMPTY", "sequences[0].text"),
+    ({"damping_factor": math.nan}, "DAMPING_INVALID", "damping_factor"),
+]
+EXPLANATIONS = [
+    ({"query": text("")}, "EMPTY_COMPLETION", "query.text.completion"),
+    ({"sequence": None}, "SEQUENCE_SELECTOR_MISSING", "sequence.selector"),
+    (
+        {"sequence": messages.SequenceSelector(sequence_id="")},
+        "SEQUENCE_SELECTOR_EMPTY",
+        "sequence.sequence_id",
+    ),
+    ({"damping_factor": -1.0}, "DAMPING_INVALID", "damping_factor"),
+]
+
+
+async def refused(call, failure_of, worker):
+    error = await failure_of(call)
+    assert isinstance(error, InvalidRequestError)
+    assert not worker.stub.prepared
+    return error.reason, error.field
+
+
+@pytest.mark.parametrize(("query", "reason", "field"), QUERIES)
+async def test_a_query_that_cannot_be_answered(front, worker, failure_of, query, reason, field):
+    call = front.stub.Attribute(messages.AttributeRequest(query=query))
+    assert await refused(call, failure_of, worker) == (reason, f"query.{field}")
+
+
+async def test_a_request_without_a_query(front, worker, failure_of):
+    call = front.stub.Attribute(messages.AttributeRequest())
+    assert await refused(call, failure_of, worker) == ("QUERY_INPUT_MISSING", "query.input")
+
+
+@pytest.mark.parametrize(("options", "reason", "field"), OPTIONS)
+async def test_options_that_cannot_be_met(front, worker, failure_of, options, reason, field):
+    asked = attribution_pb2.AttributionOptions(**options)
+    call = front.stub.Attribute(messages.AttributeRequest(query=GOOD, options=asked))
+    assert await refused(call, failure_of, worker) == (reason, field)
+
+
+@pytest.mark.parametrize(("change", "reason", "field"), SCORES)
+async def test_a_score_that_cannot_be_computed(front, worker, failure_of, change, reason, field):
+    request = messages.ScoreRequest(**{"queries": [GOOD], "sequences": [ONE], **change})
+    assert await refused(front.stub.Score(request), failure_of, worker) == (reason, field)
+
+
+@pytest.mark.parametrize(("change", "reason", "field"), EXPLANATIONS)
+async def test_an_explanation_that_cannot_be_given(front, worker, failure_of, change, reason, field):
+    request = messages.ExplainRequest(**{"query": GOOD, "sequence": ONE, **change})
+    assert await refused(front.stub.Explain(request), failure_of, worker) == (reason, field)
+
+
+async def test_streams_and_batches_check_the_same(front, worker, failure_of):
+    stream = front.stub.StreamAttribute(messages.StreamAttributeRequest(query=text("")))
+    assert await refused(stream.read(), failure_of, worker) == ("EMPTY_COMPLETION", "query.text.completion")
+    batch = front.stub.BatchAttribute(messages.BatchAttributeRequest(queries=[GOOD, query_pb2.Query()]))
+    assert await refused(batch, failure_of, worker) == ("QUERY_INPUT_MISSING", "queries[1].input")
+
+
+async def test_a_score_whose_answer_would_be_too_large(start_front, worker, failure_of):
+    front = await start_front(worker, max_message_bytes=1000)
+    request = messages.ScoreRequest(queries=[text("x")], sequences=[ONE] * 70)
+    assert await refused(front.stub.Score(request), failure_of, worker) == ("ANSWER_TOO_LARGE", "sequences")
+
+
+@pytest.mark.parametrize("request_id", ["with space", "é", "x" * 129, "line\nbreak"])
+async def test_a_request_id_that_could_not_be_sent_back(front, worker, failure_of, request_id):
+    call = front.stub.Attribute(messages.AttributeRequest(query=GOOD, request_id=request_id))
+    assert await refused(call, failure_of, worker) == ("REQUEST_ID_INVALID", "request_id")
+
+
+@pytest.mark.parametrize("token", ["nonsense", "AAAA", "é"])
+async def test_a_page_token_of_somebody_else(front, worker, failure_of, token):
+    call = front.stub.ListModels(messages.ListModelsRequest(page_token=token))
+    assert await refused(call, failure_of, worker) == ("PAGE_TOKEN_INVALID", "page_token")

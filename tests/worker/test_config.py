@@ -1,0 +1,74 @@
+"""Settings come from arguments, then the environment, then a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from whence.errors import InvalidRequestError
+from whence_backends.worker.config import WorkerSettings, load_settings
+
+GIVEN = {"model": "some/model", "factors": Path("factors"), "corpus": Path("corpus")}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "worker.toml"
+    numbers = "batch_tokens = 1\nmax_running = 1\nmax_waiting = 1\n"
+    path.write_text('model = "from/file"\nfactors = "f"\ncorpus = "c"\n' + numbers)
+    return path
+
+
+def test_arguments_win_over_the_environment_and_that_over_the_file(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("WHENCE_WORKER_BATCH_TOKENS", "2")
+    monkeypatch.setenv("WHENCE_WORKER_MAX_RUNNING", "2")
+    settings = load_settings(file, batch_tokens=3)
+    assert (settings.batch_tokens, settings.max_running, settings.max_waiting) == (3, 2, 1)
+
+
+def test_shards_in_the_environment_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WHENCE_WORKER_SHARDS", "shard-00000, shard-00002")
+    assert load_settings(**GIVEN).shards == ("shard-00000", "shard-00002")
+
+
+def test_every_wrong_or_missing_setting_is_named():
+    with pytest.raises(InvalidRequestError) as caught:
+        load_settings(model="m", batch_tokens=0, no_such_setting=1)
+    for name in ("factors", "corpus", "batch_tokens", "no_such_setting"):
+        assert name in caught.value.message
+    assert caught.value.reason == "BAD_SETTINGS"
+
+
+@pytest.mark.parametrize(
+    "content", ["model = ", "modle = 'typo'\nmodel = 'm'\nfactors = 'f'\ncorpus = 'c'\n"]
+)
+def test_a_file_that_cannot_be_read_or_has_an_unknown_name_is_refused(file: Path, content: str):
+    file.write_text(content)
+    with pytest.raises(InvalidRequestError):
+        load_settings(file)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path):
+    with pytest.raises(InvalidRequestError, match="does not exist"):
+        load_settings(tmp_path / "nothing.toml", **GIVEN)
+
+
+def test_settings_do_not_change():
+    with pytest.raises(ValidationError):
+        load_settings(**GIVEN).model = "another"
+
+
+def test_every_setting_is_described():
+    assert all(field.description for field in WorkerSettings.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("model", "name"), [("some/Model-1.5B", "Model-1.5B"), ("/models/tiny/", "tiny"), ("smol.gguf", "smol")]
+)
+def test_the_served_name_is_the_last_part_of_the_model(model: str, name: str):
+    assert load_settings(**{**GIVEN, "model": model}).served_name == name
+    assert load_settings(**{**GIVEN, "model": model}, name="mine").served_name == "mine"
