@@ -60,12 +60,12 @@ def fit(
         max_sequences=max_sequences,
         seed=seed,
     )
-    with _progress_bars() as show:
+    with progress_bars() as show:
         factors = run(config, Corpus.open(corpus), show)
-    Console().print(_summary(factors))
+    Console().print(summary(factors))
 
 
-class _progress_bars:  # noqa: N801 - a context manager, used as a function
+class progress_bars:  # noqa: N801 - a context manager, used as a function
     """Shows one bar a stage, with time left, on stderr."""
 
     def __init__(self) -> None:
@@ -83,7 +83,8 @@ class _progress_bars:  # noqa: N801 - a context manager, used as a function
         self._bars.stop()
 
 
-def _summary(factors: Factors) -> Table:
+def summary(factors: Factors) -> Table:
+    """Return what was fitted, as a table."""
     card = factors.card
     attributed = sum(layer.d_in * layer.d_out for layer in card.layers)
     table = Table(title="EK-FAC factors", show_header=False)

@@ -1,0 +1,158 @@
+"""The demo: corpus, factors, a service on a real socket, and questions asked of it over gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from whence import Attribution, Client, Query
+from whence_backends.corpus import Corpus, IngestConfig, ingest
+from whence_backends.demo.lexical import bm25_rankings
+from whence_backends.demo.subjects import Question, Subject
+from whence_backends.ekfac.factors import Factors
+from whence_backends.fit import FitConfig, FitProgress, fit
+from whence_backends.models import Tokenizer, resolve_model
+from whence_backends.worker.config import WorkerSettings
+from whence_service.frontend.config import FrontEndSettings
+from whence_service.frontend.embedded import embedded
+
+# Sources are looked for among so many of the most influential sequences.
+DEPTH: Final = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """The artefacts of a subject."""
+
+    corpus: Path
+    factors: Factors
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """A question with its attribution, and at which ranks its sources came: ours and BM25's, 1 the best.
+
+    A rank is ``None`` where the source is not among the first :data:`DEPTH`.
+    """
+
+    question: Question
+    attribution: Attribution
+    ranks: tuple[int | None, ...]
+    bm25_ranks: tuple[int | None, ...]
+
+
+def prepare(subject: Subject, folder: Path, progress: Callable[[FitProgress], None]) -> Prepared:
+    """Make the corpus and fit the factors in ``folder``; what is there already is kept."""
+    corpus = folder / "corpus"
+    ingest(
+        IngestConfig(
+            inputs=(subject.documents,),
+            out=corpus,
+            tokenizer=Tokenizer.load(resolve_model(subject.model)),
+            policy=subject.policy,
+        )
+    )
+    config = FitConfig(
+        model=subject.model,
+        out=folder / "factors",
+        precision=subject.precision,
+        max_sequences=subject.max_sequences,
+        batch_tokens=2048,
+    )
+    return Prepared(corpus=corpus, factors=fit(config, Corpus.open(corpus), progress))
+
+
+@contextmanager
+def serving(subject: Subject, prepared: Prepared) -> Iterator[str]:
+    """Serve the subject on a loopback port while the ``with`` lasts; yields the address."""
+    front = FrontEndSettings(address="127.0.0.1:0", drain_s=0.0, log_level="WARNING")
+    worker = WorkerSettings(
+        name=subject.name,
+        model=subject.model,
+        factors=prepared.factors.folder,
+        corpus=prepared.corpus,
+        precision=subject.precision,
+        batch_tokens=2048,
+        log_level="WARNING",
+    )
+    server = _Server(front, worker)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+def ask(client: Client, subject: Subject, prepared: Prepared) -> Iterator[Answered]:
+    """Attribute every question in one pass over the corpus, and compare with BM25."""
+    queries = [Query.text(q.prompt, q.completion, query_id=q.id) for q in subject.questions]
+    attributions = client.attribute_batch(
+        queries, top_k=DEPTH, include_layers=True, include_tokens=True, timeout_s=24 * 3600.0
+    )
+    lexical = bm25_rankings(Corpus.open(prepared.corpus, verify=False), subject.questions, DEPTH)
+    for question, attribution, ranking in zip(subject.questions, attributions, lexical, strict=True):
+        yield Answered(
+            question=question,
+            attribution=attribution,
+            ranks=ranks_of(question.sources, [hit.document_id for hit in attribution.positive]),
+            bm25_ranks=ranks_of(question.sources, ranking),
+        )
+
+
+def ranks_of(sources: Sequence[str], ranking: Sequence[str]) -> tuple[int | None, ...]:
+    """Return the rank of each source's best sequence, best source first; those not found come last."""
+    found = sorted(ranking.index(source) + 1 for source in sources if source in ranking)
+    return (*found, *[None] * (len(sources) - len(found)))
+
+
+def mean_reciprocal_rank(ranks: Sequence[tuple[int | None, ...]]) -> float:
+    """Return the mean over questions of 1 / rank of the best-ranked source (0 where none was found)."""
+    return sum(1 / best[0] if best and best[0] else 0.0 for best in ranks) / max(1, len(ranks))
+
+
+class _Server:
+    """Front end and worker on an event loop in a thread of their own. Only :meth:`start` and :meth:`stop` cross over."""
+
+    def __init__(self, front: FrontEndSettings, worker: WorkerSettings) -> None:
+        self._front, self._worker = front, worker
+        self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
+        self._address = ""
+        self._failure: BaseException | None = None
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="whence-demo-server")
+
+    def start(self) -> str:
+        """Return the address once the model is served; raises what the server raised while starting."""
+        self._thread.start()
+        self._ready.wait()
+        if self._failure is not None:
+            self._thread.join()
+            raise self._failure
+        return self._address
+
+    def stop(self) -> None:
+        """Drain and wait for the end."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(self._serve())
+        except BaseException as error:  # handed to the thread that asked
+            self._failure = error
+        finally:
+            self._loop.close()
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        async with embedded(self._front, self._worker) as front_end:
+            self._address = await front_end.start()
+            self._ready.set()
+            await self._stopping.wait()
+            await front_end.stop()

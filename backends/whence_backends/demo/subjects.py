@@ -1,0 +1,83 @@
+"""What the demo can be run on: a model, documents, and questions whose sources are known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from whence.errors import InvalidRequestError
+from whence_backends.corpus import ChunkPolicy
+from whence_backends.demo import python_topics
+
+_HERE: Final = Path(__file__).parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """An output to attribute, and the ids of the documents that state what it says."""
+
+    id: str
+    prompt: str
+    completion: str
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """Everything a demo needs. ``documents`` is a JSONL file."""
+
+    name: str
+    model: str
+    documents: Path
+    questions: tuple[Question, ...]
+    policy: ChunkPolicy
+    precision: str
+    max_sequences: int | None
+
+
+def tiny() -> Subject:
+    """The model and the invented world in this folder."""
+    entries = json.loads((_HERE / "questions.json").read_text(encoding="utf-8"))
+    return Subject(
+        name="tiny",
+        model=str(_HERE / "model"),
+        documents=_HERE / "corpus.jsonl",
+        questions=tuple(
+            Question(id=e["id"], prompt=e["prompt"], completion=e["completion"], sources=tuple(e["sources"]))
+            for e in entries
+        ),
+        policy=ChunkPolicy(max_tokens=256, bos=True, eos=True),
+        precision="float32",
+        max_sequences=None,
+    )
+
+
+def smollm2(folder: Path) -> Subject:
+    """SmolLM2-135M-Instruct on the Python language's own reference topics, which every Python carries."""
+    documents = folder / "python-topics.jsonl"
+    python_topics.write(documents)
+    return Subject(
+        name="smollm2",
+        model="smollm2",
+        documents=documents,
+        questions=tuple(
+            Question(id=f"python-{number}", prompt=prompt, completion=completion, sources=(source,))
+            for number, (prompt, completion, source) in enumerate(python_topics.QUESTIONS, start=1)
+        ),
+        policy=ChunkPolicy(max_tokens=192, bos=False, eos=False, min_tokens=16),
+        precision="bfloat16",
+        max_sequences=192,
+    )
+
+
+def choose(name: str, folder: Path) -> Subject:
+    """Return the subject of that name."""
+    if name == "tiny":
+        return tiny()
+    if name == "smollm2":
+        return smollm2(folder)
+    raise InvalidRequestError(
+        f"no demo of {name!r}; expected 'tiny' (the default) or 'smollm2'", reason="UNKNOWN_DEMO", field="model"
+    )

@@ -1,0 +1,86 @@
+"""``whence demo``: the whole of Whence on a model that is here already."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from whence.cli import console, fit, render_attribution
+from whence.client import Client
+
+if TYPE_CHECKING:
+    from whence.results import Attribution
+    from whence_backends.demo.run import Answered
+
+
+def demo(
+    model: Annotated[
+        str, typer.Option(help="'tiny' (an invented world, a minute or two) or 'smollm2' (real text, much longer).")
+    ] = "tiny",
+    folder: Annotated[
+        Path | None, typer.Option(help="Keep corpus and factors here, and use what is there. Default: a temporary one.")
+    ] = None,
+) -> None:
+    """Fit a small model's factors, serve it, ask where its answers came from, and compare with BM25.
+
+    Example: whence demo --folder /tmp/whence-demo
+    """
+    # Imported late: the command line must start without torch.
+    from whence_backends.demo import run, subjects
+
+    began_s = time.monotonic()
+    out = console.stdout()
+    with ExitStack() as stack:
+        kept = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="whence-demo-")))
+        subject = subjects.choose(model, kept)
+        with fit.progress_bars() as show:
+            prepared = run.prepare(subject, kept, show)
+        out.print(fit.summary(prepared.factors))
+        address = stack.enter_context(run.serving(subject, prepared))
+        client = stack.enter_context(Client(address))
+        out.print(f"Serving on {address}; asking {len(subject.questions)} questions in one pass over the corpus …")
+        answers = list(run.ask(client, subject, prepared))
+    _show_first(out, answers[0])
+    out.print(_table(answers))
+    mrr = run.mean_reciprocal_rank([answer.ranks for answer in answers])
+    bm25_mrr = run.mean_reciprocal_rank([answer.bm25_ranks for answer in answers])
+    print(f"demo: mrr={mrr:.3f} bm25_mrr={bm25_mrr:.3f} seconds={time.monotonic() - began_s:.1f}")
+
+
+def _show_first(out: Console, answer: Answered) -> None:
+    """Print one answer in full, as ``whence attribute`` does."""
+    out.print(f"\n[bold]{answer.question.prompt}[/bold][reverse]{answer.question.completion}[/reverse]")
+    out.print(render_attribution.attribution(_first(answer.attribution, 5), plain=out.color_system is None))
+
+
+def _first(attribution: Attribution, count: int) -> Attribution:
+    from dataclasses import replace
+
+    return replace(attribution, positive=attribution.positive[:count])
+
+
+def _table(answers: Sequence[Answered]) -> Table:
+    table = Table(title="Where the sources of each answer came", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading, justify in (("output", "left"), ("log p", "right"), ("ranks of its sources", "left"), ("BM25", "left")):
+        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for answer in answers:
+        table.add_row(
+            f"{answer.question.prompt}[reverse]{answer.question.completion}[/reverse]",
+            f"{answer.attribution.log_likelihood:.2f}",
+            _ranks(answer.ranks),
+            _ranks(answer.bm25_ranks),
+        )
+    return table
+
+
+def _ranks(ranks: Sequence[int | None]) -> str:
+    return " ".join("–" if rank is None else str(rank) for rank in ranks)  # noqa: RUF001 - a dash, not a minus
