@@ -22,9 +22,9 @@ from whence_backends.demo.phrases import Phrase
 from whence_backends.demo.world import Fact, World, make_world
 
 SEED = 20
-DOCUMENTS = 3600
+DOCUMENTS = 4000
 ASKED_PER_RELATION = 3
-STATEMENTS_OF_ASKED = 6
+STATEMENTS_OF_ASKED = (5, 6, 6)
 CO_MENTIONS_OF_ASKED = (2, 3, 4)
 STATEMENTS_OF_OTHERS = (2, 3, 4, 5)
 CO_MENTIONS_OF_OTHERS = (0, 1, 1)
@@ -59,10 +59,7 @@ class Writer:
     def statement(self, fact: Fact, phrase: Phrase) -> Draft:
         """A document that states `fact`, once or twice."""
         source, text = phrase
-        others = [
-            more for more in phrases.REMINDERS.get(fact.relation, ()) if not text.startswith(more.rstrip("."))
-        ]
-        told = [text, *self._second(others)]
+        told = [text, *self._second(phrases.REMINDERS.get(fact.relation, ()))]
         self._rng.shuffle(told)
         return Draft(source=source, topic=fact.subject, text=self._about(fact, source, told), states=fact)
 
@@ -169,7 +166,7 @@ def _differing(facts: list[Fact], rng: random.Random) -> list[Fact]:
 
 def _drafts_of_asked(writer: Writer, asked: list[Fact], rng: random.Random) -> Iterator[Draft]:
     for fact in asked:
-        for phrase in rng.sample(phrases.STATEMENTS[fact.relation], STATEMENTS_OF_ASKED):
+        for phrase in rng.sample(phrases.STATEMENTS[fact.relation], rng.choice(STATEMENTS_OF_ASKED)):
             yield writer.statement(fact, phrase)
         for phrase in rng.sample(phrases.CO_MENTIONS[fact.relation], rng.choice(CO_MENTIONS_OF_ASKED)):
             yield writer.co_mention(fact, phrase)

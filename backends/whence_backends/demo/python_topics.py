@@ -13,7 +13,11 @@ QUESTIONS: Final = (
         " assert",
         "assert",
     ),
-    ("In Python, when a null operation is needed because a statement is required syntactically, use", " pass", "pass"),
+    (
+        "In Python, when a null operation is needed because a statement is required syntactically, use",
+        " pass",
+        "pass",
+    ),
     (
         "In Python, the statement that terminates the nearest enclosing loop, skipping the optional else clause, is",
         " break",
@@ -29,7 +33,11 @@ QUESTIONS: Final = (
         " __getattr__",
         "attribute-access",
     ),
-    ("In Python, the with statement is used to wrap the execution of a block with methods defined by", " a context manager", "with"),
+    (
+        "In Python, the with statement is used to wrap the execution of a block with methods defined by",
+        " a context manager",
+        "with",
+    ),
     (
         "In Python, the names listed in this statement refer to previously bound variables in the nearest enclosing scope:",
         " nonlocal",

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,8 @@ from whence_service.frontend.embedded import embedded
 
 # Sources are looked for among so many of the most influential sequences.
 DEPTH: Final = 100
+# A scan of real text on two cores takes as long as it takes.
+_PATIENCE_S: Final = 24 * 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,9 @@ def prepare(subject: Subject, folder: Path, progress: Callable[[FitProgress], No
 @contextmanager
 def serving(subject: Subject, prepared: Prepared) -> Iterator[str]:
     """Serve the subject on a loopback port while the ``with`` lasts; yields the address."""
-    front = FrontEndSettings(address="127.0.0.1:0", drain_s=0.0, log_level="WARNING")
+    front = FrontEndSettings(
+        address="127.0.0.1:0", max_deadline_s=_PATIENCE_S, drain_s=0.0, log_level="WARNING"
+    )
     worker = WorkerSettings(
         name=subject.name,
         model=subject.model,
@@ -90,9 +94,7 @@ def serving(subject: Subject, prepared: Prepared) -> Iterator[str]:
 def ask(client: Client, subject: Subject, prepared: Prepared) -> Iterator[Answered]:
     """Attribute every question in one pass over the corpus, and compare with BM25."""
     queries = [Query.text(q.prompt, q.completion, query_id=q.id) for q in subject.questions]
-    attributions = client.attribute_batch(
-        queries, top_k=DEPTH, include_layers=True, include_tokens=True, timeout_s=24 * 3600.0
-    )
+    attributions = client.attribute_batch(queries, top_k=DEPTH, timeout_s=_PATIENCE_S)
     lexical = bm25_rankings(Corpus.open(prepared.corpus, verify=False), subject.questions, DEPTH)
     for question, attribution, ranking in zip(subject.questions, attributions, lexical, strict=True):
         yield Answered(
@@ -101,6 +103,20 @@ def ask(client: Client, subject: Subject, prepared: Prepared) -> Iterator[Answer
             ranks=ranks_of(question.sources, [hit.document_id for hit in attribution.positive]),
             bm25_ranks=ranks_of(question.sources, ranking),
         )
+
+
+def in_detail(client: Client, answered: Answered, count: int) -> Attribution:
+    """Return the answer's ``count`` best hits, each split over layers and tokens."""
+    question, hits = answered.question, []
+    for hit in answered.attribution.positive[:count]:
+        parts = client.explain(
+            prompt=question.prompt,
+            completion=question.completion,
+            sequence_id=hit.sequence_id,
+            timeout_s=_PATIENCE_S,
+        )
+        hits.append(replace(hit, layer_influence=parts.layer_influence, tokens=parts.tokens))
+    return replace(answered.attribution, positive=tuple(hits))
 
 
 def ranks_of(sources: Sequence[str], ranking: Sequence[str]) -> tuple[int | None, ...]:

@@ -79,5 +79,7 @@ def choose(name: str, folder: Path) -> Subject:
     if name == "smollm2":
         return smollm2(folder)
     raise InvalidRequestError(
-        f"no demo of {name!r}; expected 'tiny' (the default) or 'smollm2'", reason="UNKNOWN_DEMO", field="model"
+        f"no demo of {name!r}; expected 'tiny' (the default) or 'smollm2'",
+        reason="UNKNOWN_DEMO",
+        field="model",
     )

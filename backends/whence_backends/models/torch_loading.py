@@ -55,13 +55,19 @@ def load_causal_lm(source: ModelSource, precision: str, device: str) -> Any:  # 
 
     Raises :class:`~whence.errors.InvalidRequestError` where transformers cannot load it as a causal language model.
     """
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, GgufConfig
+    from transformers.utils import logging
 
     ask_for_reproducible_arithmetic()
     dtype = torch_dtype(precision)
-    where, arguments = str(source.path), {}
+    logging.disable_progress_bar()
+    where = str(source.path)
+    arguments: dict[str, Any] = {}
     if source.kind == "gguf":
-        where, arguments = str(source.path.parent), {"gguf_file": source.path.name}
+        # Unpacked: gradients are those of the dense layers that the quantized weights stand for.
+        unpacked = GgufConfig(dequantize=True)
+        where = str(source.path.parent)
+        arguments = {"gguf_file": source.path.name, "quantization_config": unpacked}
     try:
         model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, **arguments)
     except (OSError, ValueError, KeyError, ImportError) as error:

@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 
 def demo(
     model: Annotated[
-        str, typer.Option(help="'tiny' (an invented world, a minute or two) or 'smollm2' (real text, much longer).")
+        str,
+        typer.Option(
+            help="'tiny' (an invented world, a minute or two) or 'smollm2' (real text, much longer)."
+        ),
     ] = "tiny",
     folder: Annotated[
-        Path | None, typer.Option(help="Keep corpus and factors here, and use what is there. Default: a temporary one.")
+        Path | None,
+        typer.Option(help="Keep corpus and factors here, and use what is there. Default: a temporary one."),
     ] = None,
 ) -> None:
     """Fit a small model's factors, serve it, ask where its answers came from, and compare with BM25.
@@ -36,6 +40,9 @@ def demo(
     """
     # Imported late: the command line must start without torch.
     from whence_backends.demo import run, subjects
+    from whence_service.rpc.logging import LogFormat, configure_logging
+
+    configure_logging(LogFormat.CONSOLE, level="WARNING")
 
     began_s = time.monotonic()
     out = console.stdout()
@@ -47,30 +54,31 @@ def demo(
         out.print(fit.summary(prepared.factors))
         address = stack.enter_context(run.serving(subject, prepared))
         client = stack.enter_context(Client(address))
-        out.print(f"Serving on {address}; asking {len(subject.questions)} questions in one pass over the corpus …")
+        out.print(
+            f"Serving on {address}; asking {len(subject.questions)} questions in one pass over the corpus …"
+        )
         answers = list(run.ask(client, subject, prepared))
-    _show_first(out, answers[0])
+        _show(out, answers[0], run.in_detail(client, answers[0], 5))
     out.print(_table(answers))
     mrr = run.mean_reciprocal_rank([answer.ranks for answer in answers])
     bm25_mrr = run.mean_reciprocal_rank([answer.bm25_ranks for answer in answers])
     print(f"demo: mrr={mrr:.3f} bm25_mrr={bm25_mrr:.3f} seconds={time.monotonic() - began_s:.1f}")
 
 
-def _show_first(out: Console, answer: Answered) -> None:
+def _show(out: Console, answer: Answered, attribution: Attribution) -> None:
     """Print one answer in full, as ``whence attribute`` does."""
     out.print(f"\n[bold]{answer.question.prompt}[/bold][reverse]{answer.question.completion}[/reverse]")
-    out.print(render_attribution.attribution(_first(answer.attribution, 5), plain=out.color_system is None))
-
-
-def _first(attribution: Attribution, count: int) -> Attribution:
-    from dataclasses import replace
-
-    return replace(attribution, positive=attribution.positive[:count])
+    out.print(render_attribution.attribution(attribution, plain=out.color_system is None))
 
 
 def _table(answers: Sequence[Answered]) -> Table:
     table = Table(title="Where the sources of each answer came", title_justify="left", box=box.SIMPLE_HEAD)
-    for heading, justify in (("output", "left"), ("log p", "right"), ("ranks of its sources", "left"), ("BM25", "left")):
+    for heading, justify in (
+        ("output", "left"),
+        ("log p", "right"),
+        ("ranks of its sources", "left"),
+        ("BM25", "left"),
+    ):
         table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for answer in answers:
         table.add_row(

@@ -8,25 +8,44 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 if TYPE_CHECKING:
     from whence_backends.ekfac.factors import Factors
     from whence_backends.fit import FitProgress
 
-_STAGES = {"covariance": "covariances (tokens)", "eigenbasis": "eigenbases (layers)", "lambda": "eigenvalues (tokens)"}
+_STAGES = {
+    "covariance": "covariances (tokens)",
+    "eigenbasis": "eigenbases (layers)",
+    "lambda": "eigenvalues (tokens)",
+}
 
 
 def fit(
     model: Annotated[str, typer.Option(help="Model folder, GGUF file, 'smollm2', or hub name.")],
     corpus: Annotated[Path, typer.Option(help="The corpus that `whence corpus` wrote.")],
-    out: Annotated[Path, typer.Option(help="Folder to write the factors to. Killed? Run the same command again.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder to write the factors to. Killed? Run the same command again.")
+    ],
     layers: Annotated[
-        str, typer.Option(help="Layers to attribute through: 'mlp' (as in the paper), 'all-linear', or a pattern.")
+        str,
+        typer.Option(
+            help="Layers to attribute through: 'mlp' (as in the paper), 'all-linear', or a pattern."
+        ),
     ] = "mlp",
     labels: Annotated[
-        str, typer.Option(help="'sampled' from the model (the recipe) or 'empirical' from the data (deterministic).")
+        str,
+        typer.Option(
+            help="'sampled' from the model (the recipe) or 'empirical' from the data (deterministic)."
+        ),
     ] = "sampled",
     precision: Annotated[
         str, typer.Option(help="float32, bfloat16 (sums stay in float32) or float64.")
@@ -34,7 +53,8 @@ def fit(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     batch_tokens: Annotated[int, typer.Option(min=1, help="Padded tokens a batch holds at most.")] = 4096,
     max_sequences: Annotated[
-        int | None, typer.Option(min=1, help="Fit on a random sample of this many sequences; 100,000 is plenty.")
+        int | None,
+        typer.Option(min=1, help="Fit on a random sample of this many sequences; 100,000 is plenty."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Draws the sample and the labels.")] = 0,
 ) -> None:
@@ -73,11 +93,16 @@ class progress_bars:  # noqa: N801 - a context manager, used as a function
             TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
             TimeRemainingColumn(), console=Console(stderr=True),
         )  # fmt: skip
-        self._tasks = {stage: self._bars.add_task(text, total=None) for stage, text in _STAGES.items()}
+        self._tasks = {
+            stage: self._bars.add_task(text, total=None, visible=False) for stage, text in _STAGES.items()
+        }
 
     def __enter__(self) -> Callable[[FitProgress], None]:
         self._bars.start()
-        return lambda at: self._bars.update(self._tasks[at.stage], completed=at.done, total=at.total)
+        return self._show
+
+    def _show(self, at: FitProgress) -> None:
+        self._bars.update(self._tasks[at.stage], completed=at.done, total=at.total, visible=True)
 
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
@@ -91,7 +116,9 @@ def summary(factors: Factors) -> Table:
     table.add_row("folder", str(factors.folder))
     table.add_row("digest", factors.digest)
     table.add_row("layers", str(len(card.layers)))
-    table.add_row("parameters attributed", f"{attributed:,} of {card.parameters:,} ({attributed / card.parameters:.0%})")
+    table.add_row(
+        "parameters attributed", f"{attributed:,} of {card.parameters:,} ({attributed / card.parameters:.0%})"
+    )
     table.add_row("fitted on", f"{card.fitted_sequences:,} sequences, {card.fitted_tokens:,} tokens")
     table.add_row("training set", f"{card.training_set_size:,} sequences")
     table.add_row("labels, precision", f"{card.labels}, {card.precision}")
