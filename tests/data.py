@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from models import VOCABULARY
 
+from models import VOCABULARY
 from whence_backends.contract import TokenSequence
 
 

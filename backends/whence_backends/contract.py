@@ -52,7 +52,8 @@ class LayerSpec:
 class LayerGradient:
     """One layer's gradient in the eigenbasis, Q_Sᵀ G Q_A = leftᵀ right, *not* divided by Λ + λ.
 
-    ``left`` [R, D_out] and ``right`` [R, D_in], float32 or (from a float64 engine) float64, with R ≤ min(T, D_in, D_out).
+    ``left`` [R, D_out] and ``right`` [R, D_in], float32 or, from a float64 engine, float64.
+    R ≤ min(T, D_in, D_out).
     """
 
     left: FloatArray
@@ -152,7 +153,10 @@ class Engine(Protocol):
         ...
 
     def score(
-        self, preconditioned: Any, sequences: Sequence[TokenSequence], detail: Detail = Detail.TOTAL  # noqa: ANN401
+        self,
+        preconditioned: Any,  # noqa: ANN401 - the engine's own
+        sequences: Sequence[TokenSequence],
+        detail: Detail = Detail.TOTAL,
     ) -> Float64Array:
         """Return the raw influence Σ_ℓ ⟨V_ℓ, G_ℓ(z)⟩ of each sequence z on each query, split as ``detail`` says.
 

@@ -7,6 +7,7 @@ import platform
 import threading
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 
 
@@ -42,9 +43,8 @@ class Measured:
 
 def print_machine() -> None:
     """Print what the figures below were measured on."""
-    model = next(
-        (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "unknown"
-    )
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
     print(f"# {datetime.now(UTC):%Y-%m-%d} {model}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}")
     try:
         import torch

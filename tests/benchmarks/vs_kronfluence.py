@@ -21,11 +21,11 @@ import torch
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-from data import InMemory
-from kronfluence_oracle import Kronfluence
 from measure import Measured, print_figures, print_machine
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
+from data import InMemory
+from kronfluence_oracle import Kronfluence
 from whence_backends.contract import Engine, EngineConfig, TokenSequence
 from whence_backends.engines import load_engine
 from whence_backends.fit import FitConfig, FitProgress, fit
@@ -69,7 +69,9 @@ def make_data(options: argparse.Namespace) -> list[TokenSequence]:
     ]
 
 
-def our_fit(model: Path, out: Path, items: list[TokenSequence], options: argparse.Namespace, labels: str) -> dict[str, float]:
+def our_fit(
+    model: Path, out: Path, items: list[TokenSequence], options: argparse.Namespace, labels: str
+) -> dict[str, float]:
     """Fit, and return the seconds each stage took. A stage ends when its last progress is reported."""
     ends: dict[str, float] = {}
     started: dict[str, float] = {}
@@ -100,7 +102,12 @@ def timed(run: Callable[[], object]) -> Measured:
 
 
 def their_analysis(
-    model: Path, folder: Path, options: argparse.Namespace, layers: list[str], *data: list[TokenSequence], empirical: bool
+    model: Path,
+    folder: Path,
+    options: argparse.Namespace,
+    layers: list[str],
+    *data: list[TokenSequence],
+    empirical: bool,
 ) -> Kronfluence:
     dtype = DTYPES[options.precision]
     train, queries = data
@@ -138,46 +145,60 @@ def compare_fits(
     return ours, theirs, our_peak, their_peak, layers
 
 
+def compare_scans(
+    options: argparse.Namespace, model: Path, folder: Path, items: list[TokenSequence], layers: list[str]
+) -> tuple[dict[str, float], float, float, float]:
+    """Return the scan speedups, both peaks, and the largest relative difference of scores, on empirical labels."""
+    our_fit(model, folder / "empirical", items, options, "empirical")
+    config = EngineConfig(model=str(model), factors=folder / "empirical", precision=options.precision)
+    engine = load_engine("pytorch", config)
+    speedups: dict[str, float] = {}
+    our_peak = their_peak = worst = 0.0
+    for count in QUERIES:
+        queries = items[:count]
+        analysis = their_analysis(model, folder / "theirs-empirical", options, layers, items, queries, empirical=True)
+        if count == QUERIES[0]:
+            analysis.fit()
+        ours, theirs = np.inf, np.inf
+        for _ in range(options.repeats):
+            with Measured() as measured:
+                got = our_scan(engine, queries, items, options.batch)
+            ours, our_peak = min(ours, measured.seconds), max(our_peak, measured.peak_bytes)
+            with Measured() as measured:
+                want = analysis.scores()["all_modules"]
+            theirs, their_peak = min(theirs, measured.seconds), max(their_peak, measured.peak_bytes)
+        worst = max(worst, float(np.abs(got - want).max() / np.abs(want).max()))
+        speedups[f"scan_speedup_q{count}"] = theirs / ours
+        print(f"scan q={count:<5} ours {ours:8.2f} s   kronfluence {theirs:8.2f} s")
+    return speedups, our_peak, their_peak, worst
+
+
 def main() -> None:
     options = arguments()
     print_machine()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         model, items = make_model(options, folder / "model"), make_data(options)
-        print(f"# Llama-shaped, width {options.width}, {options.depth} layers, vocabulary {options.vocabulary}, MLP tracked;")
-        print(f"# {options.sequences} sequences of {options.tokens} tokens in batches of {options.batch}, {options.precision}")
-        ours, theirs, our_peak, their_peak, layers = compare_fits(options, model, folder, items)
-        figures = {
-            "cov_speedup": theirs["covariance"] / ours["covariance"],
-            "lambda_speedup": theirs["lambda"] / ours["lambda"],
-            "fit_speedup": sum(theirs.values()) / sum(ours.values()),
-        }
+        print(
+            f"# Llama-shaped, width {options.width}, {options.depth} layers, vocabulary {options.vocabulary}; MLP tracked"
+        )
+        print(
+            f"# {options.sequences} sequences x {options.tokens} tokens, batches of {options.batch}, {options.precision}"
+        )
+        ours, theirs, our_fit_peak, their_fit_peak, layers = compare_fits(options, model, folder, items)
         for stage in ours:
             print(f"{stage:12} ours {ours[stage]:8.2f} s   kronfluence {theirs[stage]:8.2f} s")
-
-        our_fit(model, folder / "empirical", items, options, "empirical")
-        config = EngineConfig(model=str(model), factors=folder / "empirical", precision=options.precision)
-        engine = load_engine("pytorch", config)
-        worst = 0.0
-        for count in QUERIES:
-            analysis = their_analysis(
-                model, folder / "theirs-empirical", options, layers, items, items[:count], empirical=True
-            )
-            if count == QUERIES[0]:
-                analysis.fit()
-            best_ours = best_theirs = np.inf
-            for _ in range(options.repeats):
-                with Measured() as measured:
-                    got = our_scan(engine, items[:count], items, options.batch)
-                best_ours, our_peak = min(best_ours, measured.seconds), max(our_peak, measured.peak_bytes)
-                with Measured() as measured:
-                    want = analysis.scores()["all_modules"]
-                best_theirs, their_peak = min(best_theirs, measured.seconds), max(their_peak, measured.peak_bytes)
-            worst = max(worst, float(np.abs(got - want).max() / np.abs(want).max()))
-            figures[f"scan_speedup_q{count}"] = best_theirs / best_ours
-            print(f"scan q={count:<5} ours {best_ours:8.2f} s   kronfluence {best_theirs:8.2f} s")
-        print(f"peak memory  ours {our_peak / 2**20:8.0f} MiB kronfluence {their_peak / 2**20:8.0f} MiB")
-    print_figures(**figures, memory_ratio=our_peak / max(their_peak, 1), max_rel_err=worst)
+        speedups, our_scan_peak, their_scan_peak, worst = compare_scans(options, model, folder, items, layers)
+    our_peak, their_peak = max(our_fit_peak, our_scan_peak), max(their_fit_peak, their_scan_peak)
+    print(f"peak memory  ours {our_peak / 2**20:8.0f} MiB kronfluence {their_peak / 2**20:8.0f} MiB")
+    print_figures(
+        cov_speedup=theirs["covariance"] / ours["covariance"],
+        lambda_speedup=theirs["lambda"] / ours["lambda"],
+        fit_speedup=sum(theirs.values()) / sum(ours.values()),
+        **speedups,
+        memory_ratio=our_peak / max(their_peak, 1),
+        max_rel_err=worst,
+    )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from concurrent import futures
 
 import grpc
 import pytest
+
 from whence import status, tensors
 from whence.errors import WhenceError
 from whence.v1 import (
@@ -40,9 +41,7 @@ def parts(text: str, sign: float = 1.0) -> list[list[float]]:
     return [[sign * 1e-4 * (layer + 1) * weight for weight in weights] for layer in range(len(LAYERS))]
 
 
-def training_sequence(
-    sequence_id: str, text: str, source: str, offsets: bool
-) -> attribution_pb2.TrainingSequence:
+def training_sequence(sequence_id: str, text: str, source: str, offsets: bool) -> attribution_pb2.TrainingSequence:
     sequence = attribution_pb2.TrainingSequence(
         sequence_id=sequence_id,
         document_id=sequence_id.rpartition("#")[0],
@@ -57,9 +56,7 @@ def training_sequence(
     return sequence
 
 
-def hit(
-    rank: int, sequence_id: str, options: attribution_pb2.AttributionOptions, sign: float
-) -> attribution_pb2.Hit:
+def hit(rank: int, sequence_id: str, options: attribution_pb2.AttributionOptions, sign: float) -> attribution_pb2.Hit:
     source, text = TEXTS[sequence_id]
     split = parts(text, sign)
     influence = math.fsum(map(math.fsum, split))
@@ -212,9 +209,7 @@ class CannedService(attribution_service_pb2_grpc.AttributionServiceServicer):
     def Score(self, request, context):  # noqa: N802  # the protocol's name
         self._enter("Score", request, context)
         sequences = [_selected(selector, offsets=False) for selector in request.sequences]
-        by_layer = [math.fsum(row) for sequence in sequences for row in parts(sequence.text)] * len(
-            request.queries
-        )
+        by_layer = [math.fsum(row) for sequence in sequences for row in parts(sequence.text)] * len(request.queries)
         shape = [len(request.queries), len(sequences), len(LAYERS)]
         table = [math.fsum(by_layer[at : at + len(LAYERS)]) for at in range(0, len(by_layer), len(LAYERS))]
         return attribution_service_pb2.ScoreResponse(
@@ -251,9 +246,7 @@ class CannedService(attribution_service_pb2_grpc.AttributionServiceServicer):
         return attribution_service_pb2.GetModelResponse(model=self.models[0])
 
 
-def _selected(
-    selector: attribution_service_pb2.SequenceSelector, *, offsets: bool
-) -> attribution_pb2.TrainingSequence:
+def _selected(selector: attribution_service_pb2.SequenceSelector, *, offsets: bool) -> attribution_pb2.TrainingSequence:
     if selector.WhichOneof("selector") == "text":
         return training_sequence("", selector.text, "", offsets)
     source, text = TEXTS[selector.sequence_id]

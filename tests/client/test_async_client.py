@@ -7,6 +7,7 @@ import contextlib
 import inspect
 
 import pytest
+
 import whence
 from whence.errors import ERRORS
 

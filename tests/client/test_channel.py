@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from whence import DeadlineError, OverloadedError, RetryPolicy, UnavailableError, _attempts, _channel
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-import whence
 from typer.testing import CliRunner
+
+import whence
 from whence import cli
 from whence.cli import lazy
 from whence.errors import ERRORS
@@ -35,9 +36,7 @@ def test_attribute_prints_json_with_everything(run, target):
     done = run("attribute", *ASK, "-k", "1", "--json")
     document = json.loads(done.stdout)
     with whence.Client(target) as client:
-        result = client.attribute(
-            prompt=ASK[1], completion=ASK[3], top_k=1, include_layers=True, include_tokens=True
-        )
+        result = client.attribute(prompt=ASK[1], completion=ASK[3], top_k=1, include_layers=True, include_tokens=True)
     (hit,) = document["positive"]
     assert hit["influence"] == result.positive[0].influence
     assert hit["layer_influence"] == result.positive[0].layer_influence
@@ -206,9 +205,7 @@ class Broken:
 @pytest.fixture
 def broken(monkeypatch, run):
     def use(name: str):
-        monkeypatch.setattr(
-            lazy, "load", lambda subcommand: lazy._command(getattr(Broken, name), subcommand.name)
-        )
+        monkeypatch.setattr(lazy, "load", lambda subcommand: lazy._command(getattr(Broken, name), subcommand.name))
         return run("fit")
 
     return use

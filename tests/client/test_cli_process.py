@@ -13,9 +13,7 @@ import pytest
 ASK = ["--prompt", "The capital of Durrow is", "--completion", " Brelary"]
 
 
-def whence(
-    *arguments: str, server: str = "127.0.0.1:1", **environment: str
-) -> subprocess.CompletedProcess[str]:
+def whence(*arguments: str, server: str = "127.0.0.1:1", **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "whence", *arguments],
         env={**os.environ, "WHENCE_SERVER": server, "COLUMNS": "100", **environment},

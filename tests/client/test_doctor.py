@@ -10,6 +10,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import HealthServicer
 from typer.testing import CliRunner
+
 from whence import cli
 from whence.cli import health
 from whence.cli.checks import SERVICE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from whence import InvalidRequestError, Query, requests
 from whence.v1 import query_pb2
 
@@ -13,9 +14,7 @@ CHAT = [{"role": "user", "content": "Capital of Durrow?"}, {"role": "assistant",
 
 @given(st.text(), st.text(min_size=1), st.text())
 def test_text_is_sent_as_it_is(prompt, completion, query_id):
-    sent = query_pb2.Query.FromString(
-        Query.text(prompt, completion, query_id=query_id).to_proto().SerializeToString()
-    )
+    sent = query_pb2.Query.FromString(Query.text(prompt, completion, query_id=query_id).to_proto().SerializeToString())
     assert (sent.text.prompt, sent.text.completion, sent.query_id) == (prompt, completion, query_id)
 
 

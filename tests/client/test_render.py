@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 
 import pytest
-import whence
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+
+import whence
 from whence import models, results
 from whence.cli import (
     checks,
@@ -26,9 +27,7 @@ QUESTION = {"prompt": "The capital of Durrow is", "completion": " Brelary"}
 
 def shown(renderable, width: int = 100, *, colour: bool = False) -> str:
     system = "truecolor" if colour else None
-    console = Console(
-        file=io.StringIO(), width=width, color_system=system, force_terminal=colour, highlight=False
-    )
+    console = Console(file=io.StringIO(), width=width, color_system=system, force_terminal=colour, highlight=False)
     console.print(renderable)
     return console.file.getvalue()
 
@@ -154,9 +153,7 @@ def test_nothing_printed_can_steer_a_terminal(text):
 def test_a_hostile_source_is_printed_harmlessly(ranking):
     import dataclasses
 
-    hostile = dataclasses.replace(
-        ranking.positive[0], source="\x1b[31mred\x1b]0;title\x07", text="[bold]\x1b[2J"
-    )
+    hostile = dataclasses.replace(ranking.positive[0], source="\x1b[31mred\x1b]0;title\x07", text="[bold]\x1b[2J")
     ranking = dataclasses.replace(ranking, positive=(hostile,))
     text = shown(render_attribution.attribution(ranking, plain=True))
     assert "\x1b" not in text
@@ -170,10 +167,7 @@ def test_a_strip_has_a_block_for_each_depth():
 
 
 def test_a_strip_of_many_layers_is_squeezed():
-    assert (
-        len(render_text.strip({f"layers.{depth}.mlp": 1.0 for depth in range(100)}))
-        <= render_text.STRIP_WIDTH
-    )
+    assert len(render_text.strip({f"layers.{depth}.mlp": 1.0 for depth in range(100)})) <= render_text.STRIP_WIDTH
 
 
 @pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
+
 import whence
 from whence import parsing, tensors
 from whence.v1 import attribution_pb2, attribution_service_pb2, tensor_pb2

@@ -8,6 +8,7 @@ import grpc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from whence import status
 from whence.errors import ERRORS, InternalError, InvalidRequestError, OverloadedError, UnavailableError
 

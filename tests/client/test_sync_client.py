@@ -8,6 +8,7 @@ import time
 
 import grpc
 import pytest
+
 import whence
 from whence import _channel
 from whence.errors import ERRORS
@@ -24,9 +25,7 @@ def client(target):
 
 def test_a_ranking_iterates_over_its_hits(client):
     result = client.attribute(**QUESTION, direction="both")
-    assert [hit.sequence_id for hit in result] == [
-        hit.sequence_id for hit in result.positive + result.negative
-    ]
+    assert [hit.sequence_id for hit in result] == [hit.sequence_id for hit in result.positive + result.negative]
     assert (len(result.positive), len(result.negative), len(result)) == (2, 1, 3)
     assert result.positive[0].source == "letters"
     assert result.positive[0].metadata == {"share": 0.5, "topic": "Durrow", "year": 1283}
@@ -58,9 +57,7 @@ def test_every_call_has_a_request_id(client):
 
 
 def test_options_reach_the_server(client, service):
-    client.attribute(
-        **QUESTION, top_k=3, direction="negative", damping_factor=0.0, search="full_scan", model="toy"
-    )
+    client.attribute(**QUESTION, top_k=3, direction="negative", damping_factor=0.0, search="full_scan", model="toy")
     (request,) = service.requests
     assert (request.model, request.query.text.completion) == ("toy", " Brelary")
     assert request.options.HasField("damping_factor")
@@ -206,9 +203,7 @@ def test_a_timeout_is_more_than_nothing(client):
 def test_a_server_that_is_not_there_is_unavailable():
     with (
         whence.Client("127.0.0.1:1", retry=QUICK) as client,
-        pytest.raises(
-            whence.UnavailableError, match=r"the server at 127\.0\.0\.1:1 cannot be reached"
-        ) as caught,
+        pytest.raises(whence.UnavailableError, match=r"the server at 127\.0\.0\.1:1 cannot be reached") as caught,
     ):
         client.model()
     assert caught.value.reason == "GRPC_UNAVAILABLE"

@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers, processors, trainers
+
 from whence_backends.corpus import Corpus, IngestConfig, SequenceRecord, ingest
 from whence_backends.models import Tokenizer, resolve_model
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from whence.errors import InvalidRequestError
 from whence_backends.corpus import ChunkPolicy, Columns, Corpus, IngestConfig, ingest
 
@@ -128,8 +129,6 @@ def test_nothing_but_bad_rows_is_no_corpus(jsonl, run):
 
 
 def test_sequences_that_are_too_short_are_counted(jsonl, run):
-    report = run(
-        jsonl([{"text": "The owl keeps the light " * 3}]), policy=ChunkPolicy(max_tokens=8, min_tokens=8)
-    )
+    report = run(jsonl([{"text": "The owl keeps the light " * 3}]), policy=ChunkPolicy(max_tokens=8, min_tokens=8))
     assert report.dropped_sequences == 1
     assert report.tokens % 8 == 0

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from whence.errors import InvalidRequestError
 from whence_backends.corpus.chunking import ChunkPolicy, TokenizedDocument, chunk, frame, is_worth_keeping
 
@@ -59,9 +60,7 @@ def test_sequences_cover_a_document_without_gaps_and_never_exceed_the_limit(toke
 
 @given(lengths=st.lists(st.integers(0, 20), max_size=6), policy=policies("packed"))
 def test_a_packed_corpus_counts_every_token_of_every_document_once(lengths, policy):
-    documents = [
-        frame(document(n, f"d{i}", first_id=100 * i), bos_id=None, eos_id=EOS) for i, n in enumerate(lengths)
-    ]
+    documents = [frame(document(n, f"d{i}", first_id=100 * i), bos_id=None, eos_id=EOS) for i, n in enumerate(lengths)]
     stream = [int(token) for d in documents for token in d.token_ids]
     sequences = list(chunk(documents, policy))
     covered = [int(t) for k, s in enumerate(sequences) for t in s.token_ids[policy.overlap if k else 0 :]]
@@ -116,9 +115,7 @@ def test_a_bos_before_a_masked_prompt_is_masked_too():
 
 
 def test_a_packed_sequence_is_named_after_its_first_document_and_lists_all():
-    documents = [
-        frame(document(n, name), bos_id=None, eos_id=EOS) for n, name in [(2, "a"), (1, "b"), (2, "c")]
-    ]
+    documents = [frame(document(n, name), bos_id=None, eos_id=EOS) for n, name in [(2, "a"), (1, "b"), (2, "c")]]
     first, second = chunk(documents, ChunkPolicy(max_tokens=5, boundary="packed", eos=True))
     assert (first.sequence_id, first.document_id) == ("a#0", "a")
     assert first.metadata == {"of": "a", "packed_documents": ["a", "b"]}

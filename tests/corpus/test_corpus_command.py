@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import typer
 from typer.testing import CliRunner
+
 from whence.cli.corpus import corpus as corpus_command
 from whence.errors import InvalidRequestError
 from whence_backends.corpus import Corpus

@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+
 from whence.errors import CorruptArtefactError, InvalidRequestError, NotFoundError
 from whence_backends.corpus import ChunkPolicy, Corpus
 
@@ -17,10 +18,7 @@ POLICY = ChunkPolicy(max_tokens=16, stride=12, eos=True)
 def corpus(jsonl, make_corpus, monkeypatch):
     """A corpus of several shards, each of several Arrow batches, whose sequences overlap."""
     monkeypatch.setattr("whence_backends.corpus.shard._ROWS_PER_BATCH", 16)
-    rows = [
-        {"id": f"d{n}", "text": f"{n} owls 🦉 keep the {n % 7} lights of 東京. " * 3, "n": n}
-        for n in range(60)
-    ]
+    rows = [{"id": f"d{n}", "text": f"{n} owls 🦉 keep the {n % 7} lights of 東京. " * 3, "n": n} for n in range(60)]
     return make_corpus(jsonl(rows), policy=POLICY, shard_tokens=900)
 
 
@@ -170,8 +168,7 @@ def test_threads_may_share_a_corpus(corpus):
     expected = [corpus.record(position).sequence_id for position in range(corpus.sequences)]
     found: list[list[int | None]] = []
     threads = [
-        threading.Thread(target=lambda: found.append([corpus.position_of(name) for name in expected]))
-        for _ in range(4)
+        threading.Thread(target=lambda: found.append([corpus.position_of(name) for name in expected])) for _ in range(4)
     ]
     for thread in threads:
         thread.start()

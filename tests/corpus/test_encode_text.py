@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from whence.errors import InvalidRequestError
 from whence_backends.corpus import ChunkPolicy, encode_text
 

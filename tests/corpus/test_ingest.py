@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+
 from whence.errors import InvalidRequestError, MismatchError
 from whence_backends.corpus import ChunkPolicy, Columns, Corpus, IngestConfig, ingest
 from whence_backends.models import Tokenizer, locate_model
@@ -28,9 +29,7 @@ def config(tmp_path, jsonl, tokenizer):
     ]
     policy = ChunkPolicy(max_tokens=32, stride=24, bos=True, eos=True)
     data = jsonl(rows)
-    return IngestConfig(
-        inputs=[data], out=tmp_path / "a", tokenizer=tokenizer, policy=policy, shard_tokens=5000
-    )
+    return IngestConfig(inputs=[data], out=tmp_path / "a", tokenizer=tokenizer, policy=policy, shard_tokens=5000)
 
 
 def contents(folder):
@@ -48,9 +47,7 @@ def test_the_report_agrees_with_the_corpus(config):
     report = ingest(config)
     corpus = Corpus.open(config.out)
     lengths = [length for shard in corpus.shards for length in corpus.lengths(shard.name).tolist()]
-    assert (
-        (report.sequences, report.tokens) == (len(lengths), sum(lengths)) == (corpus.sequences, corpus.tokens)
-    )
+    assert (report.sequences, report.tokens) == (len(lengths), sum(lengths)) == (corpus.sequences, corpus.tokens)
     assert (report.documents, report.longest_sequence) == (300, max(lengths))
     assert sum(counts.tokens for counts in report.sources.values()) == report.tokens
     assert {name: counts.documents for name, counts in report.sources.items()} == {
@@ -83,9 +80,7 @@ def test_the_cut_into_shards_does_not_change_the_sequences(config, tmp_path, rec
     ingest(config)
     ingest(replace(config, out=tmp_path / "one", shard_tokens=10**9))
     many, one = records(Corpus.open(config.out)), records(Corpus.open(tmp_path / "one"))
-    assert [(r.sequence_id, r.token_ids.tolist()) for r in many] == [
-        (r.sequence_id, r.token_ids.tolist()) for r in one
-    ]
+    assert [(r.sequence_id, r.token_ids.tolist()) for r in many] == [(r.sequence_id, r.token_ids.tolist()) for r in one]
 
 
 def test_a_run_that_was_interrupted_anywhere_is_made_good_by_the_next(config, tmp_path):

@@ -10,6 +10,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from whence.errors import InvalidRequestError, NotFoundError
 from whence_backends.corpus import ChunkPolicy, Columns
 

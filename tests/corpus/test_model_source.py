@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 from huggingface_hub import constants
+
 from whence.errors import InvalidRequestError, NotFoundError
 from whence_backends.models import Tokenizer, locate_model, resolve_model
 
@@ -81,9 +82,7 @@ def test_pickled_weights_are_refused_with_the_way_out(folder):
     assert caught.value.reason == "PICKLED_WEIGHTS"
 
 
-@pytest.mark.parametrize(
-    ("missing", "what"), [("model.safetensors", "safetensors"), ("config.json", "config")]
-)
+@pytest.mark.parametrize(("missing", "what"), [("model.safetensors", "safetensors"), ("config.json", "config")])
 def test_a_folder_that_lacks_a_part_says_which(folder, missing, what):
     (folder / missing).unlink()
     with pytest.raises(NotFoundError, match=what) as caught:

@@ -9,6 +9,7 @@ import sys
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from whence.errors import InvalidRequestError, NotFoundError
 from whence_backends.models import Tokenizer, locate_model
 
@@ -108,9 +109,7 @@ def test_the_digest_is_the_tokenizers_own_and_not_its_folders(tokenizer, tmp_pat
     assert copy.digest == tokenizer.digest
 
 
-def test_the_digest_changes_with_the_chat_template_the_special_tokens_and_the_vocabulary(
-    tmp_path, write_model
-):
+def test_the_digest_changes_with_the_chat_template_the_special_tokens_and_the_vocabulary(tmp_path, write_model):
     folders = [
         write_model(tmp_path / "plain"),
         write_model(tmp_path / "template", chat_template="{{ messages }}"),

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import data
 import pytest
 
+import data
 from whence.errors import CorruptArtefactError, InvalidRequestError, MismatchError, NotFoundError, StorageError
 from whence_backends.ekfac.factors import Factors, lambda_file
 from whence_backends.fit import FitConfig, FitProgress, fit
@@ -207,5 +207,3 @@ def test_progress_counts_every_token_of_both_passes(model_folder: Folder, tmp_pa
         done = [progress.done for progress in seen if progress.stage == stage]
         assert done == sorted(done)
         assert (done[0], done[-1]) == (0, tokens)
-
-

@@ -51,9 +51,7 @@ def sequence(position: int, *, text: str = "") -> attribution_pb2.TrainingSequen
 class StubWorker(worker_service_pb2_grpc.WorkerServiceServicer):
     """Answers from the table. What it was asked is in ``prepared``, ``scanned`` and ``scored``."""
 
-    def __init__(
-        self, shards: Sequence[str] = tuple(CORPUS), *, model: str = "tiny", factors: str = "f1"
-    ) -> None:
+    def __init__(self, shards: Sequence[str] = tuple(CORPUS), *, model: str = "tiny", factors: str = "f1") -> None:
         self.shards = tuple(shards)
         self.model = model
         self.factors = factors
@@ -162,21 +160,15 @@ class StubWorker(worker_service_pb2_grpc.WorkerServiceServicer):
 
 def _candidates(query, positions, request):
     ranked = [
-        messages.Candidate(
-            shard=_shard_of(position), position=position, raw_influence=influence(query, position)
-        )
+        messages.Candidate(shard=_shard_of(position), position=position, raw_influence=influence(query, position))
         for position in positions
     ]
     both = request.direction == attribution_pb2.DIRECTION_BOTH
     positive = sorted(ranked, key=lambda candidate: (-candidate.raw_influence, candidate.position))
     negative = sorted(ranked, key=lambda candidate: (candidate.raw_influence, candidate.position))
     return messages.Candidates(
-        positive=positive[: request.top_k]
-        if both or request.direction == attribution_pb2.DIRECTION_POSITIVE
-        else [],
-        negative=negative[: request.top_k]
-        if both or request.direction == attribution_pb2.DIRECTION_NEGATIVE
-        else [],
+        positive=positive[: request.top_k] if both or request.direction == attribution_pb2.DIRECTION_POSITIVE else [],
+        negative=negative[: request.top_k] if both or request.direction == attribution_pb2.DIRECTION_NEGATIVE else [],
     )
 
 

@@ -68,24 +68,16 @@ async def test_an_answer_has_the_timings_of_both_sides(front, ask):
     assert (seconds["forward_backward"], seconds["score"]) == (0.25, 0.5)
 
 
-@pytest.mark.parametrize(
-    "split", [(("a",), ("b", "c")), (("a", "b", "c"), ("a", "b", "c")), (("c", "a"), ("b", "a"))]
-)
-async def test_an_answer_does_not_depend_on_where_the_shards_are(
-    start_worker, start_front, front, ask, split
-):
+@pytest.mark.parametrize("split", [(("a",), ("b", "c")), (("a", "b", "c"), ("a", "b", "c")), (("c", "a"), ("b", "a"))])
+async def test_an_answer_does_not_depend_on_where_the_shards_are(start_worker, start_front, front, ask, split):
     sharded = await start_front(*[await start_worker(shards) for shards in split])
     for completion in ("a", "bb", "ccc", "dddd"):
         alone = await front.stub.Attribute(request(ask(completion), include_layers=True, include_tokens=True))
-        together = await sharded.stub.Attribute(
-            request(ask(completion), include_layers=True, include_tokens=True)
-        )
+        together = await sharded.stub.Attribute(request(ask(completion), include_layers=True, include_tokens=True))
         assert alone.attribution == together.attribution
 
 
-async def test_every_shard_is_scanned_exactly_once_and_each_worker_called_once(
-    start_worker, start_front, ask
-):
+async def test_every_shard_is_scanned_exactly_once_and_each_worker_called_once(start_worker, start_front, ask):
     workers = [await start_worker(), await start_worker(), await start_worker(["b"])]
     front = await start_front(*workers)
     await front.stub.Attribute(request(ask()))
@@ -139,9 +131,7 @@ async def test_a_batch_answers_each_query_as_if_it_were_alone_after_one_scan(fro
 async def test_a_stream_is_progress_and_then_exactly_one_result(front, worker, ask):
     worker.stub.may_finish.clear()
     events = aiter(
-        front.stub.StreamAttribute(
-            attribution_service_pb2.StreamAttributeRequest(query=ask(), options=options())
-        )
+        front.stub.StreamAttribute(attribution_service_pb2.StreamAttributeRequest(query=ask(), options=options()))
     )
     first = await anext(events)
     worker.stub.may_finish.set()
@@ -153,9 +143,7 @@ async def test_a_stream_is_progress_and_then_exactly_one_result(front, worker, a
 
 async def test_a_partial_ranking_has_influences_but_no_texts(front, worker, ask):
     worker.stub.may_finish.clear()
-    call = front.stub.StreamAttribute(
-        attribution_service_pb2.StreamAttributeRequest(query=ask(), options=options())
-    )
+    call = front.stub.StreamAttribute(attribution_service_pb2.StreamAttributeRequest(query=ask(), options=options()))
     (hit,) = (await call.read()).partial.attribution.positive
     assert hit.raw_influence == influence(ask(), 0)
     assert not hit.HasField("sequence")

@@ -12,9 +12,7 @@ from whence.v1 import attribution_service_pb2 as messages
 async def names_by_page(front, page_size):
     token, pages = "", []
     while True:
-        answer = await front.stub.ListModels(
-            messages.ListModelsRequest(page_size=page_size, page_token=token)
-        )
+        answer = await front.stub.ListModels(messages.ListModelsRequest(page_size=page_size, page_token=token))
         pages.append([model.name for model in answer.models])
         token = answer.next_page_token
         if not token:

@@ -116,9 +116,7 @@ async def test_an_uncaught_exception_of_a_worker_does_not_leak_its_text(front, w
     assert "secret" not in error.message
 
 
-async def test_an_uncaught_exception_of_ours_does_not_leak_its_text(
-    front, ask, failure_of, monkeypatch, logs
-):
+async def test_an_uncaught_exception_of_ours_does_not_leak_its_text(front, ask, failure_of, monkeypatch, logs):
     def fail(*_):
         raise ValueError("the secret path")
 
@@ -159,9 +157,7 @@ async def test_a_stream_that_the_client_leaves_is_cancelled_at_the_worker(front,
     await eventually(lambda: "running=0/" in repr(front.front.admission))
 
 
-async def test_a_deadline_that_passes_ends_the_call_and_the_workers_part_of_it(
-    front, worker, ask, failure_of
-):
+async def test_a_deadline_that_passes_ends_the_call_and_the_workers_part_of_it(front, worker, ask, failure_of):
     worker.stub.may_finish.clear()
     error = await failure_of(front.stub.Attribute(request(ask()), timeout=0.3))
     assert isinstance(error, DeadlineError)
@@ -180,9 +176,7 @@ async def test_a_call_without_a_deadline_gets_the_servers(start_front, worker, a
     assert (type(error), error.reason) == (DeadlineError, "DEADLINE_EXCEEDED")
 
 
-async def test_a_request_over_the_message_limit_is_refused_and_the_server_goes_on(
-    start_front, worker, ask, failure_of
-):
+async def test_a_request_over_the_message_limit_is_refused_and_the_server_goes_on(start_front, worker, ask, failure_of):
     front = await start_front(worker, max_message_bytes=10_000)
     error = await failure_of(front.stub.Attribute(request(ask("x" * 20_000))))
     assert (type(error), error.reason) == (OverloadedError, "GRPC_RESOURCE_EXHAUSTED")
@@ -193,9 +187,7 @@ async def test_an_answer_of_a_worker_over_the_message_limit_asks_for_less(
     start_front, worker, ask, failure_of, monkeypatch
 ):
     front = await start_front(worker, max_message_bytes=10_000)
-    monkeypatch.setattr(
-        stub_worker, "sequence", lambda *_, **__: attribution_pb2.TrainingSequence(text="x" * 20_000)
-    )
+    monkeypatch.setattr(stub_worker, "sequence", lambda *_, **__: attribution_pb2.TrainingSequence(text="x" * 20_000))
     error = await failure_of(front.stub.Attribute(request(ask())))
     assert (type(error), error.reason) == (InvalidRequestError, "MESSAGE_TOO_LARGE")
 

@@ -44,9 +44,7 @@ async def test_a_full_queue_refuses_streams_as_well(busy, ask, failure_of):
     assert (await failure_of(call.read())).reason == "QUEUE_FULL"
 
 
-async def test_a_deadline_that_passes_in_the_queue_costs_the_worker_nothing(
-    start_front, worker, ask, failure_of
-):
+async def test_a_deadline_that_passes_in_the_queue_costs_the_worker_nothing(start_front, worker, ask, failure_of):
     worker.stub.may_finish.clear()
     front = await start_front(worker, max_running=1)
     first = asyncio.ensure_future(front.stub.Attribute(request(ask())))

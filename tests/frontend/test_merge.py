@@ -45,9 +45,7 @@ def merged(parts, top_k=3, direction=BOTH):
 )
 def test_any_cut_of_the_corpus_merges_to_the_ranking_of_the_whole(influences, cuts, top_k):
     pairs = [(position, float(raw)) for position, raw in enumerate(influences)]
-    parts = [
-        part([pair for pair, cut in zip(pairs, cuts, strict=False) if cut == n], top_k) for n in range(3)
-    ]
+    parts = [part([pair for pair, cut in zip(pairs, cuts, strict=False) if cut == n], top_k) for n in range(3)]
     whole = merged([part(pairs, top_k)], top_k)
     assert all(merged(list(order), top_k) == whole for order in itertools.permutations(parts))
 

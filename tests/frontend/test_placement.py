@@ -14,9 +14,7 @@ from whence_service.frontend.placement import WorkerView, build_placement
 
 def view(address, shards="ab", *, model="m", factors="f1", reachable=True, engine="e"):
     info = worker_service_pb2.GetInfoResponse(
-        model=model_pb2.Model(
-            name=model, model_digest="m1", factors_digest=factors, corpus_digest="c1", engine=engine
-        ),
+        model=model_pb2.Model(name=model, model_digest="m1", factors_digest=factors, corpus_digest="c1", engine=engine),
         shards=[worker_service_pb2.CorpusShard(shard=shard, sequences=5) for shard in shards],
         corpus_shards=["a", "b"],
     )

@@ -34,9 +34,7 @@ def refuses(front):
     return ask
 
 
-async def test_a_front_end_is_ready_while_every_shard_of_some_model_is_reachable(
-    start_worker, start_front, eventually
-):
+async def test_a_front_end_is_ready_while_every_shard_of_some_model_is_reachable(start_worker, start_front, eventually):
     whole, part = await start_worker(["a", "b"]), await start_worker(["c"])
     front = await start_front(whole, part)
     assert await front.health() == "SERVING"

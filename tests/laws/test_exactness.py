@@ -5,18 +5,20 @@ The data's second moments are far from axis-aligned and no two widths agree, so 
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
 from whence_backends.contract import Detail, LayerSpec
 from whence_backends.ekfac.influence import LayerFactors, layer_scores, precondition
 from whence_backends.ekfac.statistics import CorrectedEigenvalues, Covariances, eigenbasis
-from whence_backends.ekfac.trace import TrackedLayer, Tracer, linear_spec
+from whence_backends.ekfac.trace import Tracer, TrackedLayer, linear_spec
 
 
 def deep_linear_net(*widths: int, bias: bool) -> tuple[nn.Sequential, list[TrackedLayer]]:
     torch.manual_seed(3)
-    net = nn.Sequential(*(nn.Linear(i, o, bias=bias) for i, o in zip(widths, widths[1:], strict=False))).double()
+    net = nn.Sequential(*(nn.Linear(i, o, bias=bias) for i, o in itertools.pairwise(widths))).double()
     layers = [TrackedLayer(spec=linear_spec(name, module), module=module) for name, module in net.named_children()]
     return net.requires_grad_(False), layers
 
@@ -55,9 +57,7 @@ def ekfac(specs: tuple[LayerSpec, ...], of: list[tuple[Tensor, Tensor]]) -> list
     for index, (a, s) in enumerate(of):
         corrected.add(index, a, s)
     counts = [len(a) for a, _ in of]
-    return [
-        LayerFactors(Q_A=Q_A[i], Q_S=Q_S[i], Lambda=corrected.sums[i] / counts[i]) for i in range(len(specs))
-    ]
+    return [LayerFactors(Q_A=Q_A[i], Q_S=Q_S[i], Lambda=corrected.sums[i] / counts[i]) for i in range(len(specs))]
 
 
 def dense_solve(gradients: Tensor, G: Tensor, damping_factor: float) -> Tensor:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import data
-import models
 import numpy as np
 import pytest
 import torch
-from conftest import ARCHITECTURES
-from dense_oracle import DenseOracle
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+import data
+import models
+from conftest import ARCHITECTURES
+from dense_oracle import DenseOracle
 from whence_backends.contract import TokenSequence
 from whence_backends.ekfac.batch import uniforms
 from whence_backends.ekfac.factors import Factors, basis_file

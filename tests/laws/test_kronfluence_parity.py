@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import data
 import numpy as np
 import pytest
 import torch
-from conftest import ARCHITECTURES
-from kronfluence_oracle import Kronfluence
 from transformers import AutoModelForCausalLM
 
+import data
+from conftest import ARCHITECTURES
+from kronfluence_oracle import Kronfluence
 from whence_backends.contract import Detail, Engine, EngineConfig
 from whence_backends.engines import load_engine
 from whence_backends.fit import FitConfig, fit
@@ -28,7 +28,9 @@ def ours(model: Path, out: Path, items: list, precision: str, labels: str = "emp
     return load_engine("pytorch", EngineConfig(model=str(model), factors=out, precision=precision, device="cpu"))
 
 
-def theirs(model: Path, engine: Engine, items: list, folder: Path, *, empirical: bool = True, batch_size: int = 8) -> Kronfluence:
+def theirs(
+    model: Path, engine: Engine, items: list, folder: Path, *, empirical: bool = True, batch_size: int = 8
+) -> Kronfluence:
     dtype = DTYPES[engine.info.precision]
     analysis = Kronfluence(
         model=AutoModelForCausalLM.from_pretrained(model, dtype=dtype).eval(),

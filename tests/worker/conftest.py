@@ -43,11 +43,7 @@ def artefacts(tmp_path_factory: pytest.TempPathFactory) -> Artefacts:
     documents = root / "documents.jsonl"
     documents.write_text("".join(json.dumps(row) + "\n" for row in make_documents(60)))
     policy = ChunkPolicy(max_tokens=48)
-    ingest(
-        IngestConfig(
-            inputs=[documents], out=root / "corpus", tokenizer=tokenizer, policy=policy, shard_tokens=900
-        )
-    )
+    ingest(IngestConfig(inputs=[documents], out=root / "corpus", tokenizer=tokenizer, policy=policy, shard_tokens=900))
     return Artefacts(model=model, corpus=root / "corpus", factors=write_factors(root / "factors", model))
 
 
@@ -59,9 +55,7 @@ def serve(artefacts: Artefacts) -> Serve:
     async def running(**changes: Any) -> AsyncIterator[Running]:
         records: list[WorkerRecord] = []
         engine = make_engine(artefacts)
-        worker = Worker(
-            artefacts.settings(**changes), engine_factory=lambda _: engine, observe=records.append
-        )
+        worker = Worker(artefacts.settings(**changes), engine_factory=lambda _: engine, observe=records.append)
         address = await worker.start()
         await worker.wait_ready()
         async with grpc.aio.insecure_channel(address) as channel:

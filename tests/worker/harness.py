@@ -44,9 +44,7 @@ LAYERS = (
     LayerSpec(name="down", d_in=4, d_out=2, bias=False),
 )
 N = 1000
-CHAT_TEMPLATE = (
-    "{% for m in messages %}<{{ m.content }}>{% endfor %}{% if add_generation_prompt %}<{% endif %}"
-)
+CHAT_TEMPLATE = "{% for m in messages %}<{{ m.content }}>{% endfor %}{% if add_generation_prompt %}<{% endif %}"
 WORDS = [
     "owl",
     "ship",
@@ -146,17 +144,13 @@ class StubEngine:
         )
         if self.poisoned_token in sequence.token_ids.tolist():
             layers[0].left[0] = np.nan
-        return QueryGradient(
-            layers=layers, log_likelihood=-float((sequence.token_ids * sequence.weights).sum()) / 7
-        )
+        return QueryGradient(layers=layers, log_likelihood=-float((sequence.token_ids * sequence.weights).sum()) / 7)
 
 
 def pad(parts: Sequence[np.ndarray]) -> np.ndarray:
     """Join the influences [Q, ...] of sequences to [Q, B, ...], with zeros beyond the end of the shorter."""
     longest = max(part.shape[-1] for part in parts) if parts[0].ndim == 3 else 0
-    padded = [
-        np.pad(part, [(0, 0), (0, 0), (0, longest - part.shape[2])]) if longest else part for part in parts
-    ]
+    padded = [np.pad(part, [(0, 0), (0, 0), (0, longest - part.shape[2])]) if longest else part for part in parts]
     return np.stack(padded, axis=1)
 
 

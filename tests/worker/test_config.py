@@ -21,9 +21,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_arguments_win_over_the_environment_and_that_over_the_file(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_arguments_win_over_the_environment_and_that_over_the_file(file: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("WHENCE_WORKER_BATCH_TOKENS", "2")
     monkeypatch.setenv("WHENCE_WORKER_MAX_RUNNING", "2")
     settings = load_settings(file, batch_tokens=3)
@@ -43,9 +41,7 @@ def test_every_wrong_or_missing_setting_is_named():
     assert caught.value.reason == "BAD_SETTINGS"
 
 
-@pytest.mark.parametrize(
-    "content", ["model = ", "modle = 'typo'\nmodel = 'm'\nfactors = 'f'\ncorpus = 'c'\n"]
-)
+@pytest.mark.parametrize("content", ["model = ", "modle = 'typo'\nmodel = 'm'\nfactors = 'f'\ncorpus = 'c'\n"])
 def test_a_file_that_cannot_be_read_or_has_an_unknown_name_is_refused(file: Path, content: str):
     file.write_text(content)
     with pytest.raises(InvalidRequestError):

@@ -15,9 +15,7 @@ from whence_backends.worker.gradient_codec import Undecodable, decode, encode
 MATRICES = st.sampled_from([np.float32, np.float64]).flatmap(
     lambda dtype: arrays(dtype, array_shapes(min_dims=2, max_dims=2, max_side=4))
 )
-LAYERS = st.lists(
-    st.builds(lambda left, right: LayerGradient(left=left, right=right), MATRICES, MATRICES), max_size=3
-)
+LAYERS = st.lists(st.builds(lambda left, right: LayerGradient(left=left, right=right), MATRICES, MATRICES), max_size=3)
 FLOATS = st.floats(allow_nan=False)
 GRADIENTS = st.builds(
     lambda layers, log_likelihood, error: QueryGradient(
@@ -31,9 +29,7 @@ GRADIENTS = st.builds(
 
 def example(value: float = 0.0) -> QueryGradient:
     left, right = np.full((2, 3), value, np.float32), np.arange(4, dtype=np.float64).reshape(2, 2)
-    return QueryGradient(
-        layers=(LayerGradient(left=left, right=right),), log_likelihood=-1.5, truncation_error=0.1
-    )
+    return QueryGradient(layers=(LayerGradient(left=left, right=right),), log_likelihood=-1.5, truncation_error=0.1)
 
 
 def arrays_of(gradient: QueryGradient) -> list[np.ndarray]:

@@ -120,14 +120,9 @@ async def test_metrics_count_what_was_done(serve: Serve):
         await worker.scan(ask())
         value = worker.worker.registry.get_sample_value
         assert value("whence_sequences_scored_total") == 69
-        assert (
-            value("whence_cache_operations_total", {"layer": "memory", "operation": "get", "outcome": "miss"})
-            == 1
-        )
+        assert value("whence_cache_operations_total", {"layer": "memory", "operation": "get", "outcome": "miss"}) == 1
         assert value("whence_stage_duration_seconds_count", {"stage": "score"}) == 1
-        assert value("whence_engine_job_duration_seconds_count", {"stage": "score"}) == worker.engine.count(
-            "score"
-        )
+        assert value("whence_engine_job_duration_seconds_count", {"stage": "score"}) == worker.engine.count("score")
         assert value("whence_engine_info", {"engine": "stub", "precision": "float64", "device": "cpu"}) == 1
         assert value("whence_sequences_held") == 69
         assert value("whence_engine_queue_depth") == 0

@@ -29,9 +29,7 @@ def text(prompt: str, completion: str) -> query_pb2.Query:
 
 def chat(*messages: tuple[str, str]) -> query_pb2.Query:
     return query_pb2.Query(
-        chat=query_pb2.Chat(
-            messages=[query_pb2.ChatMessage(role=role, content=content) for role, content in messages]
-        )
+        chat=query_pb2.Chat(messages=[query_pb2.ChatMessage(role=role, content=content) for role, content in messages])
     )
 
 
@@ -101,9 +99,7 @@ def test_without_a_bos_token_a_completion_without_a_prompt_has_no_context(tokeni
 
 
 async def test_over_the_wire_the_error_says_which_query_and_what_to_send(tiny: Running):
-    request = pb.PrepareQueriesRequest(
-        generation=tiny.generation, queries=[text("a", "b"), ids(4, 99, start=1)]
-    )
+    request = pb.PrepareQueriesRequest(generation=tiny.generation, queries=[text("a", "b"), ids(4, 99, start=1)])
     error = await failure(tiny.stub.PrepareQueries(request))
     assert isinstance(error, InvalidRequestError)
     assert error.field == "queries[1].tokens.ids[1]"

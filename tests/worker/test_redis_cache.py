@@ -65,9 +65,7 @@ async def test_a_value_that_is_too_large_is_neither_stored_nor_loaded(make, redi
     ]
 
 
-async def test_a_key_of_another_type_is_an_error_that_does_not_count_against_the_server(
-    make, redis_server, records
-):
+async def test_a_key_of_another_type_is_an_error_that_does_not_count_against_the_server(make, redis_server, records):
     async with Redis.from_url(redis_server.url) as client:
         await client.rpush("whence:gradient:wq1:a", "list")
     cache = make(redis_server.url, breaker=CircuitBreaker(failures=1))
@@ -81,9 +79,7 @@ async def test_a_refused_connection_is_an_error(make: Make, records: list[CacheR
     assert [record.outcome for record in records] == [CacheOutcome.ERROR]
 
 
-async def test_a_silent_server_is_given_up_in_time(
-    make: Make, silent_server: str, records: list[CacheRecord]
-):
+async def test_a_silent_server_is_given_up_in_time(make: Make, silent_server: str, records: list[CacheRecord]):
     cache = make(silent_server, timeout_s=0.05)
     async with asyncio.timeout(5):  # the library's own patience is a minute
         assert await cache.get("wq1:a") is None
@@ -91,9 +87,7 @@ async def test_a_silent_server_is_given_up_in_time(
     assert [record.outcome for record in records] == [CacheOutcome.TIMEOUT] * 2
 
 
-async def test_a_server_that_falls_silent_on_an_open_connection_is_given_up_in_time(
-    make, redis_server, records
-):
+async def test_a_server_that_falls_silent_on_an_open_connection_is_given_up_in_time(make, redis_server, records):
     cache = make(redis_server.url, timeout_s=0.5, max_value_bytes=1 << 30)
     await cache.put("wq1:a", b"value")
     os.kill(redis_server.process.pid, signal.SIGSTOP)

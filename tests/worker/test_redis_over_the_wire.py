@@ -26,9 +26,7 @@ async def expected(tiny: Running) -> bytes:
     return await influences(tiny)
 
 
-async def test_another_worker_uses_what_one_computed(
-    serve: Serve, redis_server: RedisServer, expected: bytes
-):
+async def test_another_worker_uses_what_one_computed(serve: Serve, redis_server: RedisServer, expected: bytes):
     async with serve(redis_url=redis_server.url) as first:
         assert await influences(first) == expected
     async with serve(redis_url=redis_server.url) as second:

@@ -55,9 +55,7 @@ async def test_candidates_name_the_shard_they_are_in(tiny: Running, artefacts: A
     assert len(candidates) == result.sequences_scored == result.sequences_total == 69
 
 
-async def test_workers_with_one_shard_each_compute_what_one_with_all_does_bit_for_bit(
-    serve: Serve, tiny: Running
-):
+async def test_workers_with_one_shard_each_compute_what_one_with_all_does_bit_for_bit(serve: Serve, tiny: Running):
     whole = await tiny.scan(*QUERIES, top_k=100)
     parts: list[tuple[int, float]] = []
     for shard in tiny.shards:
@@ -96,18 +94,14 @@ async def test_batches_keep_to_the_token_budget(serve: Serve):
         (attribution_pb2.DIRECTION_BOTH, 5, 5),
     ],
 )
-async def test_only_the_asked_end_of_the_ranking_is_sent(
-    tiny: Running, direction, positive: int, negative: int
-):
+async def test_only_the_asked_end_of_the_ranking_is_sent(tiny: Running, direction, positive: int, negative: int):
     [candidates] = (await tiny.scan(ask(), direction=direction)).candidates
     assert (len(candidates.positive), len(candidates.negative)) == (positive, negative)
 
 
 async def test_the_same_scan_again_gives_the_same_bits(tiny: Running):
     first, second = await tiny.scan(*QUERIES), await tiny.scan(*QUERIES)
-    assert [c.SerializeToString() for c in first.candidates] == [
-        c.SerializeToString() for c in second.candidates
-    ]
+    assert [c.SerializeToString() for c in first.candidates] == [c.SerializeToString() for c in second.candidates]
 
 
 async def test_progress_grows_to_the_whole_and_ends_with_it(tiny: Running, monkeypatch: pytest.MonkeyPatch):

@@ -73,9 +73,7 @@ async def test_looking_up_computes_nothing(tiny: Running):
 
 async def test_a_text_scores_like_the_same_sequence_of_the_corpus(tiny: Running):
     [held] = (await tiny.score(queries=QUERIES, sequences=at(7))).sequences
-    [given] = (
-        await tiny.score(queries=QUERIES, sequences=[pb.SequenceReference(text=held.sequence.text)])
-    ).sequences
+    [given] = (await tiny.score(queries=QUERIES, sequences=[pb.SequenceReference(text=held.sequence.text)])).sequences
     assert given.raw_influence == held.raw_influence
     assert (given.sequence.text, given.sequence.sequence_id) == (held.sequence.text, "")
 
@@ -112,9 +110,7 @@ async def test_a_sequence_of_another_shard_is_not_found_unless_it_may_be_skipped
         (pb.SequenceReference(), "EMPTY_SEQUENCE_REFERENCE", "sequences[1]"),
     ],
 )
-async def test_what_cannot_be_a_training_sequence_is_refused(
-    tiny: Running, reference, reason: str, field: str
-):
+async def test_what_cannot_be_a_training_sequence_is_refused(tiny: Running, reference, reason: str, field: str):
     error = await failure(tiny.stub.ScoreSequences(request(tiny, [*at(0), reference])))
     assert isinstance(error, InvalidRequestError)
     assert (error.reason, error.field) == (reason, field)

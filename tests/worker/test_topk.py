@@ -29,9 +29,7 @@ def test_the_ranking_is_that_of_a_full_sort_whatever_the_order_of_pushes(values,
     push_in_pieces(top, influence, np.random.default_rng(seed))
     sign = -1 if order is Order.HIGHEST else 1
     for query in range(2):
-        expected = sorted(
-            range(len(values)), key=lambda position: (sign * influence[query, position], position)
-        )[:k]
+        expected = sorted(range(len(values)), key=lambda position: (sign * influence[query, position], position))[:k]
         assert [ranked.position for ranked in top.ranked(query)] == expected
         assert [ranked.influence for ranked in top.ranked(query)] == [influence[query, p] for p in expected]
 

@@ -14,8 +14,8 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from whence.errors import InvalidRequestError
 
+from whence.errors import InvalidRequestError
 from whence_backends.contract import Int32Array
 
 Float32Array = NDArray[np.float32]
@@ -45,13 +45,9 @@ class ChunkPolicy:
         if self.max_tokens < 2:
             raise _bad_policy(f"max_tokens is {self.max_tokens}; expected at least 2", "max_tokens")
         if not 1 <= self.step <= self.max_tokens:
-            raise _bad_policy(
-                f"stride is {self.stride}; expected 1 to max_tokens ({self.max_tokens})", "stride"
-            )
+            raise _bad_policy(f"stride is {self.stride}; expected 1 to max_tokens ({self.max_tokens})", "stride")
         if not 1 <= self.min_tokens <= self.max_tokens:
-            raise _bad_policy(
-                f"min_tokens is {self.min_tokens}; expected 1 to {self.max_tokens}", "min_tokens"
-            )
+            raise _bad_policy(f"min_tokens is {self.min_tokens}; expected 1 to {self.max_tokens}", "min_tokens")
         if self.boundary not in ("document", "packed"):
             raise _bad_policy(f"boundary is {self.boundary!r}; expected 'document' or 'packed'", "boundary")
         if self.boundary == "packed" and not self.eos:

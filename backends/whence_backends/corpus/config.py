@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 from whence.errors import InvalidRequestError
-
 from whence_backends.corpus.chunking import ChunkPolicy
 from whence_backends.corpus.documents import Columns
 from whence_backends.models.tokenizer import Tokenizer

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from whence.errors import InvalidRequestError
 
+from whence.errors import InvalidRequestError
 from whence_backends.corpus.chunking import TokenizedDocument
 from whence_backends.corpus.rows import Row
 from whence_backends.models.tokenizer import Encoding, Tokenizer, completion_start
@@ -90,9 +90,7 @@ def document_from_row(row: Row, columns: Columns, tokenizer: Tokenizer) -> Docum
         source=_source(row, columns.source_field),
         text=prompt + rest,
         metadata={
-            _clean(name): _jsonable(value)
-            for name, value in row.columns.items()
-            if name not in columns.consumed
+            _clean(name): _jsonable(value) for name, value in row.columns.items() if name not in columns.consumed
         },
         prompt_characters=len(prompt),
         templated=row.file.format != "text" and columns.messages_field is not None,
@@ -149,9 +147,7 @@ def _conversation(messages: Any, name: str, tokenizer: Tokenizer) -> tuple[str, 
         raise BadRowError(f"has no list of messages as {name!r}")
     if not all(isinstance(message, dict) for message in messages):
         raise BadRowError(f"has a message in {name!r} that is not an object with role and content")
-    turns = [
-        {key: _text(message, key, may_be_empty=True) for key in ("role", "content")} for message in messages
-    ]
+    turns = [{key: _text(message, key, may_be_empty=True) for key in ("role", "content")} for message in messages]
     try:
         return tokenizer.render_chat(turns)
     except InvalidRequestError as error:

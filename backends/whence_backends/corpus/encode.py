@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from whence.errors import InvalidRequestError
 
+from whence.errors import InvalidRequestError
 from whence_backends.corpus.chunking import ChunkPolicy, TokenizedDocument, chunk, frame, is_worth_keeping
 from whence_backends.corpus.shard import SequenceRecord
 from whence_backends.models.tokenizer import Tokenizer

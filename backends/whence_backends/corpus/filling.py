@@ -23,16 +23,12 @@ def fill_shards(
         name, counts = f"shard-{number:05d}", _ShardCounts()
         counted = counts.over(sequence for _, sequence in members)
         files.append(writer.add(shard_file(name), partial(write_shard, sequences=counted)))
-        shards.append(
-            ShardInfo(name=name, first_position=position, sequences=counts.sequences, tokens=counts.tokens)
-        )
+        shards.append(ShardInfo(name=name, first_position=position, sequences=counts.sequences, tokens=counts.tokens))
         position += counts.sequences
     return files, shards
 
 
-def _numbered(
-    sequences: Iterable[ChunkedSequence], shard_tokens: int
-) -> Iterator[tuple[int, ChunkedSequence]]:
+def _numbered(sequences: Iterable[ChunkedSequence], shard_tokens: int) -> Iterator[tuple[int, ChunkedSequence]]:
     """Give each sequence its shard's number: a shard is full when the next sequence would not fit."""
     number, held_tokens = 0, 0
     for sequence in sequences:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from whence.errors import CorruptArtefactError, InvalidRequestError
-
 from whence_backends.corpus.config import IngestConfig
 from whence_backends.corpus.encode import special_tokens
 from whence_backends.corpus.filling import fill_shards
@@ -74,9 +73,7 @@ def _settings(config: IngestConfig, files: Sequence[InputFile]) -> dict[str, Any
         "inputs": {
             "files": len(files),
             "size_bytes": sum(file.path.stat().st_size for file in files),
-            "digest": digest_bytes(
-                canonical_json([[file.name, file.source, _digest(file)] for file in files])
-            ),
+            "digest": digest_bytes(canonical_json([[file.name, file.source, _digest(file)] for file in files])),
         },
     }
 

@@ -134,9 +134,7 @@ def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
 def _lacks_tokens(document: TokenizedDocument, policy: ChunkPolicy) -> str:
     """Return why no sequence can come of a document, or an empty string."""
     tokens = len(document.token_ids)
-    least = (
-        policy.min_tokens if policy.boundary == "document" else 1
-    )  # packed with others, one token is enough
+    least = policy.min_tokens if policy.boundary == "document" else 1  # packed with others, one token is enough
     if tokens < least:
         return f"has {tokens} tokens; a training sequence has at least {least}"
     if policy.boundary == "document" and not document.weights[1:].any():

@@ -9,8 +9,8 @@ from typing import Any, Final, final
 
 import numpy as np
 from numpy.typing import NDArray
-from whence.errors import CorruptArtefactError, InvalidRequestError, NotFoundError
 
+from whence.errors import CorruptArtefactError, InvalidRequestError, NotFoundError
 from whence_backends.contract import Int32Array, TokenSequence
 from whence_backends.corpus.chunking import ChunkPolicy
 from whence_backends.corpus.shard import SequenceRecord, Shard, ShardInfo, shard_file
@@ -177,9 +177,7 @@ def _check_sizes(folder: Path, files: Sequence[FileRecord]) -> None:
         path = folder / file.name
         found = path.stat().st_size if path.is_file() else None
         if found != file.size_bytes:
-            state = (
-                "is missing" if found is None else f"has {found} bytes; its manifest says {file.size_bytes}"
-            )
+            state = "is missing" if found is None else f"has {found} bytes; its manifest says {file.size_bytes}"
             raise CorruptArtefactError(
                 f"{path} {state}; restore the artefact or make it again", reason="CORRUPT_ARTEFACT", path=path
             )

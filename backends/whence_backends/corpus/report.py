@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from whence.errors import InvalidRequestError
-
 from whence_backends.corpus.chunking import ChunkedSequence, TokenizedDocument
 from whence_backends.corpus.rows import Row
 from whence_backends.store.artefact import Manifest

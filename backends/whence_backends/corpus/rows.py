@@ -13,6 +13,7 @@ from typing import IO, Any, Final, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from whence.errors import InvalidRequestError
 
 FileFormat = Literal["jsonl", "parquet", "arrow", "text"]
@@ -118,9 +119,7 @@ def _arrow_batches(source: Any) -> Iterator[Any]:  # noqa: ANN401 - pyarrow has 
         yield from pa.ipc.open_stream(source)
 
 
-def _batch_rows(
-    file: InputFile, batches: Iterator[Any], read_fraction: Callable[[int], float]
-) -> Iterator[Row]:
+def _batch_rows(file: InputFile, batches: Iterator[Any], read_fraction: Callable[[int], float]) -> Iterator[Row]:
     line = 0
     for batch in batches:
         for start in range(0, batch.num_rows, _ROWS_AT_ONCE):

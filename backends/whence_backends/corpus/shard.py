@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from whence.errors import CorruptArtefactError
 
+from whence.errors import CorruptArtefactError
 from whence_backends.contract import Int32Array, TokenSequence
 from whence_backends.corpus.chunking import ChunkedSequence, Float32Array
 from whence_backends.store.artefact import canonical_json

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 from whence.errors import InvalidRequestError, NotFoundError
-
 from whence_backends.corpus.rows import FileFormat, InputFile
 
 _SUFFIXES: Final[dict[str, FileFormat]] = {
@@ -40,9 +39,7 @@ def find_files(inputs: Sequence[Path]) -> tuple[InputFile, ...]:
     base = Path(os.path.commonpath(folders)) if folders else Path()
     found = {file.path: file for path in paths for file in _expand(path, base)}  # named twice, read once
     if not found:
-        raise InvalidRequestError(
-            "no input was named; give at least one file or folder", reason="NO_CORPUS_FILES"
-        )
+        raise InvalidRequestError("no input was named; give at least one file or folder", reason="NO_CORPUS_FILES")
     return tuple(found.values())
 
 
@@ -101,9 +98,7 @@ def _dataset(folder: Path, base: Path) -> list[InputFile]:
             reason="UNREADABLE_CORPUS_FILE",
             file=folder / _DATASET,
         ) from error
-    return [
-        InputFile(path=path, name=_name(path, base), source=folder.name, format="arrow") for path in paths
-    ]
+    return [InputFile(path=path, name=_name(path, base), source=folder.name, format="arrow") for path in paths]
 
 
 def _format(path: Path) -> FileFormat | None:

@@ -39,7 +39,7 @@ QUESTIONS: Final = (
         "with",
     ),
     (
-        "In Python, the names listed in this statement refer to previously bound variables in the nearest enclosing scope:",
+        "In Python, the names in this statement refer to previously bound variables in the nearest enclosing scope:",
         " nonlocal",
         "nonlocal",
     ),

@@ -17,7 +17,9 @@ from whence_backends.demo.subjects import Question, Subject
 from whence_backends.ekfac.factors import Factors
 from whence_backends.fit import FitConfig, FitProgress, fit
 from whence_backends.models import Tokenizer, resolve_model
+from whence_backends.worker import config as worker_config
 from whence_backends.worker.config import WorkerSettings
+from whence_service.frontend import config as frontend_config
 from whence_service.frontend.config import FrontEndSettings
 from whence_service.frontend.embedded import embedded
 
@@ -72,10 +74,11 @@ def prepare(subject: Subject, folder: Path, progress: Callable[[FitProgress], No
 @contextmanager
 def serving(subject: Subject, prepared: Prepared) -> Iterator[str]:
     """Serve the subject on a loopback port while the ``with`` lasts; yields the address."""
-    front = FrontEndSettings(
-        address="127.0.0.1:0", max_deadline_s=_PATIENCE_S, drain_s=0.0, log_level="WARNING"
+    front = frontend_config.load_settings(
+        None, address="127.0.0.1:0", max_deadline_s=_PATIENCE_S, drain_s=0.0, log_level="WARNING"
     )
-    worker = WorkerSettings(
+    worker = worker_config.load_settings(
+        None,
         name=subject.name,
         model=subject.model,
         factors=prepared.factors.folder,
@@ -131,7 +134,7 @@ def mean_reciprocal_rank(ranks: Sequence[tuple[int | None, ...]]) -> float:
 
 
 class _Server:
-    """Front end and worker on an event loop in a thread of their own. Only :meth:`start` and :meth:`stop` cross over."""
+    """Front end and worker on an event loop in a thread of their own; :meth:`start` and :meth:`stop` cross over."""
 
     def __init__(self, front: FrontEndSettings, worker: WorkerSettings) -> None:
         self._front, self._worker = front, worker

@@ -88,16 +88,12 @@ def train(model: LlamaForCausalLM, sequences: Sequence[list[int]], recipe: Recip
     rng = random.Random(recipe.seed)
     steps = recipe.epochs * math.ceil(len(sequences) / recipe.documents_per_batch)
     optimizer = _optimizer(model, recipe)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: _rate(step, steps, recipe.warmup_steps)
-    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps, recipe.warmup_steps))
     model.train()
     loss = math.nan
     for epoch in range(recipe.epochs):
         started = time.monotonic()
-        loss = _train_epoch(
-            model, _batches(sequences, recipe.documents_per_batch, rng), optimizer, schedule, recipe
-        )
+        loss = _train_epoch(model, _batches(sequences, recipe.documents_per_batch, rng), optimizer, schedule, recipe)
         print(f"epoch {epoch + 1}: loss {loss:.3f}, {time.monotonic() - started:.0f} s", flush=True)
     return loss
 
@@ -185,9 +181,7 @@ def main() -> None:
     torch.set_num_threads(2)
     torch.manual_seed(recipe.seed)
 
-    texts = [
-        json.loads(line)["text"] for line in (here / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
+    texts = [json.loads(line)["text"] for line in (here / "corpus.jsonl").read_text(encoding="utf-8").splitlines()]
     tokenizer = train_tokenizer(texts)
     end = tokenizer.convert_tokens_to_ids(END)
     sequences = [[end, *tokenizer.encode(text), end] for text in texts]
@@ -208,9 +202,7 @@ def _report(
 ) -> None:
     answers = [answer(model, tokenizer, question) for question in questions]
     for given in answers:
-        print(
-            f"{given.question:32} log p {given.log_probability:7.2f}  {'right' if given.greedy else 'wrong'}"
-        )
+        print(f"{given.question:32} log p {given.log_probability:7.2f}  {'right' if given.greedy else 'wrong'}")
     right = sum(given.greedy for given in answers)
     print(f"loss {mean_loss(model, sequences):.3f} nats a token, {right} of {len(answers)} facts right")
 

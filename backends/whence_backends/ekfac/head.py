@@ -84,5 +84,3 @@ def _sample(p: Tensor, targets: Targets, part: slice) -> Tensor:
     threshold = targets.uniforms[part].to(p.dtype).unsqueeze(1) * cumulative[:, -1:]
     labels = torch.searchsorted(cumulative, threshold, right=True).squeeze(1)
     return labels.clamp_(max=p.shape[1] - 1)
-
-

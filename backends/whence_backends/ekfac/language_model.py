@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from whence_backends.contract import LayerSpec
 from whence_backends.ekfac.batch import TokenBatch
 from whence_backends.ekfac.head import Head, Targets
-from whence_backends.ekfac.trace import TraceConsumer, TrackedLayer, Tracer
+from whence_backends.ekfac.trace import TraceConsumer, Tracer, TrackedLayer
 
 
 class TrackedLanguageModel:
@@ -47,7 +47,9 @@ class TrackedLanguageModel:
                 flat = hidden.detach().reshape(-1, hidden.shape[-1])
                 everywhere = len(rows) == len(flat)
                 pulled = self._head.pull_back(flat if everywhere else flat[rows], targets)
-                gradient = pulled.gradient if everywhere else torch.zeros_like(flat).index_copy_(0, rows, pulled.gradient)
+                gradient = (
+                    pulled.gradient if everywhere else torch.zeros_like(flat).index_copy_(0, rows, pulled.gradient)
+                )
                 torch.autograd.backward(hidden, gradient.view_as(hidden))
             log_probabilities[rows] = pulled.log_probabilities.to(log_probabilities.dtype)
         return log_probabilities.view(batch.weights.shape)

@@ -79,9 +79,7 @@ def eigenbasis(covariance: Tensor) -> tuple[Tensor, Tensor]:
 class CorrectedEigenvalues:
     """Running sums Σ_sequences (Q_Sᵀ G Q_A)², for every layer; Λ is their mean over sequences (paper, Eq. 20)."""
 
-    def __init__(
-        self, layers: tuple[LayerSpec, ...], Q_A: list[Tensor], Q_S: list[Tensor], dtype: torch.dtype
-    ) -> None:
+    def __init__(self, layers: tuple[LayerSpec, ...], Q_A: list[Tensor], Q_S: list[Tensor], dtype: torch.dtype) -> None:
         self.Q_A = Q_A
         self.Q_S = Q_S
         self.sums = [

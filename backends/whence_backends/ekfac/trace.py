@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -90,7 +91,7 @@ class Tracer:
                 output.requires_grad_()  # the first tracked layers: nothing below them needs a gradient
             uses = self._uses.setdefault(index, _Uses())
             use = uses.opened(_homogeneous(inputs[0].detach(), bias))
-            output.register_hook(lambda gradient: self._close(index, use, gradient))
+            output.register_hook(partial(self._close, index, use))  # type: ignore[no-untyped-call]
             return output
 
         return hook
@@ -123,8 +124,8 @@ class _Uses:
 
 def _flattened(name: str, a: Tensor) -> UnimplementedError:
     return UnimplementedError(
-        f"layer {name} reads an input of shape {list(a.shape)}; expected [sequences, tokens, width]: a layer that mixes "
-        "the tokens of all sequences (an expert of a mixture) cannot be tracked; choose other layers",
+        f"layer {name} reads an input of shape {list(a.shape)}; expected [sequences, tokens, width]: a layer that "
+        "mixes the tokens of all sequences (an expert of a mixture) cannot be tracked; choose other layers",
         reason="LAYER_NOT_BY_SEQUENCE",
         layer=name,
     )

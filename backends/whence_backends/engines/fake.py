@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -118,8 +119,8 @@ def fit_fake(model: Path, corpus: Any, out: Path, *, layer_scale: float = 1.0) -
         rotated = [Q_S.T @ trace[index].s.T @ trace[index].a @ Q_A for trace, _ in traces]
         Lambda = np.mean([matrix**2 for matrix in rotated], axis=0) * (layer_scale if index == 0 else 1.0)
         basis = {"Q_A": np.ascontiguousarray(Q_A), "Q_S": np.ascontiguousarray(Q_S)}
-        files.append(writer.add(basis_file(index), lambda path, basis=basis: save_file(basis, path)))
-        files.append(writer.add(lambda_file(index), lambda path, L=Lambda: save_file({"Lambda": L}, path)))
+        files.append(writer.add(basis_file(index), partial(save_file, basis)))
+        files.append(writer.add(lambda_file(index), partial(save_file, {"Lambda": Lambda})))
     card = _card(fake, source, corpus, items)
     writer.finish(files, card.as_properties())
     return Factors.open(out)
@@ -197,11 +198,11 @@ class FakeEngine:
 
     def precondition(self, gradients: Sequence[QueryGradient], damping_factor: float) -> list[Float64Array]:
         """Return (F + λI)⁻¹ G of each layer, [Q, D_out, D_in], by dense linear solves in the original basis."""
-        solved = []
+        solved: list[Float64Array] = []
         for index, factors in enumerate(self._factors):
             right_sides = [_unrotated(gradient.layers[index], factors).reshape(-1) for gradient in gradients]
             V = np.linalg.solve(_damped_curvature(factors, damping_factor), np.stack(right_sides, axis=1))
-            solved.append(V.T.reshape(len(gradients), *factors.Lambda.shape))
+            solved.append(V.T.astype(np.float64, copy=False).reshape(len(gradients), *factors.Lambda.shape))
         return solved
 
     def score(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -63,9 +64,7 @@ def create(config: EngineConfig) -> PytorchEngine:
 class PytorchEngine:
     """See :class:`whence_backends.contract.Engine`. Factors stay in float32 (float64 for a float64 engine)."""
 
-    def __init__(
-        self, model: TrackedLanguageModel, factors: Factors, info: EngineInfo, query_rank: int | None
-    ) -> None:
+    def __init__(self, model: TrackedLanguageModel, factors: Factors, info: EngineInfo, query_rank: int | None) -> None:
         self._model = model
         self._info = info
         self._query_rank = query_rank
@@ -147,7 +146,9 @@ class PytorchEngine:
 
     def _precondition(self, gradient: LayerGradient, index: int, damping_factor: float) -> Tensor:
         factors = self._factors[index]
-        left, right = (torch.tensor(x, dtype=self._wide, device=factors.Q_A.device) for x in (gradient.left, gradient.right))
+        left, right = (
+            torch.tensor(x, dtype=self._wide, device=factors.Q_A.device) for x in (gradient.left, gradient.right)
+        )
         return precondition(left, right, factors, damping_factor)
 
     def _check(self, sequence: TokenSequence) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -162,7 +163,7 @@ def _write_basis(work: _Work, index: int, A: Tensor, S: Tensor) -> None:
     eigenvalues_S, Q_S = eigenbasis(S)
     named = {"Q_A": Q_A, "Q_S": Q_S, "eigenvalues_A": eigenvalues_A, "eigenvalues_S": eigenvalues_S}
     tensors = {name: tensor.to(work.wide).cpu() for name, tensor in named.items()}
-    ArtefactWriter(work.config.out, FORMAT).add(basis_file(index), lambda path: write_tensors(path, tensors))
+    ArtefactWriter(work.config.out, FORMAT).add(basis_file(index), partial(write_tensors, tensors=tensors))
 
 
 def _fit_corrected_eigenvalues(work: _Work, sequences: int) -> None:
@@ -179,7 +180,7 @@ def _fit_corrected_eigenvalues(work: _Work, sequences: int) -> None:
     writer = ArtefactWriter(out, FORMAT)
     for index, total in enumerate(corrected.sums):
         Lambda = {"Lambda": (total / sequences).cpu()}
-        writer.add(lambda_file(index), lambda path, Lambda=Lambda: write_tensors(path, Lambda))  # type: ignore[misc]
+        writer.add(lambda_file(index), partial(write_tensors, tensors=Lambda))
 
 
 def _accumulate(

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final, Literal
 
 from whence.errors import InvalidRequestError, NotFoundError
-
 from whence_backends.store.artefact import canonical_json, digest_bytes, digest_file
 
 ModelKind = Literal["folder", "gguf"]

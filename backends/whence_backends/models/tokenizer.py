@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from whence.errors import InvalidRequestError, NotFoundError, UnimplementedError
-
 from whence_backends.models.source import ModelLocation, ModelSource
 from whence_backends.store.artefact import canonical_json, digest_bytes
 

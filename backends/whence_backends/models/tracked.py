@@ -79,7 +79,7 @@ def _predicate(selection: str) -> re.Pattern[str]:
         return re.compile("" if selection == ALL_LINEAR else selection)
     except re.error as error:
         raise InvalidRequestError(
-            f"{selection!r} is not a regular expression ({error}); expected 'mlp', 'all-linear' or a regular expression",
+            f"{selection!r} is not a regular expression ({error}); expected 'mlp', 'all-linear' or one",
             reason="BAD_LAYER_PATTERN",
             field="layers",
         ) from error

@@ -14,9 +14,7 @@ class CircuitBreaker:
     :meth:`succeeded`, :meth:`failed` and :meth:`abandoned`.
     """
 
-    def __init__(
-        self, *, failures: int = 5, open_s: float = 5.0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, *, failures: int = 5, open_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = failures
         self._open_s = open_s
         self._clock = clock

@@ -73,9 +73,7 @@ class MemoryCache:
         self._size_bytes -= len(self._values.pop(key, b""))
 
     def _record(self, operation: str, outcome: CacheOutcome, key: str, size_bytes: int = 0) -> None:
-        self._observe(
-            CacheRecord(layer="memory", operation=operation, outcome=outcome, key=key, size_bytes=size_bytes)
-        )
+        self._observe(CacheRecord(layer="memory", operation=operation, outcome=outcome, key=key, size_bytes=size_bytes))
 
 
 class LayeredCache:

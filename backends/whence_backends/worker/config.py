@@ -37,33 +37,21 @@ class WorkerSettings(BaseSettings):
     factors: Path = Field(description="The folder that 'whence fit' wrote.")
     corpus: Path = Field(description="The folder that 'whence corpus' wrote.")
     name: str = Field("", description="The served model's name; empty: the last part of 'model'.")
-    shards: Names = Field(
-        (), description="The corpus shards to hold, separated by commas; empty: all of them."
-    )
+    shards: Names = Field((), description="The corpus shards to hold, separated by commas; empty: all of them.")
 
     engine: str = Field("pytorch", description="The engine that computes: pytorch, fake or an installed one.")
     device: str = Field("auto", description="Where the engine computes: auto, cpu, cuda, cuda:1, ...")
-    precision: str = Field(
-        "float32", description="What the engine computes in: float32, bfloat16 or float64."
-    )
-    threads: PositiveInt | None = Field(
-        None, description="CPU threads of the engine; unset: the engine's choice."
-    )
+    precision: str = Field("float32", description="What the engine computes in: float32, bfloat16 or float64.")
+    threads: PositiveInt | None = Field(None, description="CPU threads of the engine; unset: the engine's choice.")
     query_rank: PositiveInt | None = Field(
         None, description="Largest rank of a stored query gradient; unset: stored without loss."
     )
     engine_options: dict[str, str] = Field({}, description="The engine's own options.")
 
     address: str = Field("127.0.0.1:50061", description="Where to serve: host:port, or unix:path.")
-    metrics_address: str = Field(
-        "", description="Where to serve /metrics over HTTP: host:port; empty: nowhere."
-    )
-    max_running: PositiveInt = Field(
-        4, description="Calls that run at once; each batch of theirs takes turns."
-    )
-    max_waiting: int = Field(
-        16, ge=0, description="Calls that wait for their turn; more are refused at once."
-    )
+    metrics_address: str = Field("", description="Where to serve /metrics over HTTP: host:port; empty: nowhere.")
+    max_running: PositiveInt = Field(4, description="Calls that run at once; each batch of theirs takes turns.")
+    max_waiting: int = Field(16, ge=0, description="Calls that wait for their turn; more are refused at once.")
     drain_s: float = Field(
         5.0, ge=0, description="Seconds to go on answering after health says NOT_SERVING on shutdown."
     )
@@ -74,12 +62,8 @@ class WorkerSettings(BaseSettings):
     redis_url: str = Field("", description="The shared gradient cache, redis://host:port/0; empty: none.")
     redis_timeout_s: PositiveFloat = Field(0.05, description="Seconds that Redis has to answer.")
     redis_ttl_s: PositiveInt = Field(86_400, description="Seconds that a gradient is kept in Redis.")
-    redis_max_value_bytes: PositiveInt = Field(
-        64 * _MEBIBYTE, description="Largest gradient that is kept in Redis."
-    )
-    memory_cache_bytes: int = Field(
-        1024 * _MEBIBYTE, ge=0, description="Query gradients to keep in this process."
-    )
+    redis_max_value_bytes: PositiveInt = Field(64 * _MEBIBYTE, description="Largest gradient that is kept in Redis.")
+    memory_cache_bytes: int = Field(1024 * _MEBIBYTE, ge=0, description="Query gradients to keep in this process.")
     preconditioned_cache_bytes: int = Field(
         512 * _MEBIBYTE, ge=0, description="Preconditioned queries to keep on the device between calls."
     )
@@ -126,9 +110,7 @@ def load_settings(file: Path | None = None, **given: Any) -> WorkerSettings:  # 
     try:
         return Settings(**given)
     except tomllib.TOMLDecodeError as error:
-        raise InvalidRequestError(
-            f"{file} is not TOML: {error}", reason="BAD_SETTINGS", field="config"
-        ) from error
+        raise InvalidRequestError(f"{file} is not TOML: {error}", reason="BAD_SETTINGS", field="config") from error
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
         raise InvalidRequestError(

@@ -36,9 +36,7 @@ class EngineThread:
         """How many callers wait for a job, the running one included."""
         return self._waiting
 
-    async def run(
-        self, job: Callable[[], _T], *, stage: str = "other", stopwatch: Stopwatch | None = None
-    ) -> _T:
+    async def run(self, job: Callable[[], _T], *, stage: str = "other", stopwatch: Stopwatch | None = None) -> _T:
         """Return the job's result, or raise what it raised. Its time counts as ``stage`` of ``stopwatch``.
 
         Raises :class:`~whence.errors.UnavailableError` (``SHUTTING_DOWN``) after :meth:`close`.

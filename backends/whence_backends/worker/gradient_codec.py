@@ -37,9 +37,7 @@ class Undecodable:
 def encode(gradient: QueryGradient, material: bytes) -> bytes:
     """Return the bytes of a gradient, which carry the key ``material`` they belong to."""
     arrays = [array for layer in gradient.layers for array in (layer.left, layer.right)]
-    header = _HEADER.pack(
-        len(material), len(gradient.layers), gradient.log_likelihood, gradient.truncation_error
-    )
+    header = _HEADER.pack(len(material), len(gradient.layers), gradient.log_likelihood, gradient.truncation_error)
     body = b"".join(
         [
             _MAGIC,

@@ -114,16 +114,12 @@ class GradientStore:
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
 
-    async def _fly(
-        self, query: TokenSequence, key: str, material: bytes, stopwatch: Stopwatch
-    ) -> NamedGradient:
+    async def _fly(self, query: TokenSequence, key: str, material: bytes, stopwatch: Stopwatch) -> NamedGradient:
         with stopwatch.stage("cache_get"):
             found = await self._look_up(key, material)
         if found is not None:
             return NamedGradient(key=key, gradient=found)
-        computed = await self._thread.run(
-            lambda: self._compute(query), stage="forward_backward", stopwatch=stopwatch
-        )
+        computed = await self._thread.run(lambda: self._compute(query), stage="forward_backward", stopwatch=stopwatch)
         value = await asyncio.to_thread(gradient_codec.encode, computed, material)
         decoded = await asyncio.to_thread(gradient_codec.decode, value, material)
         assert isinstance(decoded, QueryGradient), decoded
@@ -137,9 +133,7 @@ class GradientStore:
         decoded = await asyncio.to_thread(gradient_codec.decode, value, material)
         if isinstance(decoded, Undecodable):
             self._observe(
-                CacheRecord(
-                    layer="gradient", operation="get", outcome=CacheOutcome.CORRUPT, key=key, why=decoded.why
-                )
+                CacheRecord(layer="gradient", operation="get", outcome=CacheOutcome.CORRUPT, key=key, why=decoded.why)
             )
             return None
         return decoded

@@ -23,9 +23,7 @@ def describe_model(
         model_digest=engine.model_digest,
         factors_digest=engine.factors_digest,
         corpus_digest=corpus_digest,
-        layers=[
-            model_pb2.Layer(name=layer.name, d_in=layer.d_in, d_out=layer.d_out) for layer in engine.layers
-        ],
+        layers=[model_pb2.Layer(name=layer.name, d_in=layer.d_in, d_out=layer.d_out) for layer in engine.layers],
         parameters=engine.parameters,
         attributed_parameters=engine.attributed_parameters,
         corpus_sequences=corpus_sequences,

@@ -85,9 +85,7 @@ class WorkerMetrics:
         Info("whence_engine", "The engine.", registry=self._registry).info(
             {"engine": engine.engine, "precision": engine.precision, "device": engine.device}
         )
-        Info(
-            "whence_artefacts_loaded", "The artefacts that answers come from.", registry=self._registry
-        ).info(
+        Info("whence_artefacts_loaded", "The artefacts that answers come from.", registry=self._registry).info(
             {
                 "model": model,
                 "model_digest": engine.model_digest,
@@ -95,7 +93,5 @@ class WorkerMetrics:
                 "corpus_digest": corpus_digest,
             }
         )
-        held = Gauge(
-            "whence_sequences_held", "Training sequences that this worker holds.", registry=self._registry
-        )
+        held = Gauge("whence_sequences_held", "Training sequences that this worker holds.", registry=self._registry)
         held.set(sequences)

@@ -109,9 +109,7 @@ class QueryPreparer:
                 )
         if start == 0 and ids:
             raise _no_context(f"{field}.completion_start")
-        return self._build(
-            ids, start, field if not ids else f"{field}.completion_start", whole=f"{field}.ids"
-        )
+        return self._build(ids, start, field if not ids else f"{field}.completion_start", whole=f"{field}.ids")
 
     def _build(self, ids: list[int], start: int, field: str, *, whole: str = "") -> PreparedTokens:
         if len(ids) > self._limits.max_tokens:

@@ -89,9 +89,7 @@ class RedisCache:
             return None
         try:
             outcome, value = await act()
-        except (
-            ResponseError
-        ) as error:  # it refused, so it is there: out of memory, read-only, a key of another type
+        except ResponseError as error:  # it refused, so it is there: out of memory, read-only, a key of another type
             self._breaker.succeeded()
             self._record(operation, CacheOutcome.ERROR, key, started, why=repr(error))
             return None

@@ -44,14 +44,10 @@ class ServedModel:
     scanner: Scanner
     resolver: SequenceResolver
 
-    async def tokenize(
-        self, queries: Sequence[query_pb2.Query], stopwatch: Stopwatch
-    ) -> list[PreparedTokens]:
+    async def tokenize(self, queries: Sequence[query_pb2.Query], stopwatch: Stopwatch) -> list[PreparedTokens]:
         """Return the tokens of every query, or raise for the first that is wrong."""
         if not queries:
-            raise InvalidRequestError(
-                "no query was sent; send at least one", reason="NO_QUERIES", field="queries"
-            )
+            raise InvalidRequestError("no query was sent; send at least one", reason="NO_QUERIES", field="queries")
 
         def work() -> list[PreparedTokens]:
             return [self.preparer.prepare(query, f"queries[{i}]") for i, query in enumerate(queries)]
@@ -59,9 +55,7 @@ class ServedModel:
         with stopwatch.stage("tokenize"):
             return await asyncio.to_thread(work)
 
-    async def find_gradients(
-        self, prepared: Sequence[PreparedTokens], stopwatch: Stopwatch
-    ) -> list[NamedGradient]:
+    async def find_gradients(self, prepared: Sequence[PreparedTokens], stopwatch: Stopwatch) -> list[NamedGradient]:
         """Return every query's gradient, cached or computed."""
         return await self.gradients.get([query.tokens for query in prepared], stopwatch)
 
@@ -87,8 +81,7 @@ class ServedModel:
             asked, held = getattr(generation, name), getattr(self.model, name)
             if asked != held:
                 raise MismatchError(
-                    f"the request is for {name} {asked or 'none'}, but this worker holds {held}; ask "
-                    "GetInfo again",
+                    f"the request is for {name} {asked or 'none'}, but this worker holds {held}; ask GetInfo again",
                     reason="GENERATION_MISMATCH",
                     what=name,
                     asked=asked,
@@ -99,9 +92,7 @@ class ServedModel:
         """Return the named shards, each once; :class:`~whence.errors.NotFoundError` for one not held here."""
         held = [shard.name for shard in self.loaded.corpus.shards]
         if not names:
-            raise InvalidRequestError(
-                "no shard was named; name at least one", reason="NO_SHARDS", field="shards"
-            )
+            raise InvalidRequestError("no shard was named; name at least one", reason="NO_SHARDS", field="shards")
         for name in names:
             if name not in held:
                 raise NotFoundError(

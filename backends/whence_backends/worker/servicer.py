@@ -48,9 +48,7 @@ _NOTABLE_TRUNCATION: Final = 0.01
 class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
     """Answers from the model that ``served`` returns, which raises while there is none."""
 
-    def __init__(
-        self, served: Callable[[], ServedModel], admission: Admission, observe: Observer = ignore
-    ) -> None:
+    def __init__(self, served: Callable[[], ServedModel], admission: Admission, observe: Observer = ignore) -> None:
         self._served = served
         self._admission = admission
         self._observe = observe
@@ -64,8 +62,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         return worker_service_pb2.GetInfoResponse(
             model=served.model,
             shards=[
-                worker_service_pb2.CorpusShard(shard=shard.name, sequences=shard.sequences)
-                for shard in corpus.shards
+                worker_service_pb2.CorpusShard(shard=shard.name, sequences=shard.sequences) for shard in corpus.shards
             ],
             corpus_shards=[shard.name for shard in corpus.all_shards],
         )
@@ -169,9 +166,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
 
 def _orders(request: worker_service_pb2.ScanRequest) -> tuple[Order, ...]:
     if request.top_k < 1:
-        raise InvalidRequestError(
-            "top_k is 0; ask for at least 1 sequence", reason="BAD_TOP_K", field="top_k"
-        )
+        raise InvalidRequestError("top_k is 0; ask for at least 1 sequence", reason="BAD_TOP_K", field="top_k")
     if request.direction not in _ORDERS:
         raise InvalidRequestError(
             f"direction {request.direction} is not known to this server; use DIRECTION_POSITIVE, "
@@ -203,14 +198,10 @@ def _prepared_query(query: PreparedTokens, named: NamedGradient) -> worker_servi
 
 
 def _scored_sequence(sequence: ResolvedSequence, *, with_offsets: bool) -> worker_service_pb2.ScoredSequence:
-    return worker_service_pb2.ScoredSequence(
-        index=sequence.index, sequence=sequence.message(with_offsets=with_offsets)
-    )
+    return worker_service_pb2.ScoredSequence(index=sequence.index, sequence=sequence.message(with_offsets=with_offsets))
 
 
-def _scan_response(
-    progress: ScanProgress, served: ServedModel, queries: int
-) -> worker_service_pb2.ScanResponse:
+def _scan_response(progress: ScanProgress, served: ServedModel, queries: int) -> worker_service_pb2.ScanResponse:
     def candidates(order: Order, query: int) -> list[worker_service_pb2.Candidate]:
         top: TopK | None = progress.best.get(order)
         return [] if top is None else [_candidate(ranked, served) for ranked in top.ranked(query)]

@@ -43,9 +43,7 @@ class TopK:
     def __init__(self, k: int, order: Order, *, queries: int) -> None:
         self._k = k
         self._sign = -1.0 if order is Order.HIGHEST else 1.0
-        self._keys: Float64Array = np.full(
-            (queries, k), np.inf
-        )  # [Q, k], ascending: the best has the smallest key
+        self._keys: Float64Array = np.full((queries, k), np.inf)  # [Q, k], ascending: the best has the smallest key
         self._positions: Int64Array = np.full((queries, k), _NO_POSITION, dtype=np.int64)  # [Q, k]
 
     def push(self, influence: Float64Array, positions: Int64Array) -> None:
@@ -65,9 +63,7 @@ class TopK:
         """Return the best so far of one query, best first; fewer than ``k`` where fewer were pushed."""
         pairs = zip(self._keys[query].tolist(), self._positions[query].tolist(), strict=True)
         return [
-            Ranked(position=position, influence=self._sign * key)
-            for key, position in pairs
-            if position != _NO_POSITION
+            Ranked(position=position, influence=self._sign * key) for key, position in pairs if position != _NO_POSITION
         ]
 
 

@@ -77,18 +77,14 @@ def unary_methods() -> list[dict[str, str]]:
     ]
 
 
-def open_sync(
-    target: str, credentials: grpc.ChannelCredentials | None, retry: RetryPolicy | None
-) -> grpc.Channel:
+def open_sync(target: str, credentials: grpc.ChannelCredentials | None, retry: RetryPolicy | None) -> grpc.Channel:
     """Open a channel; with ``credentials`` over TLS. Nothing is sent before the first call."""
     if credentials is None:
         return grpc.insecure_channel(target, options=options(retry))
     return grpc.secure_channel(target, credentials, options=options(retry))
 
 
-def open_async(
-    target: str, credentials: grpc.ChannelCredentials | None, retry: RetryPolicy | None
-) -> grpc.aio.Channel:
+def open_async(target: str, credentials: grpc.ChannelCredentials | None, retry: RetryPolicy | None) -> grpc.aio.Channel:
     """Open a channel on the running event loop; with ``credentials`` over TLS."""
     if credentials is None:
         return grpc.aio.insecure_channel(target, options=options(retry))

@@ -147,9 +147,7 @@ class AsyncClient:
         )
         asked = requests.one_or_more_queries(queries)
         request = requests.batch(asked, chosen, model=model, request_id=request_id)
-        return parsing.attributions(
-            await self._call(self._stub.BatchAttribute, request, timeout_s), len(asked)
-        )
+        return parsing.attributions(await self._call(self._stub.BatchAttribute, request, timeout_s), len(asked))
 
     async def score(
         self,

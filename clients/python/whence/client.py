@@ -267,9 +267,7 @@ class Client:
         _attempts.check_size(request)
         return _attempts.Budget(self._timeout_s if timeout_s is None else timeout_s)
 
-    def _wait_or_raise(
-        self, failure: grpc.RpcError, request: _attempts.Message, budget: _attempts.Budget
-    ) -> None:
+    def _wait_or_raise(self, failure: grpc.RpcError, request: _attempts.Message, budget: _attempts.Budget) -> None:
         error = _attempts.explain(failure, request, self.target)
         wait_s = _attempts.wait_s(error, budget, retry_overload=self._retry_overload)
         if wait_s is None:

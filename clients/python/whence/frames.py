@@ -66,9 +66,7 @@ def _row(query_id: str, hit: Hit, layers: bool) -> dict[str, Any]:
     }
 
 
-def _frame(
-    rows: list[Any], *, index: list[str] | None = None, columns: list[str] | None = None
-) -> pd.DataFrame:
+def _frame(rows: list[Any], *, index: list[str] | None = None, columns: list[str] | None = None) -> pd.DataFrame:
     try:
         import pandas as pd
     except ImportError as error:

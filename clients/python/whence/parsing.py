@@ -69,9 +69,7 @@ def event(
 
 
 @_consistent
-def score_table(
-    response: attribution_service_pb2.ScoreResponse, query_ids: Sequence[str]
-) -> results.ScoreTable:
+def score_table(response: attribution_service_pb2.ScoreResponse, query_ids: Sequence[str]) -> results.ScoreTable:
     """Return the scores; ``query_ids`` are the request's, which the response does not repeat."""
     answer = _answer(response.metadata)
     queries, sequences, layers = len(query_ids), len(response.sequences), len(answer.layers)
@@ -114,9 +112,7 @@ def model(proto: model_pb2.Model) -> models.Model:
         model_digest=proto.model_digest,
         factors_digest=proto.factors_digest,
         corpus_digest=proto.corpus_digest,
-        layers=tuple(
-            models.Layer(name=layer.name, d_in=layer.d_in, d_out=layer.d_out) for layer in proto.layers
-        ),
+        layers=tuple(models.Layer(name=layer.name, d_in=layer.d_in, d_out=layer.d_out) for layer in proto.layers),
         parameters=proto.parameters,
         attributed_parameters=proto.attributed_parameters,
         corpus_sequences=proto.corpus_sequences,
@@ -135,9 +131,7 @@ def model(proto: model_pb2.Model) -> models.Model:
     )
 
 
-def _attribution(
-    proto: attribution_pb2.Attribution, metadata: attribution_pb2.ResponseMetadata
-) -> results.Attribution:
+def _attribution(proto: attribution_pb2.Attribution, metadata: attribution_pb2.ResponseMetadata) -> results.Attribution:
     answer = _answer(metadata)
     return results.Attribution(
         **_fields(answer),
@@ -237,9 +231,7 @@ def _rows(values: Sequence[float], width: int) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(values[start : start + width]) for start in range(0, len(values), max(width, 1)))
 
 
-def _planes(
-    values: Sequence[float], sequences: int, layers: int
-) -> tuple[tuple[tuple[float, ...], ...], ...]:
+def _planes(values: Sequence[float], sequences: int, layers: int) -> tuple[tuple[tuple[float, ...], ...], ...]:
     size = sequences * layers
     return tuple(_rows(values[start : start + size], layers) for start in range(0, len(values), max(size, 1)))
 

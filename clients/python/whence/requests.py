@@ -31,9 +31,7 @@ def one_query(query: Query | None, prompt: str, completion: str | None) -> Query
         return query
     if query is None and completion is not None:
         return Query.text(prompt, completion)
-    got = (
-        "both a query and a prompt or completion" if query is not None else "neither a query nor a completion"
-    )
+    got = "both a query and a prompt or completion" if query is not None else "neither a query nor a completion"
     raise InvalidRequestError(
         f"got {got}: give prompt= and completion=, or a whence.Query",
         reason="QUERY_INPUT_MISSING",
@@ -151,9 +149,7 @@ def models_page(page_size: int, page_token: str) -> attribution_service_pb2.List
     return attribution_service_pb2.ListModelsRequest(page_size=page_size, page_token=page_token)
 
 
-def selectors(
-    sequence_ids: Sequence[str], texts: Sequence[str]
-) -> list[attribution_service_pb2.SequenceSelector]:
+def selectors(sequence_ids: Sequence[str], texts: Sequence[str]) -> list[attribution_service_pb2.SequenceSelector]:
     """Return the sequences named by id, then those given as text. Raises ``InvalidRequestError`` for none."""
     if isinstance(sequence_ids, str) or isinstance(texts, str):
         raise InvalidRequestError(

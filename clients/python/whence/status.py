@@ -6,7 +6,7 @@ On the wire an error is a ``google.rpc.Status`` with at most one each of ``Error
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
@@ -72,7 +72,8 @@ def from_call(call: grpc.RpcError) -> WhenceError:
     A status without our ``ErrorInfo`` (a broken connection, a proxy, gRPC's own limits) becomes the error of its
     code with reason ``GRPC_<CODE>``.
     """
-    code, details, metadata = call.code(), call.details() or "", call.trailing_metadata() or ()
+    code, details = call.code(), call.details() or ""
+    metadata: Any = call.trailing_metadata() or ()  # pairs, in a type of the sync or of the asyncio client
     for key, value in metadata:
         if key == DETAILS_KEY:
             found = _from_details(value)

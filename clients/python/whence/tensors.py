@@ -19,7 +19,9 @@ _SIZES: Final = {data_type: struct.calcsize("<" + code) for data_type, code in _
 
 
 def pack(
-    values: Iterable[float], shape: Sequence[int], data_type: tensor_pb2.DataType = tensor_pb2.DATA_TYPE_FLOAT64
+    values: Iterable[float],
+    shape: Sequence[int],
+    data_type: tensor_pb2.DataType.ValueType = tensor_pb2.DATA_TYPE_FLOAT64,
 ) -> tensor_pb2.Tensor:
     """Return the tensor of ``values``, given in row-major order. Raises ``ValueError`` where their number is wrong."""
     flat = list(values)

@@ -93,9 +93,7 @@ def scaled(values: Sequence[float], shape: Sequence[int], size: int) -> tensor_p
     return tensors.pack([value / size for value in values], shape)
 
 
-def _hits(
-    candidates: Sequence[Candidate], described: Mapping[int, Described], size: int
-) -> list[attribution_pb2.Hit]:
+def _hits(candidates: Sequence[Candidate], described: Mapping[int, Described], size: int) -> list[attribution_pb2.Hit]:
     return [
         _hit(rank, candidate, described.get(candidate.position), size)
         for rank, candidate in enumerate(candidates, start=1)

@@ -47,8 +47,7 @@ def describe_model(generation: Generation, limits: RequestLimits) -> model_pb2.M
     )
     del model.shards[:]
     model.shards.extend(
-        model_pb2.ShardStatus(shard=shard, replicas=len(workers))
-        for shard, workers in generation.shards.items()
+        model_pb2.ShardStatus(shard=shard, replicas=len(workers)) for shard, workers in generation.shards.items()
     )
     return model
 

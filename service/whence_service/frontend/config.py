@@ -32,9 +32,7 @@ class FrontEndSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="WHENCE_", frozen=True, extra="forbid")
 
     address: str = Field("127.0.0.1:50051", description="Where to serve gRPC: host:port or unix:path.")
-    metrics_address: str = Field(
-        "", description="Where to serve Prometheus metrics: host:port. Empty: nowhere."
-    )
+    metrics_address: str = Field("", description="Where to serve Prometheus metrics: host:port. Empty: nowhere.")
     workers: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="The workers' addresses, separated by commas. dns:///host:port stands for every address "
@@ -43,23 +41,15 @@ class FrontEndSettings(BaseSettings):
     refresh_s: _Seconds = Field(5.0, description="How often to ask the workers what they hold, in seconds.")
     probe_timeout_s: _Seconds = Field(5.0, description="How long a worker may take to say what it holds.")
     max_running: _Count = Field(16, description="How many requests are worked on at a time.")
-    max_waiting: Annotated[int, Field(ge=0)] = Field(
-        128, description="How many more may wait; others are refused."
-    )
-    default_deadline_s: _Seconds = Field(
-        600.0, description="The deadline of calls that set none, in seconds."
-    )
+    max_waiting: Annotated[int, Field(ge=0)] = Field(128, description="How many more may wait; others are refused.")
+    default_deadline_s: _Seconds = Field(600.0, description="The deadline of calls that set none, in seconds.")
     max_deadline_s: _Seconds = Field(3600.0, description="The longest deadline that is honoured, in seconds.")
     max_top_k: _Count = Field(1000, description="The largest top_k of a request.")
     max_queries: _Count = Field(64, description="Most queries in one request.")
     max_score_sequences: _Count = Field(1024, description="Most training sequences in one Score request.")
-    max_message_bytes: _Count = Field(
-        64 * MEBIBYTE, description="The largest gRPC message, either way, in bytes."
-    )
+    max_message_bytes: _Count = Field(64 * MEBIBYTE, description="The largest gRPC message, either way, in bytes.")
     drain_s: _Delay = Field(5.0, description="How long to go on answering after health says NOT_SERVING.")
-    grace_s: _Delay = Field(
-        30.0, description="How long calls in flight may then take before they are cancelled."
-    )
+    grace_s: _Delay = Field(30.0, description="How long calls in flight may then take before they are cancelled.")
     reflection: bool = Field(True, description="Whether to offer gRPC server reflection.")
     log_format: LogFormat = Field(LogFormat.JSON, description="How log lines look: json or console.")
     log_level: str = Field("INFO", description="The least severe level that is logged.")
@@ -91,8 +81,7 @@ def load_settings(file: Path | None = None, **flags: Any) -> FrontEndSettings:  
     """
     if file is not None and not file.is_file():
         raise InvalidRequestError(
-            f"the settings file {file} does not exist; create it, or leave out --config and "
-            f"{CONFIG_VARIABLE}",
+            f"the settings file {file} does not exist; create it, or leave out --config and {CONFIG_VARIABLE}",
             reason="BAD_SETTINGS",
             field="config",
             path=file,

@@ -65,9 +65,7 @@ def sequences_per_call(model: model_pb2.Model, detail: Detail, queries: int, bud
     return max(1, min(LOOKUP_CHUNK, budget_bytes // (_FLOAT64_BYTES * values)))
 
 
-def plan_details(
-    route: Route, rankings: Sequence[Ranking], detail: Detail, chunk: int
-) -> tuple[DetailCall, ...]:
+def plan_details(route: Route, rankings: Sequence[Ranking], detail: Detail, chunk: int) -> tuple[DetailCall, ...]:
     """Return the calls that describe every hit, each query's by itself.
 
     Where ``detail`` is ``DETAIL_TOTAL`` the influences are known already: each hit is looked up once for all
@@ -75,9 +73,7 @@ def plan_details(
     """
     if detail == worker_service_pb2.DETAIL_TOTAL:
         return tuple(_calls(route, rankings, None, chunk))
-    return tuple(
-        call for number, ranking in enumerate(rankings) for call in _calls(route, [ranking], number, chunk)
-    )
+    return tuple(call for number, ranking in enumerate(rankings) for call in _calls(route, [ranking], number, chunk))
 
 
 def _calls(route: Route, rankings: Iterable[Ranking], query: int | None, chunk: int) -> Iterable[DetailCall]:
@@ -124,9 +120,7 @@ async def _ask_in_turn(
         request = worker_service_pb2.ScoreSequencesRequest(
             generation=job.generation_proto,
             queries=[] if call.query is None else [job.queries[call.query]],
-            sequences=[
-                worker_service_pb2.SequenceReference(position=position) for position in call.positions
-            ],
+            sequences=[worker_service_pb2.SequenceReference(position=position) for position in call.positions],
             damping_factor=job.damping_factor,
             detail=detail,
             lookup_only=call.query is None,

@@ -108,8 +108,7 @@ class Placement:
         """Return the best generation of ``name``, covered or not; raises as :meth:`choose` does otherwise."""
         if not self.models:
             raise UnavailableError(
-                f"no worker has answered yet (silent: {_listing(self.silent)}); check that they run and try "
-                "again",
+                f"no worker has answered yet (silent: {_listing(self.silent)}); check that they run and try again",
                 reason="NO_WORKERS",
                 workers=_listing(self.silent),
             )

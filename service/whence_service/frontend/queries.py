@@ -132,9 +132,7 @@ def check_lengths(queries: Sequence[query_pb2.Query], max_tokens: int, fields: S
             )
 
 
-def check_sequences(
-    selectors: Sequence[attribution_service_pb2.SequenceSelector], limits: RequestLimits
-) -> None:
+def check_sequences(selectors: Sequence[attribution_service_pb2.SequenceSelector], limits: RequestLimits) -> None:
     """Check the ``sequences`` of a Score request, their number included."""
     if not selectors:
         raise InvalidRequestError(
@@ -189,8 +187,7 @@ def _check_chat(chat: query_pb2.Chat, field: str) -> None:
     last, place = chat.messages[-1], f"{field}.messages[{len(chat.messages) - 1}]"
     if last.role != "assistant":
         raise InvalidRequestError(
-            f"the last message's role is {last.role!r}; it is the output that is attributed, so it must be "
-            "'assistant'",
+            f"the last message's role is {last.role!r}; it is the output that is attributed, so it must be 'assistant'",
             reason="CHAT_LAST_ROLE",
             field=f"{place}.role",
         )
@@ -208,8 +205,7 @@ def _check_tokens(tokens: query_pb2.TokenIds, field: str) -> None:
         )
     if not 1 <= tokens.completion_start < count:
         raise InvalidRequestError(
-            f"completion_start is {tokens.completion_start} for {count} tokens; it must be from 1 to "
-            f"{count - 1}",
+            f"completion_start is {tokens.completion_start} for {count} tokens; it must be from 1 to {count - 1}",
             reason="COMPLETION_START_OUT_OF_RANGE",
             field=f"{field}.completion_start",
         )
@@ -225,8 +221,7 @@ def _empty_completion(field: str) -> InvalidRequestError:
 
 def _unknown(reason: str, field: str, value: int) -> InvalidRequestError:
     return InvalidRequestError(
-        f"{field} is {value}, which this server does not know; leave it out for the default, or update the "
-        "server",
+        f"{field} is {value}, which this server does not know; leave it out for the default, or update the server",
         reason=reason,
         field=field,
     )

@@ -73,9 +73,7 @@ class Scorer:
         for call in plan_scores(owners, chunk):
             by_worker.setdefault(call.worker, []).append(call)
         with job.watch.stage("score_sequences"):
-            groups = await together(
-                self._score_in_turn(job, selectors, calls, detail) for calls in by_worker.values()
-            )
+            groups = await together(self._score_in_turn(job, selectors, calls, detail) for calls in by_worker.values())
         found = {number: scored for group in groups for number, scored in group[0].items()}
         warnings = (*prepared.warnings, *(warning for group in groups for warning in group[1]))
         return Scored(
@@ -178,9 +176,7 @@ def build_score(job: Job, scored: Scored, *, include_layers: bool) -> attributio
         influence=scaled([math.fsum(cell) for cell in cells], [queries, sequences], size),
         sequences=[_without_offsets(sequence.sequence) for sequence in scored.sequences],
         log_likelihood=tensors.pack([query.log_likelihood for query in scored.prepared.queries], [queries]),
-        metadata=build_metadata(
-            job, warnings=scored.warnings, sequences_scored=sequences, with_layers=include_layers
-        ),
+        metadata=build_metadata(job, warnings=scored.warnings, sequences_scored=sequences, with_layers=include_layers),
     )
     if include_layers:
         values = [value for cell in cells for value in cell]
@@ -215,8 +211,7 @@ def _by_query(tensor: tensor_pb2.Tensor, queries: int) -> list[list[float]]:
 
 def _not_found(sequence_id: str) -> NotFoundError:
     return NotFoundError(
-        f"no shard of this model's corpus has the sequence {sequence_id!r}; take ids from an "
-        "attribution's hits",
+        f"no shard of this model's corpus has the sequence {sequence_id!r}; take ids from an attribution's hits",
         reason="SEQUENCE_NOT_FOUND",
         sequence_id=sequence_id,
     )

@@ -49,9 +49,7 @@ AnswerMessage = TypeVar("AnswerMessage", bound=Message)
 class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceServicer):
     """Serves the public service from the workers of a pool. Holds no state of its own."""
 
-    def __init__(
-        self, settings: FrontEndSettings, pool: WorkerPool, admission: Admission, observe: Observer
-    ) -> None:
+    def __init__(self, settings: FrontEndSettings, pool: WorkerPool, admission: Admission, observe: Observer) -> None:
         self._settings = settings
         self._pool = pool
         self._admission = admission
@@ -67,9 +65,7 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
         """Answer with the most influential sequences of one query."""
         asked = check_options(request.options, self._limits)
         check_query(request.query)
-        async with self._admit(
-            context, request.model, [request.query], ["query"], asked.damping_factor
-        ) as job:
+        async with self._admit(context, request.model, [request.query], ["query"], asked.damping_factor) as job:
             return self._fitting(_single(await self._attributor.attribute(job, asked)))
 
     async def StreamAttribute(  # noqa: N802 - the protocol's name

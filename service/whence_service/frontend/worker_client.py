@@ -50,9 +50,7 @@ class WorkerClient:
         """Return what the worker holds; raises also while it drains, when it should get no new work."""
         try:
             await self._check_serving(timeout_s)
-            answer: messages.GetInfoResponse = await self._stub.GetInfo(
-                messages.GetInfoRequest(), timeout=timeout_s
-            )
+            answer: messages.GetInfoResponse = await self._stub.GetInfo(messages.GetInfoRequest(), timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             raise status.from_call(error) from error
         return answer
@@ -96,9 +94,7 @@ class WorkerClient:
 
     async def _check_serving(self, timeout_s: float) -> None:
         try:
-            answer = await self._health.Check(
-                health_pb2.HealthCheckRequest(service=SERVICE), timeout=timeout_s
-            )
+            answer = await self._health.Check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             if error.code() in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.NOT_FOUND):
                 return  # a worker that offers no health check is judged by its calls alone

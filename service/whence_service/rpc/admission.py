@@ -25,9 +25,7 @@ class Admission:
 
     def __init__(self, max_running: int, max_waiting: int, observe: Observer = ignore) -> None:
         if max_running < 1 or max_waiting < 0:
-            raise ValueError(
-                f"max_running {max_running} must be at least 1 and max_waiting {max_waiting} at least 0"
-            )
+            raise ValueError(f"max_running {max_running} must be at least 1 and max_waiting {max_waiting} at least 0")
         self.max_running = max_running
         self.max_waiting = max_waiting
         self._observe = observe

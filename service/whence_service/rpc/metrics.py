@@ -71,9 +71,7 @@ class Metrics:
             ["state"],
             registry=registry,
         )
-        self._models = Gauge(
-            "whence_models_served", "Models whose every corpus shard is reachable.", registry=registry
-        )
+        self._models = Gauge("whence_models_served", "Models whose every corpus shard is reachable.", registry=registry)
         build = Info("whence_build", "The running version.", registry=registry)
         build.info({"version": version("whence")})
 

@@ -41,6 +41,4 @@ class Stopwatch:
 
     def timings(self) -> list[attribution_pb2.StageTiming]:
         """Return the stages in the order in which they first ended."""
-        return [
-            attribution_pb2.StageTiming(stage=name, seconds=value) for name, value in self._seconds.items()
-        ]
+        return [attribution_pb2.StageTiming(stage=name, seconds=value) for name, value in self._seconds.items()]

@@ -53,9 +53,7 @@ def _whence(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", envvar="WHENCE_DEBUG", help="Show tracebacks of errors.")
-    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", envvar="WHENCE_DEBUG", help="Show tracebacks of errors.")] = False,
 ) -> None:
     """Options before the command; :class:`LazyGroup` reads ``debug``."""
 

@@ -41,9 +41,7 @@ def corpus(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write the corpus to.")],
-    max_tokens: Annotated[
-        int, typer.Option(help="Longest training sequence, as the model was trained.")
-    ] = 512,
+    max_tokens: Annotated[int, typer.Option(help="Longest training sequence, as the model was trained.")] = 512,
     stride: Annotated[
         int | None,
         typer.Option(
@@ -69,18 +67,12 @@ def corpus(
     ] = None,
     eos: Annotated[
         bool | None,
-        typer.Option(
-            "--eos/--no-eos", help="End each document with the eos token.", show_default="only if packed"
-        ),
+        typer.Option("--eos/--no-eos", help="End each document with the eos token.", show_default="only if packed"),
     ] = None,
     min_tokens: Annotated[int, typer.Option(help="Shorter sequences are left out.")] = 2,
     text_field: Annotated[str, typer.Option(help="The column with the text.")] = "text",
-    id_field: Annotated[
-        str, typer.Option(help="The column with the document's id. One is made if absent.")
-    ] = "id",
-    source_field: Annotated[
-        str, typer.Option(help="The column that says where the text comes from.")
-    ] = "source",
+    id_field: Annotated[str, typer.Option(help="The column with the document's id. One is made if absent.")] = "id",
+    source_field: Annotated[str, typer.Option(help="The column that says where the text comes from.")] = "source",
     prompt_field: Annotated[
         str | None, typer.Option(help="The prompt's column: context that the model was not trained on.")
     ] = None,
@@ -94,9 +86,7 @@ def corpus(
     shard_tokens: Annotated[
         int, typer.Option(help="Most tokens in a shard. A worker serves one or more shards.")
     ] = 50_000_000,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Stop at the first bad row instead of counting it.")
-    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row instead of counting it.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another corpus at --out.")] = False,
 ) -> None:
     """Make the training corpus that attributions are searched in.
@@ -163,9 +153,7 @@ def _progress_bar() -> Iterator[Callable[[IngestProgress], None]]:
         task = bar.add_task("reading the input", total=None)
 
         def show(progress: IngestProgress) -> None:
-            bar.update(
-                task, total=progress.bytes_total, completed=progress.bytes_read, description=_line(progress)
-            )
+            bar.update(task, total=progress.bytes_total, completed=progress.bytes_read, description=_line(progress))
 
         yield show
 
@@ -183,9 +171,7 @@ def _print_summary(report: IngestReport) -> None:
     table.add_column(overflow="fold")
     for name, value in _summary(report):
         table.add_row(Text(name), Text(value))  # not markup: sources are the user's own words
-    console.print(
-        "The same corpus was there already; it is whole." if report.already_there else "Corpus made."
-    )
+    console.print("The same corpus was there already; it is whole." if report.already_there else "Corpus made.")
     console.print(table)
     for row in report.first_bad_rows:
         console.print(f"left out: {row}", style="yellow", markup=False)

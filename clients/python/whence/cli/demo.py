@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 def demo(
     model: Annotated[
         str,
-        typer.Option(
-            help="'tiny' (an invented world, a minute or two) or 'smollm2' (real text, much longer)."
-        ),
+        typer.Option(help="'tiny' (an invented world, a minute or two) or 'smollm2' (real text, much longer)."),
     ] = "tiny",
     folder: Annotated[
         Path | None,
@@ -54,9 +52,7 @@ def demo(
         out.print(fit.summary(prepared.factors))
         address = stack.enter_context(run.serving(subject, prepared))
         client = stack.enter_context(Client(address))
-        out.print(
-            f"Serving on {address}; asking {len(subject.questions)} questions in one pass over the corpus …"
-        )
+        out.print(f"Serving on {address}; asking {len(subject.questions)} questions in one pass over the corpus …")
         answers = list(run.ask(client, subject, prepared))
         _show(out, answers[0], run.in_detail(client, answers[0], 5))
     out.print(_table(answers))

@@ -10,12 +10,8 @@ from whence.cli import console, documents, options, render_explain
 
 
 def explain(
-    sequence_id: Annotated[
-        str | None, typer.Option("--sequence-id", help="A sequence of the corpus.")
-    ] = None,
-    text: Annotated[
-        str | None, typer.Option("--text", help="Any text, as if it were a training sequence.")
-    ] = None,
+    sequence_id: Annotated[str | None, typer.Option("--sequence-id", help="A sequence of the corpus.")] = None,
+    text: Annotated[str | None, typer.Option("--text", help="Any text, as if it were a training sequence.")] = None,
     prompt: options.Prompt = None,
     completion: options.Completion = None,
     prompt_file: options.PromptFile = None,
@@ -34,9 +30,7 @@ def explain(
         raise typer.BadParameter("give the sequence with one of --sequence-id and --text")
     connection = options.Connection(server=server, tls=tls, ca_file=ca_file, timeout_s=timeout)
     with connection.client() as client:
-        result = client.explain(
-            query, sequence_id=sequence_id, text=text, damping_factor=damping_factor, model=model
-        )
+        result = client.explain(query, sequence_id=sequence_id, text=text, damping_factor=damping_factor, model=model)
     if as_json:
         console.print_json(documents.explanation(result))
         return

@@ -32,24 +32,16 @@ _STAGES = {
 def fit(
     model: Annotated[str, typer.Option(help="Model folder, GGUF file, 'smollm2', or hub name.")],
     corpus: Annotated[Path, typer.Option(help="The corpus that `whence corpus` wrote.")],
-    out: Annotated[
-        Path, typer.Option(help="Folder to write the factors to. Killed? Run the same command again.")
-    ],
+    out: Annotated[Path, typer.Option(help="Folder to write the factors to. Killed? Run the same command again.")],
     layers: Annotated[
         str,
-        typer.Option(
-            help="Layers to attribute through: 'mlp' (as in the paper), 'all-linear', or a pattern."
-        ),
+        typer.Option(help="Layers to attribute through: 'mlp' (as in the paper), 'all-linear', or a pattern."),
     ] = "mlp",
     labels: Annotated[
         str,
-        typer.Option(
-            help="'sampled' from the model (the recipe) or 'empirical' from the data (deterministic)."
-        ),
+        typer.Option(help="'sampled' from the model (the recipe) or 'empirical' from the data (deterministic)."),
     ] = "sampled",
-    precision: Annotated[
-        str, typer.Option(help="float32, bfloat16 (sums stay in float32) or float64.")
-    ] = "float32",
+    precision: Annotated[str, typer.Option(help="float32, bfloat16 (sums stay in float32) or float64.")] = "float32",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     batch_tokens: Annotated[int, typer.Option(min=1, help="Padded tokens a batch holds at most.")] = 4096,
     max_sequences: Annotated[
@@ -93,9 +85,7 @@ class progress_bars:  # noqa: N801 - a context manager, used as a function
             TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
             TimeRemainingColumn(), console=Console(stderr=True),
         )  # fmt: skip
-        self._tasks = {
-            stage: self._bars.add_task(text, total=None, visible=False) for stage, text in _STAGES.items()
-        }
+        self._tasks = {stage: self._bars.add_task(text, total=None, visible=False) for stage, text in _STAGES.items()}
 
     def __enter__(self) -> Callable[[FitProgress], None]:
         self._bars.start()

@@ -17,26 +17,18 @@ from whence.queries import Query
 
 TIMEOUT_S: Final = 600.0
 
-Server = Annotated[
-    str, typer.Option(envvar="WHENCE_SERVER", help="The server, as host:port.", metavar="HOST:PORT")
-]
+Server = Annotated[str, typer.Option(envvar="WHENCE_SERVER", help="The server, as host:port.", metavar="HOST:PORT")]
 Tls = Annotated[bool, typer.Option("--tls", envvar="WHENCE_TLS", help="Connect with TLS.")]
 CaFile = Annotated[
     Path | None,
-    typer.Option(
-        envvar="WHENCE_CA_FILE", help="Trust these PEM certificates, not the system's; implies TLS."
-    ),
+    typer.Option(envvar="WHENCE_CA_FILE", help="Trust these PEM certificates, not the system's; implies TLS."),
 ]
 Timeout = Annotated[float, typer.Option(help="Give up after this many seconds.", min=0.001)]
 ModelName = Annotated[str, typer.Option("--model", help="The model; needed where several are served.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 Prompt = Annotated[str | None, typer.Option(help="The context that the output followed.")]
-PromptFile = Annotated[
-    Path | None, typer.Option(help="Read the context from a file; - is the standard input.")
-]
-Completion = Annotated[
-    str | None, typer.Option(help="The output to attribute, with the space it may begin with.")
-]
+PromptFile = Annotated[Path | None, typer.Option(help="Read the context from a file; - is the standard input.")]
+Completion = Annotated[str | None, typer.Option(help="The output to attribute, with the space it may begin with.")]
 Chat = Annotated[
     Path | None, typer.Option(help="A JSON file of messages with role and content; the last is the output.")
 ]
@@ -87,9 +79,7 @@ def messages(text: str, name: str) -> list[dict[str, str]]:
     try:
         document = json.loads(text)
     except json.JSONDecodeError as error:
-        raise InvalidRequestError(
-            f"{name} is not JSON: {error}", reason="CHAT_FILE_NOT_JSON", field="chat"
-        ) from error
+        raise InvalidRequestError(f"{name} is not JSON: {error}", reason="CHAT_FILE_NOT_JSON", field="chat") from error
     found = document.get("messages") if isinstance(document, dict) else document
     if not isinstance(found, list):
         raise InvalidRequestError(

@@ -31,6 +31,4 @@ def verdict(done: Sequence[Check]) -> Text:
     warned = sum(one.outcome is Outcome.WARNING for one in done)
     if failed:
         return Text(f"{failed} of {len(done)} checks failed.", style="bold red")
-    return Text(
-        f"All {len(done)} checks passed" + (f", {warned} with a warning." if warned else "."), style="green"
-    )
+    return Text(f"All {len(done)} checks passed" + (f", {warned} with a warning." if warned else "."), style="green")

@@ -28,9 +28,7 @@ class LayerGroup(NamedTuple):
 def overview(served: Sequence[Model]) -> RenderableType:
     """Return a table with a row for each model."""
     if not served:
-        return Text(
-            "The server serves no model: are its workers running? See `whence doctor`.", style="yellow"
-        )
+        return Text("The server serves no model: are its workers running? See `whence doctor`.", style="yellow")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("model", "engine"):
         table.add_column(heading, overflow="fold")

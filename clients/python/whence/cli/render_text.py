@@ -66,9 +66,7 @@ def excerpt(text: str, tokens: Sequence[TokenInfluence] | None, limit: int = EXC
     return Excerpt(start, min(start + limit, len(text)))
 
 
-def marked(
-    text: str, tokens: Sequence[TokenInfluence] | None, *, plain: bool, window: Excerpt | None = None
-) -> Text:
+def marked(text: str, tokens: Sequence[TokenInfluence] | None, *, plain: bool, window: Excerpt | None = None) -> Text:
     """Return the text with its influential tokens on a coloured ground, or in brackets where ``plain``.
 
     Green or «…» raises the output's likelihood, red or ‹…› lowers it; the ground is stronger for more

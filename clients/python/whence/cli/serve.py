@@ -31,9 +31,7 @@ def serve(
     refresh_s: Annotated[float | None, typer.Option(help="Seconds between looks at the workers.")] = None,
     max_running: Annotated[int | None, typer.Option(help="Requests worked on at a time.")] = None,
     max_waiting: Annotated[int | None, typer.Option(help="Requests that may wait.")] = None,
-    drain_s: Annotated[
-        float | None, typer.Option(help="Seconds to go on answering when told to stop.")
-    ] = None,
+    drain_s: Annotated[float | None, typer.Option(help="Seconds to go on answering when told to stop.")] = None,
     log_format: Annotated[str | None, typer.Option(help="json or console.")] = None,
     model: Annotated[
         str | None,
@@ -42,12 +40,8 @@ def serve(
     factors: Annotated[
         Path | None, typer.Option(help="The folder that 'whence fit' wrote.", rich_help_panel=_PANEL_EMBEDDED)
     ] = None,
-    corpus: Annotated[
-        Path | None, typer.Option(help="The corpus folder.", rich_help_panel=_PANEL_EMBEDDED)
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="The served model's name.", rich_help_panel=_PANEL_EMBEDDED)
-    ] = None,
+    corpus: Annotated[Path | None, typer.Option(help="The corpus folder.", rich_help_panel=_PANEL_EMBEDDED)] = None,
+    name: Annotated[str | None, typer.Option(help="The served model's name.", rich_help_panel=_PANEL_EMBEDDED)] = None,
     engine: Annotated[
         str | None, typer.Option(help="pytorch, fake or an installed one.", rich_help_panel=_PANEL_EMBEDDED)
     ] = None,

@@ -17,12 +17,8 @@ def worker(
     factors: Annotated[Path | None, typer.Option(help="The folder that 'whence fit' wrote.")] = None,
     corpus: Annotated[Path | None, typer.Option(help="The folder that 'whence corpus' wrote.")] = None,
     name: Annotated[str | None, typer.Option(help="The served model's name. [default: from --model]")] = None,
-    shard: Annotated[
-        list[str] | None, typer.Option(help="A corpus shard to hold; repeat. [default: all]")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="A TOML file with any of the worker's settings.")
-    ] = None,
+    shard: Annotated[list[str] | None, typer.Option(help="A corpus shard to hold; repeat. [default: all]")] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file with any of the worker's settings.")] = None,
     engine: Annotated[
         str | None, typer.Option(help="pytorch, fake or an installed one.", rich_help_panel=_PANEL_ENGINE)
     ] = None,
@@ -44,9 +40,7 @@ def worker(
     metrics_address: Annotated[
         str | None, typer.Option(help="host:port of /metrics.", rich_help_panel=_PANEL_SERVING)
     ] = None,
-    log_format: Annotated[
-        str | None, typer.Option(help="json or console.", rich_help_panel=_PANEL_SERVING)
-    ] = None,
+    log_format: Annotated[str | None, typer.Option(help="json or console.", rich_help_panel=_PANEL_SERVING)] = None,
     redis_url: Annotated[
         str | None, typer.Option(help="The cache that workers share.", rich_help_panel=_PANEL_CACHE)
     ] = None,
