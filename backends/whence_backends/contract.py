@@ -165,6 +165,10 @@ class Engine(Protocol):
         """
         ...
 
+    def device_memory_bytes(self) -> int:
+        """Return how much memory of its device the engine holds now. Called from any thread."""
+        ...
+
     def close(self) -> None:
         """Release device memory. Nothing else may be called afterwards."""
         ...

@@ -114,6 +114,9 @@ class StubEngine:
         self.batches.append([sequence.token_ids.tobytes() for sequence in sequences])
         return pad([self._parts(preconditioned, sequence, detail) for sequence in sequences])
 
+    def device_memory_bytes(self) -> int:
+        return 1 << 20
+
     def close(self) -> None:
         self._enter("close")
 

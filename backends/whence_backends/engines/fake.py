@@ -220,6 +220,11 @@ class FakeEngine:
         layers: Float64Array = parts.sum(axis=3)
         return layers if detail is Detail.LAYERS else layers.sum(axis=2)
 
+    def device_memory_bytes(self) -> int:
+        """Return the size of the model and the factors."""
+        model = sum(array.nbytes for array in (self._model.E, self._model.W1, self._model.W2))
+        return model + sum(array.nbytes for factors in self._factors for array in factors)
+
     def close(self) -> None:
         """Nothing to release."""
 

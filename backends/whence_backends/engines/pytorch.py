@@ -105,6 +105,14 @@ class PytorchEngine:
         parts = [_fold_uses(part, T) if part is not None else batch.weights.new_zeros(shape) for part in by_layer]
         return _arrange(parts, detail, longest=max(len(sequence.token_ids) for sequence in sequences))
 
+    def device_memory_bytes(self) -> int:
+        """Return what torch has allocated on a GPU; on a CPU the size of the model and the factors."""
+        if self._model.device.type == "cuda":
+            return torch.cuda.memory_allocated(self._model.device)
+        tensors: list[Tensor] = [*self._model.model.parameters()]
+        tensors += [tensor for factors in self._factors for tensor in (factors.Q_A, factors.Q_S, factors.Lambda)]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
     def close(self) -> None:
         """Release the model and the factors."""
         self._factors.clear()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -125,9 +124,7 @@ class Worker:
             corpus_digest=corpus.digest,
             sequences=sum(shard.sequences for shard in corpus.shards),
         )
-        used_bytes: Callable[[], float] | None = getattr(engine, "device_memory_bytes", None)
-        if used_bytes is not None:
-            self._metrics.watch_memory(used_bytes)
+        self._metrics.watch_memory(engine.device_memory_bytes)
         self._served = served
         self._host.set_serving(SERVICE, True)
 

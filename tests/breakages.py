@@ -1,0 +1,244 @@
+"""Break the code by hand, one law at a time, and see that law's test fail: a test that cannot fail shows nothing.
+
+    python tests/breakages.py [NAME ...]
+
+Each breakage replaces a piece of the source in a copy of the tree and runs the tests that must notice. Many are bugs
+that other implementations have shipped. Prints a line for each; exits with 1 where one went unnoticed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ("clients/python", "service", "backends")
+EKFAC = "backends/whence_backends/ekfac"
+EXACT, FACTORS, ENGINES = "tests/laws/test_exactness.py", "tests/laws/test_factors.py", "tests/conformance"
+GPT2 = "gpt2-float64 and not wire"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Breakage:
+    """In ``file``, ``old`` becomes ``new``; of ``tests``, those that ``only`` selects must fail."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str
+    only: str = ""
+
+
+BREAKAGES = (
+    Breakage(
+        name="Q where Qᵀ is meant, preconditioning",
+        file=f"{EKFAC}/influence.py",
+        old="factors.Q_S @ ((left.T @ right) / factors.damped(damping_factor)) @ factors.Q_A.T",
+        new="factors.Q_S.T @ ((left.T @ right) / factors.damped(damping_factor)) @ factors.Q_A",
+        tests=EXACT,
+    ),
+    Breakage(
+        name="Q where Qᵀ is meant, corrected eigenvalues",
+        file=f"{EKFAC}/statistics.py",
+        old="(s @ Q_S).transpose(1, 2) @ (a @ Q_A)",
+        new="(s @ Q_S.T).transpose(1, 2) @ (a @ Q_A.T)",
+        tests=EXACT,
+    ),
+    Breakage(
+        name="Q where Qᵀ is meant, long sequences",
+        file=f"{EKFAC}/statistics.py",
+        old="Q_S.T @ (s.transpose(1, 2) @ a) @ Q_A",
+        new="Q_S @ (s.transpose(1, 2) @ a) @ Q_A.T",
+        tests=EXACT,
+        only="rotating_tokens",
+    ),
+    Breakage(
+        name="labels sampled and statistics taken at padding and prompts",
+        file=f"{EKFAC}/batch.py",
+        old="return self.weights != 0",
+        new="return self.weights > -1",
+        tests=FACTORS,
+        only="sampled_labels and gpt2",
+    ),
+    Breakage(
+        name="the model's best guess instead of a sample",
+        file=f"{EKFAC}/head.py",
+        old="return labels.clamp_(max=p.shape[1] - 1)",
+        new="return p.argmax(dim=-1)",
+        tests=FACTORS,
+        only="sampled_labels and gpt2",
+    ),
+    Breakage(
+        name="random labels numbered by batch row",
+        file=f"{EKFAC}/batch.py",
+        old="for position in positions\n",
+        new="for position in range(len(positions))\n",
+        tests=FACTORS,
+        only="batched",
+    ),
+    Breakage(
+        name="the prompt's mask ignored",
+        file=f"{EKFAC}/batch.py",
+        old="weights[row, : len(sequence.weights)] = sequence.weights",
+        new="weights[row, 1 : len(sequence.weights)] = 1",
+        tests=FACTORS,
+        only="prompt_mask",
+    ),
+    Breakage(
+        name="corrected eigenvalues by token instead of by sequence",
+        file=f"{EKFAC}/statistics.py",
+        old="        Q_A, Q_S, total = self.Q_A[index], self.Q_S[index], self.sums[index]\n",
+        new="        Q_A, Q_S, total = self.Q_A[index], self.Q_S[index], self.sums[index]\n"
+        "        a, s = a.reshape(-1, 1, a.shape[2]), s.reshape(-1, 1, s.shape[2])\n",
+        tests=FACTORS,
+        only="empirical and gpt2",
+    ),
+    Breakage(
+        name="one damping for all layers",
+        file=f"{EKFAC}/influence.py",
+        old="damping_factor * self.Lambda.mean()",
+        new="damping_factor * 1e9",
+        tests=EXACT,
+        only="very_different_scale",
+    ),
+    Breakage(
+        name="factors mutated by a query",
+        file=f"{EKFAC}/influence.py",
+        old="return self.Lambda + damping_factor * self.Lambda.mean()",
+        new="return self.Lambda.add_(damping_factor * self.Lambda.mean())",
+        tests=ENGINES,
+        only=f"twice and {GPT2}",
+    ),
+    Breakage(
+        name="the request's damping ignored",
+        file=f"{EKFAC}/influence.py",
+        old="return self.Lambda + damping_factor *",
+        new="return self.Lambda + 0.1 *",
+        tests=ENGINES,
+        only=f"more_damping and {GPT2}",
+    ),
+    Breakage(
+        name="a reused module overwritten",
+        file=f"{EKFAC}/trace.py",
+        old="        self._consume(index, a, s)",
+        new="        self._consume(index, uses.inputs[-1], gradients[-1])",
+        tests=EXACT,
+        only="used_twice",
+    ),
+    Breakage(
+        name="the bias put first",
+        file=f"{EKFAC}/trace.py",
+        old="torch.cat([a, a.new_ones(*a.shape[:-1], 1)], dim=-1)",
+        new="torch.cat([a.new_ones(*a.shape[:-1], 1), a], dim=-1)",
+        tests=EXACT,
+        only="bias",
+    ),
+    Breakage(
+        name="the bias forgotten",
+        file=f"{EKFAC}/trace.py",
+        old='bias = getattr(module, "bias", None) is not None',
+        new="bias = False",
+        tests=ENGINES,
+        only=f"gradients_product and {GPT2}",
+    ),
+    Breakage(
+        name="a mean over the batch",
+        file=f"{EKFAC}/influence.py",
+        old="    return torch.cat(parts, dim=1).double()",
+        new="    return torch.cat(parts, dim=1).double() / a.shape[0]",
+        tests=ENGINES,
+        only=f"any_batch and {GPT2}",
+    ),
+    Breakage(
+        name="one query scored another way than many",
+        file=f"{EKFAC}/influence.py",
+        old="return _by_token(V[0], a, s).sum(dim=-1).unsqueeze(0)",
+        new="return _by_token(V[0], a, s).mean(dim=-1).unsqueeze(0)",
+        tests=ENGINES,
+        only=f"among_others and {GPT2}",
+    ),
+    Breakage(
+        name="a layer left out of the total",
+        file="backends/whence_backends/engines/pytorch.py",
+        old="stacked = stacked.sum(dim=2)",
+        new="stacked = stacked[:, :, 1:].sum(dim=2)",
+        tests=ENGINES,
+        only=f"add_up and {GPT2}",
+    ),
+    Breakage(
+        name="weights treated as a mask",
+        file=f"{EKFAC}/head.py",
+        old="gradient *= targets.weights[part].to(p.dtype).unsqueeze(1)",
+        new="gradient *= (targets.weights[part] != 0).to(p.dtype).unsqueeze(1)",
+        tests=ENGINES,
+        only=f"linear and {GPT2}",
+    ),
+    Breakage(
+        name="factors of another model accepted",
+        file=f"{EKFAC}/factors.py",
+        old="if digest != self.card.model_digest:",
+        new="if False:",
+        tests=ENGINES,
+        only=f"another_model and {GPT2}",
+    ),
+    Breakage(
+        name="a stopped stage counted as done, its sums lost",
+        file="backends/whence_backends/fit/checkpoint.py",
+        old="                tensor.copy_(file.get_tensor(name))",
+        new="                pass",
+        tests="tests/fit",
+        only="stopped_in_any_stage",
+    ),
+    Breakage(
+        name="a damaged file trusted for its size",
+        file="backends/whence_backends/store/artefact.py",
+        old="if digest_file(path) != file.digest:",
+        new="if False:",
+        tests="tests/fit",
+        only="damaged and flip",
+    ),
+)
+
+
+def noticed(breakage: Breakage, tree: Path) -> bool:
+    """Apply a breakage in ``tree``, run its tests, and undo it."""
+    path = tree / breakage.file
+    original = path.read_text(encoding="utf-8")
+    if breakage.old not in original:
+        raise SystemExit(f"{breakage.name}: {breakage.file} no longer has the piece to replace")
+    path.write_text(original.replace(breakage.old, breakage.new), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", breakage.tests]
+    selected = ["-k", breakage.only] if breakage.only else []
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(tree / source) for source in SOURCES)}
+    done = subprocess.run([*command, *selected], cwd=tree, env=environment, capture_output=True, text=True)
+    path.write_text(original, encoding="utf-8")
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"{breakage.name}: the tests did not run\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.returncode == 1
+
+
+def main() -> None:
+    wanted = sys.argv[1:]
+    unnoticed = []
+    with tempfile.TemporaryDirectory() as temporary:
+        tree = Path(temporary)
+        for name in (*SOURCES, "tests"):
+            shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", tree)
+        for breakage in BREAKAGES:
+            if wanted and not any(word in breakage.name for word in wanted):
+                continue
+            seen = noticed(breakage, tree)
+            print(f"{'noticed  ' if seen else 'UNNOTICED'}  {breakage.name}", flush=True)
+            unnoticed += [] if seen else [breakage.name]
+    sys.exit(1 if unnoticed else 0)
+
+
+if __name__ == "__main__":
+    main()
