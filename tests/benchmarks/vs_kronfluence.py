@@ -179,11 +179,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         model, items = make_model(options, folder / "model"), make_data(options)
+        print(f"# Llama-shaped: width {options.width}, {options.depth} layers, {options.vocabulary} words; MLP tracked")
         print(
-            f"# Llama-shaped, width {options.width}, {options.depth} layers, vocabulary {options.vocabulary}; MLP tracked"
-        )
-        print(
-            f"# {options.sequences} sequences x {options.tokens} tokens, batches of {options.batch}, {options.precision}"
+            f"# {options.sequences} sequences x {options.tokens} tokens, {options.batch} a batch, {options.precision}"
         )
         ours, theirs, our_fit_peak, their_fit_peak, layers = compare_fits(options, model, folder, items)
         for stage in ours:

@@ -65,6 +65,7 @@ class StubWorker(worker_service_pb2_grpc.WorkerServiceServicer):
         self.may_finish = asyncio.Event()  # scans wait for it after their first progress
         self.may_finish.set()
         self.failure: Exception | None = None  # what scans fail with, after their first progress
+        self.rounding: dict[int, float] = {}  # by position: what split influences are multiplied by
         self.incomplete = False  # whether scans end without saying that they are done
 
     async def GetInfo(self, request, context):  # noqa: N802 - the protocol's name
@@ -131,7 +132,7 @@ class StubWorker(worker_service_pb2_grpc.WorkerServiceServicer):
                 continue
             scored = answer.sequences.add(index=index, sequence=sequence(position, text=reference.text))
             if not request.lookup_only:
-                scored.raw_influence.CopyFrom(_parts(request, position))
+                scored.raw_influence.CopyFrom(_parts(request, position, self.rounding.get(position, 1.0)))
         return answer
 
     def _find(self, reference: messages.SequenceReference) -> int | None:
@@ -172,8 +173,8 @@ def _candidates(query, positions, request):
     )
 
 
-def _parts(request, position):
-    totals = [influence(query, position) for query in request.queries]
+def _parts(request, position, rounding):
+    totals = [influence(query, position) * rounding for query in request.queries]
     layers, tokens = len(SPLIT), len(SPLIT[0])
     if request.detail == messages.DETAIL_TOTAL:
         return tensors.pack(totals, [len(totals)])

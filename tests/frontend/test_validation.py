@@ -48,7 +48,7 @@ OPTIONS = [
     ({"search": 99}, "SEARCH_UNSUPPORTED", "options.search"),
     *(
         ({"damping_factor": value}, "DAMPING_INVALID", "options.damping_factor")
-        for value in (-0.1, math.nan, math.inf, -math.inf)
+        for value in (0.0, -0.1, math.nan, math.inf, -math.inf)
     ),
 ]
 SCORES = [

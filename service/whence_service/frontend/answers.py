@@ -44,8 +44,8 @@ def build_attribution(
         query_key=prepared.query_key,
         log_likelihood=prepared.log_likelihood,
         completion_tokens=prepared.completion_tokens,
-        positive=_hits(ranking.positive, described, size),
-        negative=_hits(ranking.negative, described, size),
+        positive=_hits(ranking.positive, described, size, sign=1),
+        negative=_hits(ranking.negative, described, size, sign=-1),
     )
 
 
@@ -93,17 +93,29 @@ def scaled(values: Sequence[float], shape: Sequence[int], size: int) -> tensor_p
     return tensors.pack([value / size for value in values], shape)
 
 
-def _hits(candidates: Sequence[Candidate], described: Mapping[int, Described], size: int) -> list[attribution_pb2.Hit]:
+def _hits(
+    candidates: Sequence[Candidate], described: Mapping[int, Described], size: int, *, sign: int
+) -> list[attribution_pb2.Hit]:
+    """Return the hits in order of ``sign`` times influence.
+
+    Where parts were asked for, an influence is what its parts add up to: the pass that split it ran in another batch
+    than the search, and in low precision the two differ by more than a reader would overlook.
+    """
+    found = [(_influence(candidate, described), candidate.position) for candidate in candidates]
+    ordered = sorted(found, key=lambda pair: (-sign * pair[0], pair[1]))
     return [
-        _hit(rank, candidate, described.get(candidate.position), size)
-        for rank, candidate in enumerate(candidates, start=1)
+        _hit(rank, influence, described.get(position), size)
+        for rank, (influence, position) in enumerate(ordered, start=1)
     ]
 
 
-def _hit(rank: int, candidate: Candidate, described: Described | None, size: int) -> attribution_pb2.Hit:
-    hit = attribution_pb2.Hit(
-        rank=rank, raw_influence=candidate.raw_influence, influence=candidate.raw_influence / size
-    )
+def _influence(candidate: Candidate, described: Mapping[int, Described]) -> float:
+    split = described.get(candidate.position)
+    return candidate.raw_influence if split is None or split.raw_influence is None else split.raw_influence
+
+
+def _hit(rank: int, raw_influence: float, described: Described | None, size: int) -> attribution_pb2.Hit:
+    hit = attribution_pb2.Hit(rank=rank, raw_influence=raw_influence, influence=raw_influence / size)
     if described is not None:
         hit.sequence.CopyFrom(described.sequence)
         if described.layers:

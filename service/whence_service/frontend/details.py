@@ -41,9 +41,13 @@ class DetailCall:
 
 @dataclass(frozen=True, kw_only=True)
 class Described:
-    """A sequence that was found. Parts of its raw influence, float [layers] and [tokens], where asked for."""
+    """A sequence that was found. Parts of its raw influence, float [layers] and [tokens], where asked for.
+
+    ``raw_influence`` is what the parts add up to; ``None`` where none were asked for.
+    """
 
     sequence: attribution_pb2.TrainingSequence
+    raw_influence: float | None = None
     layers: tuple[float, ...] = ()
     tokens: tuple[float, ...] = ()
 
@@ -161,6 +165,7 @@ def _collect(
         parts = scored.raw_influence
         described[call.query][position] = Described(
             sequence=scored.sequence,
+            raw_influence=math.fsum(tensors.unpack(parts)),
             layers=sum_by_layer(parts) if layers else (),
             tokens=sum_by_token(parts) if tokens else (),
         )

@@ -14,10 +14,14 @@ from whence_service.rpc.stages import Stopwatch
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Queries to one generation over one route. ``watch`` collects where the time goes."""
+    """Queries to one generation over one route. ``fields`` say where the request has each of them.
+
+    ``watch`` collects where the time goes.
+    """
 
     route: Route
     queries: tuple[query_pb2.Query, ...]
+    fields: tuple[str, ...]
     damping_factor: float
     deadline: Deadline
     watch: Stopwatch

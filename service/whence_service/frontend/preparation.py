@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from whence.errors import InternalError
 from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2
+from whence_service.frontend.fields import fields_of_caller
 from whence_service.frontend.job import Job
 from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.together import together
@@ -51,7 +52,8 @@ async def _ask(
     request = worker_service_pb2.PrepareQueriesRequest(
         generation=job.generation_proto, queries=[job.queries[number] for number in numbers]
     )
-    answer = await pool.client(worker).prepare(request, job.deadline, job.shards_of(worker))
+    with fields_of_caller("queries", [job.fields[number] for number in numbers]):
+        answer = await pool.client(worker).prepare(request, job.deadline, job.shards_of(worker))
     if len(answer.queries) != len(numbers):
         raise InternalError(
             f"the worker {worker} answered for {len(answer.queries)} of {len(numbers)} queries",

@@ -73,11 +73,14 @@ def check_options(options: attribution_pb2.AttributionOptions, limits: RequestLi
 
 
 def check_damping(damping_factor: float | None, field: str) -> None:
-    """Raise :class:`~whence.errors.InvalidRequestError` for a negative or non-finite damping factor."""
-    if damping_factor is not None and not (math.isfinite(damping_factor) and damping_factor >= 0):
+    """Raise :class:`~whence.errors.InvalidRequestError` unless the damping factor is positive and finite.
+
+    Zero would divide by the eigenvalues, which may be zero, of directions that the training data does not have.
+    """
+    if damping_factor is not None and not (math.isfinite(damping_factor) and damping_factor > 0):
         raise InvalidRequestError(
-            f"the damping factor is {damping_factor}; it is a finite multiple, at least 0, of each layer's "
-            "mean corrected eigenvalue (0.1 is usual)",
+            f"the damping factor is {damping_factor}; it is a positive multiple of each layer's mean corrected "
+            "eigenvalue (0.1 is usual)",
             reason="DAMPING_INVALID",
             field=field,
         )

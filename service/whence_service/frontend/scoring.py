@@ -16,6 +16,7 @@ from whence.v1 import attribution_pb2, attribution_service_pb2, tensor_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_service.frontend.answers import build_metadata, scaled, training_set_size
 from whence_service.frontend.details import Detail, check_whole, sequences_per_call
+from whence_service.frontend.fields import fields_of_caller
 from whence_service.frontend.job import Job
 from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.preparation import Prepared, distinct, prepare
@@ -57,15 +58,16 @@ class Scorer:
         Raises :class:`~whence.errors.NotFoundError` (``SEQUENCE_NOT_FOUND``) for an id that no shard has.
         """
         detail = worker_service_pb2.DETAIL_LAYERS if include_layers else worker_service_pb2.DETAIL_TOTAL
-        scored = await self._run(job, selectors, detail)
+        fields = [f"sequences[{number}]" for number in range(len(selectors))]
+        scored = await self._run(job, selectors, fields, detail)
         return build_score(job, scored, include_layers=include_layers)
 
     async def explain(self, job: Job, selector: Selector) -> attribution_service_pb2.ExplainResponse:
         """Return one sequence's influence on the job's query, by layer and token; raises as :meth:`score`."""
-        scored = await self._run(job, [selector], worker_service_pb2.DETAIL_LAYERS_TOKENS)
+        scored = await self._run(job, [selector], ["sequence"], worker_service_pb2.DETAIL_LAYERS_TOKENS)
         return build_explanation(job, scored)
 
-    async def _run(self, job: Job, selectors: Sequence[Selector], detail: Detail) -> Scored:
+    async def _run(self, job: Job, selectors: Sequence[Selector], fields: Sequence[str], detail: Detail) -> Scored:
         owners = await self._locate(job, selectors)
         prepared = await prepare(self._pool, job)
         chunk = sequences_per_call(job.generation.model, detail, len(job.queries), self._budget_bytes)
@@ -73,7 +75,9 @@ class Scorer:
         for call in plan_scores(owners, chunk):
             by_worker.setdefault(call.worker, []).append(call)
         with job.watch.stage("score_sequences"):
-            groups = await together(self._score_in_turn(job, selectors, calls, detail) for calls in by_worker.values())
+            groups = await together(
+                self._score_in_turn(job, selectors, fields, calls, detail) for calls in by_worker.values()
+            )
         found = {number: scored for group in groups for number, scored in group[0].items()}
         warnings = (*prepared.warnings, *(warning for group in groups for warning in group[1]))
         return Scored(
@@ -107,7 +111,12 @@ class Scorer:
         return await self._pool.client(worker).score(request, job.deadline, job.shards_of(worker))
 
     async def _score_in_turn(
-        self, job: Job, selectors: Sequence[Selector], calls: Sequence[ScoreCall], detail: Detail
+        self,
+        job: Job,
+        selectors: Sequence[Selector],
+        fields: Sequence[str],
+        calls: Sequence[ScoreCall],
+        detail: Detail,
     ) -> tuple[dict[int, worker_service_pb2.ScoredSequence], list[attribution_pb2.Warning]]:
         found: dict[int, worker_service_pb2.ScoredSequence] = {}
         warnings: list[attribution_pb2.Warning] = []
@@ -120,7 +129,8 @@ class Scorer:
                 detail=detail,
             )
             client = self._pool.client(call.worker)
-            answer = await client.score(request, job.deadline, job.shards_of(call.worker))
+            with fields_of_caller("sequences", [fields[number] for number in call.numbers]):
+                answer = await client.score(request, job.deadline, job.shards_of(call.worker))
             check_whole(answer, len(call.numbers), call.worker)
             found.update(zip(call.numbers, answer.sequences, strict=True))
             warnings.extend(answer.warnings)

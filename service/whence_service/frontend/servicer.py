@@ -162,6 +162,7 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
             yield Job(
                 route=plan_route(generation, queries),
                 queries=tuple(queries),
+                fields=tuple(fields),
                 damping_factor=default if damping_factor is None else damping_factor,
                 deadline=deadline,
                 watch=watch,
