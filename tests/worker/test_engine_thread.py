@@ -37,6 +37,8 @@ async def test_a_job_whose_caller_was_cancelled_before_its_turn_is_dropped(threa
     third = asyncio.create_task(thread.run(lambda: ran.append("third")))
     await asyncio.sleep(0)
     second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second  # the loop has told the thread by now
     gate.set()
     await asyncio.gather(first, third)
     assert ran == ["third"]

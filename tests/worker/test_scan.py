@@ -6,9 +6,11 @@ import asyncio
 import threading
 import time
 
+import grpc
 import numpy as np
 import pytest
 
+from whence import status
 from whence.errors import DeadlineError, InternalError, InvalidRequestError, NotFoundError
 from whence.v1 import attribution_pb2
 from whence_backends.corpus import Corpus
@@ -204,3 +206,14 @@ async def test_a_damping_factor_of_zero_means_the_default(tiny: Running):
 async def test_a_shard_named_twice_is_scanned_once(tiny: Running):
     name = tiny.shards[0].shard
     assert (await tiny.scan(ask(), shards=[name, name])).sequences_scored == tiny.shards[0].sequences
+
+
+async def test_more_queries_than_the_memory_for_them_holds_are_refused_before_any_work(serve: Serve):
+    async with serve(query_memory_bytes=1) as running:
+        with pytest.raises(grpc.RpcError) as caught:
+            await running.scan(*QUERIES)
+        error = status.from_call(caught.value)
+        assert isinstance(error, InvalidRequestError)
+        assert (error.reason, error.details["max_queries"]) == ("TOO_MANY_QUERIES", "1")
+        assert running.engine.count("query_gradients") == 0
+        assert (await running.scan(ask())).done

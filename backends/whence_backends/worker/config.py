@@ -73,6 +73,11 @@ class WorkerSettings(BaseSettings):
     default_damping_factor: PositiveFloat = Field(
         0.1, description="Damping, as a multiple of each layer's mean eigenvalue, where a request names none."
     )
+    query_memory_bytes: PositiveInt = Field(
+        8192 * _MEBIBYTE,
+        description="Device memory that one request's queries may take, at 4 bytes (float64: 8) a tracked parameter "
+        "each; it bounds the queries of a request. One is always allowed.",
+    )
     verify_artefacts: bool = Field(True, description="Check every file against its digest at start.")
 
     @property

@@ -16,6 +16,7 @@ def describe_model(
     training_set_size: int,
     default_damping_factor: float,
     max_query_tokens: int,
+    max_queries: int,
 ) -> model_pb2.Model:
     """Return the served model, without the shards and the limits that only the front end knows."""
     return model_pb2.Model(
@@ -31,7 +32,7 @@ def describe_model(
         training_set_size=training_set_size,
         default_damping_factor=default_damping_factor,
         engine=f"{engine.engine}/{engine.precision}",
-        limits=model_pb2.Limits(max_query_tokens=max_query_tokens),
+        limits=model_pb2.Limits(max_query_tokens=max_query_tokens, max_queries=max_queries),
         warnings=[*_unattributed(engine), *_other_training_set(corpus_sequences, training_set_size)],
     )
 

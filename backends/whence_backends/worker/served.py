@@ -48,6 +48,14 @@ class ServedModel:
         """Return the tokens of every query, or raise for the first that is wrong."""
         if not queries:
             raise InvalidRequestError("no query was sent; send at least one", reason="NO_QUERIES", field="queries")
+        if len(queries) > self.model.limits.max_queries:
+            raise InvalidRequestError(
+                f"{len(queries)} queries at once; the memory that this worker gives to queries of this model holds "
+                f"{self.model.limits.max_queries}; send fewer at a time, or raise its query_memory_bytes",
+                reason="TOO_MANY_QUERIES",
+                field="queries",
+                max_queries=self.model.limits.max_queries,
+            )
 
         def work() -> list[PreparedTokens]:
             return [self.preparer.prepare(query, f"queries[{i}]") for i, query in enumerate(queries)]
@@ -125,6 +133,7 @@ def assemble(
     engine, corpus, tokenizer = loaded.engine, loaded.corpus, loaded.tokenizer
     info, policy = engine.info, corpus.policy
     max_query_tokens = min(settings.max_query_tokens or info.max_tokens, info.max_tokens)
+    bytes_per_query = info.attributed_parameters * (8 if info.precision == "float64" else 4)
     scorer = BatchScorer(engine, thread, observe=observe)
     return ServedModel(
         loaded=loaded,
@@ -137,6 +146,7 @@ def assemble(
             training_set_size=loaded.training_set_size,
             default_damping_factor=settings.default_damping_factor,
             max_query_tokens=max_query_tokens,
+            max_queries=max(1, settings.query_memory_bytes // bytes_per_query),
         ),
         batch_tokens=settings.batch_tokens,
         thread=thread,
@@ -160,7 +170,7 @@ def assemble(
         preconditioned=PreconditionedCache(
             engine,
             capacity_bytes=settings.preconditioned_cache_bytes,
-            bytes_per_query=info.attributed_parameters * (8 if info.precision == "float64" else 4),
+            bytes_per_query=bytes_per_query,
         ),
         scorer=scorer,
         scanner=Scanner(

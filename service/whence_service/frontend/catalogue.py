@@ -41,7 +41,7 @@ def describe_model(generation: Generation, limits: RequestLimits) -> model_pb2.M
     model.limits.MergeFrom(
         model_pb2.Limits(
             max_top_k=limits.max_top_k,
-            max_queries=limits.max_queries,
+            max_queries=min(limits.max_queries, model.limits.max_queries or limits.max_queries),
             max_score_sequences=limits.max_score_sequences,
         )
     )
