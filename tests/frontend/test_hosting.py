@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
 import math
 
+import grpc
 import pytest
 import structlog
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from whence.errors import DeadlineError
-from whence.v1 import attribution_pb2
+from whence.v1 import attribution_pb2, attribution_service_pb2, attribution_service_pb2_grpc
 from whence_service.rpc.deadlines import Deadline
 from whence_service.rpc.health import HealthService
 from whence_service.rpc.logging import configure_logging, log_calls
@@ -27,6 +29,18 @@ async def test_reflection_lists_the_service(start_front, worker):
     )
     services = [service.name async for answer in call for service in answer.list_services_response.service]
     assert "whence.v1.AttributionService" in services
+
+
+async def test_a_long_call_whose_caller_asks_now_and_then_whether_we_are_there_is_not_cut_off(front, worker, ask):
+    """gRPC's own limit is two such pings in a quiet call: every scan of some minutes would end UNAVAILABLE."""
+    worker.stub.may_finish.clear()
+    pinging = [("grpc.keepalive_time_ms", 1_500), ("grpc.http2.max_pings_without_data", 0)]
+    async with grpc.aio.insecure_channel(front.address, options=pinging) as channel:
+        stub = attribution_service_pb2_grpc.AttributionServiceStub(channel)
+        call = stub.Attribute(attribution_service_pb2.AttributeRequest(query=ask()))
+        await asyncio.sleep(8)  # five pings; the third would be one too many
+        worker.stub.may_finish.set()
+        assert (await call).attribution.positive
 
 
 def test_overall_health_needs_every_service_and_liveness_none():

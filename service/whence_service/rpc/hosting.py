@@ -129,6 +129,7 @@ def _options(settings: HostSettings) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", settings.max_message_bytes),
         # Two servers on one port share its calls by chance; a second one must fail to start instead.
         ("grpc.so_reuseport", 0),
-        # Peers may ask "are you there?" this often during a long scan without being cut off for it.
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+        # Peers may ask "are you there?" this often during a long scan without being cut off for it. (The option's
+        # name in gRPC's documentation, with "recv", is not the one that the library reads.)
+        ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
     ]
