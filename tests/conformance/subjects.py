@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+
+import numpy as np
 
 import data
 import models
-import numpy as np
-
-from whence_backends.contract import Engine, EngineConfig, TokenSequence
+from whence_backends.contract import Detail, Engine, EngineConfig, TokenSequence
 from whence_backends.ekfac.factors import Factors
 from whence_backends.engines import load_engine
 from whence_backends.engines.fake import FakeModel, fit_fake
@@ -37,15 +38,56 @@ CASES = [
     Case(engine="fake", architecture="fake", precision="float64", rtol=1e-9),
     *(
         Case(engine="pytorch", architecture=architecture, precision=precision, rtol=rtol)
-        for architecture, float64_rtol in (("llama", _RMS_NORM_RTOL), ("llama-tied-bias", _RMS_NORM_RTOL), ("gpt2", 1e-9))
+        for architecture, float64_rtol in (
+            ("llama", _RMS_NORM_RTOL),
+            ("llama-tied-bias", _RMS_NORM_RTOL),
+            ("gpt2", 1e-9),
+        )
         for precision, rtol in (("float64", float64_rtol), ("float32", 1e-4))
     ),
 ]
+# One of each engine, each precision and each of the architectures that differ most.
+WIRE_CASES = [
+    case
+    for case in CASES
+    if str(case) in ("fake-fake-float64", "pytorch-llama-tied-bias-float32", "pytorch-gpt2-float64")
+]
+
+
+class Subject(Protocol):
+    """What is held to the laws, with the training sequences its factors were fitted on."""
+
+    @property
+    def case(self) -> Case: ...
+
+    @property
+    def factors(self) -> Factors: ...
+
+    @property
+    def model(self) -> Path: ...
+
+    @property
+    def items(self) -> list[TokenSequence]: ...
+
+    def influences(
+        self,
+        queries: list[TokenSequence],
+        items: list[TokenSequence],
+        *,
+        detail: Detail = Detail.TOTAL,
+        damping_factor: float = 0.1,
+    ) -> np.ndarray:
+        """Return the raw influence of each item on each query, split as ``detail`` says."""
+        ...
+
+    def log_likelihoods(self, queries: list[TokenSequence]) -> list[float]:
+        """Return the measurement of each query."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
-    """An engine with the training sequences its factors were fitted on."""
+class InProcess:
+    """An engine, called by its contract."""
 
     case: Case
     engine: Engine
@@ -53,14 +95,22 @@ class Subject:
     model: Path
     items: list[TokenSequence]
 
-    def influences(self, queries: list[TokenSequence], items: list[TokenSequence], **options: object) -> np.ndarray:
-        """Gradients, preconditioning and scores in one."""
-        damping_factor = options.pop("damping_factor", 0.1)
+    def influences(
+        self,
+        queries: list[TokenSequence],
+        items: list[TokenSequence],
+        *,
+        detail: Detail = Detail.TOTAL,
+        damping_factor: float = 0.1,
+    ) -> np.ndarray:
         prepared = self.engine.precondition(self.engine.query_gradients(queries), damping_factor)
-        return self.engine.score(prepared, items, **options)
+        return self.engine.score(prepared, items, detail)
+
+    def log_likelihoods(self, queries: list[TokenSequence]) -> list[float]:
+        return [gradient.log_likelihood for gradient in self.engine.query_gradients(queries)]
 
 
-def build(case: Case, model_folder: Callable[[str], Path], folder: Path) -> Subject:
+def build(case: Case, model_folder: Callable[[str], Path], folder: Path) -> InProcess:
     """Make the model, fit its factors on the data's labels, and load the engine."""
     items = data.sequences(24)
     source = data.InMemory(items)
@@ -78,4 +128,4 @@ def build(case: Case, model_folder: Callable[[str], Path], folder: Path) -> Subj
             source,
         )  # fmt: skip
     config = EngineConfig(model=str(model), factors=folder / "factors", precision=case.precision, device="cpu")
-    return Subject(case=case, engine=load_engine(case.engine, config), factors=factors, model=model, items=items)
+    return InProcess(case=case, engine=load_engine(case.engine, config), factors=factors, model=model, items=items)

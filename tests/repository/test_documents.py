@@ -1,0 +1,70 @@
+"""The documents say what the code says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs")
+
+
+@pytest.mark.parametrize("script", ["configuration_table", "error_reasons"])
+def test_what_is_generated_is_up_to_date(root: Path, script: str) -> None:
+    command = [sys.executable, root / "scripts" / f"{script}.py", "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_document_that_is_out_of_date_is_noticed(root: Path, tmp_path: Path) -> None:
+    for folder in ("scripts", "docs", "clients", "service", "backends"):
+        (tmp_path / folder).mkdir()
+    for script in (root / "scripts").glob("*.py"):
+        (tmp_path / "scripts" / script.name).write_text(script.read_text())
+    (tmp_path / "docs" / "errors.md").write_text((root / "docs" / "errors.md").read_text())
+    command = [sys.executable, tmp_path / "scripts" / "error_reasons.py", "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "docs/errors.md is out of date; run: make docs" in done.stderr
+
+
+def test_every_link_to_a_file_leads_to_one(root: Path) -> None:
+    links = [
+        (path, link)
+        for name in DOCUMENTS
+        for path in _markdown(root / name)
+        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text())
+    ]
+    broken = [f"{path.relative_to(root)}: {link}" for path, link in links if not (path.parent / link).exists()]
+    assert links
+    assert not broken
+
+
+def test_every_decision_is_in_the_list(root: Path) -> None:
+    folder = root / "docs" / "decisions"
+    listed = re.findall(r"\((\d{4}-[\w-]+\.md)\)", (folder / "README.md").read_text())
+    assert listed == sorted(path.name for path in folder.glob("[0-9]*.md"))
+
+
+def test_every_path_that_the_architecture_names_exists(root: Path) -> None:
+    text = (root / "ARCHITECTURE.md").read_text()
+    for path in re.findall(
+        r"\b((?:whence|whence_service|whence_backends|frontend|rpc|worker|fit|ekfac)/[\w/]+\.py)\b", text
+    ):
+        assert any(root.glob(f"*/**/{path}")), path
+
+
+def test_every_metric_stage_is_in_the_code(root: Path) -> None:
+    text = (root / "docs" / "metrics.md").read_text()
+    named = set(re.findall(r"`(\w+)`", text[text.index("## Stages") : text.index("An answer's")]))
+    code = "".join(path.read_text() for package in ("service", "backends") for path in (root / package).rglob("*.py"))
+    used = set(re.findall(r"""(?:stage\(|stage=|(?:watch|stopwatch)\.add\()"(\w+)\"""", code))
+    fit_stages = {"covariance", "eigenbasis", "lambda", "other"}
+    assert named == used - fit_stages
+
+
+def _markdown(path: Path) -> list[Path]:
+    return [path] if path.is_file() else sorted(path.rglob("*.md"))
