@@ -92,8 +92,10 @@ def test_wrong_usage_exits_with_2():
 
 def test_an_interruption_cancels_the_call_and_exits_with_130(target, service):
     service.hold = True
+    # Whoever runs these tests in the background may have had the signal ignored, which processes inherit.
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import whence.__main__"
     process = subprocess.Popen(
-        [sys.executable, "-m", "whence", "attribute", *ASK, "--server", target],
+        [sys.executable, "-c", program, "attribute", *ASK, "--server", target],
         stderr=subprocess.PIPE,
         text=True,
     )

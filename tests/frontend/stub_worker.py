@@ -124,6 +124,9 @@ class StubWorker(worker_service_pb2_grpc.WorkerServiceServicer):
         self._check(request)
         self.scored.append(request)
         answer = messages.ScoreSequencesResponse()
+        if not request.lookup_only:
+            values = [log_likelihood(query) for query in request.queries]
+            answer.log_likelihood.CopyFrom(tensors.pack(values, [len(values)]))
         for index, reference in enumerate(request.sequences):
             position = self._find(reference)
             if position is None and not request.skip_unknown:

@@ -100,3 +100,11 @@ async def test_an_explanation_splits_one_influence_over_layers_and_tokens(sharde
     assert answer.sequence.sequence_id == "doc8#0"
     assert answer.sequence.HasField("token_offsets")
     assert answer.log_likelihood == log_likelihood(ask("q"))
+
+
+async def test_one_worker_that_holds_everything_is_asked_once(start_front, worker, ask):
+    front = await start_front(worker)
+    answer = await front.stub.Score(messages.ScoreRequest(queries=[ask("x")], sequences=ids(3, 9)))
+    assert raw(answer.influence) == pytest.approx([influence(ask("x"), position) for position in (3, 9)])
+    assert tensors.unpack(answer.log_likelihood) == [log_likelihood(ask("x"))]
+    assert (len(worker.stub.scored), worker.stub.prepared) == (1, [])

@@ -1,7 +1,7 @@
 """The influence of given sequences on given queries: find who holds each sequence, then score it there.
 
 Finding first costs a short call, and gains that an unknown id fails before anything is computed and that no
-sequence is scored twice where workers hold the same shard.
+sequence is scored twice where workers hold the same shard. Where one call to one worker can do it all, it does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from whence_service.frontend.details import Detail, check_whole, sequences_per_c
 from whence_service.frontend.fields import fields_of_caller
 from whence_service.frontend.job import Job
 from whence_service.frontend.pool import WorkerPool
-from whence_service.frontend.preparation import Prepared, distinct, prepare
+from whence_service.frontend.preparation import distinct, prepare
 from whence_service.frontend.together import together
 
 Selector = attribution_service_pb2.SequenceSelector
@@ -39,7 +39,7 @@ class Scored:
     """What was found for the request's sequences, in their order."""
 
     sequences: tuple[worker_service_pb2.ScoredSequence, ...]
-    prepared: Prepared
+    log_likelihoods: tuple[float, ...]  # one for each query
     warnings: tuple[attribution_pb2.Warning, ...]
 
 
@@ -68,9 +68,8 @@ class Scorer:
         return build_explanation(job, scored)
 
     async def _run(self, job: Job, selectors: Sequence[Selector], fields: Sequence[str], detail: Detail) -> Scored:
-        owners = await self._locate(job, selectors)
-        prepared = await prepare(self._pool, job)
         chunk = sequences_per_call(job.generation.model, detail, len(job.queries), self._budget_bytes)
+        owners, warnings = await self._plan(job, selectors, chunk)
         by_worker: dict[str, list[ScoreCall]] = {}
         for call in plan_scores(owners, chunk):
             by_worker.setdefault(call.worker, []).append(call)
@@ -78,13 +77,28 @@ class Scorer:
             groups = await together(
                 self._score_in_turn(job, selectors, fields, calls, detail) for calls in by_worker.values()
             )
-        found = {number: scored for group in groups for number, scored in group[0].items()}
-        warnings = (*prepared.warnings, *(warning for group in groups for warning in group[1]))
+        answers = [answered for group in groups for answered in group]
+        found = {
+            number: scored
+            for call, answer in answers
+            for number, scored in zip(call.numbers, answer.sequences, strict=True)
+        }
         return Scored(
             sequences=tuple(found[number] for number in range(len(selectors))),
-            prepared=prepared,
-            warnings=distinct(warnings),
+            log_likelihoods=tuple(tensors.unpack(answers[0][1].log_likelihood)),
+            warnings=distinct((*warnings, *(warning for _, answer in answers for warning in answer.warnings))),
         )
+
+    async def _plan(
+        self, job: Job, selectors: Sequence[Selector], chunk: int
+    ) -> tuple[tuple[str, ...], tuple[attribution_pb2.Warning, ...]]:
+        """Return the worker that scores each sequence, and what was noticed while the queries were prepared."""
+        if len(job.route.groups) == 1 and len(selectors) <= chunk:
+            # One call does it all: its worker looks up every sequence before it computes anything, and there is
+            # nobody to share the queries' gradients with.
+            return (job.route.groups[0].worker,) * len(selectors), ()
+        owners = await self._locate(job, selectors)
+        return owners, (await prepare(self._pool, job)).warnings
 
     async def _locate(self, job: Job, selectors: Sequence[Selector]) -> tuple[str, ...]:
         numbers = [number for number, selector in enumerate(selectors) if not selector.text]
@@ -117,9 +131,8 @@ class Scorer:
         fields: Sequence[str],
         calls: Sequence[ScoreCall],
         detail: Detail,
-    ) -> tuple[dict[int, worker_service_pb2.ScoredSequence], list[attribution_pb2.Warning]]:
-        found: dict[int, worker_service_pb2.ScoredSequence] = {}
-        warnings: list[attribution_pb2.Warning] = []
+    ) -> list[tuple[ScoreCall, worker_service_pb2.ScoreSequencesResponse]]:
+        answers = []
         for call in calls:
             request = worker_service_pb2.ScoreSequencesRequest(
                 generation=job.generation_proto,
@@ -129,13 +142,12 @@ class Scorer:
                 detail=detail,
             )
             client = self._pool.client(call.worker)
-            with fields_of_caller("sequences", [fields[number] for number in call.numbers]):
+            places = [fields[number] for number in call.numbers]
+            with fields_of_caller("sequences", places), fields_of_caller("queries", job.fields):
                 answer = await client.score(request, job.deadline, job.shards_of(call.worker))
-            check_whole(answer, len(call.numbers), call.worker)
-            found.update(zip(call.numbers, answer.sequences, strict=True))
-            warnings.extend(answer.warnings)
             job.watch.merge(answer.timings)
-        return found, warnings
+            answers.append((call, check_whole(answer, len(call.numbers), call.worker)))
+        return answers
 
 
 def to_reference(selector: Selector) -> Reference:
@@ -185,7 +197,7 @@ def build_score(job: Job, scored: Scored, *, include_layers: bool) -> attributio
     response = attribution_service_pb2.ScoreResponse(
         influence=scaled([math.fsum(cell) for cell in cells], [queries, sequences], size),
         sequences=[_without_offsets(sequence.sequence) for sequence in scored.sequences],
-        log_likelihood=tensors.pack([query.log_likelihood for query in scored.prepared.queries], [queries]),
+        log_likelihood=tensors.pack(scored.log_likelihoods, [queries]),
         metadata=build_metadata(job, warnings=scored.warnings, sequences_scored=sequences, with_layers=include_layers),
     )
     if include_layers:
@@ -203,7 +215,7 @@ def build_explanation(job: Job, scored: Scored) -> attribution_service_pb2.Expla
         sequence=sequence.sequence,
         influence=math.fsum(values) / size,
         parts=scaled(values, sequence.raw_influence.shape[1:], size),
-        log_likelihood=scored.prepared.queries[0].log_likelihood,
+        log_likelihood=scored.log_likelihoods[0],
         metadata=build_metadata(job, warnings=scored.warnings, sequences_scored=1, with_layers=True),
     )
 
