@@ -1,13 +1,34 @@
-"""Batching policy: which sequences go through the engine together. The same lengths give the same plan."""
+"""Batching: which sequences go through the engine together, and how they are laid out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from whence_backends.contract import Float64Array, TokenSequence
+
 IndexArray = NDArray[np.int64]
+
+
+class Padded(NamedTuple):
+    """Sequences padded on the right with token 0 and weight 0, both [B, T] with T at least 2."""
+
+    token_ids: IndexArray
+    weights: Float64Array
+
+
+def pad(sequences: Sequence[TokenSequence]) -> Padded:
+    """Return ``sequences`` as one array each of tokens and weights; one of a single token becomes all padding."""
+    length = max(2, *(len(sequence.token_ids) for sequence in sequences))
+    token_ids = np.zeros((len(sequences), length), dtype=np.int64)
+    weights = np.zeros((len(sequences), length), dtype=np.float64)
+    for row, sequence in enumerate(sequences):
+        token_ids[row, : len(sequence.token_ids)] = sequence.token_ids
+        weights[row, : len(sequence.weights)] = sequence.weights
+    return Padded(token_ids, weights)
 
 
 def plan_batches(lengths: Sequence[int] | NDArray[np.integer], token_budget: int) -> list[IndexArray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,12 @@ import numpy as np
 
 import data
 import models
+from conformance.characters import write_tokenizer
 from whence_backends.contract import Detail, Engine, EngineConfig, TokenSequence
 from whence_backends.ekfac.factors import Factors
 from whence_backends.engines import load_engine
 from whence_backends.engines.fake import FakeModel, fit_fake
+from whence_backends.export import ExportConfig, export
 from whence_backends.fit import FitConfig, fit
 
 
@@ -33,6 +36,8 @@ class Case:
 
 # transformers computes Llama's RMS norms in float32 whatever the model's precision: their backward pass rounds.
 _RMS_NORM_RTOL = 1e-7
+# The same in ONNX Runtime's float32, which rounds otherwise; and the exporter writes GELU's constants in float32.
+_ORT_RTOL = {"llama": 2e-5, "llama-tied-bias": 2e-5, "gpt2": 5e-7}
 
 CASES = [
     Case(engine="fake", architecture="fake", precision="float64", rtol=1e-9),
@@ -45,12 +50,24 @@ CASES = [
         )
         for precision, rtol in (("float64", float64_rtol), ("float32", 1e-4))
     ),
+    *(
+        Case(engine="ort", architecture=architecture, precision=precision, rtol=rtol)
+        for architecture, float64_rtol in _ORT_RTOL.items()
+        for precision, rtol in (("float64", float64_rtol), ("float32", 1e-4))
+    ),
 ]
 # One of each engine, each precision and each of the architectures that differ most.
 WIRE_CASES = [
     case
     for case in CASES
-    if str(case) in ("fake-fake-float64", "pytorch-llama-tied-bias-float32", "pytorch-gpt2-float64")
+    if str(case)
+    in (
+        "fake-fake-float64",
+        "pytorch-llama-tied-bias-float32",
+        "pytorch-gpt2-float64",
+        "ort-llama-tied-bias-float32",
+        "ort-gpt2-float64",
+    )
 ]
 
 
@@ -87,10 +104,11 @@ class Subject(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class InProcess:
-    """An engine, called by its contract."""
+    """An engine, called by its contract, and what it was loaded from: the ``model``, or an export of it."""
 
     case: Case
     engine: Engine
+    config: EngineConfig
     factors: Factors
     model: Path
     items: list[TokenSequence]
@@ -117,9 +135,11 @@ def build(case: Case, model_folder: Callable[[str], Path], folder: Path) -> InPr
     if case.engine == "fake":
         model = folder / "model"
         FakeModel.random(models.VOCABULARY).save(model)
+        write_tokenizer(model)
         factors = fit_fake(model, source, folder / "factors")
     else:
-        model = model_folder(case.architecture)
+        model = shutil.copytree(model_folder(case.architecture), folder / "model")
+        write_tokenizer(model)
         factors = fit(
             FitConfig(
                 model=str(model), out=folder / "factors", precision=case.precision, device="cpu", batch_tokens=64,
@@ -127,5 +147,12 @@ def build(case: Case, model_folder: Callable[[str], Path], folder: Path) -> InPr
             ),
             source,
         )  # fmt: skip
-    config = EngineConfig(model=str(model), factors=folder / "factors", precision=case.precision, device="cpu")
-    return InProcess(case=case, engine=load_engine(case.engine, config), factors=factors, model=model, items=items)
+    served = model
+    if case.engine == "ort":
+        served = folder / "export"
+        export(ExportConfig(model=str(model), out=served, tracked="all-linear", precision=case.precision))
+    config = EngineConfig(
+        model=str(served), factors=folder / "factors", precision=case.precision, device="cpu", threads=1
+    )
+    engine = load_engine(case.engine, config)
+    return InProcess(case=case, engine=engine, config=config, factors=factors, model=model, items=items)

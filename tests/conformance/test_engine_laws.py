@@ -6,7 +6,9 @@ say: weights that are no completion, the contract's own errors.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +18,10 @@ import data
 from conformance.subjects import CASES, WIRE_CASES, Case, InProcess, Subject, build
 from conformance.wire import over_the_wire
 from whence.errors import InvalidRequestError, MismatchError
-from whence_backends.contract import Detail, EngineConfig, TokenSequence
+from whence_backends.contract import Detail, TokenSequence
+from whence_backends.ekfac.factors import FORMAT
 from whence_backends.engines import load_engine
+from whence_backends.store import ArtefactWriter
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +99,6 @@ def dense_gradients(subject: Subject, items: list[TokenSequence]) -> list[list[n
 
 def finite_differences(subject: Subject, item: TokenSequence) -> list[np.ndarray]:
     """Central differences of the fake model's log-likelihood, in each weight."""
-    from dataclasses import replace
-
     from whence_backends.engines.fake import FakeModel
 
     model, step = FakeModel.load(subject.model), 1e-5
@@ -226,14 +228,12 @@ def test_a_query_longer_than_the_model_is_refused(local: InProcess) -> None:
 
 
 def test_factors_of_another_model_are_refused(local: InProcess, tmp_path: Path) -> None:
-    import shutil
-
-    other = tmp_path / "other"
-    shutil.copytree(local.model, other)
-    config = other / "config.json"
-    config.write_text(config.read_text() + "\n")
+    others = shutil.copytree(local.factors.folder, tmp_path / "factors", ignore=shutil.ignore_patterns("manifest.json"))
+    writer = ArtefactWriter(others, FORMAT)
+    files = [writer.record(path.name) for path in others.iterdir()]
+    writer.finish(files, {**local.factors.card.as_properties(), "model_digest": "blake3:another"})
     with pytest.raises(MismatchError, match="were fitted on") as caught:
-        load_engine(local.case.engine, EngineConfig(model=str(other), factors=local.factors.folder))
+        load_engine(local.case.engine, replace(local.config, factors=others))
     assert caught.value.reason == "FACTORS_OF_OTHER_MODEL"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from prometheus_client import CollectorRegistry
 
-from conformance.characters import text_of, write_tokenizer
+from conformance.characters import text_of
 from conformance.subjects import Case, InProcess
 from whence import Client, Query
 from whence_backends.contract import Detail, TokenSequence
@@ -98,8 +97,7 @@ def as_text(item: TokenSequence) -> str:
 @contextmanager
 def over_the_wire(subject: InProcess, folder: Path) -> Iterator[OverTheWire]:
     """Serve what ``subject`` is made of, by a front end and a worker of their own."""
-    model = shutil.copytree(subject.model, folder / "model")  # the digest of a model is not its tokenizer's
-    write_tokenizer(model)
+    model = Path(subject.config.model)
     corpus = write_corpus(subject.items, folder, model)
     worker = WorkerSettings(
         model=str(model), factors=subject.factors.folder, corpus=corpus, engine=subject.case.engine,

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from whence_backends.batching import pad
 from whence_backends.contract import TokenSequence
 
 
@@ -34,15 +35,10 @@ class TokenBatch:
 
 def collate(sequences: Sequence[TokenSequence], device: torch.device) -> TokenBatch:
     """Return the batch of ``sequences``; one of a single token becomes all padding."""
-    length = max(2, *(len(sequence.token_ids) for sequence in sequences))
-    tokens = np.zeros((len(sequences), length), dtype=np.int64)
-    weights = np.zeros((len(sequences), length), dtype=np.float64)
-    for row, sequence in enumerate(sequences):
-        tokens[row, : len(sequence.token_ids)] = sequence.token_ids
-        weights[row, : len(sequence.weights)] = sequence.weights
+    token_ids, weights = pad(sequences)
     return TokenBatch(
-        inputs=torch.from_numpy(tokens[:, :-1]).to(device),
-        labels=torch.from_numpy(tokens[:, 1:]).to(device),
+        inputs=torch.from_numpy(token_ids[:, :-1]).to(device),
+        labels=torch.from_numpy(token_ids[:, 1:]).to(device),
         weights=torch.from_numpy(weights[:, 1:]).to(device),
     )
 

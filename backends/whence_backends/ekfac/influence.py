@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from whence_backends.contract import Detail
+from whence_backends.ekfac.storage import StoredForm, stored_form
 
 _GRADIENT_ELEMENTS: Final = {"cpu": 1 << 22, "cuda": 1 << 27}
 
@@ -39,11 +39,12 @@ def compress(left: Tensor, right: Tensor, rank: int | None) -> tuple[Tensor, Ten
     or, where T exceeds a width, the product itself beside an identity. Otherwise the best approximation of that rank.
     """
     T, D_out, D_in = left.shape[0], left.shape[1], right.shape[1]
-    if rank is None or rank >= min(T, D_out, D_in):
-        if min(T, D_out, D_in) == T:
-            return left, right, 0.0, 1.0
-        if D_in <= D_out:
-            return right.T @ left, torch.eye(D_in, dtype=right.dtype, device=right.device), 0.0, 1.0
+    form = stored_form(T, D_out, D_in, rank)
+    if form is StoredForm.TOKENS:
+        return left, right, 0.0, 1.0
+    if form is StoredForm.LEFT_PRODUCT:
+        return right.T @ left, torch.eye(D_in, dtype=right.dtype, device=right.device), 0.0, 1.0
+    if form is StoredForm.RIGHT_PRODUCT:
         return torch.eye(D_out, dtype=left.dtype, device=left.device), left.T @ right, 0.0, 1.0
     U_left, core_left = torch.linalg.qr(left.T.double())
     U_right, core_right = torch.linalg.qr(right.T.double())
@@ -92,8 +93,3 @@ def _by_gradient(V: Tensor, a: Tensor, s: Tensor) -> Tensor:
         G = s[start : start + chunk].transpose(1, 2) @ a[start : start + chunk]
         parts.append(flat @ G.reshape(-1, D_out * D_in).to(flat.dtype).T)
     return torch.cat(parts, dim=1).double()
-
-
-def relative_error(errors: Sequence[float], norms: Sequence[float]) -> float:
-    """Return the relative Frobenius error over all layers, from each one's squared error and squared norm."""
-    return float((sum(errors) / max(sum(norms), 1e-300)) ** 0.5)

@@ -17,7 +17,8 @@ from whence_backends.ekfac.trace import TraceConsumer, Tracer, TrackedLayer
 class TrackedLanguageModel:
     """A Hugging Face causal language model, frozen, whose tracked layers hand over their traces.
 
-    The model must be causal and padding-blind on the right, as decoder-only language models are.
+    The model must be causal and padding-blind on the right, as decoder-only language models are. ``body`` is the model
+    up to what its ``head`` reads.
     """
 
     def __init__(self, model: nn.Module, layers: Sequence[TrackedLayer]) -> None:
@@ -26,7 +27,7 @@ class TrackedLanguageModel:
         self.specs: tuple[LayerSpec, ...] = tuple(layer.spec for layer in layers)
         parameter = next(model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
-        self._body, self._head = _split(model)
+        self.body, self.head = _split(model)
 
     @property
     def config(self) -> Any:  # noqa: ANN401 - transformers' configurations have no common type
@@ -43,10 +44,10 @@ class TrackedLanguageModel:
         log_probabilities = batch.weights.new_zeros(batch.weights.numel())
         if len(rows):
             with torch.enable_grad(), Tracer(self.layers, consume):
-                hidden = self._body(batch.inputs)
+                hidden = self.body(batch.inputs)
                 flat = hidden.detach().reshape(-1, hidden.shape[-1])
                 everywhere = len(rows) == len(flat)
-                pulled = self._head.pull_back(flat if everywhere else flat[rows], targets)
+                pulled = self.head.pull_back(flat if everywhere else flat[rows], targets)
                 gradient = (
                     pulled.gradient if everywhere else torch.zeros_like(flat).index_copy_(0, rows, pulled.gradient)
                 )
@@ -63,20 +64,21 @@ class TrackedLanguageModel:
         return Targets(weights=batch.weights[batch.valid], uniforms=uniforms.to(self.device)[batch.valid])
 
 
-class _Body:
+class Body:
     """The model up to what its head reads. ``whole`` runs the full model: its output is logits."""
 
     def __init__(self, model: nn.Module, whole: bool) -> None:
         self._model = model
         self._whole = whole
 
-    def __call__(self, token_ids: Tensor) -> Tensor:
-        output = self._model(input_ids=token_ids, use_cache=False)
+    def __call__(self, token_ids: Tensor, **arguments: Tensor) -> Tensor:
+        """Return the hidden states (or logits) of tokens [B, T]; ``arguments`` are the model's own."""
+        output = self._model(input_ids=token_ids, use_cache=False, **arguments)
         hidden: Tensor = output.logits if self._whole else output.last_hidden_state
         return hidden
 
 
-def _split(model: Any) -> tuple[_Body, Head]:  # noqa: ANN401 - transformers' models have no common type
+def _split(model: Any) -> tuple[Body, Head]:  # noqa: ANN401 - transformers' models have no common type
     """Split the model into body and linear head, having seen that together they give the model's own logits.
 
     Models whose logits are more than a linear map of the last hidden state (soft caps, scales) are kept whole.
@@ -84,11 +86,11 @@ def _split(model: Any) -> tuple[_Body, Head]:  # noqa: ANN401 - transformers' mo
     output = model.get_output_embeddings()
     base = getattr(model, model.base_model_prefix, None)
     if isinstance(output, nn.Linear) and isinstance(base, nn.Module) and base is not model:
-        body, head = _Body(base, whole=False), Head(output.weight, output.bias)
+        body, head = Body(base, whole=False), Head(output.weight, output.bias)
         with torch.no_grad():
             probe = torch.arange(4, device=output.weight.device).remainder(output.weight.shape[0]).unsqueeze(0)
             expected = model(input_ids=probe, use_cache=False).logits
             got = head.logits(body(probe))
         if torch.allclose(got, expected, rtol=1e-2, atol=1e-3 * float(expected.abs().max())):
             return body, head
-    return _Body(model, whole=True), Head(None, None)
+    return Body(model, whole=True), Head(None, None)

@@ -90,7 +90,8 @@ class Tracer:
             if not output.requires_grad:
                 output.requires_grad_()  # the first tracked layers: nothing below them needs a gradient
             uses = self._uses.setdefault(index, _Uses())
-            use = uses.opened(_homogeneous(inputs[0].detach(), bias))
+            a = inputs[0].detach()
+            use = uses.opened(with_bias(a) if bias else a)
             output.register_hook(partial(self._close, index, use))  # type: ignore[no-untyped-call]
             return output
 
@@ -131,6 +132,6 @@ def _flattened(name: str, a: Tensor) -> UnimplementedError:
     )
 
 
-def _homogeneous(a: Tensor, bias: bool) -> Tensor:
-    """Return ā = [a; 1] where the layer has a bias, else a."""
-    return torch.cat([a, a.new_ones(*a.shape[:-1], 1)], dim=-1) if bias else a
+def with_bias(a: Tensor) -> Tensor:
+    """Return ā = [a; 1], the inputs of a layer with a bias."""
+    return torch.cat([a, a.new_ones(*a.shape[:-1], 1)], dim=-1)

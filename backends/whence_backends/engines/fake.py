@@ -32,6 +32,7 @@ from whence_backends.contract import (
     TokenSequence,
 )
 from whence_backends.ekfac.factors import FORMAT, FactorArrays, Factors, FactorsCard, basis_file, lambda_file
+from whence_backends.engines.checks import require_valid
 from whence_backends.models.source import ModelSource, resolve_model
 from whence_backends.store import ArtefactWriter
 
@@ -187,7 +188,7 @@ class FakeEngine:
         """Return each query's rotated gradient as the token factors that it is the product of."""
         found = []
         for query in queries:
-            self._check(query)
+            require_valid([query], self._info)
             value, traces = self._model.trace(query)
             layers = tuple(
                 LayerGradient(left=trace.s @ factors.Q_S, right=trace.a @ factors.Q_A)
@@ -212,7 +213,7 @@ class FakeEngine:
         longest = max(len(sequence.token_ids) for sequence in sequences)
         parts = np.zeros((len(preconditioned[0]), len(sequences), len(preconditioned), longest))
         for b, sequence in enumerate(sequences):
-            self._check(sequence)
+            require_valid([sequence], self._info)
             for index, trace in enumerate(self._model.trace(sequence)[1]):
                 parts[:, b, index, : len(trace.a)] = np.einsum("qoi,to,ti->qt", preconditioned[index], trace.s, trace.a)
         if detail is Detail.LAYERS_TOKENS:
@@ -227,18 +228,6 @@ class FakeEngine:
 
     def close(self) -> None:
         """Nothing to release."""
-
-    def _check(self, sequence: TokenSequence) -> None:
-        ids = np.asarray(sequence.token_ids)
-        if len(ids) > _MAX_TOKENS:
-            raise InvalidRequestError(
-                f"a sequence of {len(ids)} tokens; the model takes at most {_MAX_TOKENS}", reason="SEQUENCE_TOO_LONG"
-            )
-        if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < len(self._model.E):
-            raise InvalidRequestError(
-                f"token ids from {ids.min()} to {ids.max()}; the vocabulary has 0 to {len(self._model.E) - 1}",
-                reason="BAD_TOKEN_ID",
-            )
 
 
 def _accumulate(x: Float64Array) -> Float64Array:

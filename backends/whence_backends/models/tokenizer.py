@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, final
 
 from whence.errors import InvalidRequestError, NotFoundError, UnimplementedError
@@ -55,6 +56,10 @@ class Tokenizer:
                 model=source.reference,
             )
         return cls(pretrained)
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer's files into a folder, from which :meth:`load` needs neither torch nor the model."""
+        self._pretrained.save_pretrained(str(folder))
 
     @property
     def has_chat_template(self) -> bool:

@@ -10,7 +10,12 @@ import torch
 from whence.errors import InvalidRequestError
 from whence_backends.models.source import ModelSource
 
-PRECISIONS: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+PRECISIONS: Final = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float64": torch.float64,
+}
 
 
 def torch_dtype(precision: str) -> torch.dtype:
@@ -59,6 +64,13 @@ def load_causal_lm(source: ModelSource, precision: str, device: str) -> Any:  # 
     from transformers.utils import logging
 
     ask_for_reproducible_arithmetic()
+    if source.kind == "export":
+        raise InvalidRequestError(
+            f"{source.reference} is an export, a graph without a model that torch could load; name the model that it "
+            "was made from, or serve it with --engine ort",
+            reason="MODEL_NOT_LOADABLE",
+            field="model",
+        )
     dtype = torch_dtype(precision)
     logging.disable_progress_bar()
     where = str(source.path)

@@ -7,6 +7,7 @@ from whence_backends.store.artefact import (
     digest_bytes,
     digest_file,
     read_manifest,
+    storage_error,
     verify_files,
     write_atomically,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "digest_bytes",
     "digest_file",
     "read_manifest",
+    "storage_error",
     "verify_files",
     "write_atomically",
 ]

@@ -75,7 +75,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise _storage_error(path, error) from error
+        raise storage_error(path, error) from error
 
 
 class ArtefactWriter:
@@ -166,7 +166,8 @@ def _corrupt(path: Path, what: str) -> CorruptArtefactError:
     )
 
 
-def _storage_error(path: Path, error: OSError) -> StorageError:
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """Return what a job raises where ``path`` could not be written."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     advice = "free some space" if full else "make the folder writable"
     return StorageError(

@@ -1,0 +1,5 @@
+"""The ``ort`` engine: what ``whence export`` wrote, run by ONNX Runtime on CUDA or CPU, without torch."""
+
+from whence_backends.engines.ort.engine import OrtEngine, create
+
+__all__ = ["OrtEngine", "create"]

@@ -1,0 +1,281 @@
+"""The ``ort`` engine: a model that ``whence export`` wrote, on whichever provider ONNX Runtime has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime
+
+from whence.errors import InvalidRequestError, MismatchError
+from whence_backends.batching import pad, plan_batches
+from whence_backends.contract import (
+    Detail,
+    EngineConfig,
+    EngineInfo,
+    Float64Array,
+    FloatArray,
+    LayerGradient,
+    QueryGradient,
+    TokenSequence,
+)
+from whence_backends.ekfac.factors import FactorArrays, Factors
+from whence_backends.ekfac.storage import StoredForm, relative_error, stored_form, truncate
+from whence_backends.engines.checks import require_valid
+from whence_backends.engines.ort.arrays import DeviceArray
+from whence_backends.engines.ort.mathematics import Mathematics
+from whence_backends.engines.ort.options import OrtOptions, Placement, read_options
+from whence_backends.engines.ort.sessions import Session, SessionOpener
+from whence_backends.models.exported import (
+    LABELS,
+    LOG_P,
+    TOKEN_IDS,
+    WEIGHTS,
+    Export,
+    ExportCard,
+    gradient_name,
+    input_name,
+)
+from whence_backends.models.source import resolve_model
+
+# Elements of per-sequence gradients formed at once: cache-sized on a CPU, occupancy-sized on a GPU.
+_GRADIENT_ELEMENTS: Final[Mapping[str, int]] = {"cpu": 1 << 22, "cuda": 1 << 27}
+
+# V [Q, D_out, D_in] of each layer.
+Preconditioned = list[DeviceArray]
+
+
+def create(config: EngineConfig) -> OrtEngine:
+    """Load an export and the factors. Raises where they do not belong together."""
+    source = resolve_model(config.model)
+    if source.kind != "export":
+        raise InvalidRequestError(
+            f"{config.model} is not an export; the engine ort runs what `whence export --model {config.model} "
+            f"--factors {config.factors} --out DIR` writes: name that folder as the model",
+            reason="MODEL_NOT_EXPORTED",
+            field="model",
+        )
+    options = read_options(config, onnxruntime.get_available_providers())
+    exported = Export.open(source.path)
+    if config.precision != exported.card.precision:
+        raise MismatchError(
+            f"the export in {source.path} computes in {exported.card.precision}, not in {config.precision}; set "
+            f"precision {exported.card.precision}, or export the model in {config.precision}",
+            reason="EXPORT_OF_OTHER_PRECISION",
+            export=source.path,
+        )
+    factors = Factors.open(config.factors)
+    factors.require_model(source.digest, config.model)
+    exported.require_layers(factors.card.layers, config.factors)
+    return OrtEngine(exported, factors, options, config.query_rank)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _LayerFactors:
+    """One layer's Q_A [D_in, D_in], Q_S [D_out, D_out], Λ [D_out, D_in] on the device, and mean(Λ)."""
+
+    Q_A: DeviceArray
+    Q_S: DeviceArray
+    Lambda: DeviceArray
+    mean: float
+
+    @classmethod
+    def place(cls, arrays: FactorArrays, dtype: np.dtype[Any], placement: Placement) -> _LayerFactors:
+        Q_A, Q_S, Lambda = (DeviceArray.of(array.astype(dtype), placement) for array in arrays)
+        return cls(Q_A=Q_A, Q_S=Q_S, Lambda=Lambda, mean=float(arrays.Lambda.mean(dtype=np.float64)))
+
+    @property
+    def size_bytes(self) -> int:
+        return self.Q_A.size_bytes + self.Q_S.size_bytes + self.Lambda.size_bytes
+
+
+class OrtEngine:
+    """See :class:`whence_backends.contract.Engine`. Whatever the model computes in, the rest is float32 (or float64).
+
+    A batch is cut into parts whose traces fit into ``trace_memory_bytes``, since they are all held at once.
+    """
+
+    def __init__(self, exported: Export, factors: Factors, options: OrtOptions, query_rank: int | None) -> None:
+        self._card = card = exported.card
+        self._query_rank = query_rank
+        self._wide: np.dtype[Any] = np.dtype(np.float64 if card.precision == "float64" else np.float32)
+        opener = SessionOpener(options)
+        self._model: Session = opener.open(exported.graph)
+        self._mathematics = Mathematics(opener, "double" if self._wide == np.float64 else "float")
+        self._placement = opener.placement
+        self._tokens_at_once = max(1, options.trace_memory_bytes // _trace_bytes_per_token(card, self._wide.itemsize))
+        layers = range(len(card.layers))
+        self._factors = [_LayerFactors.place(factors.layer(i), self._wide, self._placement) for i in layers]
+        self._held_bytes = exported.size_bytes + sum(layer.size_bytes for layer in self._factors)
+        self._info = EngineInfo(
+            engine="ort",
+            precision=card.precision,
+            device=str(self._placement),
+            layers=card.layers,
+            max_tokens=card.max_tokens,
+            vocabulary_size=card.vocabulary_size,
+            parameters=card.parameters,
+            model_digest=card.model_digest,
+            factors_digest=factors.digest,
+        )
+
+    @property
+    def info(self) -> EngineInfo:
+        """What this engine is and holds."""
+        return self._info
+
+    def query_gradients(self, queries: Sequence[TokenSequence]) -> list[QueryGradient]:
+        """Return each query's rotated gradient; one pass for each, so that it does not depend on the others."""
+        return [self._query_gradient(query) for query in queries]
+
+    def precondition(self, gradients: Sequence[QueryGradient], damping_factor: float) -> Preconditioned:
+        """Return V [Q, D_out, D_in] of each layer."""
+        found = []
+        for index, layer in enumerate(self._card.layers):
+            V = DeviceArray.empty((len(gradients), layer.d_out, layer.d_in), self._wide, self._placement)
+            for q, gradient in enumerate(gradients):
+                into = V.rows(q, q + 1).reshape(layer.d_out, layer.d_in)
+                self._precondition(gradient.layers[index], self._factors[index], damping_factor, into)
+            found.append(V)
+        return found
+
+    def score(
+        self, preconditioned: Preconditioned, sequences: Sequence[TokenSequence], detail: Detail = Detail.TOTAL
+    ) -> Float64Array:
+        """Return raw influences, shaped as ``detail`` says."""
+        require_valid(sequences, self._info)
+        lengths = [len(sequence.token_ids) for sequence in sequences]
+        shape = (preconditioned[0].shape[0], len(sequences), len(self._card.layers))
+        found = np.zeros((*shape, max(lengths)) if detail is Detail.LAYERS_TOKENS else shape)
+        for part in plan_batches(lengths, self._tokens_at_once):
+            scored = self._score([sequences[i] for i in part], preconditioned, detail)
+            if detail is Detail.LAYERS_TOKENS:
+                found[:, part, :, : scored.shape[3]] = scored[..., : max(lengths)]
+            else:
+                found[:, part] = scored
+        return found.sum(axis=2) if detail is Detail.TOTAL else found
+
+    def device_memory_bytes(self) -> int:
+        """Return the size of model and factors: onnxruntime does not tell what its allocators hold beside them."""
+        return self._held_bytes
+
+    def close(self) -> None:
+        """Release the model and the factors."""
+        self._factors.clear()
+        del self._model, self._mathematics
+
+    def _trace(self, sequences: Sequence[TokenSequence]) -> dict[str, DeviceArray]:
+        token_ids, weights = pad(sequences)
+        feeds = {TOKEN_IDS: token_ids[:, :-1], LABELS: token_ids[:, 1:], WEIGHTS: weights[:, 1:].astype(self._wide)}
+        return self._model.run({name: DeviceArray.of(array, self._placement) for name, array in feeds.items()})
+
+    def _a_and_s(self, traces: Mapping[str, DeviceArray], index: int) -> tuple[DeviceArray, DeviceArray]:
+        """Return a layer's inputs [B, uses·T, D_in] and output gradients [B, uses·T, D_out]."""
+        return traces[input_name(self._card.inputs[index])], traces[gradient_name(index)]
+
+    def _query_gradient(self, query: TokenSequence) -> QueryGradient:
+        require_valid([query], self._info)
+        traces = self._trace([query])
+        layers, errors, norms = [], [0.0], [0.0]
+        for index, factors in enumerate(self._factors):
+            a, s = self._a_and_s(traces, index)
+            left, right = self._mathematics.rotate(
+                a.reshape(*a.shape[1:]), s.reshape(*s.shape[1:]), factors.Q_A, factors.Q_S
+            )
+            gradient, error, norm = self._stored(left, right)
+            layers.append(gradient)
+            errors.append(error)
+            norms.append(norm)
+        return QueryGradient(
+            layers=tuple(layers),
+            log_likelihood=_log_likelihood(traces[LOG_P].numpy()[0], query),
+            truncation_error=relative_error(errors, norms),
+        )
+
+    def _stored(self, left: DeviceArray, right: DeviceArray) -> tuple[LayerGradient, float, float]:
+        """Return the gradient as it is stored, the squared error of that, and the squared norm."""
+        (T, D_out), D_in = left.shape, right.shape[1]
+        form = stored_form(T, D_out, D_in, self._query_rank)
+        error, norm = 0.0, 1.0
+        kept_left: FloatArray
+        kept_right: FloatArray
+        if form is StoredForm.LEFT_PRODUCT:
+            kept_left, kept_right = self._mathematics.product(right, left).numpy(), np.eye(D_in, dtype=self._wide)
+        elif form is StoredForm.RIGHT_PRODUCT:
+            kept_left, kept_right = np.eye(D_out, dtype=self._wide), self._mathematics.product(left, right).numpy()
+        else:
+            kept_left, kept_right = left.numpy(), right.numpy()
+        if form is StoredForm.TRUNCATED and self._query_rank is not None:
+            kept_left, kept_right, error, norm = truncate(kept_left, kept_right, self._query_rank)
+        return LayerGradient(left=kept_left, right=kept_right), error, norm
+
+    def _precondition(
+        self, gradient: LayerGradient, factors: _LayerFactors, damping_factor: float, into: DeviceArray
+    ) -> None:
+        def placed(array: FloatArray) -> DeviceArray:
+            return DeviceArray.of(array.astype(self._wide), self._placement)
+
+        self._mathematics.precondition(
+            into,
+            left=placed(gradient.left),
+            right=placed(gradient.right),
+            Q_A=factors.Q_A,
+            Q_S=factors.Q_S,
+            Lambda=factors.Lambda,
+            damping=placed(np.array([damping_factor * factors.mean])),
+        )
+
+    def _score(
+        self, sequences: Sequence[TokenSequence], preconditioned: Preconditioned, detail: Detail
+    ) -> Float64Array:
+        """Return the influences [Q, B, L] or [Q, B, L, T] of sequences that are traced together."""
+        traces = self._trace(sequences)
+        T = traces[LOG_P].shape[1]
+        parts = []
+        for index, V in enumerate(preconditioned):
+            a, s = self._a_and_s(traces, index)
+            if detail is Detail.LAYERS_TOKENS:
+                parts.append(_fold_uses(self._by_token(V, a, s), T))
+            elif V.shape[0] == 1:
+                parts.append(self._by_token(V, a, s).sum(axis=2))
+            else:
+                parts.append(self._by_gradient(V, a, s))
+        return np.stack(parts, axis=2)
+
+    def _by_token(self, V: DeviceArray, a: DeviceArray, s: DeviceArray) -> Float64Array:
+        """Return [Q, B, uses·T]; costs Q·B·T·D_in·D_out multiplications: for one query, or for tokens."""
+        one_by_one = (V.rows(q, q + 1).reshape(*V.shape[1:]) for q in range(V.shape[0]))
+        return np.stack([self._mathematics.by_token(v, a, s).numpy().astype(np.float64) for v in one_by_one])
+
+    def _by_gradient(self, V: DeviceArray, a: DeviceArray, s: DeviceArray) -> Float64Array:
+        """Return [Q, B]; costs B·(T + Q)·D_in·D_out multiplications."""
+        Q, D_out, D_in = V.shape
+        flat = V.reshape(Q, D_out * D_in)
+        chunk = max(1, _GRADIENT_ELEMENTS[self._placement.memory] // (D_out * D_in))
+        starts = range(0, a.shape[0], chunk)
+        chunks = ((a.rows(start, start + chunk), s.rows(start, start + chunk)) for start in starts)
+        scored = [self._mathematics.by_gradient(flat, *pair).numpy().astype(np.float64) for pair in chunks]
+        return np.concatenate(scored, axis=1)
+
+
+def _trace_bytes_per_token(card: ExportCard, itemsize: int) -> int:
+    """Return what one token takes while a graph runs: all its inputs and gradients, and its logits three times."""
+    widths = {number: layer.d_in for number, layer in zip(card.inputs, card.layers, strict=True)}
+    elements = sum(widths.values()) + sum(layer.d_out for layer in card.layers) + 3 * card.vocabulary_size
+    return elements * itemsize
+
+
+def _log_likelihood(log_p: FloatArray, query: TokenSequence) -> float:
+    """Return Σ weights · log p over the positions that count."""
+    weights = np.zeros(len(log_p))
+    weights[: len(query.weights) - 1] = query.weights[1:]
+    counts = weights != 0
+    return float((log_p[counts].astype(np.float64) * weights[counts]).sum())
+
+
+def _fold_uses(part: Float64Array, T: int) -> Float64Array:
+    """Add up the uses of a module that was used several times: [Q, B, uses·T] → [Q, B, T]."""
+    folded: Float64Array = part.reshape(*part.shape[:2], -1, T).sum(axis=2)
+    return folded

@@ -1,0 +1,164 @@
+"""The export itself: load, trace, write, verify, manifest. It ends with a whole folder or with none."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import onnx_ir
+
+from whence.errors import InternalError, InvalidRequestError, MismatchError, NotFoundError
+from whence_backends.ekfac.language_model import TrackedLanguageModel
+from whence_backends.export.graph import OPSET, trace_model
+from whence_backends.export.verify import verify
+from whence_backends.models.exported import FORMAT, GRAPH, Export, ExportCard
+from whence_backends.models.source import ModelSource, locate_model, resolve_model
+from whence_backends.models.tokenizer import Tokenizer
+from whence_backends.models.torch_loading import load_causal_lm
+from whence_backends.models.tracked import coverage, track
+from whence_backends.store import ArtefactWriter, FileRecord, storage_error
+
+Stage = Literal["load", "trace", "write", "verify"]
+# bfloat16 is missing: onnxruntime's CPU provider cannot compute it, so that the graph could not be verified here.
+PRECISIONS: Final = ("float32", "float16", "float64")
+_PACKAGES: Final = ("onnx", "onnxruntime", "onnxscript", "torch", "transformers", "whence")
+_STAGING: Final = ".staging"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """What to export: a model, the layers to trace (as for a fit), what to compute in, and where to put it."""
+
+    model: str
+    out: Path
+    tracked: str = "mlp"
+    precision: str = "float32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportProgress:
+    """The stage that begins."""
+
+    stage: Stage
+
+
+def export(config: ExportConfig, progress: Callable[[ExportProgress], None] = lambda _: None) -> Export:
+    """Export ``config.model`` and return the export, opened. Where it is there already, it is returned as it is.
+
+    Raises :class:`~whence.errors.InvalidRequestError` for a configuration that cannot work,
+    :class:`~whence.errors.UnimplementedError` for a model that has no graph, :class:`~whence.errors.InternalError` for
+    a graph that is not the model, :class:`~whence.errors.MismatchError` where the folder holds another export, and
+    :class:`~whence.errors.StorageError` where the disk is full.
+    """
+    if config.precision not in PRECISIONS:
+        raise InvalidRequestError(
+            f"unknown precision {config.precision!r}; expected one of {', '.join(PRECISIONS)}",
+            reason="UNKNOWN_PRECISION",
+            field="precision",
+        )
+    progress(ExportProgress(stage="load"))
+    source = resolve_model(config.model)
+    done = _finished(config, source)
+    if done is not None:
+        return done
+    tokenizer = _tokenizer(source)
+    module = load_causal_lm(source, config.precision, "cpu")
+    layers = track(module, config.tracked)
+    model = TrackedLanguageModel(module, layers)
+    progress(ExportProgress(stage="trace"))
+    traced = trace_model(model)
+    progress(ExportProgress(stage="write"))
+    writer = ArtefactWriter(config.out, FORMAT)
+    files = _write(writer, traced.onnx, tokenizer)
+    progress(ExportProgress(stage="verify"))
+    max_tokens = _max_tokens(model.config)
+    card = ExportCard(
+        model=source.reference,
+        model_digest=source.digest,
+        tokenizer_digest=tokenizer.digest if tokenizer else "",
+        precision=config.precision,
+        tracked=config.tracked,
+        layers=model.specs,
+        inputs=traced.inputs,
+        parameters=coverage(module, layers).parameters,
+        max_tokens=max_tokens,
+        vocabulary_size=int(model.config.vocab_size),
+        opset=OPSET,
+        verification=verify(model, config.out / GRAPH, traced.inputs, config.precision, max_tokens),
+        versions={package: version(package) for package in _PACKAGES},
+    )
+    writer.finish(files, card.as_properties())
+    _require_same_tokenizer(config.out, tokenizer)
+    return Export.open(config.out, verify=False)
+
+
+def _finished(config: ExportConfig, source: ModelSource) -> Export | None:
+    try:
+        found = Export.open(config.out)
+    except NotFoundError:
+        return None
+    asked = (source.digest, config.tracked, config.precision)
+    if (found.card.model_digest, found.card.tracked, found.card.precision) != asked:
+        raise MismatchError(
+            f"{config.out} already holds another export: of {found.card.model} ({found.card.model_digest}), layers "
+            f"{found.card.tracked!r}, {found.card.precision}; choose another folder",
+            reason="EXPORT_EXISTS",
+            path=config.out,
+        )
+    return found
+
+
+def _write(writer: ArtefactWriter, onnx: Any, tokenizer: Tokenizer | None) -> list[FileRecord]:  # noqa: ANN401
+    """Write graph, weights and the tokenizer's files, each whole before it has its name; return their records."""
+    staging = writer.folder / _STAGING
+    shutil.rmtree(staging, ignore_errors=True)  # of a job that was killed
+    try:
+        staging.mkdir(parents=True)
+        onnx_ir.save(onnx, staging / GRAPH, external_data=f"{GRAPH}.data")
+        if tokenizer is not None:
+            tokenizer.save(staging)
+        return [writer.add(path.name, _moved_from(path)) for path in sorted(staging.iterdir())]
+    except OSError as error:
+        raise storage_error(staging, error) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _moved_from(staged: Path) -> Callable[[Path], None]:
+    def move(path: Path) -> None:
+        staged.replace(path)
+
+    return move
+
+
+def _tokenizer(source: ModelSource) -> Tokenizer | None:
+    """Return the model's tokenizer; ``None`` where it has none, as a model that is only called in process."""
+    try:
+        return Tokenizer.load(source)
+    except NotFoundError:
+        return None
+
+
+def _require_same_tokenizer(folder: Path, tokenizer: Tokenizer | None) -> None:
+    if tokenizer is None:
+        return
+    saved = Tokenizer.load(locate_model(str(folder)))
+    if saved.digest != tokenizer.digest:
+        raise InternalError(
+            f"the tokenizer that was saved in {folder} is another ({saved.digest}) than the model's "
+            f"({tokenizer.digest}); put the model's own tokenizer.json into its folder and export again",
+            reason="EXPORT_DIFFERS",
+        )
+
+
+def _max_tokens(config: Any) -> int:  # noqa: ANN401 - transformers' configurations have no common type
+    """Return how long a sequence may be: what the model takes, within the window of its attention if it has one.
+
+    Up to the window, sliding attention is plain causal attention, which is what the graph computes.
+    """
+    limits = [getattr(config, name, None) for name in ("max_position_embeddings", "sliding_window")]
+    return min((int(limit) for limit in limits if limit), default=1 << 20)

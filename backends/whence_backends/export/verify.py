@@ -1,0 +1,116 @@
+"""Is the exported graph the model? Both compute the same random batches, and what differs is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from whence.errors import InternalError
+from whence_backends.contract import TokenSequence
+from whence_backends.ekfac.batch import TokenBatch, collate
+from whence_backends.ekfac.language_model import TrackedLanguageModel
+from whence_backends.models.exported import (
+    LABELS,
+    LOG_P,
+    TOKEN_IDS,
+    WEIGHTS,
+    Verification,
+    gradient_name,
+    input_name,
+)
+
+# Lengths of the sequences of each batch: unlike, none that was traced with, one of them long.
+BATCHES: Final = ((16,), (3, 24, 11), (256,))
+# What rounding explains, in a precision; a graph that is further off is another function.
+TOLERANCE: Final[Mapping[str, float]] = {"float64": 1e-3, "float32": 1e-2, "float16": 0.5}
+
+Outputs = Mapping[str, NDArray[Any]]
+
+
+def verify(
+    model: TrackedLanguageModel, graph: Path, inputs: Sequence[int], precision: str, max_tokens: int
+) -> Verification:
+    """Compare the graph with the model, on its own masks and autograd, and return how far they are apart.
+
+    Raises :class:`~whence.errors.InternalError` (``EXPORT_DIFFERS``) where that is more than rounding explains.
+    """
+    session = _open(graph)
+    vocabulary = int(model.config.vocab_size)
+    rng = np.random.default_rng(0)
+    worst = {"log_p": 0.0, "inputs": 0.0, "gradients": 0.0}
+    sequences = tokens = 0
+    for lengths in BATCHES:
+        batch = [_random_sequence(rng, min(length, max_tokens), vocabulary) for length in lengths]
+        collated = collate(batch, model.device)
+        errors = _compare(_traced(model, collated), _computed(session, collated), inputs)
+        worst = {kind: max(worst[kind], errors[kind]) for kind in worst}
+        sequences += len(batch)
+        tokens += sum(len(sequence.token_ids) for sequence in batch)
+    found = Verification(sequences=sequences, tokens=tokens, **worst)
+    if not found.worst <= TOLERANCE[precision]:
+        raise InternalError(
+            f"the exported graph is not the model: on random tokens its log-probabilities differ by {found.log_p:.1e}, "
+            f"layer inputs by {found.inputs:.1e} and output gradients by {found.gradients:.1e} of the largest; "
+            f"expected at most {TOLERANCE[precision]:.0e} in {precision}. Serve the model with --engine pytorch",
+            reason="EXPORT_DIFFERS",
+        )
+    return found
+
+
+def _random_sequence(rng: np.random.Generator, length: int, vocabulary: int) -> TokenSequence:
+    weights = rng.uniform(0.5, 1.5, length).astype(np.float32)
+    weights[0] = 0
+    return TokenSequence(token_ids=rng.integers(0, vocabulary, length).astype(np.int32), weights=weights)
+
+
+def _open(graph: Path) -> Any:  # noqa: ANN401 - onnxruntime has no types
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
+
+
+def _traced(model: TrackedLanguageModel, batch: TokenBatch) -> dict[str, Tensor]:
+    """Return what the model itself gives, as :class:`~whence_backends.ekfac.trace.Tracer` sees it."""
+    found: dict[str, Tensor] = {}
+
+    def consume(index: int, a: Tensor, s: Tensor) -> None:
+        found[f"a of layer {index}"], found[gradient_name(index)] = a, s
+
+    found[LOG_P] = model.trace(batch, model.data_targets(batch), consume)
+    return found
+
+
+def _computed(session: Any, batch: TokenBatch) -> Outputs:  # noqa: ANN401
+    names = [output.name for output in session.get_outputs()]
+    wide = {"tensor(double)": np.float64, "tensor(float)": np.float32}
+    kind = next(wide[one.type] for one in session.get_inputs() if one.name == WEIGHTS)
+    feeds = {
+        TOKEN_IDS: batch.inputs.cpu().numpy(),
+        LABELS: batch.labels.cpu().numpy(),
+        WEIGHTS: batch.weights.cpu().numpy().astype(kind),
+    }
+    return dict(zip(names, session.run(names, feeds), strict=True))
+
+
+def _compare(want: Mapping[str, Tensor], got: Outputs, inputs: Sequence[int]) -> dict[str, float]:
+    log_p = torch.where(want[LOG_P] == 0, want[LOG_P], torch.from_numpy(got[LOG_P]).to(want[LOG_P]))
+    layers = range(len(inputs))
+    return {
+        "log_p": _distance(want[LOG_P], log_p.cpu().numpy()),
+        "inputs": max(_distance(want[f"a of layer {i}"], got[input_name(inputs[i])]) for i in layers),
+        "gradients": max(_distance(want[gradient_name(i)], got[gradient_name(i)]) for i in layers),
+    }
+
+
+def _distance(want: Tensor, got: NDArray[Any]) -> float:
+    """Return the largest difference, relative to the largest value; infinite where anything is not finite."""
+    expected = want.detach().double().cpu().numpy()
+    if got.shape != expected.shape or not np.isfinite(got).all():
+        return float("inf")
+    return float(np.abs(got - expected).max() / max(np.abs(expected).max(), np.finfo(np.float64).tiny))

@@ -1,0 +1,135 @@
+"""The export artefact, ``whence.export/1``: a model and its traces as one ONNX graph, what ``whence export`` writes.
+
+Beside the manifest: ``model.onnx``, its weights in ``model.onnx.data`` where there are any, and the tokenizer's files.
+The folder is a model that can be served (:func:`~whence_backends.models.source.resolve_model` gives it the digest of
+the model that it was made from), by an engine that runs such graphs. No torch here.
+
+The graph reads ``token_ids`` and ``labels`` int64 [B, T] and ``weights`` [B, T]. It gives ``log_p`` [B, T], the
+log-probability of each label, and for each tracked layer ``i`` its inputs ``a.<inputs[i]>`` [B, uses·T, D_in], with the
+trailing 1 of a bias, and its output gradients ``s.<i>`` [B, uses·T, D_out] of Σ weights · log p. Layers that read the
+same tensor share an ``a``. All but the ids are float32, or float64 where the model is. Attention is causal and nothing
+is masked: padding belongs on the right, with weight 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from whence.errors import MismatchError
+from whence_backends.contract import LayerSpec
+from whence_backends.store import Manifest, read_manifest, verify_files
+
+FORMAT: Final = "whence.export/1"
+GRAPH: Final = "model.onnx"
+TOKEN_IDS, LABELS, WEIGHTS, LOG_P = "token_ids", "labels", "weights", "log_p"
+
+
+def input_name(index: int) -> str:
+    """Return the name of the graph's output with some layers' inputs."""
+    return f"a.{index}"
+
+
+def gradient_name(index: int) -> str:
+    """Return the name of the graph's output with a layer's output gradients."""
+    return f"s.{index}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """How far the graph is from the model it was made from, on random tokens: relative to the largest of each tensor.
+
+    ``log_p``, ``inputs`` and ``gradients`` are the worst of all tokens, layers and batches.
+    """
+
+    sequences: int
+    tokens: int
+    log_p: float
+    inputs: float
+    gradients: float
+
+    @property
+    def worst(self) -> float:
+        """The largest of the three errors."""
+        return max(self.log_p, self.inputs, self.gradients)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportCard:
+    """What an export says about itself. ``inputs[i]`` is the number of the ``a`` that layer ``i`` reads."""
+
+    model: str
+    model_digest: str
+    tokenizer_digest: str
+    precision: str
+    tracked: str
+    layers: tuple[LayerSpec, ...]
+    inputs: tuple[int, ...]
+    parameters: int
+    max_tokens: int
+    vocabulary_size: int
+    opset: int
+    verification: Verification
+    versions: Mapping[str, str]
+
+    def as_properties(self) -> dict[str, Any]:
+        """Return what the manifest holds."""
+        return asdict(self)
+
+    @classmethod
+    def from_properties(cls, properties: Mapping[str, Any]) -> ExportCard:
+        """Return the card that a manifest holds."""
+        layers = tuple(LayerSpec(**layer) for layer in properties["layers"])
+        verification = Verification(**properties["verification"])
+        inputs = tuple(properties["inputs"])
+        return cls(**{**properties, "layers": layers, "inputs": inputs, "verification": verification})
+
+
+class Export:
+    """The export in a folder, opened and verified."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder = folder
+        self.digest = manifest.digest
+        self.card = ExportCard.from_properties(manifest.properties)
+        self.size_bytes = sum(file.size_bytes for file in manifest.files)
+
+    @classmethod
+    def open(cls, folder: Path, *, verify: bool = True) -> Export:
+        """Open the export in ``folder``.
+
+        Raises what :func:`~whence_backends.store.read_manifest` and, unless ``verify`` is false,
+        :func:`~whence_backends.store.verify_files` raise: weights that are missing are named here.
+        """
+        manifest = read_manifest(folder, FORMAT)
+        if verify:
+            verify_files(folder, manifest.files)
+        return cls(folder, manifest)
+
+    @property
+    def graph(self) -> Path:
+        """The graph's file."""
+        return self.folder / GRAPH
+
+    def require_layers(self, layers: Sequence[LayerSpec], factors: Path) -> None:
+        """Raise :class:`~whence.errors.MismatchError` unless the export traces just the layers of these factors."""
+        ours, theirs = self.card.layers, tuple(layers)
+        if ours == theirs:
+            return
+        difference = next((pair for pair in zip(ours, theirs, strict=False) if pair[0] != pair[1]), None)
+        first = f"; the first that differs: {difference[0]} here, {difference[1]} there" if difference else ""
+        raise MismatchError(
+            f"the export in {self.folder} traces {len(ours)} layers ({self.card.tracked}), the factors in {factors} "
+            f"have {len(theirs)} others{first}; export the model again with --factors {factors}",
+            reason="EXPORT_OF_OTHER_LAYERS",
+            export=self.folder,
+            factors=factors,
+        )
+
+
+def is_export(folder: Path) -> bool:
+    """Return whether a folder looks like an export; it is checked when it is opened."""
+    manifest = folder / "manifest.json"
+    return manifest.is_file() and f'"{FORMAT}"' in manifest.read_text(encoding="utf-8", errors="replace")
