@@ -181,13 +181,19 @@ class Launcher:
         return self.start(("serve", *named, "--address", "127.0.0.1:0"), settings)
 
     def start(
-        self, arguments: Sequence[str], settings: Mapping[str, str], *, path: Path | None = WITHOUT_TORCH
+        self,
+        arguments: Sequence[str],
+        settings: Mapping[str, str],
+        *,
+        path: Path | None = WITHOUT_TORCH,
+        python: str = sys.executable,
     ) -> Process:
+        """Start a command in the environment that ``python`` belongs to."""
         log, metrics = self.folder / f"{len(self.processes)}.log", f"127.0.0.1:{free_port()}"
         whole = (*arguments, "--metrics-address", metrics, "--log-format", "json")
         with log.open("wb") as stream:
             process = subprocess.Popen(
-                [sys.executable, "-m", "whence", *whole], env=environment(settings, path), stderr=stream, stdout=stream
+                [python, "-m", "whence", *whole], env=environment(settings, path), stderr=stream, stdout=stream
             )
         started = Process(process=process, log=log, metrics_address=metrics, arguments=whole)
         self.processes.append(started)

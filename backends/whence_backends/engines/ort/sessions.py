@@ -137,7 +137,8 @@ def _not_loaded(provider: str) -> InvalidRequestError:
 
 
 def _not_supported(graph: Path | bytes, provider: str, error: Exception) -> UnimplementedError:
-    reason = re.sub(r"\s+", " ", str(error)).removeprefix("[ONNXRuntimeError] : ")[:400]
+    reason = re.sub(r"/onnxruntime_src/.*?\) (?=[A-Z])", "", re.sub(r"\s+", " ", str(error)))  # where in its source
+    reason = reason.removeprefix("[ONNXRuntimeError] : ")[:400]
     name = graph if isinstance(graph, Path) else "a graph of the engine's own"
     return UnimplementedError(
         f"onnxruntime {onnxruntime.__version__} with {provider} cannot run {name}: {reason}. Try a newer onnxruntime, "
