@@ -5,21 +5,28 @@ from __future__ import annotations
 import importlib.metadata
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from pydoc_data.topics import topics
 
+import numpy as np
 import pytest
 
 from e2e.harness import Artefacts, Launcher, launcher, told
 from whence import Client, Query
+from whence_backends.batching import plan_batches
+from whence_backends.contract import Engine, EngineConfig, TokenSequence
 from whence_backends.corpus import ChunkPolicy, Corpus, IngestConfig, ingest
+from whence_backends.engines import load_engine
+from whence_backends.export import ExportConfig, export
 from whence_backends.fit import FitConfig, fit
 from whence_backends.models import Tokenizer, resolve_model
 
 TOPICS = ("assert", "break", "continue", "pass", "del", "nonlocal", "global", "return", "bltin-null-object", "integers")
 # Two of thirty layers: enough to show the path, and a test's worth of time on two cores.
 LAYERS = r"layers\.(14|15)\.mlp"
-QUERY = Query.text("In Python, the statement that does nothing at all is", " pass")
+PROMPT_AND_COMPLETION = ("In Python, the statement that does nothing at all is", " pass")
+QUERY = Query.text(*PROMPT_AND_COMPLETION)
 
 
 def installed() -> bool:
@@ -65,6 +72,43 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Artefacts:
 def starting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
     with launcher(tmp_path_factory.mktemp("logs")) as ready:
         yield ready
+
+
+def test_an_export_ranks_as_the_model_does_and_is_served_without_torch(
+    smollm2: Artefacts, starting: Launcher, tmp_path: Path
+) -> None:
+    """A GGUF file's tokenizer needs torch; its export's does not."""
+    exported = export(ExportConfig(model="smollm2", out=tmp_path / "export", tracked=LAYERS))
+    assert exported.card.verification.worst < 1e-3
+    corpus, served = smollm2.open_corpus(), replace(smollm2, model=exported.folder)
+    worker = starting.worker(served, engine="ort", BATCH_TOKENS="512")
+    front = starting.front(worker)
+    for process in (worker, front):
+        process.wait_for("serving")
+    with Client(front.address, timeout_s=300) as client:
+        answer = client.attribute(QUERY, top_k=20)
+    assert answer.provenance.engine == "ort/float32"
+    assert "torch" not in worker.libraries()
+    engine = load_engine("pytorch", EngineConfig(model="smollm2", factors=smollm2.factors, device="cpu"))
+    theirs = influences_of(engine, corpus)
+    best = np.argsort(-theirs, kind="stable")[:20]
+    assert [hit.sequence_id for hit in answer.positive] == [corpus.record(int(i)).sequence_id for i in best]
+    ours = [hit.raw_influence for hit in answer.positive]
+    assert np.abs(ours - theirs[best]).max() <= 1e-4 * np.abs(theirs).max()
+    assert corpus.sequences > 40
+
+
+def influences_of(engine: Engine, corpus: Corpus) -> np.ndarray:
+    tokenizer = Tokenizer.load(resolve_model("smollm2"))
+    ids, start = tokenizer.encode_query(*PROMPT_AND_COMPLETION, prefix_bos=tokenizer.adds_bos)
+    weights = np.zeros(len(ids), np.float32)
+    weights[start:] = 1
+    query = TokenSequence(token_ids=np.array(ids, np.int32), weights=weights)
+    prepared = engine.precondition(engine.query_gradients([query]), 0.1)
+    found = np.zeros(corpus.sequences)
+    for batch in plan_batches(corpus.all_lengths(), 1024):
+        found[batch] = engine.score(prepared, corpus.tokens_at(batch.tolist()))[0]
+    return found
 
 
 def test_a_real_model_answers_and_the_second_time_from_redis_with_the_same_bits(

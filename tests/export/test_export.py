@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from conformance.characters import write_tokenizer
-from whence.errors import InternalError, InvalidRequestError, MismatchError, NotFoundError, StorageError
+from whence.errors import InvalidRequestError, MismatchError, NotFoundError, StorageError
 from whence_backends.ekfac.head import Head
 from whence_backends.ekfac.language_model import TrackedLanguageModel
 from whence_backends.export import ExportConfig, export, graph, job
@@ -132,7 +132,7 @@ def test_a_graph_that_is_not_the_model_is_refused(model: Path, tmp_path: Path, m
     monkeypatch.setattr(
         graph, "_positions", lambda model, T: {**right(model, T), "attention_mask": torch.zeros(1, 1, T, T)}
     )
-    with pytest.raises(InternalError, match="is not the model") as caught:
+    with pytest.raises(MismatchError, match="is not the model") as caught:
         export(ExportConfig(model=str(model), out=tmp_path / "export"))
     assert caught.value.reason == "EXPORT_DIFFERS"
     with pytest.raises(NotFoundError):
@@ -196,7 +196,7 @@ def test_a_model_that_has_no_graph_is_refused_with_the_cause(
         raise RuntimeError("cannot record that\nand a long story")
 
     monkeypatch.setattr(graph, "_record", broken)
-    with pytest.raises(Exception, match="cannot record that") as caught:
+    with pytest.raises(InvalidRequestError, match="cannot record that") as caught:
         export(ExportConfig(model=str(model), out=tmp_path / "export"))
     assert caught.value.reason == "MODEL_NOT_EXPORTABLE"
     assert not (tmp_path / "export").exists()

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from whence.errors import UnimplementedError
+from whence.errors import InvalidRequestError
 from whence_backends.ekfac.head import Head
 from whence_backends.ekfac.language_model import TrackedLanguageModel
 from whence_backends.ekfac.trace import TrackedLayer, with_bias
@@ -42,7 +42,7 @@ class TracedModel:
 def trace_model(model: TrackedLanguageModel) -> TracedModel:
     """Return the graph of log p, layer inputs and output gradients; see :mod:`whence_backends.models.exported`.
 
-    Raises :class:`~whence.errors.UnimplementedError` (``MODEL_NOT_EXPORTABLE``) where torch cannot record the model or
+    Raises :class:`~whence.errors.InvalidRequestError` (``MODEL_NOT_EXPORTABLE``) where torch cannot record the model or
     has no ONNX operator for a part of it.
     """
     wide = torch.float64 if model.dtype == torch.float64 else torch.float32
@@ -245,10 +245,11 @@ def _quietly() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _not_exportable(error: Exception) -> UnimplementedError:
+def _not_exportable(error: Exception) -> InvalidRequestError:
     reason = str(error).strip().split("\n")[0][:300] or type(error).__name__
-    return UnimplementedError(
+    return InvalidRequestError(
         f"the model cannot be turned into an ONNX graph: {type(error).__name__}: {reason}. Serve it with --engine "
         "pytorch, or choose other --layers",
         reason="MODEL_NOT_EXPORTABLE",
+        field="model",
     )

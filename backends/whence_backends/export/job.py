@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 import onnx_ir
 
-from whence.errors import InternalError, InvalidRequestError, MismatchError, NotFoundError
+from whence.errors import InvalidRequestError, MismatchError, NotFoundError
 from whence_backends.ekfac.language_model import TrackedLanguageModel
 from whence_backends.export.graph import OPSET, trace_model
 from whence_backends.export.verify import verify
@@ -49,10 +49,9 @@ class ExportProgress:
 def export(config: ExportConfig, progress: Callable[[ExportProgress], None] = lambda _: None) -> Export:
     """Export ``config.model`` and return the export, opened. Where it is there already, it is returned as it is.
 
-    Raises :class:`~whence.errors.InvalidRequestError` for a configuration that cannot work,
-    :class:`~whence.errors.UnimplementedError` for a model that has no graph, :class:`~whence.errors.InternalError` for
-    a graph that is not the model, :class:`~whence.errors.MismatchError` where the folder holds another export, and
-    :class:`~whence.errors.StorageError` where the disk is full.
+    Raises :class:`~whence.errors.InvalidRequestError` for a configuration that cannot work or a model that has no
+    graph, :class:`~whence.errors.MismatchError` for a graph that is not the model and where the folder holds another
+    export, and :class:`~whence.errors.StorageError` where the disk is full.
     """
     if config.precision not in PRECISIONS:
         raise InvalidRequestError(
@@ -66,7 +65,7 @@ def export(config: ExportConfig, progress: Callable[[ExportProgress], None] = la
     if done is not None:
         return done
     tokenizer = _tokenizer(source)
-    module = load_causal_lm(source, config.precision, "cpu")
+    module = load_causal_lm(source, config.precision, "cpu", for_export=True)
     layers = track(module, config.tracked)
     model = TrackedLanguageModel(module, layers)
     progress(ExportProgress(stage="trace"))
@@ -148,7 +147,7 @@ def _require_same_tokenizer(folder: Path, tokenizer: Tokenizer | None) -> None:
         return
     saved = Tokenizer.load(locate_model(str(folder)))
     if saved.digest != tokenizer.digest:
-        raise InternalError(
+        raise MismatchError(
             f"the tokenizer that was saved in {folder} is another ({saved.digest}) than the model's "
             f"({tokenizer.digest}); put the model's own tokenizer.json into its folder and export again",
             reason="EXPORT_DIFFERS",

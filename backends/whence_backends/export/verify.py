@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from whence.errors import InternalError
+from whence.errors import MismatchError
 from whence_backends.contract import TokenSequence
 from whence_backends.ekfac.batch import TokenBatch, collate
 from whence_backends.ekfac.language_model import TrackedLanguageModel
@@ -38,7 +38,7 @@ def verify(
 ) -> Verification:
     """Compare the graph with the model, on its own masks and autograd, and return how far they are apart.
 
-    Raises :class:`~whence.errors.InternalError` (``EXPORT_DIFFERS``) where that is more than rounding explains.
+    Raises :class:`~whence.errors.MismatchError` (``EXPORT_DIFFERS``) where that is more than rounding explains.
     """
     session = _open(graph)
     vocabulary = int(model.config.vocab_size)
@@ -54,7 +54,7 @@ def verify(
         tokens += sum(len(sequence.token_ids) for sequence in batch)
     found = Verification(sequences=sequences, tokens=tokens, **worst)
     if not found.worst <= TOLERANCE[precision]:
-        raise InternalError(
+        raise MismatchError(
             f"the exported graph is not the model: on random tokens its log-probabilities differ by {found.log_p:.1e}, "
             f"layer inputs by {found.inputs:.1e} and output gradients by {found.gradients:.1e} of the largest; "
             f"expected at most {TOLERANCE[precision]:.0e} in {precision}. Serve the model with --engine pytorch",

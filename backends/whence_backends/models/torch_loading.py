@@ -10,12 +10,10 @@ import torch
 from whence.errors import InvalidRequestError
 from whence_backends.models.source import ModelSource
 
-PRECISIONS: Final = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-    "float64": torch.float64,
-}
+# What statistics and influences are computed in here.
+PRECISIONS: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+# What an export may be in besides: its gradients have too small a range to fit factors with.
+_EXPORTED: Final = {"float16": torch.float16}
 
 
 def torch_dtype(precision: str) -> torch.dtype:
@@ -55,7 +53,7 @@ def ask_for_reproducible_arithmetic() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
-def load_causal_lm(source: ModelSource, precision: str, device: str) -> Any:  # noqa: ANN401
+def load_causal_lm(source: ModelSource, precision: str, device: str, *, for_export: bool = False) -> Any:  # noqa: ANN401
     """Return the model, frozen, in evaluation mode, on the device, in the precision.
 
     Raises :class:`~whence.errors.InvalidRequestError` where transformers cannot load it as a causal language model.
@@ -71,7 +69,7 @@ def load_causal_lm(source: ModelSource, precision: str, device: str) -> Any:  # 
             reason="MODEL_NOT_LOADABLE",
             field="model",
         )
-    dtype = torch_dtype(precision)
+    dtype = _EXPORTED[precision] if for_export and precision in _EXPORTED else torch_dtype(precision)
     logging.disable_progress_bar()
     where = str(source.path)
     arguments: dict[str, Any] = {}

@@ -33,20 +33,26 @@ class WorkerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="WHENCE_WORKER_", frozen=True, extra="forbid")
 
-    model: str = Field(description="The model: a folder, a GGUF file, 'smollm2' or a hub name.")
+    model: str = Field(description="The model: a folder, a GGUF file, 'smollm2' or a hub name; for ort an export.")
     factors: Path = Field(description="The folder that 'whence fit' wrote.")
     corpus: Path = Field(description="The folder that 'whence corpus' wrote.")
     name: str = Field("", description="The served model's name; empty: the last part of 'model'.")
     shards: Names = Field((), description="The corpus shards to hold, separated by commas; empty: all of them.")
 
-    engine: str = Field("pytorch", description="The engine that computes: pytorch, fake or an installed one.")
+    engine: str = Field(
+        "auto", description="The engine: pytorch, ort, fake or an installed one; auto: ort for an export, else pytorch."
+    )
     device: str = Field("auto", description="Where the engine computes: auto, cpu, cuda, cuda:1, ...")
-    precision: str = Field("float32", description="What the engine computes in: float32, bfloat16 or float64.")
+    precision: str = Field(
+        "float32", description="What the engine computes in: float32, bfloat16 or float64; for ort what was exported."
+    )
     threads: PositiveInt | None = Field(None, description="CPU threads of the engine; unset: the engine's choice.")
     query_rank: PositiveInt | None = Field(
         None, description="Largest rank of a stored query gradient; unset: stored without loss."
     )
-    engine_options: dict[str, str] = Field({}, description="The engine's own options.")
+    engine_options: dict[str, str] = Field(
+        {}, description="The engine's own options, as JSON; docs/engines.md has those of ort."
+    )
 
     address: str = Field("127.0.0.1:50061", description="Where to serve: host:port, or unix:path.")
     metrics_address: str = Field("", description="Where to serve /metrics over HTTP: host:port; empty: nowhere.")

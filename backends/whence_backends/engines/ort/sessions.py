@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -67,6 +69,9 @@ class SessionOpener:
     def __init__(self, options: OrtOptions) -> None:
         self._options = options
         self.placement = options.placement
+        if CUDA in options.placement.providers:
+            with contextlib.redirect_stdout(sys.stderr):  # it prints what it cannot find
+                onnxruntime.preload_dlls()  # CUDA and cuDNN, where they were installed by pip
 
     def open(self, graph: Path | bytes) -> Session:
         """Load a graph.
@@ -104,6 +109,7 @@ class SessionOpener:
         options.intra_op_num_threads = self._options.threads or 0  # 0: all cores
         options.inter_op_num_threads = 1
         options.use_deterministic_compute = True
+        options.enable_mem_pattern = False  # it keeps memory for every shape that was seen, and batches have many
         # Each session has threads of its own; those of one must not turn in circles while another computes.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         return options

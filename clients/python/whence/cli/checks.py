@@ -20,7 +20,7 @@ from whence.models import Model
 
 SERVICE: Final = "whence.v1.AttributionService"
 PACKAGES: Final = ("grpcio", "protobuf", "typer", "rich")
-OPTIONAL: Final = ("numpy", "pandas", "torch", "transformers")
+OPTIONAL: Final = ("numpy", "pandas", "torch", "transformers", "onnxruntime", "onnxruntime-gpu")
 
 
 class Outcome(Enum):

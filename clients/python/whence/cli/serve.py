@@ -43,7 +43,10 @@ def serve(
     corpus: Annotated[Path | None, typer.Option(help="The corpus folder.", rich_help_panel=_PANEL_EMBEDDED)] = None,
     name: Annotated[str | None, typer.Option(help="The served model's name.", rich_help_panel=_PANEL_EMBEDDED)] = None,
     engine: Annotated[
-        str | None, typer.Option(help="pytorch, fake or an installed one.", rich_help_panel=_PANEL_EMBEDDED)
+        str | None,
+        typer.Option(
+            help="pytorch, ort, fake or an installed one. [default: by the model]", rich_help_panel=_PANEL_EMBEDDED
+        ),
     ] = None,
     device: Annotated[
         str | None, typer.Option(help="auto, cpu, cuda, cuda:1, ...", rich_help_panel=_PANEL_EMBEDDED)

@@ -20,7 +20,10 @@ def worker(
     shard: Annotated[list[str] | None, typer.Option(help="A corpus shard to hold; repeat. [default: all]")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with any of the worker's settings.")] = None,
     engine: Annotated[
-        str | None, typer.Option(help="pytorch, fake or an installed one.", rich_help_panel=_PANEL_ENGINE)
+        str | None,
+        typer.Option(
+            help="pytorch, ort, fake or an installed one. [default: by the model]", rich_help_panel=_PANEL_ENGINE
+        ),
     ] = None,
     device: Annotated[
         str | None, typer.Option(help="auto, cpu, cuda, cuda:1, ...", rich_help_panel=_PANEL_ENGINE)
