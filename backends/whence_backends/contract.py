@@ -1,9 +1,15 @@
 """The engine contract: what a backend must do to compute influences, and the laws it is held to.
 
 An engine holds one model and its EK-FAC factors on one device. Data goes in as numpy arrays and comes out as numpy
-arrays; nothing here knows torch, gRPC or files. Write an engine by implementing :class:`Engine` and exposing a
-factory ``create(config: EngineConfig) -> Engine`` through the entry-point group ``whence.engines``; then run the
-conformance suite (``tests/conformance``) on it.
+arrays; nothing here knows torch, gRPC or files.
+
+Write an engine by implementing :class:`Engine` and exposing a factory ``create(config: EngineConfig) -> Engine``
+through the entry-point group ``whence.engines``; then run the conformance suite (``tests/conformance``) on it. The
+factory loads what ``config`` names: :func:`whence_backends.models.resolve_model` finds the model's files and its
+digest, :class:`whence_backends.ekfac.factors.Factors` reads the factors, layer by layer, and refuses those of another
+model (``require_model``). What cannot work it refuses with an error of :mod:`whence.errors`: an unknown device,
+precision or option with ``InvalidRequestError``, things that do not belong together with ``MismatchError``. It never
+falls back to anything that was not asked for.
 
 Shapes: ``T`` tokens, ``L`` tracked layers, ``Q`` queries, ``B`` sequences, ``R`` rank; ``D_in`` counts the trailing 1
 of a layer with a bias. Symbols are those of Grosse et al. 2023 (arXiv 2308.03296, §2-3): for a tracked layer with
@@ -31,7 +37,8 @@ class TokenSequence:
     """Tokens and how much each counts as a target: the measurement is Σ_t weights[t] · log p(token_t | tokens < t).
 
     ``token_ids`` int32 [T]; ``weights`` float [T], with ``weights[0] == 0`` because the first token has no context.
-    A training sequence has weight 1 everywhere else; a prompt, or a masked part, has weight 0.
+    A training sequence has weight 1 everywhere else; a prompt, or a masked part, has weight 0. A sequence of one token,
+    or of weights that are all 0, measures nothing: its influence is 0.
     """
 
     token_ids: Int32Array
@@ -83,7 +90,13 @@ class Detail(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class EngineInfo:
-    """What an engine says about itself. ``precision`` is the type it computes in, for example ``float32``."""
+    """What an engine says about itself.
+
+    ``precision`` is the type that the model computes in, for example ``float32``. Engines that agree in it and in both
+    digests read each other's cached query gradients, so an engine whose model is another function must have another
+    ``model_digest``. ``layers`` are those of the factors, in their order. ``max_tokens`` bounds a sequence, its last
+    token included, which is only ever a target.
+    """
 
     engine: str
     precision: str
@@ -105,9 +118,10 @@ class EngineInfo:
 class EngineConfig:
     """What an engine is created from.
 
-    ``model`` is a local folder, a GGUF file or a hub name; ``factors`` the folder that ``whence fit`` wrote.
+    ``model`` is a local folder (in Hugging Face layout, or an export), a GGUF file or a hub name; ``factors`` the
+    folder that ``whence fit`` wrote. ``threads`` bounds the CPU threads (``None``: the engine's choice).
     ``query_rank`` bounds the rank of stored query gradients (``None``: stored without loss). ``options`` are the
-    engine's own.
+    engine's own; it refuses those it does not know.
     """
 
     model: str
@@ -140,8 +154,10 @@ class Engine(Protocol):
     def query_gradients(self, queries: Sequence[TokenSequence]) -> list[QueryGradient]:
         """Return the gradient of each query's measurement, rotated into the eigenbasis.
 
+        A gradient does not depend on the other queries of the call, to the bit: each is computed alone.
+
         Raises :class:`~whence.errors.InvalidRequestError` for a sequence longer than ``info.max_tokens`` or a token id
-        outside the vocabulary.
+        outside the vocabulary (:func:`whence_backends.engines.checks.require_valid`).
         """
         ...
 
@@ -161,12 +177,20 @@ class Engine(Protocol):
         """Return the raw influence Σ_ℓ ⟨V_ℓ, G_ℓ(z)⟩ of each sequence z on each query, split as ``detail`` says.
 
         The token part of an influence belongs to the *input* position t whose s_t a_tᵀ it came from: the token that the
-        model had just read. The caller bounds the batch: its padded tokens are at most its own token budget.
+        model had just read. The last token of a sequence is never an input: its part is 0.
+
+        There is at least one sequence. The caller bounds the batch: its padded tokens are at most its own token budget.
+        An engine that needs more memory than it may take for that cuts the batch, by the first law without a trace.
+
+        Raises what :meth:`query_gradients` raises for a sequence that the model cannot take.
         """
         ...
 
     def device_memory_bytes(self) -> int:
-        """Return how much memory of its device the engine holds now. Called from any thread."""
+        """Return how much memory of its device the engine holds now: at least its model and factors.
+
+        Called from any thread, at any time, so it must be quick and must not wait for a call under way.
+        """
         ...
 
     def close(self) -> None:

@@ -16,9 +16,10 @@ from conformance.characters import write_tokenizer
 from whence_backends.contract import Detail, Engine, EngineConfig, TokenSequence
 from whence_backends.ekfac.factors import Factors
 from whence_backends.engines import load_engine
-from whence_backends.engines.fake import FakeModel, fit_fake
+from whence_backends.engines.fake import FakeModel, fit_fake, fit_traces
 from whence_backends.export import ExportConfig, export
 from whence_backends.fit import FitConfig, fit
+from whence_backends.models import resolve_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +40,12 @@ _RMS_NORM_RTOL = 1e-7
 # The same in ONNX Runtime's float32, which rounds otherwise; and the exporter writes GELU's constants in float32.
 _ORT_RTOL = {"llama": 2e-5, "llama-tied-bias": 2e-5, "gpt2": 5e-7}
 
+# Where the packages of an engine that is not ours are.
+SITE = Path(__file__).parents[1] / "e2e" / "site"
+
 CASES = [
     Case(engine="fake", architecture="fake", precision="float64", rtol=1e-9),
+    Case(engine="bigram", architecture="bigram", precision="float64", rtol=1e-9),
     *(
         Case(engine="pytorch", architecture=architecture, precision=precision, rtol=rtol)
         for architecture, float64_rtol in (
@@ -63,6 +68,7 @@ WIRE_CASES = [
     if str(case)
     in (
         "fake-fake-float64",
+        "bigram-bigram-float64",
         "pytorch-llama-tied-bias-float32",
         "pytorch-gpt2-float64",
         "ort-llama-tied-bias-float32",
@@ -137,6 +143,8 @@ def build(case: Case, model_folder: Callable[[str], Path], folder: Path) -> InPr
         FakeModel.random(models.VOCABULARY).save(model)
         write_tokenizer(model)
         factors = fit_fake(model, source, folder / "factors")
+    elif case.engine == "bigram":
+        model, factors = build_bigram(source, folder)
     else:
         model = shutil.copytree(model_folder(case.architecture), folder / "model")
         write_tokenizer(model)
@@ -156,3 +164,21 @@ def build(case: Case, model_folder: Callable[[str], Path], folder: Path) -> InPr
     )
     engine = load_engine(case.engine, config)
     return InProcess(case=case, engine=engine, config=config, factors=factors, model=model, items=items)
+
+
+def build_bigram(source: data.InMemory, folder: Path) -> tuple[Path, Factors]:
+    """Make a model of the engine that is not ours, and its factors."""
+    from bigram_engine import Bigram
+
+    model, bigram = folder / "model", Bigram.random(models.VOCABULARY)
+    bigram.save(model)
+    write_tokenizer(model)
+    factors = fit_traces(
+        resolve_model(str(model)),
+        lambda sequence: [bigram.trace(sequence)[1]],
+        source,
+        folder / "factors",
+        layers=(bigram.layer,),
+        parameters=bigram.E.size + bigram.W.size + bigram.U.size,
+    )
+    return model, factors

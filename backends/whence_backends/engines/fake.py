@@ -10,7 +10,7 @@ two-layer network over exponentially decaying sums of what came before, so that 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -41,7 +41,7 @@ _DECAY: Final = 0.7
 _MAX_TOKENS: Final = 4096
 
 
-class _Trace(NamedTuple):
+class Trace(NamedTuple):
     """One layer's inputs a [T, D_in] and output gradients s [T, D_out] in one sequence."""
 
     a: Float64Array
@@ -86,7 +86,7 @@ class FakeModel:
             LayerSpec(name="second", d_in=hidden, d_out=self.W2.shape[0], bias=False),
         )
 
-    def trace(self, sequence: TokenSequence) -> tuple[float, list[_Trace]]:
+    def trace(self, sequence: TokenSequence) -> tuple[float, list[Trace]]:
         """Return (Σ weight · log p, each layer's trace over the T - 1 input positions)."""
         ids, weights = np.asarray(sequence.token_ids), np.asarray(sequence.weights, np.float64)[1:]
         a1 = np.concatenate([_accumulate(self.E[ids[:-1]]), np.ones((len(ids) - 1, 1))], axis=1)
@@ -101,7 +101,7 @@ class FakeModel:
         s2 = weights[:, None] * d_logits @ self.E
         s1 = _accumulate((s2 @ self.W2)[::-1])[::-1] * (1 - active**2)
         value = float((weights * log_p[rows, ids[1:]]).sum())
-        return value, [_Trace(a1, s1), _Trace(a2, s2)]
+        return value, [Trace(a1, s1), Trace(a2, s2)]
 
 
 def fit_fake(model: Path, corpus: Any, out: Path, *, layer_scale: float = 1.0) -> Factors:  # noqa: ANN401
@@ -109,26 +109,46 @@ def fit_fake(model: Path, corpus: Any, out: Path, *, layer_scale: float = 1.0) -
 
     ``layer_scale`` multiplies the first layer's Λ, for tests of damping.
     """
-    fake, source = FakeModel.load(model), resolve_model(str(model))
+    fake = FakeModel.load(model)
+    return fit_traces(
+        resolve_model(str(model)),
+        lambda sequence: fake.trace(sequence)[1],
+        corpus,
+        out,
+        layers=fake.layers,
+        parameters=fake.E.size + fake.W1.size + fake.W2.size,
+        scales=(layer_scale, 1.0),
+    )
+
+
+def fit_traces(
+    source: ModelSource,
+    trace: Callable[[TokenSequence], Sequence[Trace]],
+    corpus: Any,  # noqa: ANN401
+    out: Path,
+    *,
+    layers: tuple[LayerSpec, ...],
+    parameters: int,
+    scales: Sequence[float] | None = None,
+) -> Factors:
+    """Fit the factors of any small model in numpy, densely, in float64: for tests of engines.
+
+    ``trace`` gives each layer's inputs and output gradients in one sequence, with the data's labels; ``scales``
+    multiply each layer's Λ.
+    """
     items = [item for item in corpus.tokens_at(range(len(corpus.all_lengths()))) if len(item.token_ids) > 1]
-    traces = [(fake.trace(item)[1], np.asarray(item.weights)[1:] != 0) for item in items]
+    traces = [(trace(item), np.asarray(item.weights)[1:] != 0) for item in items]
     writer, files = ArtefactWriter(out, FORMAT), []
-    for index in range(len(fake.layers)):
-        a = np.concatenate([trace[index].a[valid] for trace, valid in traces])
-        s = np.concatenate([trace[index].s[valid] for trace, valid in traces])
+    for index in range(len(layers)):
+        a = np.concatenate([layer_traces[index].a[valid] for layer_traces, valid in traces])
+        s = np.concatenate([layer_traces[index].s[valid] for layer_traces, valid in traces])
         Q_A, Q_S = np.linalg.eigh(a.T @ a)[1], np.linalg.eigh(s.T @ s)[1]
-        rotated = [Q_S.T @ trace[index].s.T @ trace[index].a @ Q_A for trace, _ in traces]
-        Lambda = np.mean([matrix**2 for matrix in rotated], axis=0) * (layer_scale if index == 0 else 1.0)
+        rotated = [Q_S.T @ layer_traces[index].s.T @ layer_traces[index].a @ Q_A for layer_traces, _ in traces]
+        Lambda = np.mean([matrix**2 for matrix in rotated], axis=0) * (scales[index] if scales else 1.0)
         basis = {"Q_A": np.ascontiguousarray(Q_A), "Q_S": np.ascontiguousarray(Q_S)}
         files.append(writer.add(basis_file(index), partial(save_file, basis)))
         files.append(writer.add(lambda_file(index), partial(save_file, {"Lambda": Lambda})))
-    card = _card(fake, source, corpus, items)
-    writer.finish(files, card.as_properties())
-    return Factors.open(out)
-
-
-def _card(fake: FakeModel, source: ModelSource, corpus: Any, items: Sequence[TokenSequence]) -> FactorsCard:  # noqa: ANN401
-    return FactorsCard(
+    card = FactorsCard(
         model=source.reference,
         model_digest=source.digest,
         corpus_digest=corpus.digest,
@@ -139,11 +159,13 @@ def _card(fake: FakeModel, source: ModelSource, corpus: Any, items: Sequence[Tok
         seed=0,
         precision="float64",
         tracked="all-linear",
-        layers=fake.layers,
-        parameters=fake.E.size + fake.W1.size + fake.W2.size,
-        unattributed={"embedding": fake.E.size},
+        layers=layers,
+        parameters=parameters,
+        unattributed={"embedding": parameters - sum(layer.d_in * layer.d_out for layer in layers)},
         versions={"numpy": version("numpy")},
     )
+    writer.finish(files, card.as_properties())
+    return Factors.open(out)
 
 
 def create(config: EngineConfig) -> FakeEngine:

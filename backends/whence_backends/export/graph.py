@@ -233,16 +233,18 @@ def _eager_attention(model: Any) -> Iterator[None]:  # noqa: ANN401
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep the exporter's warnings about its own internals, and about torchvision, from the user."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Keep what the exporter says of its own internals, and of torchvision, from the user's screen and log."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.__trace")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _not_exportable(error: Exception) -> InvalidRequestError:

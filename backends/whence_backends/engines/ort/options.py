@@ -14,9 +14,10 @@ CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"
 # Providers whose arrays lie in the memory of an NVIDIA GPU; those of any other provider lie in the host's.
 _ON_CUDA: Final = (CUDA, "TensorrtExecutionProvider", "NvTensorRTRTXExecutionProvider")
-_MEBIBYTE: Final = 1 << 20
-# On a CPU larger parts are no faster (tests/benchmarks/engines.py); a GPU wants thousands of tokens at a time.
-_TRACE_BYTES: Final[Mapping[str, int]] = {"cpu": 256 * _MEBIBYTE, "cuda": 4096 * _MEBIBYTE}
+_GIBIBYTE: Final = 1 << 30
+# Several sequences at a time, so that many queries are read from memory once for all of them; a GPU wants thousands
+# of tokens.
+_TRACE_BYTES: Final[Mapping[str, int]] = {"cpu": 1 * _GIBIBYTE, "cuda": 4 * _GIBIBYTE}
 _NVIDIA_DRIVER: Final = Path("/proc/driver/nvidia/version")
 
 _HELP: Final[Mapping[str, str]] = {
