@@ -21,6 +21,7 @@ SOURCES = ("clients/python", "service", "backends")
 EKFAC = "backends/whence_backends/ekfac"
 EXACT, FACTORS, ENGINES = "tests/laws/test_exactness.py", "tests/laws/test_factors.py", "tests/conformance"
 GPT2 = "gpt2-float64 and not wire"
+ORT, ORT_GPT2 = "backends/whence_backends/engines/ort", f"ort and dense_damped and {GPT2}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +85,7 @@ BREAKAGES = (
     ),
     Breakage(
         name="the prompt's mask ignored",
-        file=f"{EKFAC}/batch.py",
+        file="backends/whence_backends/batching.py",
         old="weights[row, : len(sequence.weights)] = sequence.weights",
         new="weights[row, 1 : len(sequence.weights)] = 1",
         tests=FACTORS,
@@ -202,6 +203,78 @@ BREAKAGES = (
         new="if False:",
         tests="tests/fit",
         only="damaged and flip",
+    ),
+    Breakage(
+        name="ort: Q where Qᵀ is meant",
+        file=f"{ORT}/mathematics.py",
+        old="V = MatMul(half, Q_A_transposed)",
+        new="V = MatMul(half, Q_A)",
+        tests=ENGINES,
+        only=ORT_GPT2,
+    ),
+    Breakage(
+        name="ort: the first layer's damping for all",
+        file=f"{ORT}/engine.py",
+        old="damping_factor * factors.mean",
+        new="damping_factor * self._factors[0].mean",
+        tests=ENGINES,
+        only=ORT_GPT2,
+    ),
+    Breakage(
+        name="ort: labels not shifted",
+        file=f"{ORT}/engine.py",
+        old="LABELS: token_ids[:, 1:]",
+        new="LABELS: token_ids[:, :-1]",
+        tests=ENGINES,
+        only=ORT_GPT2,
+    ),
+    Breakage(
+        name="ort: the parts of a cut batch put back in order of length",
+        file=f"{ORT}/engine.py",
+        old="                found[:, part] = scored",
+        new="                found[:, sorted(part)] = scored",
+        tests="tests/engines",
+        only="cut_to_its_memory",
+    ),
+    Breakage(
+        name="ort: a provider that does not load replaced without a word",
+        file=f"{ORT}/sessions.py",
+        old="if not self._options.fallback:",
+        new="if False:",
+        tests="tests/engines",
+        only="does_not_load",
+    ),
+    Breakage(
+        name="ort: the gradient stored with its sides exchanged",
+        file=f"{ORT}/engine.py",
+        old="self._mathematics.product(right, left)",
+        new="self._mathematics.product(left, right)",
+        tests="tests/engines",
+        only="stores_of_a_query",
+    ),
+    Breakage(
+        name="export: tokens see what comes after them",
+        file="backends/whence_backends/export/graph.py",
+        old="allowed = position.unsqueeze(0) <= position.unsqueeze(1)",
+        new="allowed = position.unsqueeze(0) > -position.unsqueeze(1)",
+        tests="tests/export",
+        only="how_far",
+    ),
+    Breakage(
+        name="export: a second use in the place of the first",
+        file="backends/whence_backends/export/graph.py",
+        old="        layer.inputs.append(inputs[0])\n        layer.probes.append(probe)\n",
+        new="        layer.inputs[:], layer.probes[:] = [inputs[0]], [probe]\n",
+        tests="tests/export",
+        only="used_twice",
+    ),
+    Breakage(
+        name="export: the probability of the label left out of its own gradient",
+        file="backends/whence_backends/export/graph.py",
+        old="(head.weight[labels] - expected)",
+        new="(-expected)",
+        tests="tests/export",
+        only="autograds",
     ),
 )
 

@@ -6,7 +6,8 @@ Each engine lives in a process of its own; the two take turns, so that neither h
 Without --model the model is Llama-shaped with random weights and the corpus random tokens; smollm2 is the real model on
 the Python language's reference. All ratios are ort / pytorch: query_latency_ratio, startup_ratio and rss_ratio (peak
 resident memory) are better below 1, scan_ratio (tokens per second with one query; _many: with --queries) above.
-max_rel_err is the largest difference of an influence, relative to the largest influence.
+max_rel_err is the largest difference of an influence, relative to the largest influence; same_top20 the share of
+queries for which both engines have the same 20 sequences in the same order.
 """
 
 from __future__ import annotations
@@ -252,6 +253,7 @@ def main() -> None:
         for one in children.values():
             one.end()
         worst = max(difference(folder, count) for count in counts)
+        same = same_top(folder, options.queries, 20)
         tokens = sum(len(item.token_ids) for item in sequences(folder))
     size = {"pytorch": installed_bytes("torch"), "ort": installed_bytes("onnx")}
     print(f"# {options.model}, {tokens} tokens in sequences of {options.tokens}, batches of {options.batch_tokens}")
@@ -270,12 +272,18 @@ def main() -> None:
         rss_ratio=peak["ort"] / peak["pytorch"],
         installed_ratio=size["ort"] / size["pytorch"],
         max_rel_err=worst,
+        same_top20=same,
     )
 
 
 def difference(folder: Path, count: int) -> float:
     ours, theirs = (np.load(folder / f"{name}-{count}.npy") for name in ("ort", "pytorch"))
     return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+
+
+def same_top(folder: Path, count: int, top: int) -> float:
+    ours, theirs = (np.argsort(-np.load(folder / f"{name}-{count}.npy"), kind="stable")[:, :top] for name in ENGINES)
+    return float((ours == theirs).all(axis=1).mean())
 
 
 if __name__ == "__main__":

@@ -144,7 +144,8 @@ def test_a_worker_answers_over_grpc_from_an_environment_without_torch(
     installed = _installed(bare)
     assert {"onnxruntime", "whence"} <= installed
     assert not {"torch", "gguf"} & installed
-    arguments = ("worker", *engines.ort.options(), "--engine", "ort", "--name", "tiny", "--address", "127.0.0.1:0")
+    # No --engine: an export is for ort.
+    arguments = ("worker", *engines.ort.options(), "--name", "tiny", "--address", "127.0.0.1:0")
     worker = launch.start(arguments, {"WHENCE_WORKER_DRAIN_S": "0"}, path=None, python=bare)
     question = SUBJECT.questions[0]
     with _serve(launch, worker) as client:

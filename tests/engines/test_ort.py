@@ -97,6 +97,28 @@ def test_a_batch_that_is_cut_to_its_memory_scores_the_same(config: EngineConfig,
     assert np.abs(influences(cut, queries, detail) - want).max() <= 1e-4 * np.abs(want).max()
 
 
+def test_float16_is_near_float32_and_has_gradients_of_its_own_in_the_cache(
+    config: EngineConfig, pytorch_config: EngineConfig, tmp_path: Path
+) -> None:
+    """On a CPU the runtime computes parts of it in float32; what is stored between is float16."""
+    out = tmp_path / "export"
+    card = export(ExportConfig(model=pytorch_config.model, out=out, precision="float16")).card
+    assert 1e-4 < card.verification.worst < 0.1
+    half = load_engine("ort", dataclasses.replace(config, model=str(out), precision="float16"))
+    assert half.info.precision == "float16"
+    assert half.query_gradients([LONG])[0].layers[0].left.dtype == np.float32
+    ours, theirs = (influences(engine, [LONG])[0] for engine in (half, load_engine("ort", config)))
+    assert np.corrcoef(ours, theirs)[0, 1] > 0.99
+
+
+def test_it_takes_no_more_threads_than_it_may(config: EngineConfig) -> None:
+    opener = SessionOpener(read_options(dataclasses.replace(config, threads=1), [CPU]))
+    before = len(list(Path("/proc/self/task").iterdir()))
+    session = opener.open(Path(config.model) / "model.onnx")
+    assert len(list(Path("/proc/self/task").iterdir())) == before
+    assert "log_p" in session.output_names
+
+
 def test_it_says_what_it_is(config: EngineConfig) -> None:
     engine = load_engine("ort", config)
     assert (engine.info.engine, engine.info.device, engine.info.precision) == ("ort", "cpu", "float32")

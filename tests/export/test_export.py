@@ -126,6 +126,25 @@ def test_a_full_disk_is_said_and_leaves_no_half_export(
     assert list((tmp_path / "export").iterdir()) == []
 
 
+def run_export(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "whence", "export", *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_command_shows_the_stages_and_what_came_of_them(exported: Export, model: Path, tmp_path: Path) -> None:
+    done = run_export("--model", str(model), "--out", str(exported.folder), "--layers", "mlp")
+    assert (done.returncode, "loading the model" in done.stderr) == (0, True)
+    for text in (exported.digest, "largest relative error", "6 (mlp)", "64 tokens"):
+        assert text in done.stdout
+
+
+def test_the_command_refuses_layers_beside_factors_and_a_model_that_is_not_there(tmp_path: Path) -> None:
+    out = ("--out", str(tmp_path / "export"))
+    assert run_export("--model", "x", "--factors", "y", "--layers", "mlp", *out).returncode == 2
+    absent = run_export("--model", "./nowhere", *out)
+    assert (absent.returncode, "MODEL_NOT_FOUND" in absent.stderr) == (1, True)
+
+
 def test_a_graph_that_is_not_the_model_is_refused(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Broken by: a mask that lets tokens see what comes after them."""
     right = graph._positions

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from whence.errors import CorruptArtefactError, MismatchError, NotFoundError, WhenceError
+from whence_backends.models.source import ModelKind, ModelSource
+from whence_backends.worker.loading import engine_name
 from whence_backends.worker.server import Worker
 from worker.harness import Artefacts, make_engine, write_factors, write_model
 
@@ -74,3 +76,12 @@ async def test_an_altered_corpus_is_refused(artefacts: Artefacts, tmp_path: Path
     error = await refusal(artefacts, corpus=copy)
     assert isinstance(error, CorruptArtefactError)
     assert "shard-00001" in error.message
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "engine"),
+    [("auto", "export", "ort"), ("auto", "gguf", "pytorch"), ("auto", "folder", "pytorch"), ("fake", "export", "fake")],
+)
+def test_an_engine_that_was_not_named_is_the_one_that_takes_the_model(asked: str, kind: ModelKind, engine: str) -> None:
+    source = ModelSource(reference="x", path=Path("x"), kind=kind, digest="d")
+    assert engine_name(asked, source) == engine

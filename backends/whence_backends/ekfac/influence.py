@@ -36,16 +36,14 @@ def compress(left: Tensor, right: Tensor, rank: int | None) -> tuple[Tensor, Ten
     """Return (left' [R, D_out], right' [R, D_in], squared error, squared norm) with left'ᵀ right' ≈ leftᵀ right.
 
     With ``rank`` ``None`` the product is kept without loss, in the smaller of its two forms: the factors as they are,
-    or, where T exceeds a width, the product itself beside an identity. Otherwise the best approximation of that rank.
+    or, where T exceeds a width, the product itself beside an identity. Otherwise the best approximation of that rank. The squared norm is
+    computed only where ``rank`` is given, so that it can be set against the errors of other layers; else it is 1.
     """
     T, D_out, D_in = left.shape[0], left.shape[1], right.shape[1]
     form = stored_form(T, D_out, D_in, rank)
-    if form is StoredForm.TOKENS:
-        return left, right, 0.0, 1.0
-    if form is StoredForm.LEFT_PRODUCT:
-        return right.T @ left, torch.eye(D_in, dtype=right.dtype, device=right.device), 0.0, 1.0
-    if form is StoredForm.RIGHT_PRODUCT:
-        return torch.eye(D_out, dtype=left.dtype, device=left.device), left.T @ right, 0.0, 1.0
+    if form is not StoredForm.TRUNCATED:
+        norm = 1.0 if rank is None else float(((left @ left.T).double() * (right @ right.T).double()).sum())
+        return *_lossless(left, right, form), 0.0, norm
     U_left, core_left = torch.linalg.qr(left.T.double())
     U_right, core_right = torch.linalg.qr(right.T.double())
     U, sigma, Vh = torch.linalg.svd(core_left @ core_right.T)
@@ -53,6 +51,14 @@ def compress(left: Tensor, right: Tensor, rank: int | None) -> tuple[Tensor, Ten
     kept_left = ((U_left @ U[:, :rank]) * root).T.to(left.dtype)
     kept_right = ((U_right @ Vh[:rank].T) * root).T.to(right.dtype)
     return kept_left, kept_right, float(sigma[rank:].square().sum()), float(sigma.square().sum())
+
+
+def _lossless(left: Tensor, right: Tensor, form: StoredForm) -> tuple[Tensor, Tensor]:
+    if form is StoredForm.LEFT_PRODUCT:
+        return right.T @ left, torch.eye(right.shape[1], dtype=right.dtype, device=right.device)
+    if form is StoredForm.RIGHT_PRODUCT:
+        return torch.eye(left.shape[1], dtype=left.dtype, device=left.device), left.T @ right
+    return left, right
 
 
 def precondition(left: Tensor, right: Tensor, factors: LayerFactors, damping_factor: float) -> Tensor:

@@ -43,6 +43,12 @@ def truncate(left: FloatArray, right: FloatArray, rank: int) -> tuple[FloatArray
     return kept_left, kept_right, float((sigma[rank:] ** 2).sum()), float((sigma**2).sum())
 
 
+def squared_norm(left: FloatArray, right: FloatArray) -> float:
+    """Return the squared Frobenius norm of leftᵀ right, left [R, D_out] and right [R, D_in], without forming it."""
+    grams = [matrix.astype(np.float64) @ matrix.T.astype(np.float64) for matrix in (left, right)]
+    return float((grams[0] * grams[1]).sum())
+
+
 def relative_error(errors: Sequence[float], norms: Sequence[float]) -> float:
     """Return the relative Frobenius error over all layers, from each one's squared error and squared norm."""
     return float((sum(errors) / max(sum(norms), 1e-300)) ** 0.5)

@@ -22,7 +22,7 @@ from whence_backends.contract import (
     TokenSequence,
 )
 from whence_backends.ekfac.factors import FactorArrays, Factors
-from whence_backends.ekfac.storage import StoredForm, relative_error, stored_form, truncate
+from whence_backends.ekfac.storage import StoredForm, relative_error, squared_norm, stored_form, truncate
 from whence_backends.engines.checks import require_valid
 from whence_backends.engines.ort.arrays import DeviceArray
 from whence_backends.engines.ort.mathematics import Mathematics
@@ -198,7 +198,6 @@ class OrtEngine:
         """Return the gradient as it is stored, the squared error of that, and the squared norm."""
         (T, D_out), D_in = left.shape, right.shape[1]
         form = stored_form(T, D_out, D_in, self._query_rank)
-        error, norm = 0.0, 1.0
         kept_left: FloatArray
         kept_right: FloatArray
         if form is StoredForm.LEFT_PRODUCT:
@@ -207,8 +206,11 @@ class OrtEngine:
             kept_left, kept_right = np.eye(D_out, dtype=self._wide), self._mathematics.product(left, right).numpy()
         else:
             kept_left, kept_right = left.numpy(), right.numpy()
-        if form is StoredForm.TRUNCATED and self._query_rank is not None:
-            kept_left, kept_right, error, norm = truncate(kept_left, kept_right, self._query_rank)
+        if self._query_rank is None:
+            return LayerGradient(left=kept_left, right=kept_right), 0.0, 1.0
+        if form is not StoredForm.TRUNCATED:
+            return LayerGradient(left=kept_left, right=kept_right), 0.0, squared_norm(kept_left, kept_right)
+        kept_left, kept_right, error, norm = truncate(kept_left, kept_right, self._query_rank)
         return LayerGradient(left=kept_left, right=kept_right), error, norm
 
     def _precondition(
