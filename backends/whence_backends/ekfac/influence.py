@@ -36,8 +36,9 @@ def compress(left: Tensor, right: Tensor, rank: int | None) -> tuple[Tensor, Ten
     """Return (left' [R, D_out], right' [R, D_in], squared error, squared norm) with left'ᵀ right' ≈ leftᵀ right.
 
     With ``rank`` ``None`` the product is kept without loss, in the smaller of its two forms: the factors as they are,
-    or, where T exceeds a width, the product itself beside an identity. Otherwise the best approximation of that rank. The squared norm is
-    computed only where ``rank`` is given, so that it can be set against the errors of other layers; else it is 1.
+    or, where T exceeds a width, the product itself beside an identity. Otherwise the best approximation of that rank.
+    The squared norm is computed only where ``rank`` is given, to be set against the errors of other layers; else it
+    is 1.
     """
     T, D_out, D_in = left.shape[0], left.shape[1], right.shape[1]
     form = stored_form(T, D_out, D_in, rank)

@@ -1,4 +1,4 @@
-"""An engine of somebody else's, for a model of its own, written from the engine contract and its docstrings alone.
+"""An engine of somebody else's, for a model of its own: it uses the contract, what its docstrings name, and no more.
 
 The model is a bigram: after token x the logits are U W [E[x]; 1]. One layer, W, is tracked; all is numpy, in float64.
 """
