@@ -4,12 +4,20 @@ An engine holds one model and its EK-FAC factors on one device. Data goes in as 
 arrays; nothing here knows torch, gRPC or files.
 
 Write an engine by implementing :class:`Engine` and exposing a factory ``create(config: EngineConfig) -> Engine``
-through the entry-point group ``whence.engines``; then run the conformance suite (``tests/conformance``) on it. The
-factory loads what ``config`` names: :func:`whence_backends.models.resolve_model` finds the model's files and its
-digest, :class:`whence_backends.ekfac.factors.Factors` reads the factors, layer by layer, and refuses those of another
-model (``require_model``). What cannot work it refuses with an error of :mod:`whence.errors`: an unknown device,
-precision or option with ``InvalidRequestError``, things that do not belong together with ``MismatchError``. It never
-falls back to anything that was not asked for.
+through the entry-point group ``whence.engines``; then run the conformance suite (``tests/conformance``) on it. What the
+factory needs beside this file, none of which imports torch:
+
+- ``whence_backends.models.resolve_model(config.model)`` gives ``.path`` and ``.digest``. A folder must hold a
+  ``config.json`` and ``*.safetensors``; these alone make the digest.
+- ``whence_backends.ekfac.factors.Factors.open(config.factors)`` verifies the factors: ``.digest``, ``.card``,
+  ``.layer(index)`` with ``Q_A``, ``Q_S`` (eigenvectors as columns) and ``Lambda`` [D_out, D_in] in the precision that
+  they were fitted in. ``.require_model(digest, config.model)`` and ``.require_layers(specs)`` refuse those of another
+  model or of other layers. For a model that ``whence fit`` cannot load, ``whence_backends.engines.fake.fit_traces``
+  makes factors of a and s, densely.
+- ``whence.errors``: what cannot work is an ``InvalidRequestError`` with a ``reason`` and the ``field`` to change
+  (``UNKNOWN_DEVICE`` device, ``UNKNOWN_PRECISION`` precision, ``BAD_ENGINE_OPTION`` engine_options), what does not
+  belong together a ``MismatchError``. An engine never falls back to what was not asked for; one that has a single
+  device or precision takes any, and says in ``info`` what it has.
 
 Shapes: ``T`` tokens, ``L`` tracked layers, ``Q`` queries, ``B`` sequences, ``R`` rank; ``D_in`` counts the trailing 1
 of a layer with a bias. Symbols are those of Grosse et al. 2023 (arXiv 2308.03296, §2-3): for a tracked layer with
@@ -60,7 +68,7 @@ class LayerGradient:
     """One layer's gradient in the eigenbasis, Q_Sᵀ G Q_A = leftᵀ right, *not* divided by Λ + λ.
 
     ``left`` [R, D_out] and ``right`` [R, D_in], float32 or, from a float64 engine, float64.
-    R ≤ min(T, D_in, D_out).
+    R ≤ T; the rows are the tokens, or fewer that have the same product.
     """
 
     left: FloatArray
@@ -120,8 +128,9 @@ class EngineConfig:
 
     ``model`` is a local folder (in Hugging Face layout, or an export), a GGUF file or a hub name; ``factors`` the
     folder that ``whence fit`` wrote. ``threads`` bounds the CPU threads (``None``: the engine's choice).
-    ``query_rank`` bounds the rank of stored query gradients (``None``: stored without loss). ``options`` are the
-    engine's own; it refuses those it does not know.
+    ``query_rank`` bounds the rank of each layer's stored gradient (``None``: stored without loss); an engine that
+    always stores without loss ignores it. ``options`` are the engine's own, as strings; it refuses names that it does
+    not know and values that it cannot read.
     """
 
     model: str
@@ -164,7 +173,9 @@ class Engine(Protocol):
     def precondition(self, gradients: Sequence[QueryGradient], damping_factor: float) -> Any:  # noqa: ANN401
         """Return V = Q_S [(Q_Sᵀ G Q_A) ⊘ (Λ + λ)] Q_Aᵀ of each query, in a form of the engine's own.
 
-        The result is only ever passed to :meth:`score` of the same engine. It holds device memory while it lives.
+        There is at least one gradient, of this engine or of another with the same factors; ``damping_factor`` is
+        positive. The result is only ever passed to :meth:`score` of the same engine. It holds device memory while it
+        lives.
         """
         ...
 
@@ -189,7 +200,8 @@ class Engine(Protocol):
     def device_memory_bytes(self) -> int:
         """Return how much memory of its device the engine holds now: at least its model and factors.
 
-        Called from any thread, at any time, so it must be quick and must not wait for a call under way.
+        On a CPU the device's memory is the host's. Called from any thread, at any time, so it must be quick and must
+        not wait for a call under way.
         """
         ...
 

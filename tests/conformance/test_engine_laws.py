@@ -230,13 +230,35 @@ def test_a_query_longer_than_the_model_is_refused(local: InProcess) -> None:
 
 
 def test_factors_of_another_model_are_refused(local: InProcess, tmp_path: Path) -> None:
-    others = shutil.copytree(local.factors.folder, tmp_path / "factors", ignore=shutil.ignore_patterns("manifest.json"))
-    writer = ArtefactWriter(others, FORMAT)
-    files = [writer.record(path.name) for path in others.iterdir()]
-    writer.finish(files, {**local.factors.card.as_properties(), "model_digest": "blake3:another"})
+    others = altered_factors(local, tmp_path, model_digest="blake3:another")
     with pytest.raises(MismatchError, match="were fitted on") as caught:
         load_engine(local.case.engine, replace(local.config, factors=others))
     assert caught.value.reason == "FACTORS_OF_OTHER_MODEL"
+
+
+def test_factors_of_other_layers_are_refused(local: InProcess, tmp_path: Path) -> None:
+    """Broken by: taking the layers from the model alone, and multiplying by another layer's basis of the same shape."""
+    properties = local.factors.card.as_properties()["layers"]
+    renamed = [{**layer, "name": f"another.{layer['name']}"} for layer in properties]
+    others = altered_factors(local, tmp_path, layers=renamed)
+    with pytest.raises(MismatchError, match="layers") as caught:
+        load_engine(local.case.engine, replace(local.config, factors=others))
+    assert caught.value.reason in ("FACTORS_OF_OTHER_LAYERS", "EXPORT_OF_OTHER_LAYERS")
+
+
+def altered_factors(local: InProcess, folder: Path, **properties: object) -> Path:
+    """Copy the factors with other properties in a valid manifest."""
+    copy = shutil.copytree(local.factors.folder, folder / "factors", ignore=shutil.ignore_patterns("manifest.json"))
+    writer = ArtefactWriter(copy, FORMAT)
+    files = [writer.record(path.name) for path in copy.iterdir()]
+    writer.finish(files, {**local.factors.card.as_properties(), **properties})
+    return copy
+
+
+def test_an_option_that_it_does_not_know_is_refused(local: InProcess) -> None:
+    with pytest.raises(InvalidRequestError, match="nonsense") as caught:
+        load_engine(local.case.engine, replace(local.config, options={"nonsense": "1"}))
+    assert caught.value.reason == "BAD_ENGINE_OPTION"
 
 
 def test_the_engine_says_what_it_holds(local: InProcess) -> None:

@@ -41,7 +41,7 @@ CASES = {  # name: reason, what the message says
     "an altered factor file": ("CORRUPT_ARTEFACT", "lambda-00001.safetensors was altered"),
     "a truncated shard": ("CORRUPT_ARTEFACT", "its manifest says"),
     "a fit that was interrupted": ("ARTEFACT_NOT_FOUND", "its job was interrupted; run it again"),
-    "an unknown engine": ("UNKNOWN_ENGINE", "expected one of: fake, pytorch, toy"),
+    "an unknown engine": ("UNKNOWN_ENGINE", "expected one of: bigram, fake, ort, pytorch, toy"),
 }
 
 

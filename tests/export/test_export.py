@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import signal
 import subprocess
@@ -128,7 +129,8 @@ def test_a_full_disk_is_said_and_leaves_no_half_export(
 
 def run_export(*options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "whence", "export", *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    wide = {**os.environ, "COLUMNS": "200"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=wide)
 
 
 def test_the_command_shows_the_stages_and_what_came_of_them(exported: Export, model: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ eigenvalues of A and S) and one ``lambda-NNNNN.safetensors`` (``Lambda`` [D_out,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -94,6 +94,16 @@ class Factors:
                 reason="FACTORS_OF_OTHER_MODEL",
                 factors=self.folder,
                 model=reference,
+            )
+
+    def require_layers(self, layers: Sequence[LayerSpec]) -> None:
+        """Raise :class:`~whence.errors.MismatchError` unless the factors are of just these layers, in this order."""
+        if tuple(layers) != self.card.layers:
+            raise MismatchError(
+                f"the factors in {self.folder} are of {len(self.card.layers)} layers ({self.card.tracked}), which are "
+                f"not the {len(layers)} of the model; fit factors for this model anew",
+                reason="FACTORS_OF_OTHER_LAYERS",
+                factors=self.folder,
             )
 
     def layer(self, index: int) -> FactorArrays:

@@ -178,9 +178,16 @@ def create(config: EngineConfig) -> FakeEngine:
             reason="MODEL_NOT_LOADABLE",
             field="model",
         )
-    factors = Factors.open(config.factors)
+    if config.options:
+        raise InvalidRequestError(
+            f"the engine fake has no options; got {', '.join(sorted(config.options))}",
+            reason="BAD_ENGINE_OPTION",
+            field="engine_options",
+        )
+    factors, model = Factors.open(config.factors), FakeModel.load(source.path)
     factors.require_model(source.digest, config.model)
-    return FakeEngine(FakeModel.load(source.path), factors, source.digest)
+    factors.require_layers(model.layers)
+    return FakeEngine(model, factors, source.digest)
 
 
 class FakeEngine:

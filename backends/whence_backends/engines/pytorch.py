@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from whence.errors import InvalidRequestError
 from whence_backends.contract import (
     Detail,
     EngineConfig,
@@ -39,6 +40,12 @@ Preconditioned = list[Tensor]
 
 def create(config: EngineConfig) -> PytorchEngine:
     """Load the model and the factors. Raises where they do not belong together."""
+    if config.options:
+        raise InvalidRequestError(
+            f"the engine pytorch has no options; got {', '.join(sorted(config.options))}",
+            reason="BAD_ENGINE_OPTION",
+            field="engine_options",
+        )
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     source = resolve_model(config.model)
@@ -47,6 +54,7 @@ def create(config: EngineConfig) -> PytorchEngine:
     model = load_causal_lm(source, config.precision, config.device)
     layers = track(model, factors.card.tracked)
     tracked = TrackedLanguageModel(model, layers)
+    factors.require_layers(tracked.specs)
     info = EngineInfo(
         engine="pytorch",
         precision=config.precision,

@@ -174,6 +174,7 @@ def _record(function: TraceFunction, example: tuple[Tensor, ...], wide: torch.dt
     from torch.fx.experimental.proxy_tensor import make_fx
 
     decompositions = dict(core_aten_decompositions().items())  # type: ignore[no-untyped-call]
+    decompositions[torch.ops.aten.pow.Tensor_Scalar] = _small_power
     if wide == torch.float64:  # ONNX's LayerNormalization gives its mean and deviation in float32 only
         decompositions[torch.ops.aten.native_layer_norm.default] = native_layer_norm
     recorder = make_fx(
@@ -183,6 +184,15 @@ def _record(function: TraceFunction, example: tuple[Tensor, ...], wide: torch.dt
         _allow_non_fake_inputs=True,  # the parameters
     )
     return recorder(*example).eval()
+
+
+def _small_power(x: Tensor, exponent: float) -> Any:  # noqa: ANN401 - a tensor, or NotImplemented
+    """Multiply where a norm squares or cubes: onnxruntime computes any power by exponential and logarithm."""
+    if exponent == 2:
+        return x * x
+    if exponent == 3:
+        return x * x * x
+    return NotImplemented
 
 
 def _translate(recorded: Any, example: tuple[Tensor, ...], outputs: list[str]) -> Any:  # noqa: ANN401

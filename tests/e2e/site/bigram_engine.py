@@ -76,7 +76,9 @@ def create(config: EngineConfig) -> BigramEngine:
         )
     source, factors = resolve_model(config.model), Factors.open(config.factors)
     factors.require_model(source.digest, config.model)
-    return BigramEngine(Bigram(**load_file(source.path / "model.safetensors")), factors)
+    model = Bigram(**load_file(source.path / "model.safetensors"))
+    factors.require_layers([model.layer])
+    return BigramEngine(model, factors)
 
 
 class BigramEngine:

@@ -7,7 +7,7 @@ from whence_backends.engines.fake import create as create_fake
 
 
 def create(config):
-    return ToyEngine(create_fake(config), float(config.options.get("delay_s", 0)))
+    return ToyEngine(create_fake(replace(config, options={})), float(config.options.get("delay_s", 0)))
 
 
 class ToyEngine:
