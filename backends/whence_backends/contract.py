@@ -8,16 +8,17 @@ through the entry-point group ``whence.engines``; then run the conformance suite
 factory needs beside this file, none of which imports torch:
 
 - ``whence_backends.models.resolve_model(config.model)`` gives ``.path`` and ``.digest``. A folder must hold a
-  ``config.json`` and ``*.safetensors``; these alone make the digest.
-- ``whence_backends.ekfac.factors.Factors.open(config.factors)`` verifies the factors: ``.digest``, ``.card``,
-  ``.layer(index)`` with ``Q_A``, ``Q_S`` (eigenvectors as columns) and ``Lambda`` [D_out, D_in] in the precision that
-  they were fitted in. ``.require_model(digest, config.model)`` and ``.require_layers(specs)`` refuse those of another
-  model or of other layers. For a model that ``whence fit`` cannot load, ``whence_backends.engines.fake.fit_traces``
-  makes factors of a and s, densely.
+  ``config.json`` and ``*.safetensors``; these alone make the digest. To be served it holds a ``tokenizer.json`` too.
+- ``whence_backends.ekfac.factors.Factors.open(config.factors)`` verifies the factors: ``.digest``, ``.card``, and
+  ``.layer(index)``, of the layer ``.card.layers[index]``, with ``Q_A``, ``Q_S`` (eigenvectors as columns) and
+  ``Lambda`` [D_out, D_in] in the precision that they were fitted in. ``.require_model(digest, config.model)`` and
+  ``.require_layers(specs)`` refuse those of another model or of other layers. For a model that ``whence fit`` cannot
+  load, ``whence_backends.engines.fake.fit_traces`` makes factors of a and s, densely.
 - ``whence.errors``: what cannot work is an ``InvalidRequestError`` with a ``reason`` and the ``field`` to change
-  (``UNKNOWN_DEVICE`` device, ``UNKNOWN_PRECISION`` precision, ``BAD_ENGINE_OPTION`` engine_options), what does not
-  belong together a ``MismatchError``. An engine never falls back to what was not asked for; one that has a single
-  device or precision takes any, and says in ``info`` what it has.
+  (``UNKNOWN_DEVICE`` device, ``UNKNOWN_PRECISION`` precision, ``BAD_ENGINE_OPTION`` engine_options, and
+  ``MODEL_NOT_LOADABLE`` model where it is of a kind that the engine does not take), what does not belong together a
+  ``MismatchError``. An engine that computes on several devices, or in several precisions, never takes another than was
+  asked for; one that has a single one takes any, and says in ``info`` what it has.
 
 Shapes: ``T`` tokens, ``L`` tracked layers, ``Q`` queries, ``B`` sequences, ``R`` rank; ``D_in`` counts the trailing 1
 of a layer with a bias. Symbols are those of Grosse et al. 2023 (arXiv 2308.03296, §2-3): for a tracked layer with
@@ -45,8 +46,8 @@ class TokenSequence:
     """Tokens and how much each counts as a target: the measurement is Σ_t weights[t] · log p(token_t | tokens < t).
 
     ``token_ids`` int32 [T]; ``weights`` float [T], with ``weights[0] == 0`` because the first token has no context.
-    A training sequence has weight 1 everywhere else; a prompt, or a masked part, has weight 0. A sequence of one token,
-    or of weights that are all 0, measures nothing: its influence is 0.
+    A training sequence has weight 1 everywhere else; a prompt, or a masked part, has weight 0. The caller sees to both,
+    and to T ≥ 1. A sequence of one token, or of weights that are all 0, measures nothing: its influence is 0.
     """
 
     token_ids: Int32Array
@@ -143,7 +144,9 @@ class EngineConfig:
 
 
 class Engine(Protocol):
-    """One model and its factors, able to compute gradients and influences. Called from one thread at a time.
+    """One model and its factors, able to compute gradients and influences.
+
+    Created and called on one thread; only ``info`` and :meth:`device_memory_bytes` are asked for from others.
 
     Laws (``tests/conformance`` checks each):
 
@@ -151,7 +154,7 @@ class Engine(Protocol):
     - **Alone or together.** What a sequence scores does not depend on the other sequences or queries of the call, nor
       on padding (up to rounding: 1e-9 relative in float64, 1e-4 in float32).
     - **Whole.** ``LAYERS`` is the sum of ``LAYERS_TOKENS`` over tokens; ``TOTAL`` the sum of ``LAYERS`` over layers.
-    - **Linear.** Influence is linear in the training sequence's weights and in the query's.
+    - **Linear.** Influence is linear in the training sequence's weights, and in the query's unless its rank is bounded.
     - **Damped by layer.** λ = damping_factor · mean(Λ) for each layer by itself.
     """
 
