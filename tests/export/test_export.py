@@ -160,6 +160,18 @@ def test_a_graph_that_is_not_the_model_is_refused(model: Path, tmp_path: Path, m
         Export.open(tmp_path / "export")
 
 
+def test_a_tokenizer_that_does_not_survive_its_saving_is_refused(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broken by: looking after the manifest is written, when the export counts as done."""
+    monkeypatch.setattr(Tokenizer, "save", lambda _tokenizer, folder: write_tokenizer(folder, characters="another? ^"))
+    with pytest.raises(MismatchError, match="is another") as caught:
+        export(ExportConfig(model=str(model), out=tmp_path / "export"))
+    assert caught.value.reason == "EXPORT_DIFFERS"
+    with pytest.raises(NotFoundError):
+        Export.open(tmp_path / "export")
+
+
 def test_a_sliding_window_bounds_the_length(tmp_path: Path) -> None:
     """Up to the window, sliding attention is the causal attention of the graph."""
     from transformers import MistralConfig, MistralForCausalLM

@@ -16,7 +16,7 @@ from whence_backends.ekfac.language_model import TrackedLanguageModel
 from whence_backends.export.graph import OPSET, trace_model
 from whence_backends.export.verify import verify
 from whence_backends.models.exported import FORMAT, GRAPH, Export, ExportCard
-from whence_backends.models.source import ModelSource, locate_model, resolve_model
+from whence_backends.models.source import ModelLocation, ModelSource, resolve_model
 from whence_backends.models.tokenizer import Tokenizer
 from whence_backends.models.torch_loading import load_causal_lm
 from whence_backends.models.tracked import coverage, track
@@ -74,6 +74,7 @@ def export(config: ExportConfig, progress: Callable[[ExportProgress], None] = la
     writer = ArtefactWriter(config.out, FORMAT)
     files = _write(writer, traced.onnx, tokenizer)
     progress(ExportProgress(stage="verify"))
+    _require_same_tokenizer(config.out, tokenizer)
     max_tokens = _max_tokens(model.config)
     card = ExportCard(
         model=source.reference,
@@ -91,7 +92,6 @@ def export(config: ExportConfig, progress: Callable[[ExportProgress], None] = la
         versions={package: version(package) for package in _PACKAGES},
     )
     writer.finish(files, card.as_properties())
-    _require_same_tokenizer(config.out, tokenizer)
     return Export.open(config.out, verify=False)
 
 
@@ -145,7 +145,7 @@ def _tokenizer(source: ModelSource) -> Tokenizer | None:
 def _require_same_tokenizer(folder: Path, tokenizer: Tokenizer | None) -> None:
     if tokenizer is None:
         return
-    saved = Tokenizer.load(locate_model(str(folder)))
+    saved = Tokenizer.load(ModelLocation(reference=str(folder), path=folder, kind="export"))
     if saved.digest != tokenizer.digest:
         raise MismatchError(
             f"the tokenizer that was saved in {folder} is another ({saved.digest}) than the model's "
