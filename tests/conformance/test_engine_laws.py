@@ -243,7 +243,7 @@ def test_factors_of_other_layers_are_refused(local: InProcess, tmp_path: Path) -
     others = altered_factors(local, tmp_path, layers=renamed)
     with pytest.raises(MismatchError, match="layers") as caught:
         load_engine(local.case.engine, replace(local.config, factors=others))
-    assert caught.value.reason in ("FACTORS_OF_OTHER_LAYERS", "EXPORT_OF_OTHER_LAYERS")
+    assert caught.value.reason == "FACTORS_OF_OTHER_LAYERS"
 
 
 def altered_factors(local: InProcess, folder: Path, **properties: object) -> Path:

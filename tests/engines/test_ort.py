@@ -142,7 +142,7 @@ def test_an_export_of_another_precision_is_refused(config: EngineConfig) -> None
 def test_an_export_of_other_layers_is_refused_with_the_first_that_differs(config: EngineConfig, tmp_path: Path) -> None:
     export_folder = alter(Path(config.model), tmp_path / "export", lambda card: card["layers"].pop(0))
     error = refused(dataclasses.replace(config, model=str(export_folder)), MismatchError)
-    assert error.reason == "EXPORT_OF_OTHER_LAYERS"
+    assert error.reason == "FACTORS_OF_OTHER_LAYERS"
     assert "layers.0.mlp.up_proj" in error.message
     assert "layers.0.mlp.gate_proj" in error.message
 

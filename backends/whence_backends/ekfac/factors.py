@@ -98,13 +98,18 @@ class Factors:
 
     def require_layers(self, layers: Sequence[LayerSpec]) -> None:
         """Raise :class:`~whence.errors.MismatchError` unless the factors are of just these layers, in this order."""
-        if tuple(layers) != self.card.layers:
-            raise MismatchError(
-                f"the factors in {self.folder} are of {len(self.card.layers)} layers ({self.card.tracked}), which are "
-                f"not the {len(layers)} of the model; fit factors for this model anew",
-                reason="FACTORS_OF_OTHER_LAYERS",
-                factors=self.folder,
-            )
+        ours, theirs = self.card.layers, tuple(layers)
+        if ours == theirs:
+            return
+        pairs = zip(ours, theirs, strict=False)
+        first = next((f"; the first that differs: {a} here, {b} there" for a, b in pairs if a != b), "")
+        raise MismatchError(
+            f"the factors in {self.folder} are of {len(ours)} layers ({self.card.tracked}), not of the {len(theirs)} "
+            f"that the model or its export has{first}; fit factors anew, or export the model with "
+            f"--factors {self.folder}",
+            reason="FACTORS_OF_OTHER_LAYERS",
+            factors=self.folder,
+        )
 
     def layer(self, index: int) -> FactorArrays:
         """Read one layer's arrays."""

@@ -1,11 +1,23 @@
-"""What every engine refuses before it computes: sequences that its model cannot take."""
+"""What every engine refuses: options that it does not have, and sequences that its model cannot take."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from whence.errors import InvalidRequestError
 from whence_backends.contract import EngineInfo, TokenSequence
+
+
+def require_known_options(engine: str, options: Mapping[str, str], known: Mapping[str, str] | None = None) -> None:
+    """Raise ``BAD_ENGINE_OPTION`` for an option whose name is not in ``known``, which says what each is for."""
+    for name in options:
+        if name not in (known or {}):
+            listed = "; ".join(f"{key} ({text})" for key, text in (known or {}).items())
+            raise InvalidRequestError(
+                f"the engine {engine} has no option {name!r}; expected {f'some of: {listed}' if listed else 'none'}",
+                reason="BAD_ENGINE_OPTION",
+                field="engine_options",
+            )
 
 
 def require_valid(sequences: Sequence[TokenSequence], info: EngineInfo) -> None:

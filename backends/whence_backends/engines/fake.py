@@ -32,7 +32,7 @@ from whence_backends.contract import (
     TokenSequence,
 )
 from whence_backends.ekfac.factors import FORMAT, FactorArrays, Factors, FactorsCard, basis_file, lambda_file
-from whence_backends.engines.checks import require_valid
+from whence_backends.engines.checks import require_known_options, require_valid
 from whence_backends.models.source import ModelSource, resolve_model
 from whence_backends.store import ArtefactWriter
 
@@ -178,12 +178,7 @@ def create(config: EngineConfig) -> FakeEngine:
             reason="MODEL_NOT_LOADABLE",
             field="model",
         )
-    if config.options:
-        raise InvalidRequestError(
-            f"the engine fake has no options; got {', '.join(sorted(config.options))}",
-            reason="BAD_ENGINE_OPTION",
-            field="engine_options",
-        )
+    require_known_options("fake", config.options)
     factors, model = Factors.open(config.factors), FakeModel.load(source.path)
     factors.require_model(source.digest, config.model)
     factors.require_layers(model.layers)

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whence.errors import InvalidRequestError
 from whence_backends.contract import (
     Detail,
     EngineConfig,
@@ -29,7 +28,7 @@ from whence_backends.ekfac.influence import (
 )
 from whence_backends.ekfac.language_model import TrackedLanguageModel
 from whence_backends.ekfac.storage import relative_error
-from whence_backends.engines.checks import require_valid
+from whence_backends.engines.checks import require_known_options, require_valid
 from whence_backends.models.source import resolve_model
 from whence_backends.models.torch_loading import load_causal_lm
 from whence_backends.models.tracked import coverage, track
@@ -40,12 +39,7 @@ Preconditioned = list[Tensor]
 
 def create(config: EngineConfig) -> PytorchEngine:
     """Load the model and the factors. Raises where they do not belong together."""
-    if config.options:
-        raise InvalidRequestError(
-            f"the engine pytorch has no options; got {', '.join(sorted(config.options))}",
-            reason="BAD_ENGINE_OPTION",
-            field="engine_options",
-        )
+    require_known_options("pytorch", config.options)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     source = resolve_model(config.model)

@@ -13,12 +13,11 @@ is masked: padding belongs on the right, with weight 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from whence.errors import MismatchError
 from whence_backends.contract import LayerSpec
 from whence_backends.store import Manifest, read_manifest, verify_files
 
@@ -112,21 +111,6 @@ class Export:
     def graph(self) -> Path:
         """The graph's file."""
         return self.folder / GRAPH
-
-    def require_layers(self, layers: Sequence[LayerSpec], factors: Path) -> None:
-        """Raise :class:`~whence.errors.MismatchError` unless the export traces just the layers of these factors."""
-        ours, theirs = self.card.layers, tuple(layers)
-        if ours == theirs:
-            return
-        difference = next((pair for pair in zip(ours, theirs, strict=False) if pair[0] != pair[1]), None)
-        first = f"; the first that differs: {difference[0]} here, {difference[1]} there" if difference else ""
-        raise MismatchError(
-            f"the export in {self.folder} traces {len(ours)} layers ({self.card.tracked}), the factors in {factors} "
-            f"have {len(theirs)} others{first}; export the model again with --factors {factors}",
-            reason="EXPORT_OF_OTHER_LAYERS",
-            export=self.folder,
-            factors=factors,
-        )
 
 
 def is_export(folder: Path) -> bool:

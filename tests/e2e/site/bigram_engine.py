@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from whence.errors import InvalidRequestError
 from whence_backends.contract import (
     Detail,
     EngineConfig,
@@ -25,7 +24,7 @@ from whence_backends.contract import (
     TokenSequence,
 )
 from whence_backends.ekfac.factors import Factors
-from whence_backends.engines.checks import require_valid
+from whence_backends.engines.checks import require_known_options, require_valid
 from whence_backends.models import resolve_model
 
 
@@ -70,10 +69,7 @@ class Bigram:
 
 
 def create(config: EngineConfig) -> BigramEngine:
-    if config.options:
-        raise InvalidRequestError(
-            f"options {sorted(config.options)}; bigram has none", reason="BAD_ENGINE_OPTION", field="engine_options"
-        )
+    require_known_options("bigram", config.options)
     source, factors = resolve_model(config.model), Factors.open(config.factors)
     factors.require_model(source.digest, config.model)
     model = Bigram(**load_file(source.path / "model.safetensors"))

@@ -68,7 +68,7 @@ def create(config: EngineConfig) -> OrtEngine:
         )
     factors = Factors.open(config.factors)
     factors.require_model(source.digest, config.model)
-    exported.require_layers(factors.card.layers, config.factors)
+    factors.require_layers(exported.card.layers)
     return OrtEngine(exported, factors, options, config.query_rank)
 
 

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from whence.errors import InvalidRequestError
 from whence_backends.contract import EngineConfig
+from whence_backends.engines.checks import require_known_options
 
 CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"
@@ -56,10 +57,7 @@ def read_options(config: EngineConfig, available: Sequence[str]) -> OrtOptions:
 
     Raises :class:`~whence.errors.InvalidRequestError` for an option, device or provider that there is not.
     """
-    for name in config.options:
-        if name not in _HELP:
-            known = "; ".join(f"{key} ({text})" for key, text in _HELP.items())
-            raise _bad_option(f"the engine ort has no option {name!r}; expected some of: {known}")
+    require_known_options("ort", config.options, _HELP)
     placement = _placement(config, available)
     return OrtOptions(
         placement=placement,
