@@ -30,6 +30,8 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
+from workload import random_llama, random_tokens
+
 ENGINES = ("pytorch", "ort")
 
 
@@ -56,10 +58,13 @@ def prepare(options: argparse.Namespace, folder: Path) -> None:
     from whence_backends.export import ExportConfig, export
     from whence_backends.fit import FitConfig, fit
 
-    if not (folder / "tokens.npz").exists():
-        lengths, tokens = real_text(options) if options.model == "smollm2" else random_tokens(options)
-        np.savez(folder / "tokens.npz", lengths=lengths, tokens=tokens)
-    model = "smollm2" if options.model == "smollm2" else str(random_llama(options, folder / "model"))
+    real = options.model == "smollm2"
+    if not (folder / "tokens.npy").exists():
+        np.save(folder / "tokens.npy", real_text(options) if real else random_text(options))
+    if not real and not (folder / "model").exists():
+        shape = {"width": options.width, "depth": options.depth, "vocabulary": options.vocabulary}
+        random_llama(folder / "model", **shape, tokens=options.tokens)
+    model = "smollm2" if real else str(folder / "model")
     config = FitConfig(model=model, out=folder / "factors", max_sequences=16, batch_tokens=options.batch_tokens)
     fit(config, InMemory(sequences(folder)))
     started = time.perf_counter()
@@ -67,27 +72,12 @@ def prepare(options: argparse.Namespace, folder: Path) -> None:
     print(f"# export took {time.perf_counter() - started:.1f} s")
 
 
-def random_llama(options: argparse.Namespace, folder: Path) -> Path:
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    if not folder.exists():
-        torch.manual_seed(0)
-        config = LlamaConfig(
-            vocab_size=options.vocabulary, hidden_size=options.width, intermediate_size=3 * options.width,
-            num_hidden_layers=options.depth, num_attention_heads=4, num_key_value_heads=2,
-            max_position_embeddings=options.tokens,
-        )  # fmt: skip
-        LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
+def random_text(options: argparse.Namespace) -> np.ndarray:
+    return random_tokens(sequences=options.sequences, tokens=options.tokens, vocabulary=options.vocabulary)
 
 
-def random_tokens(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
-    tokens = np.random.default_rng(0).integers(0, options.vocabulary, options.sequences * options.tokens)
-    return np.full(options.sequences, options.tokens), tokens.astype(np.int32)
-
-
-def real_text(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
+def real_text(options: argparse.Namespace) -> np.ndarray:
+    """Return the Python language's reference, cut into sequences, as token ids [sequences, tokens]."""
     from pydoc_data.topics import topics
 
     from whence_backends.models import Tokenizer, resolve_model
@@ -95,16 +85,16 @@ def real_text(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
     tokenizer = Tokenizer.load(resolve_model("smollm2"))
     ids = [token for name in sorted(topics) for token in tokenizer.encode(topics[name])[0]]
     count = min(options.sequences, len(ids) // options.tokens)
-    return np.full(count, options.tokens), np.array(ids[: count * options.tokens], np.int32)
+    return np.array(ids[: count * options.tokens], np.int32).reshape(count, options.tokens)
 
 
 def sequences(folder: Path) -> list[Any]:
     from whence_backends.contract import TokenSequence
 
-    stored = np.load(folder / "tokens.npz")
-    weights = [np.concatenate([[0], np.ones(length - 1)]).astype(np.float32) for length in stored["lengths"]]
-    pieces = np.split(stored["tokens"], np.cumsum(stored["lengths"])[:-1])
-    return [TokenSequence(token_ids=ids, weights=w) for ids, w in zip(pieces, weights, strict=True)]
+    tokens = np.load(folder / "tokens.npy")
+    weights = np.ones(tokens.shape[1], np.float32)
+    weights[0] = 0
+    return [TokenSequence(token_ids=ids, weights=weights) for ids in tokens]
 
 
 def child(options: argparse.Namespace) -> None:

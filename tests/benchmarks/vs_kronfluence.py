@@ -22,7 +22,8 @@ import torch
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 from measure import Measured, print_figures, print_machine
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM
+from workload import random_llama, random_tokens
 
 from data import InMemory
 from kronfluence_oracle import Kronfluence
@@ -48,25 +49,15 @@ def arguments() -> argparse.Namespace:
 
 
 def make_model(options: argparse.Namespace, folder: Path) -> Path:
-    """A Llama-shaped model with random weights: the arithmetic does not know whether it was trained."""
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=options.vocabulary, hidden_size=options.width, intermediate_size=3 * options.width,
-        num_hidden_layers=options.depth, num_attention_heads=4, num_key_value_heads=2,
-        max_position_embeddings=options.tokens,
-    )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
+    shape = {"width": options.width, "depth": options.depth, "vocabulary": options.vocabulary}
+    return random_llama(folder, **shape, tokens=options.tokens)
 
 
 def make_data(options: argparse.Namespace) -> list[TokenSequence]:
-    rng = np.random.default_rng(0)
+    tokens = random_tokens(sequences=options.sequences, tokens=options.tokens, vocabulary=options.vocabulary)
     weights = np.ones(options.tokens, np.float32)
     weights[0] = 0
-    return [
-        TokenSequence(token_ids=rng.integers(0, options.vocabulary, options.tokens).astype(np.int32), weights=weights)
-        for _ in range(options.sequences)
-    ]
+    return [TokenSequence(token_ids=ids, weights=weights) for ids in tokens]
 
 
 def our_fit(
