@@ -31,7 +31,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +87,43 @@ class QueryGradient:
     layers: tuple[LayerGradient, ...]
     log_likelihood: float
     truncation_error: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LayerFold:
+    """How one layer's rotated gradient Ĝ = Q_Sᵀ G Q_A is folded into ``K`` values of a sketch, from ``start`` on.
+
+    value[start + k] += Σ_m weights[m, k] · Ĝ.flat[indices[m, k]], with ``indices`` int32 [M, K] into the row-major
+    [D_out, D_in] and ``weights`` float32 [M, K]: a random sign over √(Λ + λ), or 0 where there is nothing to add.
+    """
+
+    start: int
+    indices: Int32Array
+    weights: FloatArray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SketchPlan:
+    """How a gradient becomes a sketch of ``width`` values: one fold a layer, in the order of ``EngineInfo.layers``.
+
+    The weights of the folds were made with ``damping_factor``.
+    """
+
+    width: int
+    damping_factor: float
+    folds: tuple[LayerFold, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sketches:
+    """What an index keeps of training sequences.
+
+    ``values`` float [B, width] are their sketches; ``self_influence`` float64 [B] their raw influence on themselves,
+    Σ_ℓ Σ Ĝ² ⊘ (Λ + λ) over *all* coordinates, those that the sketch leaves out as well.
+    """
+
+    values: FloatArray
+    self_influence: Float64Array
 
 
 class Detail(Enum):
@@ -210,4 +247,23 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Release device memory. Nothing else may be called afterwards."""
+        ...
+
+
+@runtime_checkable
+class SketchingEngine(Engine, Protocol):
+    """An engine that sketches training sequences where its model is: what ``whence index`` asks of it, if it can.
+
+    Of any other engine the sketches are made from :meth:`Engine.query_gradients`, one sequence at a time.
+    """
+
+    def prepare_sketches(self, plan: SketchPlan) -> Any:  # noqa: ANN401
+        """Return the plan in a form of the engine's own, for :meth:`sketch` of the same engine."""
+        ...
+
+    def sketch(self, prepared: Any, sequences: Sequence[TokenSequence]) -> Sketches:  # noqa: ANN401
+        """Return the sketches of at least one sequence, under the laws and with the errors of :meth:`Engine.score`.
+
+        They are, up to rounding, what the folds make of the gradients that :meth:`Engine.query_gradients` returns.
+        """
         ...

@@ -34,7 +34,19 @@ def test_help_lists_the_commands_and_imports_none_of_them():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stderr.strip() == ""
-    for command in ("attribute", "score", "explain", "models", "doctor", "demo", "fit", "export", "worker", "serve"):
+    for command in (
+        "attribute",
+        "score",
+        "explain",
+        "models",
+        "doctor",
+        "demo",
+        "fit",
+        "export",
+        "index",
+        "worker",
+        "serve",
+    ):
         assert command in done.stdout
 
 

@@ -19,10 +19,12 @@ import data
 from conformance.subjects import CASES, WIRE_CASES, Case, InProcess, Subject, build
 from conformance.wire import over_the_wire
 from whence.errors import InvalidRequestError, MismatchError
-from whence_backends.contract import Detail, TokenSequence
+from whence_backends.contract import Detail, LayerFold, SketchPlan, TokenSequence
 from whence_backends.ekfac.factors import FORMAT
 from whence_backends.engines import load_engine
 from whence_backends.engines.fake import FakeModel
+from whence_backends.index.plan import make_plan
+from whence_backends.index.sketch import Sketcher, fold_gradient, make_sketcher
 from whence_backends.store import ArtefactWriter
 
 
@@ -66,11 +68,15 @@ def subject(
         yield served
 
 
-def assert_close(subject: Subject, got: np.ndarray, want: np.ndarray) -> None:
-    """Compare relative to the largest value: influences of either sign cancel, so small ones carry its rounding."""
+def assert_close(subject: Subject, got: np.ndarray, want: np.ndarray, *, at_least: float = 0.0) -> None:
+    """Compare relative to the largest value: influences of either sign cancel, so small ones carry its rounding.
+
+    ``at_least`` is what float32 leaves in any precision.
+    """
     worst = np.unravel_index(np.abs(got - want).argmax(), want.shape)
     scale = np.abs(want).max()
-    assert np.abs(got - want).max() <= subject.case.rtol * scale, f"worst at {worst}: {got[worst]} is not {want[worst]}"
+    rtol = max(subject.case.rtol, at_least)
+    assert np.abs(got - want).max() <= rtol * scale, f"worst at {worst}: {got[worst]} is not {want[worst]}"
 
 
 def test_influence_is_the_gradients_product_with_the_dense_damped_solve(subject: Subject) -> None:
@@ -267,3 +273,58 @@ def test_the_engine_says_what_it_holds(local: InProcess) -> None:
     assert info.layers == local.factors.card.layers
     assert 0 < info.attributed_parameters < info.parameters
     assert info.factors_digest == local.factors.digest
+
+
+def test_a_sketch_that_folds_nothing_gives_the_influences(local: InProcess) -> None:
+    """Broken by: whitening by Λ + λ instead of its root; Q where Qᵀ is meant; layers in another order."""
+    queries, items = local.items[:3], local.items[3:9]
+    plan = unfolded(local)
+    sketch = make_sketcher(local.engine, plan, local.factors.Lambda)
+    queried = np.stack([fold_gradient(gradient, plan) for gradient in local.engine.query_gradients(queries)])
+    want = local.influences(queries, items)
+    assert_close(local, queried.astype(np.float64) @ sketch(items).values.T.astype(np.float64), want, at_least=1e-6)
+
+
+def unfolded(subject: InProcess) -> SketchPlan:
+    """Return a plan with a value for each coordinate of each layer."""
+    folds, start = [], 0
+    for index in range(len(subject.factors.card.layers)):
+        Lambda = subject.factors.Lambda(index).astype(np.float64)
+        weights = (1 / np.sqrt(Lambda + 0.1 * Lambda.mean())).reshape(1, -1).astype(np.float32)
+        indices = np.arange(Lambda.size, dtype=np.int32).reshape(1, -1)
+        folds.append(LayerFold(start=start, indices=indices, weights=weights))
+        start += Lambda.size
+    return SketchPlan(width=start, damping_factor=0.1, folds=tuple(folds))
+
+
+def test_a_sketch_is_the_fold_of_the_gradient(local: InProcess) -> None:
+    """Broken by: another order of coordinates; folding one layer over another."""
+    items = local.items[:8]
+    plan, sketch = sketcher(local, keep=0.5, width=128)
+    want = np.stack([fold_gradient(gradient, plan) for gradient in local.engine.query_gradients(items)])
+    assert_close(local, sketch(items).values, want, at_least=1e-6)
+
+
+def test_a_sketch_is_the_same_alone_and_in_any_batch(local: InProcess) -> None:
+    """Broken by: padding on the left; gradients at padding."""
+    items = local.items[4:14]
+    _, sketch = sketcher(local, keep=0.5, width=128)
+    together = sketch(items)
+    alone = [sketch([item]) for item in items]
+    assert_close(local, together.values, np.concatenate([one.values for one in alone]), at_least=1e-6)
+    assert_close(local, together.self_influence, np.concatenate([one.self_influence for one in alone]))
+
+
+def test_self_influence_is_the_influence_on_oneself(local: InProcess) -> None:
+    """Broken by: summing over the coordinates that are kept alone; dividing by the root."""
+    items = local.items[:6]
+    _, sketch = sketcher(local, keep=0.5, width=128)
+    assert_close(local, sketch(items).self_influence, np.diag(local.influences(items, items)))
+
+
+def sketcher(subject: InProcess, *, keep: float, width: int) -> tuple[SketchPlan, Sketcher]:
+    """Return a plan for the subject's layers, and its engine's way to sketch."""
+    layers, factors = subject.factors.card.layers, subject.factors
+    Lambdas = [factors.Lambda(index) for index in range(len(layers))]
+    plan, _ = make_plan(layers, Lambdas, damping_factor=0.1, keep=keep, width=width, groups=1, seed=0)
+    return plan, make_sketcher(subject.engine, plan, factors.Lambda)

@@ -87,18 +87,6 @@ def test_a_fit_stopped_in_any_stage_goes_on_and_ends_with_the_same_bytes(
     assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
 
 
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Path:
-    """A file system of 64 KiB, really full after that."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip("mounting a tmpfs needs privileges this user does not have")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_a_full_disk_is_a_clear_error_and_the_fit_goes_on_once_there_is_room(
     model_folder: Folder, tiny_disk: Path, tmp_path: Path
 ) -> None:
@@ -144,9 +132,9 @@ def test_going_on_with_another_configuration_is_refused(model_folder: Folder, tm
 
     with pytest.raises(KeyboardInterrupt):
         fit(config(model_folder("llama"), tmp_path / "factors"), source, interrupt)
-    with pytest.raises(MismatchError, match="unfinished fit with another seed") as caught:
+    with pytest.raises(MismatchError, match="unfinished job with another seed") as caught:
         fit(config(model_folder("llama"), tmp_path / "factors", seed=1), source)
-    assert caught.value.reason == "UNFINISHED_FIT_DIFFERS"
+    assert caught.value.reason == "UNFINISHED_JOB_DIFFERS"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from whence.errors import CorruptArtefactError, MismatchError, NotFoundError, WhenceError
+from whence_backends.engines import engine_for
 from whence_backends.models.source import ModelKind, ModelSource
-from whence_backends.worker.loading import engine_name
 from whence_backends.worker.server import Worker
 from worker.harness import Artefacts, make_engine, write_factors, write_model
 
@@ -84,4 +84,4 @@ async def test_an_altered_corpus_is_refused(artefacts: Artefacts, tmp_path: Path
 )
 def test_an_engine_that_was_not_named_is_the_one_that_takes_the_model(asked: str, kind: ModelKind, engine: str) -> None:
     source = ModelSource(reference="x", path=Path("x"), kind=kind, digest="d")
-    assert engine_name(asked, source) == engine
+    assert engine_for(asked, source) == engine

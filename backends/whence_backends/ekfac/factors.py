@@ -114,8 +114,11 @@ class Factors:
     def layer(self, index: int) -> FactorArrays:
         """Read one layer's arrays."""
         basis = load_file(self.folder / basis_file(index))
-        Lambda = load_file(self.folder / lambda_file(index))["Lambda"]
-        return FactorArrays(Q_A=basis["Q_A"], Q_S=basis["Q_S"], Lambda=Lambda)
+        return FactorArrays(Q_A=basis["Q_A"], Q_S=basis["Q_S"], Lambda=self.Lambda(index))
+
+    def Lambda(self, index: int) -> NDArray[np.floating[Any]]:  # noqa: N802 - the paper's symbol
+        """Read one layer's Λ [D_out, D_in]."""
+        return load_file(self.folder / lambda_file(index))["Lambda"]
 
 
 def basis_file(index: int) -> str:

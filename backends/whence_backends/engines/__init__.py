@@ -7,6 +7,7 @@ from typing import Final
 
 from whence.errors import InvalidRequestError
 from whence_backends.contract import Engine, EngineConfig
+from whence_backends.models.source import ModelSource
 
 GROUP: Final = "whence.engines"
 
@@ -14,6 +15,13 @@ GROUP: Final = "whence.engines"
 def known_engines() -> tuple[str, ...]:
     """Return the names of every installed engine."""
     return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+
+
+def engine_for(asked: str, model: ModelSource) -> str:
+    """Return the engine that was asked for; ``auto`` is the one that takes such a model."""
+    if asked != "auto":
+        return asked
+    return "ort" if model.kind == "export" else "pytorch"
 
 
 def load_engine(name: str, config: EngineConfig) -> Engine:

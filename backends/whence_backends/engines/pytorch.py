@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from whence_backends.contract import (
     Float64Array,
     LayerGradient,
     QueryGradient,
+    Sketches,
+    SketchPlan,
     TokenSequence,
 )
 from whence_backends.ekfac.batch import collate
@@ -27,6 +30,7 @@ from whence_backends.ekfac.influence import (
     rotate_tokens,
 )
 from whence_backends.ekfac.language_model import TrackedLanguageModel
+from whence_backends.ekfac.sketches import PreparedFold, add_sketches
 from whence_backends.ekfac.storage import relative_error
 from whence_backends.engines.checks import require_known_options, require_valid
 from whence_backends.models.source import resolve_model
@@ -35,6 +39,14 @@ from whence_backends.models.tracked import coverage, track
 
 # V [Q, D_out, D_in] of each layer.
 Preconditioned = list[Tensor]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PreparedSketches:
+    """A plan's folds on the device."""
+
+    width: int
+    folds: list[PreparedFold]
 
 
 def create(config: EngineConfig) -> PytorchEngine:
@@ -64,7 +76,7 @@ def create(config: EngineConfig) -> PytorchEngine:
 
 
 class PytorchEngine:
-    """See :class:`whence_backends.contract.Engine`. Factors stay in float32 (float64 for a float64 engine)."""
+    """See :class:`whence_backends.contract.SketchingEngine`. Factors stay in float32 (float64 for a float64 engine)."""
 
     def __init__(self, model: TrackedLanguageModel, factors: Factors, info: EngineInfo, query_rank: int | None) -> None:
         self._model = model
@@ -105,6 +117,25 @@ class PytorchEngine:
         shape = (Q, B, T) if detail is Detail.LAYERS_TOKENS else (Q, B)
         parts = [_fold_uses(part, T) if part is not None else batch.weights.new_zeros(shape) for part in by_layer]
         return _arrange(parts, detail, longest=max(len(sequence.token_ids) for sequence in sequences))
+
+    def prepare_sketches(self, plan: SketchPlan) -> PreparedSketches:
+        """Place the plan's folds beside the factors."""
+        pairs = zip(plan.folds, self._factors, strict=True)
+        folds = [PreparedFold.of(fold, factors, plan.damping_factor) for fold, factors in pairs]
+        return PreparedSketches(width=plan.width, folds=folds)
+
+    def sketch(self, prepared: PreparedSketches, sequences: Sequence[TokenSequence]) -> Sketches:
+        """Return the sketches of sequences, after one forward and backward pass."""
+        require_valid(sequences, self._info)
+        batch = collate(sequences, self._model.device)
+        values = torch.zeros(len(sequences), prepared.width, dtype=self._wide, device=self._model.device)
+        self_influence = torch.zeros(len(sequences), dtype=torch.float64, device=self._model.device)
+
+        def consume(index: int, a: Tensor, s: Tensor) -> None:
+            add_sketches(values, self_influence, a, s, self._factors[index], prepared.folds[index])
+
+        self._model.trace(batch, self._model.data_targets(batch), consume)
+        return Sketches(values=values.cpu().numpy(), self_influence=self_influence.cpu().numpy())
 
     def device_memory_bytes(self) -> int:
         """Return what torch has allocated on a GPU; on a CPU the size of the model and the factors."""

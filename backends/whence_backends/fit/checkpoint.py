@@ -6,22 +6,16 @@ goes on from a checkpoint adds the same numbers in the same order as one that wa
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from whence.errors import MismatchError
-from whence_backends.store import write_atomically
-
-_FOLDER: Final = ".work"
-_IDENTITY: Final = "identity.json"
+from whence_backends.store import WORK_FOLDER, as_os_error, claim_folder, write_atomically
 
 
 class Checkpoints:
@@ -29,27 +23,14 @@ class Checkpoints:
 
     def __init__(self, artefact: Path) -> None:
         self._artefact = artefact
-        self._folder = artefact / _FOLDER
+        self._folder = artefact / WORK_FOLDER
 
     def claim(self, identity: Mapping[str, Any]) -> None:
         """Begin, or go on with, the job that ``identity`` describes.
 
         Raises :class:`~whence.errors.MismatchError` where another job is unfinished in the same folder.
         """
-        path = self._folder / _IDENTITY
-        wanted = json.loads(json.dumps(identity))
-        if path.is_file():
-            found = json.loads(path.read_text(encoding="utf-8"))
-            differing = sorted(key for key in wanted | found if wanted.get(key) != found.get(key))
-            if differing:
-                raise MismatchError(
-                    f"{self._artefact} holds an unfinished fit with another {', '.join(differing)}; finish that one, "
-                    "remove the folder, or choose another",
-                    reason="UNFINISHED_FIT_DIFFERS",
-                    path=self._artefact,
-                )
-        else:
-            write_atomically(path, lambda temporary: _write_json(temporary, wanted))
+        claim_folder(self._artefact, identity)
 
     def load(self, stage: str, tensors: Mapping[str, Tensor]) -> int:
         """Fill ``tensors`` from the stage's checkpoint and return how many batches they hold; 0 without one."""
@@ -81,9 +62,4 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     try:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, dict(metadata or {}))
     except SafetensorError as error:
-        number = re.search(r"os error (\d+)", str(error))
-        raise OSError(int(number.group(1)) if number else 0, str(error)) from error
-
-
-def _write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=1, sort_keys=True), encoding="utf-8")
+        raise as_os_error(error) from error

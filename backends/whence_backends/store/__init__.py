@@ -11,15 +11,21 @@ from whence_backends.store.artefact import (
     verify_files,
     write_atomically,
 )
+from whence_backends.store.tensors import as_os_error, write_arrays
+from whence_backends.store.work import WORK_FOLDER, claim_folder
 
 __all__ = [
+    "WORK_FOLDER",
     "ArtefactWriter",
     "FileRecord",
     "Manifest",
+    "as_os_error",
+    "claim_folder",
     "digest_bytes",
     "digest_file",
     "read_manifest",
     "storage_error",
     "verify_files",
+    "write_arrays",
     "write_atomically",
 ]

@@ -60,12 +60,13 @@ def canonical_json(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], None], *, tag: str = "") -> None:
     """Let ``write`` fill a temporary file, sync it and rename it to ``path``.
 
+    Jobs that may write the same file at the same time each have a ``tag`` of their own: it names the temporary file.
     Raises :class:`~whence.errors.StorageError` where the disk is full or read-only; nothing is left behind then.
     """
-    temporary = path.with_name(path.name + _TEMPORARY_SUFFIX)
+    temporary = path.with_name(path.name + tag + _TEMPORARY_SUFFIX)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
@@ -81,16 +82,18 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 class ArtefactWriter:
     """Writes one artefact: :meth:`add` its files in any order, then :meth:`finish`.
 
-    Adding a file that is already there is allowed, which is how an interrupted job goes on.
+    Adding a file that is already there is allowed, which is how an interrupted job goes on. ``tag`` as in
+    :func:`write_atomically`.
     """
 
-    def __init__(self, folder: Path, format: str) -> None:  # noqa: A002 - the manifest's own word
+    def __init__(self, folder: Path, format: str, *, tag: str = "") -> None:  # noqa: A002 - the manifest's own word
         self.folder = folder
         self.format = format
+        self._tag = tag
 
     def add(self, name: str, write: Callable[[Path], None]) -> FileRecord:
         """Write one file atomically and return its record."""
-        write_atomically(self.folder / name, write)
+        write_atomically(self.folder / name, write, tag=self._tag)
         return self.record(name)
 
     def record(self, name: str) -> FileRecord:
@@ -103,7 +106,7 @@ class ArtefactWriter:
         body = _body(self.format, sorted(files, key=lambda file: file.name), properties)
         digest = digest_bytes(canonical_json(body))
         text = json.dumps({**body, "digest": digest}, indent=1, ensure_ascii=False) + "\n"
-        write_atomically(self.folder / MANIFEST, lambda path: _write_text(path, text))
+        write_atomically(self.folder / MANIFEST, lambda path: _write_text(path, text), tag=self._tag)
         return read_manifest(self.folder, self.format)
 
 

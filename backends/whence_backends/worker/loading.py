@@ -9,8 +9,8 @@ from typing import Final
 from whence.errors import MismatchError
 from whence_backends.contract import Engine, EngineConfig
 from whence_backends.corpus import Corpus
-from whence_backends.engines import load_engine
-from whence_backends.models.source import ModelSource, resolve_model
+from whence_backends.engines import engine_for, load_engine
+from whence_backends.models.source import resolve_model
 from whence_backends.models.tokenizer import Tokenizer
 from whence_backends.store import Manifest, read_manifest
 from whence_backends.worker.config import WorkerSettings
@@ -47,7 +47,7 @@ def load(settings: WorkerSettings, engine_factory: EngineFactory | None = None) 
     tokenizer = Tokenizer.load(source)
     corpus = Corpus.open(settings.corpus, verify=settings.verify_artefacts, shards=settings.shards or None)
     require_corpus_of_tokenizer(corpus.tokenizer_digest, tokenizer.digest, settings)
-    create = engine_factory or (lambda config: load_engine(engine_name(settings.engine, source), config))
+    create = engine_factory or (lambda config: load_engine(engine_for(settings.engine, source), config))
     engine = create(engine_config(settings))
     try:
         require_engine_of_factors(engine, factors)
@@ -56,13 +56,6 @@ def load(settings: WorkerSettings, engine_factory: EngineFactory | None = None) 
         engine.close()
         raise
     return Loaded(engine=engine, corpus=corpus, tokenizer=tokenizer, factors=factors)
-
-
-def engine_name(asked: str, model: ModelSource) -> str:
-    """Return the engine that was asked for; ``auto`` is the one that takes such a model."""
-    if asked != "auto":
-        return asked
-    return "ort" if model.kind == "export" else "pytorch"
 
 
 def engine_config(settings: WorkerSettings) -> EngineConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,8 +17,11 @@ from whence_backends.contract import (
     EngineInfo,
     Float64Array,
     FloatArray,
+    LayerFold,
     LayerGradient,
     QueryGradient,
+    Sketches,
+    SketchPlan,
     TokenSequence,
 )
 from whence_backends.ekfac.factors import FactorArrays, Factors
@@ -80,21 +83,53 @@ class _LayerFactors:
     Q_S: DeviceArray
     Lambda: DeviceArray
     mean: float
+    placement: Placement
 
     @classmethod
     def place(cls, arrays: FactorArrays, dtype: np.dtype[Any], placement: Placement) -> _LayerFactors:
         Q_A, Q_S, Lambda = (DeviceArray.of(array.astype(dtype), placement) for array in arrays)
-        return cls(Q_A=Q_A, Q_S=Q_S, Lambda=Lambda, mean=float(arrays.Lambda.mean(dtype=np.float64)))
+        mean = float(arrays.Lambda.mean(dtype=np.float64))
+        return cls(Q_A=Q_A, Q_S=Q_S, Lambda=Lambda, mean=mean, placement=placement)
 
     @property
     def size_bytes(self) -> int:
         return self.Q_A.size_bytes + self.Q_S.size_bytes + self.Lambda.size_bytes
 
 
-class OrtEngine:
-    """See :class:`whence_backends.contract.Engine`. Whatever the model computes in, the rest is float32 (or float64).
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _PreparedFold:
+    """A layer's fold on the device; ``inverse`` is 1/(Λ + λ) [D_out·D_in, 1]."""
 
-    A batch is cut into parts whose traces fit into ``trace_memory_bytes``, since they are all held at once.
+    start: int
+    indices: DeviceArray
+    weights: DeviceArray
+    inverse: DeviceArray
+
+    @classmethod
+    def place(cls, fold: LayerFold, factors: _LayerFactors, damping_factor: float) -> _PreparedFold:
+        Lambda, placement = factors.Lambda.numpy(), factors.placement
+        inverse = (1 / (Lambda + damping_factor * factors.mean)).astype(Lambda.dtype)
+        return cls(
+            start=fold.start,
+            indices=DeviceArray.of(fold.indices.astype(np.int64), placement),
+            weights=DeviceArray.of(fold.weights[..., None].astype(Lambda.dtype), placement),
+            inverse=DeviceArray.of(inverse.reshape(-1, 1), placement),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PreparedSketches:
+    """A plan's folds on the device."""
+
+    width: int
+    folds: list[_PreparedFold]
+
+
+class OrtEngine:
+    """See :class:`whence_backends.contract.SketchingEngine`.
+
+    Whatever the model computes in, the rest is float32 (or float64). A batch is cut into parts
+    whose traces fit into ``trace_memory_bytes``, since they are all held at once.
     """
 
     def __init__(self, exported: Export, factors: Factors, options: OrtOptions, query_rank: int | None) -> None:
@@ -156,6 +191,26 @@ class OrtEngine:
             else:
                 found[:, part] = scored
         return found.sum(axis=2) if detail is Detail.TOTAL else found
+
+    def prepare_sketches(self, plan: SketchPlan) -> PreparedSketches:
+        """Place the plan's folds beside the factors."""
+        pairs = zip(plan.folds, self._factors, strict=True)
+        folds = [_PreparedFold.place(fold, factors, plan.damping_factor) for fold, factors in pairs]
+        return PreparedSketches(width=plan.width, folds=folds)
+
+    def sketch(self, prepared: PreparedSketches, sequences: Sequence[TokenSequence]) -> Sketches:
+        """Return the sketches of sequences, after one forward and backward pass."""
+        require_valid(sequences, self._info)
+        values = np.zeros((len(sequences), prepared.width), self._wide)
+        self_influence = np.zeros(len(sequences))
+        for part in plan_batches([len(sequence.token_ids) for sequence in sequences], self._tokens_at_once):
+            traces = self._trace([sequences[i] for i in part])
+            for index, fold in enumerate(prepared.folds):
+                for rows, a, s in self._in_chunks(*self._a_and_s(traces, index)):
+                    added, squared = self._sketch_layer(a, s, self._factors[index], fold)
+                    values[part[rows], fold.start : fold.start + added.shape[1]] += added.numpy()
+                    self_influence[part[rows]] += squared.numpy()[:, 0].astype(np.float64)
+        return Sketches(values=values, self_influence=self_influence)
 
     def device_memory_bytes(self) -> int:
         """Return the size of model and factors: onnxruntime does not tell what its allocators hold beside them."""
@@ -255,11 +310,23 @@ class OrtEngine:
         """Return [Q, B]; costs B·(T + Q)·D_in·D_out multiplications."""
         Q, D_out, D_in = V.shape
         flat = V.reshape(Q, D_out * D_in)
-        chunk = max(1, _GRADIENT_ELEMENTS[self._placement.memory] // (D_out * D_in))
-        starts = range(0, a.shape[0], chunk)
-        chunks = ((a.rows(start, start + chunk), s.rows(start, start + chunk)) for start in starts)
-        scored = [self._mathematics.by_gradient(flat, *pair).numpy().astype(np.float64) for pair in chunks]
+        chunks = self._in_chunks(a, s)
+        scored = [self._mathematics.by_gradient(flat, *pair).numpy().astype(np.float64) for _, *pair in chunks]
         return np.concatenate(scored, axis=1)
+
+    def _in_chunks(self, a: DeviceArray, s: DeviceArray) -> Iterator[tuple[slice, DeviceArray, DeviceArray]]:
+        """Yield which sequences, and their a and s: as many as may have their gradients formed at a time."""
+        chunk = max(1, _GRADIENT_ELEMENTS[self._placement.memory] // (s.shape[2] * a.shape[2]))
+        for start in range(0, a.shape[0], chunk):
+            yield slice(start, start + chunk), a.rows(start, start + chunk), s.rows(start, start + chunk)
+
+    def _sketch_layer(
+        self, a: DeviceArray, s: DeviceArray, factors: _LayerFactors, fold: _PreparedFold
+    ) -> tuple[DeviceArray, DeviceArray]:
+        return self._mathematics.sketch(
+            a=a, s=s, Q_A=factors.Q_A, Q_S=factors.Q_S,
+            indices=fold.indices, weights=fold.weights, inverse=fold.inverse,
+        )  # fmt: skip
 
 
 def _trace_bytes_per_token(card: ExportCard, itemsize: int) -> int:

@@ -65,6 +65,26 @@ by_gradient (real[Q, D] V, real[B, T, D_in] a, real[B, T, D_out] s) => (real[Q, 
   influence = Gemm<transB = 1>(V, flat_G) }
 """
 
+# A layer's part of sketches: the rotated gradients Ĝ_b, folded, and Σ Ĝ_b² / (Λ + λ); D = D_out·D_in.
+_SKETCH: Final = """
+sketch (real[B, T, D_in] a, real[B, T, D_out] s, real[D_in, D_in] Q_A, real[D_out, D_out] Q_S, real[D, one] inverse,
+        int64[M, K] indices, real[M, K, one] weights) => (real[B, K] values, real[B, one] self_influence)
+{ right = MatMul(a, Q_A)
+  left = MatMul(s, Q_S)
+  transposed = Transpose<perm = [0, 2, 1]>(left)
+  G = MatMul(transposed, right)
+  flat = Constant<value = int64[2] {0, -1}>()
+  flat_G = Reshape(G, flat)
+  squares = Mul(flat_G, flat_G)
+  self_influence = MatMul(squares, inverse)
+  by_coordinate = Transpose<perm = [1, 0]>(flat_G)
+  gathered = Gather<axis = 0>(by_coordinate, indices)
+  weighted = Mul(gathered, weights)
+  first = Constant<value = int64[1] {0}>()
+  folded = ReduceSum<keepdims = 0>(weighted, first)
+  values = Transpose<perm = [1, 0]>(folded) }
+"""
+
 
 def graph(text: str, real: Real) -> bytes:
     """Return the bytes of one of the graphs above."""
@@ -85,6 +105,7 @@ class Mathematics:
         self._precondition = load(_PRECONDITION)
         self._by_token = load(_BY_TOKEN)
         self._by_gradient = load(_BY_GRADIENT)
+        self._sketch = load(_SKETCH)
 
     def rotate(
         self, a: DeviceArray, s: DeviceArray, Q_A: DeviceArray, Q_S: DeviceArray
@@ -108,3 +129,12 @@ class Mathematics:
     def by_gradient(self, V: DeviceArray, a: DeviceArray, s: DeviceArray) -> DeviceArray:
         """Return ⟨V_q, G_b⟩ [Q, B] for V [Q, D_out·D_in]. Forms B matrices of D_out·D_in elements."""
         return self._by_gradient.run({"V": V, "a": a, "s": s})["influence"]
+
+    def sketch(self, **arrays: DeviceArray) -> tuple[DeviceArray, DeviceArray]:
+        """Return a layer's part of sketches, [B, K], and of self-influences, [B, 1].
+
+        Of ``a``, ``s``, ``Q_A``, ``Q_S``, ``inverse`` [D_out·D_in, 1], ``indices`` int64 [M, K] and ``weights``
+        [M, K, 1]. Forms B matrices of D_out·D_in elements.
+        """
+        found = self._sketch.run(arrays)
+        return found["values"], found["self_influence"]

@@ -21,6 +21,7 @@ COMMANDS: Final = (
     Subcommand("corpus", "whence.cli.corpus:corpus", "Cut documents into training sequences.", "worker"),
     Subcommand("fit", "whence.cli.fit:fit", "Fit a model's EK-FAC factors on its corpus.", "torch"),
     Subcommand("export", "whence.cli.export:export", "Make a model servable without torch.", "export"),
+    Subcommand("index", "whence.cli.index:index", "Index a corpus, so that queries take no scan.", "torch"),
     Subcommand("worker", "whence.cli.worker:worker", "Run a worker: a model, factors, shards.", "torch"),
     Subcommand("serve", "whence.cli.serve:serve", "Run the front end, which clients talk to.", "service"),
 )

@@ -1,0 +1,6 @@
+"""The gradient index: training gradients, sketched in the EK-FAC basis at a bit a value, and their search."""
+
+from whence_backends.index.job import IndexConfig, IndexProgress, build_index
+from whence_backends.index.storage import Index, IndexCard
+
+__all__ = ["Index", "IndexCard", "IndexConfig", "IndexProgress", "build_index"]

@@ -1,0 +1,349 @@
+"""The indexing itself: folds, then shard after shard, block after block, then the manifest.
+
+A shard is written in place in the folder ``.work`` and moved out once it is whole. After each block of rows the arrays
+are synced and the number of finished rows is noted: a killed job goes on from there. Which sequences go through the
+engine together depends on their block and their lengths alone, so the bytes are the same however often it was killed.
+
+Several jobs may share a folder, each with its rank: they take whole shards, and whichever finds all of them finished
+writes the manifest.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whence.errors import InvalidRequestError, MismatchError, NotFoundError
+from whence_backends.batching import plan_batches
+from whence_backends.contract import Engine, SketchPlan, TokenSequence
+from whence_backends.ekfac.factors import Factors
+from whence_backends.index.codes import encode, require_bits
+from whence_backends.index.plan import make_plan
+from whence_backends.index.sketch import Sketcher, make_sketcher
+from whence_backends.index.storage import (
+    FORMAT,
+    PARTS,
+    Index,
+    IndexCard,
+    IndexedShard,
+    fold_file,
+    row_shapes,
+    shard_file,
+)
+from whence_backends.store import (
+    WORK_FOLDER,
+    ArtefactWriter,
+    claim_folder,
+    storage_error,
+    write_arrays,
+    write_atomically,
+)
+
+_PACKAGES: Final = ("numpy", "whence")
+
+
+class ShardedSource(Protocol):
+    """The training sequences, shard by shard. :class:`whence_backends.corpus.Corpus` is one."""
+
+    @property
+    def digest(self) -> str:
+        """Names the contents."""
+        ...
+
+    @property
+    def shards(self) -> Sequence[Any]:
+        """The shards in order: each has ``name``, ``first_position``, ``sequences`` and ``tokens``."""
+        ...
+
+    def lengths(self, shard: str) -> NDArray[np.int32]:
+        """Return the length in tokens of each sequence of a shard."""
+        ...
+
+    def tokens_at(self, positions: Sequence[int]) -> list[TokenSequence]:
+        """Return the sequences at these positions of the corpus."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexConfig:
+    """How an index is built.
+
+    ``keep`` is the share of coordinates that is kept, ``width`` how many values a sketch has, each stored in ``bits``
+    bits; ``layer_groups`` how many segments there are at most. ``batch_tokens`` bounds a batch's padded tokens, and
+    ``block_sequences`` what a kill loses. ``rank`` of ``world_size`` jobs takes its share of the shards.
+    """
+
+    model: str
+    out: Path
+    damping_factor: float = 0.1
+    keep: float = 0.25
+    width: int = 16128
+    bits: int = 1
+    layer_groups: int = 4
+    seed: int = 0
+    batch_tokens: int = 4096
+    block_sequences: int = 1024
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def tag(self) -> str:
+        """What names the temporary files of this rank, which writes some files that the others write as well."""
+        return f".{self.rank}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexProgress:
+    """How far this job is, in the tokens of its own shards."""
+
+    shard: str
+    done: int
+    total: int
+
+
+Progress = Callable[[IndexProgress], None]
+
+
+def build_index(
+    config: IndexConfig, engine: Engine, factors: Factors, source: ShardedSource, progress: Progress = lambda _: None
+) -> Index | None:
+    """Build the index and return it, opened; ``None`` while other ranks still have shards to finish.
+
+    Killed at any point, the same call goes on and ends with the same bytes. An index that is there already is returned
+    as it is.
+
+    Raises :class:`~whence.errors.InvalidRequestError` for a configuration that cannot work,
+    :class:`~whence.errors.MismatchError` where factors and engine do not belong together or the folder holds another
+    index, and :class:`~whence.errors.StorageError` where the disk is full.
+    """
+    _check(config, engine, factors, source)
+    plan, segments = make_plan(
+        factors.card.layers,
+        [factors.Lambda(index) for index in range(len(factors.card.layers))],
+        damping_factor=config.damping_factor,
+        keep=config.keep,
+        width=config.width,
+        groups=config.layer_groups,
+        seed=config.seed,
+    )
+    shards = source.shards
+    card = IndexCard(
+        model=config.model,
+        model_digest=engine.info.model_digest,
+        factors_digest=factors.digest,
+        corpus_digest=source.digest,
+        engine=engine.info.engine,
+        precision=engine.info.precision,
+        damping_factor=config.damping_factor,
+        keep=config.keep,
+        width=config.width,
+        bits=config.bits,
+        seed=config.seed,
+        batch_tokens=config.batch_tokens,
+        layers=tuple(layer.name for layer in factors.card.layers),
+        segments=segments,
+        shards=tuple(
+            IndexedShard(name=shard.name, first_position=shard.first_position, sequences=shard.sequences)
+            for shard in shards
+        ),
+        versions={package: version(package) for package in _PACKAGES},
+    )
+    done = _finished(config.out, card)
+    if done is not None:
+        return done
+    identity = {**card.as_properties(), "block_sequences": config.block_sequences}
+    folder = claim_folder(config.out, identity, tag=config.tag)
+    _write_folds(config, plan)
+    assigned = assign_shards([shard.tokens for shard in shards], config.world_size)
+    mine = [shards[number] for number in assigned[config.rank]]
+    work = _Work(
+        config=config,
+        folder=folder,
+        card=card,
+        source=source,
+        sketcher=make_sketcher(engine, plan, factors.Lambda),
+        progress=progress,
+        total=sum(shard.tokens for shard in mine),
+    )
+    done_tokens = 0
+    for shard in mine:
+        _build_shard(work, shard, done_tokens)
+        done_tokens += shard.tokens
+    progress(IndexProgress(shard="", done=work.total, total=work.total))
+    return _finish(config, folder, card)
+
+
+def assign_shards(tokens: Sequence[int], world_size: int) -> list[list[int]]:
+    """Return the numbers of the shards that each rank builds, so that the ranks' tokens are about equal.
+
+    The largest shards go first, each to the rank with the least to do; ties go to the lower number.
+    """
+    assigned: list[list[int]] = [[] for _ in range(world_size)]
+    load = [0] * world_size
+    for number in sorted(range(len(tokens)), key=lambda number: (-tokens[number], number)):
+        rank = min(range(world_size), key=lambda rank: (load[rank], rank))
+        assigned[rank].append(number)
+        load[rank] += tokens[number]
+    return [sorted(numbers) for numbers in assigned]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Work:
+    """Everything that a shard needs."""
+
+    config: IndexConfig
+    folder: Path
+    card: IndexCard
+    source: ShardedSource
+    sketcher: Sketcher
+    progress: Progress
+    total: int
+
+
+def _check(config: IndexConfig, engine: Engine, factors: Factors, source: ShardedSource) -> None:
+    require_bits(config.bits)
+    if not 0 <= config.rank < config.world_size:
+        raise InvalidRequestError(
+            f"rank {config.rank} of {config.world_size}; ranks count from 0", reason="BAD_RANK", field="rank"
+        )
+    info = engine.info
+    if (info.factors_digest, info.model_digest) != (factors.digest, factors.card.model_digest):
+        raise MismatchError(
+            f"the engine {info.engine} holds factors {info.factors_digest}, not those in {factors.folder} "
+            f"({factors.digest})",
+            reason="ENGINE_OF_OTHER_FACTORS",
+        )
+    if not any(shard.sequences for shard in source.shards):
+        raise InvalidRequestError("the corpus has no sequences", reason="EMPTY_CORPUS", field="corpus")
+    longest = max(int(source.lengths(shard.name).max(initial=0)) for shard in source.shards)
+    if longest > info.max_tokens:
+        raise MismatchError(
+            f"the corpus has a sequence of {longest} tokens; the model takes at most {info.max_tokens}: ingest the "
+            "corpus again with a smaller max_tokens",
+            reason="CORPUS_TOO_LONG_FOR_MODEL",
+        )
+
+
+def _finished(out: Path, card: IndexCard) -> Index | None:
+    try:
+        found = Index.open(out)
+    except NotFoundError:
+        return None
+    ours, theirs = replace(card, versions={}), replace(found.card, versions={})
+    if ours != theirs:
+        differing = [name for name, value in vars(ours).items() if value != getattr(theirs, name)]
+        raise MismatchError(
+            f"{out} already holds an index ({found.digest}) with another {', '.join(differing)}; choose another folder",
+            reason="INDEX_EXISTS",
+            path=out,
+        )
+    shutil.rmtree(out / WORK_FOLDER, ignore_errors=True)  # a job that was killed at its very end
+    return found
+
+
+def _write_folds(config: IndexConfig, plan: SketchPlan) -> None:
+    for index, fold in enumerate(plan.folds):
+        path = config.out / fold_file(index)
+        if not path.is_file():
+            arrays = {"indices": fold.indices, "weights": fold.weights}
+            write_atomically(path, partial(write_arrays, arrays=arrays), tag=config.tag)
+
+
+def _build_shard(work: _Work, shard: Any, done_before: int) -> None:  # noqa: ANN401 - see ShardedSource.shards
+    """Write a shard's three arrays, from the row where an earlier job stopped."""
+    if all((work.config.out / shard_file(shard.name, part)).is_file() for part in PARTS):
+        return
+    note = work.folder / f"{shard.name}.rows"
+    lengths = work.source.lengths(shard.name)
+    start = int(note.read_text()) if note.is_file() else 0
+    try:
+        arrays = _open_rows(work, shard, fresh=start == 0)
+        while start < shard.sequences:
+            done = done_before + int(lengths[:start].sum())
+            work.progress(IndexProgress(shard=shard.name, done=done, total=work.total))
+            stop = min(start + work.config.block_sequences, shard.sequences)
+            _fill(work, arrays, shard.first_position, start, lengths[start:stop])
+            for part in PARTS:
+                _sync(work.folder / shard_file(shard.name, part), arrays[part])
+            write_atomically(note, lambda path, rows=stop: path.write_text(str(rows)))  # type: ignore[misc]
+            start = stop
+        del arrays
+        for part in PARTS:
+            finished = work.folder / shard_file(shard.name, part)
+            if finished.is_file():  # else an earlier job had moved it when it was killed
+                os.replace(finished, work.config.out / finished.name)
+        _sync_folder(work.config.out)
+        note.unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(work.folder, error) from error
+
+
+def _open_rows(work: _Work, shard: Any, *, fresh: bool) -> dict[str, NDArray[Any]]:  # noqa: ANN401
+    """Map the arrays of an unfinished shard; those that were moved out already are whole."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for part, (dtype, shape) in row_shapes(work.card, shard.sequences).items():
+        path, moved = work.folder / shard_file(shard.name, part), work.config.out / shard_file(shard.name, part)
+        if shard.sequences == 0:
+            np.save(path, np.zeros(shape, dtype))
+            arrays[part] = np.zeros(shape, dtype)
+        elif moved.is_file():
+            arrays[part] = np.load(moved, mmap_mode="r")
+        elif fresh:
+            arrays[part] = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+            _reserve(path)
+        else:
+            arrays[part] = np.lib.format.open_memmap(path, mode="r+")
+    return arrays
+
+
+def _fill(work: _Work, arrays: dict[str, NDArray[Any]], first_position: int, start: int, lengths: Any) -> None:  # noqa: ANN401
+    """Sketch one block of rows, batch by batch, and write its codes."""
+    for batch in plan_batches(lengths, work.config.batch_tokens):
+        rows = start + batch
+        sketches = work.sketcher(work.source.tokens_at((first_position + rows).tolist()))
+        encoded = encode(sketches.values, work.card.segments, work.card.bits)
+        arrays["codes"][rows], arrays["scales"][rows] = encoded
+        arrays["self"][rows] = sketches.self_influence
+
+
+def _finish(config: IndexConfig, folder: Path, card: IndexCard) -> Index | None:
+    """Write the manifest if every shard is there, whichever rank built it."""
+    out = config.out
+    names = [fold_file(index) for index in range(len(card.layers))]
+    names += [shard_file(shard.name, part) for shard in card.shards for part in PARTS]
+    if not all((out / name).is_file() for name in names):
+        return None
+    writer = ArtefactWriter(out, FORMAT, tag=config.tag)
+    writer.finish([writer.record(name) for name in names], card.as_properties())
+    shutil.rmtree(folder, ignore_errors=True)
+    return Index.open(out, verify=False)
+
+
+def _reserve(path: Path) -> None:
+    """Have the disk set the room aside: a full disk is then an error, not a bus error while the map is written."""
+    with path.open("rb+") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
+def _sync(path: Path, array: NDArray[Any]) -> None:
+    if isinstance(array, np.memmap) and array.flags.writeable:
+        array.flush()
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

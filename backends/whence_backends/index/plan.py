@@ -1,0 +1,153 @@
+"""Which coordinates of a gradient an index keeps, and how they are folded into the values of its sketches. Pure.
+
+A gradient in half-whitened coordinates is w = (Q_Sᵀ G Q_A) ⊘ √(Λ + λ): an influence is ⟨w(query), w(sequence)⟩. Of
+these coordinates those with the largest Λ/(Λ + λ), their expected square, are kept. They are put in random order, given
+random signs and folded, a structured count-sketch (Charikar et al. 2002): inner products stay the same in expectation.
+
+Layers are put together in segments, and each segment folds into values of its own, so that a search can ask for some
+layers alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whence.errors import InvalidRequestError
+from whence_backends.contract import Int32Array, LayerFold, LayerSpec, SketchPlan
+
+# A segment's values fill whole 64-bit words of codes.
+WORD: Final = 64
+_FloatArray = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """Some layers, and the values of a sketch that hold them: ``width`` of them from ``start`` on."""
+
+    layers: tuple[str, ...]
+    start: int
+    width: int
+
+    @property
+    def stop(self) -> int:
+        """Where its values end."""
+        return self.start + self.width
+
+
+def group_layers(layers: Sequence[LayerSpec], groups: int) -> list[list[int]]:
+    """Return the indices of the layers of at most ``groups`` segments: neighbouring blocks of the model.
+
+    A block is what has the same first number in its name: ``model.layers.3.mlp.up_proj`` is of block 3; layers whose
+    names have no number are a block together.
+    """
+    blocks: dict[str, list[int]] = {}
+    for index, layer in enumerate(layers):
+        number = re.search(r"\d+", layer.name)
+        blocks.setdefault(number.group() if number else "", []).append(index)
+    parts = np.array_split(np.arange(len(blocks)), min(groups, len(blocks)))
+    listed = list(blocks.values())
+    return [[index for block in part for index in listed[block]] for part in parts]
+
+
+def share_out(width: int, counts: Sequence[int]) -> list[int]:
+    """Return how many of ``width`` values each segment gets: whole words, at least one, in proportion to ``counts``.
+
+    Raises :class:`~whence.errors.InvalidRequestError` where ``width`` is no multiple of 64 or too small.
+    """
+    if width % WORD or width < WORD * len(counts):
+        raise InvalidRequestError(
+            f"a sketch of {width} values; expected a multiple of {WORD} and at least {WORD} for each of the "
+            f"{len(counts)} layer groups",
+            reason="BAD_SKETCH_WIDTH",
+            field="values",
+        )
+    words = np.ones(len(counts), np.int64)
+    free = width // WORD - len(counts)
+    shares = np.asarray(counts, np.float64) if any(counts) else np.ones(len(counts))
+    exact = free * shares / shares.sum()
+    words += np.floor(exact).astype(np.int64)
+    leftover = width // WORD - int(words.sum())
+    words[np.argsort(-(exact % 1), kind="stable")[:leftover]] += 1
+    return [int(count) * WORD for count in words]
+
+
+def keep_largest(expected_squares: Sequence[_FloatArray], keep: float) -> list[Int32Array]:
+    """Return the flat indices, ascending, of the share ``keep`` of all coordinates that have the largest values.
+
+    ``expected_squares`` holds Λ/(Λ + λ) of each layer, any shape. Ties go to the earlier layer, then to the lower
+    index.
+    """
+    flat = [array.reshape(-1) for array in expected_squares]
+    total = sum(array.size for array in flat)
+    count = max(1, min(total, round(keep * total)))
+    threshold = np.partition(np.concatenate(flat), total - count)[total - count]
+    ties = count - sum(int((array > threshold).sum()) for array in flat)
+    kept = []
+    for array in flat:
+        tied = np.flatnonzero(array == threshold)[:ties]
+        ties -= len(tied)
+        kept.append(np.union1d(np.flatnonzero(array > threshold), tied).astype(np.int32))
+    return kept
+
+
+def make_plan(
+    layers: Sequence[LayerSpec],
+    Lambdas: Sequence[_FloatArray],
+    *,
+    damping_factor: float,
+    keep: float,
+    width: int,
+    groups: int,
+    seed: int,
+) -> tuple[SketchPlan, tuple[Segment, ...]]:
+    """Return how gradients of these layers are sketched, and the segments of the sketch.
+
+    ``Lambdas`` are the corrected eigenvalues [D_out, D_in] of each layer; λ = damping_factor · mean(Λ) of each. The
+    same arguments give the same plan, but for versions of numpy: keep what was made.
+    """
+    if not 0 < keep <= 1:
+        raise InvalidRequestError(
+            f"a share of {keep} of the coordinates; expected more than 0 and at most 1", reason="BAD_KEEP", field="keep"
+        )
+    if not (np.isfinite(damping_factor) and damping_factor > 0):
+        raise InvalidRequestError(
+            f"the damping factor is {damping_factor}; expected a positive number, such as 0.1",
+            reason="BAD_DAMPING_FACTOR",
+            field="damping_factor",
+        )
+    damped = [Lambda + damping_factor * Lambda.mean(dtype=np.float64) for Lambda in map(_wide, Lambdas)]
+    kept = keep_largest([_wide(Lambda) / total for Lambda, total in zip(Lambdas, damped, strict=True)], keep)
+    grouped = group_layers(layers, groups)
+    widths = share_out(width, [sum(len(kept[index]) for index in group) for group in grouped])
+    folds: dict[int, LayerFold] = {}
+    segments, start = [], 0
+    for group, wide in zip(grouped, widths, strict=True):
+        segments.append(Segment(layers=tuple(layers[index].name for index in group), start=start, width=wide))
+        for index in group:
+            rng = np.random.Generator(np.random.Philox(key=[seed, index]))
+            folds[index] = _fold(kept[index], damped[index].reshape(-1), start, wide, rng)
+        start += wide
+    ordered = tuple(folds[index] for index in range(len(layers)))
+    return SketchPlan(width=width, damping_factor=damping_factor, folds=ordered), tuple(segments)
+
+
+def _fold(kept: Int32Array, damped: _FloatArray, start: int, width: int, rng: np.random.Generator) -> LayerFold:
+    """Return the fold of the coordinates ``kept``: in random order and with random signs, ``width`` to a row."""
+    rows = -(-len(kept) // width)
+    indices = np.zeros(rows * width, np.int32)
+    weights = np.zeros(rows * width, np.float32)
+    # The last row may have gaps; so that they do not always fall on the last values, it begins anywhere.
+    places = (np.arange(len(kept)) + int(rng.integers(width))) % (rows * width) if rows else np.arange(0)
+    indices[places] = rng.permutation(kept)
+    weights[places] = rng.choice(np.array([-1.0, 1.0]), len(kept)) / np.sqrt(damped[indices[places]])
+    return LayerFold(start=start, indices=indices.reshape(rows, width), weights=weights.reshape(rows, width))
+
+
+def _wide(Lambda: _FloatArray) -> NDArray[np.float64]:
+    return Lambda.astype(np.float64)

@@ -1,0 +1,124 @@
+"""``whence index``: a gradient index of a training corpus."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from whence_backends.index import Index, IndexProgress
+
+
+def index(
+    model: Annotated[str, typer.Option(help="Model folder, export, GGUF file, 'smollm2', or hub name.")],
+    factors: Annotated[Path, typer.Option(help="The factors that `whence fit` wrote.")],
+    corpus: Annotated[Path, typer.Option(help="The corpus that `whence corpus` wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the index to. Killed? Run the same command again.")],
+    bits: Annotated[int, typer.Option(help="Bits a value: 1, or 8 or 16 to compare with.")] = 1,
+    values: Annotated[
+        int,
+        typer.Option(
+            help="Values of a sketch, a multiple of 64: 16128 in one bit each, with their scales, are 2 KB a sequence."
+        ),
+    ] = 16128,
+    keep: Annotated[float, typer.Option(help="Share of the gradient's coordinates that sketches are made of.")] = 0.25,
+    layer_groups: Annotated[
+        int, typer.Option(min=1, help="Groups of neighbouring layers that can be searched by themselves.")
+    ] = 4,
+    damping_factor: Annotated[
+        float, typer.Option(help="Damping to index with; queries may ask for another without a new index.")
+    ] = 0.1,
+    engine: Annotated[str, typer.Option(help="auto, pytorch, ort, or an installed engine.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="float32, bfloat16 or float64; for ort what was exported.")
+    ] = "float32",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the engine.")] = None,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Padded tokens a batch holds at most.")] = 4096,
+    seed: Annotated[int, typer.Option(help="Draws which coordinates are folded together.")] = 0,
+    rank: Annotated[int, typer.Option(envvar="RANK", help="Which of the jobs this is; torchrun sets it.")] = 0,
+    world_size: Annotated[
+        int, typer.Option(envvar="WORLD_SIZE", min=1, help="How many jobs share the shards; torchrun sets it.")
+    ] = 1,
+) -> None:
+    """Build a gradient index: with it, a query is answered without reading the whole corpus.
+
+    Reads the corpus once, forward and backward. A kill at any point loses at most a block of a thousand sequences: the
+    same command goes on and ends with the same bytes. Several jobs may share the folder, each with its rank: each takes
+    whole shards, and the last to finish completes the index.
+
+    Example: whence index --model smollm2 --factors factors/ --corpus corpus/ --out index/
+    """
+    from whence_backends.contract import EngineConfig
+    from whence_backends.corpus import Corpus
+    from whence_backends.ekfac.factors import Factors
+    from whence_backends.engines import engine_for, load_engine
+    from whence_backends.index import IndexConfig, build_index
+    from whence_backends.models import resolve_model
+
+    source = Corpus.open(corpus)
+    opened = Factors.open(factors)
+    loaded = load_engine(
+        engine_for(engine, resolve_model(model)),
+        EngineConfig(model=model, factors=factors, device=device, precision=precision, threads=threads),
+    )
+    config = IndexConfig(
+        model=model,
+        out=out,
+        damping_factor=damping_factor,
+        keep=keep,
+        width=values,
+        bits=bits,
+        layer_groups=layer_groups,
+        seed=seed,
+        batch_tokens=batch_tokens,
+        rank=rank,
+        world_size=world_size,
+    )
+    with progress_bar() as show:
+        built = build_index(config, loaded, opened, source, show)
+    if built is None:
+        Console().print(f"rank {rank} of {world_size} is done; the last rank to finish completes the index")
+    else:
+        Console().print(summary(built))
+
+
+@contextlib.contextmanager
+def progress_bar() -> Iterator[Callable[[IndexProgress], None]]:
+    """Show one bar over this job's tokens, with time left, on stderr."""
+    columns = (
+        TextColumn("{task.description:24}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        task = bars.add_task("index", total=None)
+
+        def show(at: IndexProgress) -> None:
+            bars.update(task, completed=at.done, total=at.total, description=f"index {at.shard}".strip())
+
+        yield show
+
+
+def summary(built: Index) -> Table:
+    """Return what was built, as a table."""
+    card = built.card
+    table = Table(title="Gradient index", show_header=False)
+    table.add_row("folder", str(built.folder))
+    table.add_row("digest", built.digest)
+    table.add_row("sequences", f"{card.sequences:,} in {len(card.shards):,} shards")
+    table.add_row("bytes a sequence", f"{card.bytes_per_sequence:,}: {card.width:,} values of {card.bits} bit")
+    table.add_row("coordinates kept", f"{card.keep:.0%}, at damping factor {card.damping_factor}")
+    table.add_row("layer groups", "\n".join(_named(segment.layers) for segment in card.segments))
+    table.add_row("made with", f"{card.engine}/{card.precision}")
+    return table
+
+
+def _named(layers: tuple[str, ...]) -> str:
+    return layers[0] if len(layers) == 1 else f"{layers[0]} … {layers[-1]} ({len(layers)})"
