@@ -300,7 +300,7 @@ def unfolded(subject: InProcess) -> SketchPlan:
 def test_a_sketch_is_the_fold_of_the_gradient(local: InProcess) -> None:
     """Broken by: another order of coordinates; folding one layer over another."""
     items = local.items[:8]
-    plan, sketch = sketcher(local, keep=0.5, width=128)
+    plan, sketch = sketcher(local, keep=0.5, width=512)
     want = np.stack([fold_gradient(gradient, plan) for gradient in local.engine.query_gradients(items)])
     assert_close(local, sketch(items).values, want, at_least=1e-6)
 
@@ -308,7 +308,7 @@ def test_a_sketch_is_the_fold_of_the_gradient(local: InProcess) -> None:
 def test_a_sketch_is_the_same_alone_and_in_any_batch(local: InProcess) -> None:
     """Broken by: padding on the left; gradients at padding."""
     items = local.items[4:14]
-    _, sketch = sketcher(local, keep=0.5, width=128)
+    _, sketch = sketcher(local, keep=0.5, width=512)
     together = sketch(items)
     alone = [sketch([item]) for item in items]
     assert_close(local, together.values, np.concatenate([one.values for one in alone]), at_least=1e-6)
@@ -318,7 +318,7 @@ def test_a_sketch_is_the_same_alone_and_in_any_batch(local: InProcess) -> None:
 def test_self_influence_is_the_influence_on_oneself(local: InProcess) -> None:
     """Broken by: summing over the coordinates that are kept alone; dividing by the root."""
     items = local.items[:6]
-    _, sketch = sketcher(local, keep=0.5, width=128)
+    _, sketch = sketcher(local, keep=0.5, width=512)
     assert_close(local, sketch(items).self_influence, np.diag(local.influences(items, items)))
 
 

@@ -55,7 +55,7 @@ class Subject:
     source: Sharded
 
     def config(self, out: Path, **options: object) -> IndexConfig:
-        small = {"width": 256, "keep": 0.5, "batch_tokens": 64, "block_sequences": 5, "layer_groups": 1}
+        small = {"width": 512, "keep": 0.5, "batch_tokens": 64, "block_sequences": 5, "layer_groups": 1}
         return IndexConfig(model="fake", out=out, **{**small, **options})
 
 

@@ -96,7 +96,7 @@ def test_rows_are_the_codes_of_the_sketches_in_corpus_order(subject: Subject, tm
 def test_an_index_says_what_it_is_made_of(subject: Subject, tmp_path: Path) -> None:
     card = build(subject, tmp_path / "index").card
     assert (card.factors_digest, card.corpus_digest) == (subject.factors.digest, subject.source.digest)
-    assert card.bytes_per_sequence == 256 // 8 + 4 + 4
+    assert card.bytes_per_sequence == 512 // 8 + 4 + 4
     assert card.sequences == 40
 
 
@@ -155,7 +155,7 @@ def test_shards_are_shared_out_by_their_tokens() -> None:
 @pytest.mark.parametrize("bits", [8, 16])
 def test_more_bits_take_more_bytes(subject: Subject, tmp_path: Path, bits: int) -> None:
     built = build(subject, tmp_path / "index", bits=bits)
-    assert built.card.bytes_per_sequence == 256 * bits // 8 + 8
+    assert built.card.bytes_per_sequence == 512 * bits // 8 + 8
 
 
 def test_memory_does_not_grow_with_the_corpus(subject: Subject, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ LAMBDAS = [np.random.default_rng(index).lognormal(0, 2, (10, 12)) for index in r
 
 def plan(**options):
     return make_plan(
-        LAYERS, LAMBDAS, **{"damping_factor": 0.1, "keep": 0.5, "width": 256, "groups": 2, "seed": 0, **options}
+        LAYERS, LAMBDAS, **{"damping_factor": 0.1, "keep": 0.5, "width": 1024, "groups": 2, "seed": 0, **options}
     )
 
 
@@ -42,19 +42,19 @@ def test_layers_without_numbers_are_one_block() -> None:
     assert group_layers(named, 4) == [[0, 1]]
 
 
-@given(words=st.integers(1, 400), counts=st.lists(st.integers(0, 10**6), min_size=1, max_size=30))
-def test_values_are_shared_out_in_whole_words_and_all_of_them(words: int, counts: list[int]) -> None:
-    if words < len(counts):
-        with pytest.raises(InvalidRequestError, match="at least 64 for each"):
-            share_out(64 * words, counts)
+@given(vectors=st.integers(1, 400), counts=st.lists(st.integers(0, 10**6), min_size=1, max_size=30))
+def test_values_are_shared_out_in_whole_vectors_and_all_of_them(vectors: int, counts: list[int]) -> None:
+    if vectors < len(counts):
+        with pytest.raises(InvalidRequestError, match="at least 512 for each"):
+            share_out(512 * vectors, counts)
         return
-    widths = share_out(64 * words, counts)
-    assert sum(widths) == 64 * words
-    assert all(width % 64 == 0 and width >= 64 for width in widths)
+    widths = share_out(512 * vectors, counts)
+    assert sum(widths) == 512 * vectors
+    assert all(width % 512 == 0 and width >= 512 for width in widths)
 
 
-def test_a_width_that_is_no_multiple_of_64_is_refused() -> None:
-    with pytest.raises(InvalidRequestError, match="multiple of 64") as caught:
+def test_a_width_that_is_no_multiple_of_512_is_refused() -> None:
+    with pytest.raises(InvalidRequestError, match="multiple of 512") as caught:
         plan(width=100)
     assert caught.value.reason == "BAD_SKETCH_WIDTH"
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whence.errors import InternalError
-from whence_backends.worker.topk import Order, TopK
+from whence_backends.topk import Order, TopK
 
 # Few distinct values, so that there are ties.
 VALUES = st.lists(st.sampled_from([-2.0, -1.0, -0.0, 0.0, 0.5, 1.0, 3.25]), min_size=1, max_size=60)

@@ -86,7 +86,7 @@ class IndexConfig:
     out: Path
     damping_factor: float = 0.1
     keep: float = 0.25
-    width: int = 16128
+    width: int = 15872
     bits: int = 1
     layer_groups: int = 4
     seed: int = 0

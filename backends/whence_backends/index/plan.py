@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from whence.errors import InvalidRequestError
 from whence_backends.contract import Int32Array, LayerFold, LayerSpec, SketchPlan
 
-# A segment's values fill whole 64-bit words of codes.
-WORD: Final = 64
+# A segment's values fill whole vectors of 512 bits, which is what processors compare at a time.
+VECTOR: Final = 512
 _FloatArray = NDArray[np.floating[Any]]
 
 
@@ -56,25 +56,25 @@ def group_layers(layers: Sequence[LayerSpec], groups: int) -> list[list[int]]:
 
 
 def share_out(width: int, counts: Sequence[int]) -> list[int]:
-    """Return how many of ``width`` values each segment gets: whole words, at least one, in proportion to ``counts``.
+    """Return how many of ``width`` values each segment gets: whole vectors, at least one, in proportion to ``counts``.
 
-    Raises :class:`~whence.errors.InvalidRequestError` where ``width`` is no multiple of 64 or too small.
+    Raises :class:`~whence.errors.InvalidRequestError` where ``width`` is no multiple of 512 or too small.
     """
-    if width % WORD or width < WORD * len(counts):
+    if width % VECTOR or width < VECTOR * len(counts):
         raise InvalidRequestError(
-            f"a sketch of {width} values; expected a multiple of {WORD} and at least {WORD} for each of the "
+            f"a sketch of {width} values; expected a multiple of {VECTOR} and at least {VECTOR} for each of the "
             f"{len(counts)} layer groups",
             reason="BAD_SKETCH_WIDTH",
             field="values",
         )
-    words = np.ones(len(counts), np.int64)
-    free = width // WORD - len(counts)
+    vectors = np.ones(len(counts), np.int64)
+    free = width // VECTOR - len(counts)
     shares = np.asarray(counts, np.float64) if any(counts) else np.ones(len(counts))
     exact = free * shares / shares.sum()
-    words += np.floor(exact).astype(np.int64)
-    leftover = width // WORD - int(words.sum())
-    words[np.argsort(-(exact % 1), kind="stable")[:leftover]] += 1
-    return [int(count) * WORD for count in words]
+    vectors += np.floor(exact).astype(np.int64)
+    leftover = width // VECTOR - int(vectors.sum())
+    vectors[np.argsort(-(exact % 1), kind="stable")[:leftover]] += 1
+    return [int(count) * VECTOR for count in vectors]
 
 
 def keep_largest(expected_squares: Sequence[_FloatArray], keep: float) -> list[Int32Array]:

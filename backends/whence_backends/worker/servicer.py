@@ -14,6 +14,7 @@ from whence.errors import InvalidRequestError
 from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
 from whence_backends.contract import Detail
+from whence_backends.topk import Order, Ranked, TopK
 from whence_backends.worker import wire
 from whence_backends.worker.gradients import NamedGradient
 from whence_backends.worker.queries import PreparedTokens
@@ -21,7 +22,6 @@ from whence_backends.worker.scan import ScanJob, ScanProgress
 from whence_backends.worker.scoring import score_sequences
 from whence_backends.worker.sequences import ResolvedSequence
 from whence_backends.worker.served import ServedModel
-from whence_backends.worker.topk import Order, Ranked, TopK
 from whence_service.rpc.admission import Admission
 from whence_service.rpc.deadlines import Deadline
 from whence_service.rpc.records import Observer, StageRecord, ignore

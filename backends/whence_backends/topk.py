@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from whence.errors import InternalError
 
 Float64Array = NDArray[np.float64]
+FloatArray = NDArray[np.floating[Any]]
 Int64Array = NDArray[np.int64]
 
 _NO_POSITION: Final = np.iinfo(np.int64).max
@@ -46,28 +47,45 @@ class TopK:
         self._keys: Float64Array = np.full((queries, k), np.inf)  # [Q, k], ascending: the best has the smallest key
         self._positions: Int64Array = np.full((queries, k), _NO_POSITION, dtype=np.int64)  # [Q, k]
 
-    def push(self, influence: Float64Array, positions: Int64Array) -> None:
+    def push(self, influence: FloatArray, positions: Int64Array) -> None:
         """Take the influences [Q, B] of the sequences at ``positions`` [B] into account.
 
         Raises :class:`~whence.errors.InternalError` (``NON_FINITE_INFLUENCE``) for NaN or infinity: such a
         value has no place in a ranking.
         """
         require_finite(influence, positions)
-        keys = np.concatenate([self._keys, self._sign * influence], axis=1)  # [Q, k + B]
-        candidates = np.concatenate([self._positions, np.broadcast_to(positions, influence.shape)], axis=1)
-        best = np.lexsort((candidates, keys), axis=1)[:, : self._k]
-        self._keys = np.take_along_axis(keys, best, axis=1)
-        self._positions = np.take_along_axis(candidates, best, axis=1)
+        if self._k == 0:
+            return
+        for query, row in enumerate(influence):
+            keys = self._sign * row
+            # Most of a long row cannot win: only what does not lose to the worst so far is sorted.
+            rivals = np.flatnonzero(keys <= self._keys[query, -1])
+            if len(rivals):
+                self._merge(query, keys[rivals], positions[rivals])
+
+    def _merge(self, query: int, keys: FloatArray, positions: Int64Array) -> None:
+        if len(keys) > 2 * self._k:
+            threshold = np.partition(keys, self._k - 1)[self._k - 1]
+            within = keys <= threshold
+            keys, positions = keys[within], positions[within]
+        all_keys = np.concatenate([self._keys[query], keys])
+        all_positions = np.concatenate([self._positions[query], positions])
+        best = np.lexsort((all_positions, all_keys))[: self._k]
+        self._keys[query], self._positions[query] = all_keys[best], all_positions[best]
+
+    def arrays(self, query: int) -> tuple[Int64Array, Float64Array]:
+        """Return the positions and influences of one query's best so far, best first."""
+        count = int(np.searchsorted(self._keys[query], np.inf))
+        return self._positions[query, :count], self._sign * self._keys[query, :count]
 
     def ranked(self, query: int) -> list[Ranked]:
         """Return the best so far of one query, best first; fewer than ``k`` where fewer were pushed."""
-        pairs = zip(self._keys[query].tolist(), self._positions[query].tolist(), strict=True)
-        return [
-            Ranked(position=position, influence=self._sign * key) for key, position in pairs if position != _NO_POSITION
-        ]
+        positions, influences = self.arrays(query)
+        pairs = zip(positions.tolist(), influences.tolist(), strict=True)
+        return [Ranked(position=position, influence=influence) for position, influence in pairs]
 
 
-def require_finite(influence: Float64Array, positions: Int64Array) -> None:
+def require_finite(influence: FloatArray, positions: Int64Array) -> None:
     """Raise :class:`~whence.errors.InternalError` where an influence [Q, B, ...] is NaN or infinite."""
     finite = np.isfinite(influence)
     if finite.all():

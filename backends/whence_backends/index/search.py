@@ -1,0 +1,170 @@
+"""Search: the estimates of influence of every row of some shards, in one pass over their codes, and the best of them.
+
+One-bit codes are compared with queries of four bits a value: a query is cut into four planes of signs, whose products
+with the codes are counts of differing bits. A product is then an integer, so an estimate has the same bits whatever
+else is searched with it, in how many threads, and from which shards. The kernel reads memory about as fast as it comes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whence_backends.index.codes import decode
+from whence_backends.index.kernel import estimate_one_bit
+from whence_backends.index.plan import Segment
+from whence_backends.index.storage import ShardRows
+from whence_backends.topk import Order, TopK
+
+PLANES: Final = 4
+_WORD: Final = 64  # bits that the kernel compares at a time; a compiler makes vectors of them
+_LARGEST: Final = 2**PLANES - 1
+# What the largest value of a segment is rounded to: of these shares of it, whichever leaves the smallest error.
+_CLIPS: Final = np.geomspace(1.0, 0.2, 12)
+# Estimates that are held at a time, and rows of eight and sixteen bits that are decoded at a time.
+_ESTIMATES_AT_ONCE: Final = 1 << 22
+_DECODED_AT_ONCE: Final = 1 << 22
+
+Float32Array = NDArray[np.float32]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class QueryPlanes:
+    """Queries as the kernel takes them: ``planes`` uint64 [Q, 4, words] and ``steps`` float32 [Q, segments].
+
+    A value is step · Σ_p 2^p · (±1), the sign being bit p's. A segment whose step is 0 is not looked at.
+    """
+
+    planes: NDArray[np.uint64]
+    steps: Float32Array
+
+    @classmethod
+    def of(cls, sketches: Float32Array, segments: Sequence[Segment]) -> QueryPlanes:
+        """Quantize sketches [Q, width], each segment of each query by itself."""
+        levels = np.zeros(sketches.shape, np.uint8)
+        steps = np.zeros((len(sketches), len(segments)), np.float32)
+        for number, segment in enumerate(segments):
+            within = slice(segment.start, segment.stop)
+            levels[:, within], steps[:, number] = _quantize(sketches[:, within])
+        bits = [np.packbits(levels >> plane & 1, axis=1, bitorder="little") for plane in range(PLANES)]
+        return cls(planes=np.ascontiguousarray(np.stack(bits, axis=1)).view(np.uint64), steps=steps)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Found:
+    """The best estimates by order, and how many rows were looked at."""
+
+    best: Mapping[Order, TopK]
+    searched: int
+
+
+class Searcher:
+    """Searches the open shards of an index. Immutable but for its threads, and safe to share.
+
+    ``threads`` defaults to the machine's cores.
+    """
+
+    def __init__(
+        self, shards: Mapping[str, ShardRows], segments: Sequence[Segment], *, threads: int | None = None
+    ) -> None:
+        self._shards = dict(shards)
+        self._segments = tuple(segments)
+        self._starts = np.array([0, *(segment.stop // _WORD for segment in segments)], np.int64)
+        self._threads = threads or os.cpu_count() or 1
+        self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="search")
+
+    def __repr__(self) -> str:
+        return f"Searcher(shards={len(self._shards)}, threads={self._threads})"
+
+    def search(
+        self,
+        sketches: Float32Array,
+        shards: Sequence[str],
+        k: int,
+        orders: Sequence[Order],
+        *,
+        keep: Mapping[str, BoolArray] | None = None,
+        on_chunk: Callable[[], None] = lambda: None,
+    ) -> Found:
+        """Return the ``k`` best rows of the named shards for each query, float32 [Q, width]. Ties: the lower position.
+
+        ``keep`` says of each shard which of its rows count. ``on_chunk`` is called now and then and may raise, which
+        ends the search. An estimate is ⟨query, code⟩ with the code's scales; see :func:`estimate`.
+        """
+        total = sum(len(self._shards[name].codes) for name in shards)
+        best = {order: TopK(min(k, total), order, queries=len(sketches)) for order in orders}
+        queries = QueryPlanes.of(sketches, self._segments)
+        step = max(1024, _ESTIMATES_AT_ONCE // max(1, len(sketches)))
+        searched = 0
+        for name in shards:
+            rows = self._shards[name]
+            for start in range(0, len(rows.codes), step):
+                on_chunk()
+                stop = min(start + step, len(rows.codes))
+                estimates = self._estimate(rows, start, stop, sketches, queries)
+                positions = np.arange(start, stop) + rows.info.first_position
+                if keep is not None:
+                    kept = np.flatnonzero(keep[name][start:stop])
+                    estimates, positions = estimates[:, kept], positions[kept]
+                searched += len(positions)
+                for top in best.values():
+                    top.push(estimates, positions)
+        return Found(best=best, searched=searched)
+
+    def estimate(self, sketches: Float32Array, shard: str) -> Float32Array:
+        """Return the estimated raw influence of every row of a shard on every query, float32 [Q, rows]."""
+        rows = self._shards[shard]
+        return self._estimate(rows, 0, len(rows.codes), sketches, QueryPlanes.of(sketches, self._segments))
+
+    def close(self) -> None:
+        """End the threads."""
+        self._executor.shutdown()
+
+    def _estimate(
+        self, rows: ShardRows, start: int, stop: int, sketches: Float32Array, queries: QueryPlanes
+    ) -> Float32Array:
+        out = np.empty((len(sketches), stop - start), np.float32)
+        cuts = np.linspace(start, stop, self._threads + 1).astype(int)
+
+        def work(low: int, high: int) -> None:
+            part = out[:, low - start : high - start]
+            if rows.codes.dtype == np.uint8:
+                codes = np.asarray(rows.codes[low:high]).view(np.uint64)
+                scales = np.asarray(rows.scales[low:high])
+                estimate_one_bit(codes, scales, queries.planes, queries.steps, self._starts, part)
+            else:
+                self._multiply(rows, low, high, sketches, part)
+
+        for done in [self._executor.submit(work, low, high) for low, high in pairwise(cuts)]:
+            done.result()
+        return out
+
+    def _multiply(self, rows: ShardRows, low: int, high: int, sketches: Float32Array, out: NDArray[Any]) -> None:
+        step = max(1, _DECODED_AT_ONCE // max(1, rows.codes.shape[1]))
+        for start in range(low, high, step):
+            stop = min(start + step, high)
+            values = decode(rows.codes[start:stop], rows.scales[start:stop], self._segments)
+            out[:, start - low : stop - low] = sketches @ values.T
+
+
+def _quantize(values: Float32Array) -> tuple[NDArray[np.uint8], Float32Array]:
+    """Return levels 0 to 15 [Q, n] and the step [Q] of values [Q, n]: a level u stands for step · (2u - 15)."""
+    largest = np.abs(values).max(axis=1, initial=0.0)
+    best = np.full(len(values), np.inf)
+    levels, steps = np.zeros(values.shape, np.uint8), np.zeros(len(values), np.float32)
+    for clip in _CLIPS:
+        step = (largest * clip / _LARGEST).astype(np.float32)
+        divisor = np.where(step > 0, step, 1)[:, None]
+        tried = np.clip(np.floor((values / divisor + _LARGEST + 1) / 2), 0, _LARGEST)
+        errors = np.square(values - step[:, None] * (2 * tried - _LARGEST)).sum(axis=1, dtype=np.float64)
+        better = errors < best
+        best[better], steps[better], levels[better] = errors[better], step[better], tried[better].astype(np.uint8)
+    return levels, steps
