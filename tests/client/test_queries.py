@@ -61,7 +61,7 @@ def test_what_can_never_be_answered_is_refused(make, reason):
 
 
 def options(**changes):
-    plain = {"top_k": 1, "direction": "both", "damping_factor": None, "search": "auto"}
+    plain = {"top_k": 1, "direction": "both", "damping_factor": None, "search": "auto", "candidates": None}
     return requests.options(**{**plain, "include_layers": False, "include_tokens": False, **changes})
 
 

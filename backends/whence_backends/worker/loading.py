@@ -10,6 +10,7 @@ from whence.errors import MismatchError
 from whence_backends.contract import Engine, EngineConfig
 from whence_backends.corpus import Corpus
 from whence_backends.engines import engine_for, load_engine
+from whence_backends.index import Index
 from whence_backends.models.source import resolve_model
 from whence_backends.models.tokenizer import Tokenizer
 from whence_backends.store import Manifest, read_manifest
@@ -28,6 +29,7 @@ class Loaded:
     corpus: Corpus
     tokenizer: Tokenizer
     factors: Manifest
+    index: Index | None = None
 
     @property
     def training_set_size(self) -> int:
@@ -36,7 +38,7 @@ class Loaded:
 
 
 def load(settings: WorkerSettings, engine_factory: EngineFactory | None = None) -> Loaded:
-    """Open corpus, tokenizer, factors and engine, the quickest to fail first.
+    """Open corpus, tokenizer, factors, index and engine, the quickest to fail first.
 
     Raises :class:`~whence.errors.MismatchError` for artefacts that do not belong together, and what opening
     them raises.
@@ -47,6 +49,7 @@ def load(settings: WorkerSettings, engine_factory: EngineFactory | None = None) 
     tokenizer = Tokenizer.load(source)
     corpus = Corpus.open(settings.corpus, verify=settings.verify_artefacts, shards=settings.shards or None)
     require_corpus_of_tokenizer(corpus.tokenizer_digest, tokenizer.digest, settings)
+    index = open_index(settings, source.digest, factors, corpus)
     create = engine_factory or (lambda config: load_engine(engine_for(settings.engine, source), config))
     engine = create(engine_config(settings))
     try:
@@ -55,7 +58,17 @@ def load(settings: WorkerSettings, engine_factory: EngineFactory | None = None) 
     except MismatchError:
         engine.close()
         raise
-    return Loaded(engine=engine, corpus=corpus, tokenizer=tokenizer, factors=factors)
+    return Loaded(engine=engine, corpus=corpus, tokenizer=tokenizer, factors=factors, index=index)
+
+
+def open_index(settings: WorkerSettings, model_digest: str, factors: Manifest, corpus: Corpus) -> Index | None:
+    """Open the index of the shards that are served, if there is one, and refuse one of other artefacts."""
+    if settings.index is None:
+        return None
+    names = [shard.name for shard in corpus.shards]
+    index = Index.open(settings.index, verify=settings.verify_artefacts, shards=names)
+    index.require(model_digest=model_digest, factors_digest=factors.digest, corpus_digest=corpus.digest)
+    return index
 
 
 def engine_config(settings: WorkerSettings) -> EngineConfig:

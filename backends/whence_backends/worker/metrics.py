@@ -7,10 +7,11 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from whence_backends.contract import EngineInfo
-from whence_backends.worker.records import BatchRecord, CacheRecord, JobRecord, WorkerRecord
+from whence_backends.worker.records import BatchRecord, CacheRecord, JobRecord, SearchRecord, WorkerRecord
 from whence_service.rpc.metrics import STAGE_BUCKETS_S
 
 _BATCH_TOKEN_BUCKETS = (64, 256, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
+_SEARCH_QUERY_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class WorkerMetrics:
@@ -50,6 +51,21 @@ class WorkerMetrics:
             registry=registry,
             buckets=_BATCH_TOKEN_BUCKETS,
         )
+        self._search_seconds = Histogram(
+            "whence_search_pass_duration_seconds",
+            "Duration of one pass over the codes of the index.",
+            registry=registry,
+            buckets=STAGE_BUCKETS_S,
+        )
+        self._search_queries = Histogram(
+            "whence_search_pass_queries",
+            "Queries that shared one pass over the codes of the index.",
+            registry=registry,
+            buckets=_SEARCH_QUERY_BUCKETS,
+        )
+        self._searched = Counter(
+            "whence_sequences_searched", "Training sequences compared with the index.", registry=registry
+        )
         self._sequences = Counter("whence_sequences_scored", "Training sequences scored.", registry=registry)
         self._tokens = Counter("whence_tokens_scored", "Tokens of the sequences scored.", registry=registry)
 
@@ -67,6 +83,10 @@ class WorkerMetrics:
                 self._batch_tokens.observe(record.padded_tokens)
                 self._sequences.inc(record.sequences)
                 self._tokens.inc(record.tokens)
+            case SearchRecord():
+                self._search_seconds.observe(record.duration_s)
+                self._search_queries.observe(record.queries)
+                self._searched.inc(record.sequences)
 
     def watch_queue(self, waiting: Callable[[], float]) -> None:
         """Show how many callers wait for the engine's thread, asked at each scrape."""

@@ -61,7 +61,17 @@ class BatchRecord:
     queries: int
 
 
-WorkerRecord = CacheRecord | JobRecord | BatchRecord
+@dataclass(frozen=True, kw_only=True)
+class SearchRecord:
+    """One pass over the codes of an index: how many searches shared it, and what it went through."""
+
+    searches: int
+    queries: int
+    sequences: int
+    duration_s: float
+
+
+WorkerRecord = CacheRecord | JobRecord | BatchRecord | SearchRecord
 WorkerObserver = Callable[[WorkerRecord], None]
 
 

@@ -13,10 +13,12 @@ from whence.errors import InvalidRequestError, MismatchError, NotFoundError
 from whence.v1 import model_pb2, query_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_backends.corpus import encode_text
+from whence_backends.ekfac.factors import Factors
 from whence_backends.worker.batch_scorer import BatchScorer, Preconditioned
 from whence_backends.worker.cache import GradientCache
 from whence_backends.worker.config import WorkerSettings
 from whence_backends.worker.engine_thread import EngineThread
+from whence_backends.worker.gradient_index import GradientIndex
 from whence_backends.worker.gradient_key import GradientNamer
 from whence_backends.worker.gradients import GradientStore, NamedGradient
 from whence_backends.worker.info import describe_model
@@ -24,6 +26,7 @@ from whence_backends.worker.loading import Loaded
 from whence_backends.worker.preconditioned import PreconditionedCache
 from whence_backends.worker.queries import PreparedTokens, QueryLimits, QueryPreparer
 from whence_backends.worker.records import WorkerObserver
+from whence_backends.worker.rescore import Rescorer
 from whence_backends.worker.scan import Scanner
 from whence_backends.worker.sequences import SequenceResolver
 from whence_service.rpc.stages import Stopwatch
@@ -42,7 +45,9 @@ class ServedModel:
     preconditioned: PreconditionedCache
     scorer: BatchScorer
     scanner: Scanner
+    rescorer: Rescorer
     resolver: SequenceResolver
+    index: GradientIndex | None
 
     async def tokenize(self, queries: Sequence[query_pb2.Query], stopwatch: Stopwatch) -> list[PreparedTokens]:
         """Return the tokens of every query, or raise for the first that is wrong."""
@@ -70,7 +75,15 @@ class ServedModel:
     async def precondition(
         self, gradients: Sequence[NamedGradient], damping_factor: float, stopwatch: Stopwatch
     ) -> Preconditioned:
-        """Return the queries, preconditioned. ``damping_factor`` 0 means the model's default."""
+        """Return the queries, preconditioned."""
+        damping = self.damping(damping_factor)
+        handle = await self.thread.run(
+            lambda: self.preconditioned.get(gradients, damping), stage="precondition", stopwatch=stopwatch
+        )
+        return Preconditioned(handle=handle, queries=len(gradients))
+
+    def damping(self, damping_factor: float) -> float:
+        """Return a request's damping factor, 0 being the model's default, or raise where there is none like it."""
         damping = damping_factor or self.model.default_damping_factor
         if not (math.isfinite(damping) and damping > 0):
             raise InvalidRequestError(
@@ -78,23 +91,34 @@ class ServedModel:
                 reason="BAD_DAMPING_FACTOR",
                 field="damping_factor",
             )
-        handle = await self.thread.run(
-            lambda: self.preconditioned.get(gradients, damping), stage="precondition", stopwatch=stopwatch
-        )
-        return Preconditioned(handle=handle, queries=len(gradients))
+        return damping
+
+    def require_index(self) -> GradientIndex:
+        """Return the index; :class:`~whence.errors.MismatchError` where none is loaded."""
+        if self.index is None:
+            raise MismatchError(
+                "this worker has no gradient index; build one with `whence index` and start the worker with --index, "
+                "or ask for a full scan",
+                reason="NO_INDEX",
+            )
+        return self.index
 
     def require_generation(self, generation: worker_service_pb2.Generation) -> None:
         """Raise :class:`~whence.errors.MismatchError` unless the caller means the artefacts loaded here."""
-        for name in ("model_digest", "factors_digest", "corpus_digest"):
-            asked, held = getattr(generation, name), getattr(self.model, name)
+        for name in ("model_digest", "factors_digest", "corpus_digest", "index_digest"):
+            asked, held = getattr(generation, name), self._held(name)
             if asked != held:
                 raise MismatchError(
-                    f"the request is for {name} {asked or 'none'}, but this worker holds {held}; ask GetInfo again",
+                    f"the request is for {name} {asked or 'none'}, but this worker holds {held or 'none'}; ask GetInfo "
+                    "again",
                     reason="GENERATION_MISMATCH",
                     what=name,
                     asked=asked,
                     held=held,
                 )
+
+    def _held(self, name: str) -> str:
+        return self.model.index.digest if name == "index_digest" else str(getattr(self.model, name))
 
     def held_shards(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return the named shards, each once; :class:`~whence.errors.NotFoundError` for one not held here."""
@@ -118,6 +142,8 @@ class ServedModel:
     async def close(self) -> None:
         """Finish what is under way in the background and release the engine."""
         await self.gradients.close()
+        if self.index is not None:
+            await self.index.close()
         await self.thread.run(self.loaded.engine.close, stage="close")
 
 
@@ -147,6 +173,7 @@ def assemble(
             default_damping_factor=settings.default_damping_factor,
             max_query_tokens=max_query_tokens,
             max_queries=max(1, settings.query_memory_bytes // bytes_per_query),
+            index=loaded.index,
         ),
         batch_tokens=settings.batch_tokens,
         thread=thread,
@@ -179,5 +206,19 @@ def assemble(
             shards=[shard.name for shard in corpus.shards],
             token_budget=settings.batch_tokens,
         ),
+        rescorer=Rescorer(
+            scorer=scorer,
+            corpus=corpus,
+            shards={shard.name: shard.first_position for shard in corpus.shards},
+            token_budget=settings.batch_tokens,
+        ),
         resolver=SequenceResolver(corpus, functools.partial(encode_text, tokenizer=tokenizer, policy=policy)),
+        index=_open_index(loaded, settings, observe),
     )
+
+
+def _open_index(loaded: Loaded, settings: WorkerSettings, observe: WorkerObserver) -> GradientIndex | None:
+    if loaded.index is None:
+        return None
+    factors = Factors.open(settings.factors, verify=False)  # the engine verified them
+    return GradientIndex(loaded.index, factors, threads=settings.search_threads, observe=observe)

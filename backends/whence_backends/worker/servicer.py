@@ -14,12 +14,19 @@ from whence.errors import InvalidRequestError
 from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
 from whence_backends.contract import Detail
-from whence_backends.topk import Order, Ranked, TopK
+from whence_backends.topk import Order
 from whence_backends.worker import wire
-from whence_backends.worker.gradients import NamedGradient
-from whence_backends.worker.queries import PreparedTokens
-from whence_backends.worker.scan import ScanJob, ScanProgress
+from whence_backends.worker.answers import (
+    prepared_query,
+    rescore_response,
+    scan_response,
+    scored_sequence,
+    search_response,
+    truncation_warnings,
+)
+from whence_backends.worker.scan import ScanJob
 from whence_backends.worker.scoring import score_sequences
+from whence_backends.worker.search_queue import SearchJob
 from whence_backends.worker.sequences import ResolvedSequence
 from whence_backends.worker.served import ServedModel
 from whence_service.rpc.admission import Admission
@@ -41,8 +48,6 @@ _DETAILS: Final = {
     worker_service_pb2.DETAIL_LAYERS: Detail.LAYERS,
     worker_service_pb2.DETAIL_LAYERS_TOKENS: Detail.LAYERS_TOKENS,
 }
-# Above this, an answer says that its queries' stored gradients lost something to truncation.
-_NOTABLE_TRUNCATION: Final = 0.01
 
 
 class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
@@ -73,14 +78,19 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         """Have the gradients of the queries in the cache."""
         served, stopwatch = self._served(), Stopwatch()
         served.require_generation(request.generation)
+        index = served.require_index() if request.sketch else None
+        sketches: list[Any] = [None] * len(request.queries)
         async with self._admission.slot(Deadline.of(context)):
             prepared = await served.tokenize(request.queries, stopwatch)
             gradients = await served.find_gradients(prepared, stopwatch)
-        pairs = zip(prepared, gradients, strict=True)
+            if index is not None:
+                damping = served.damping(request.damping_factor)
+                sketches = await index.sketches(gradients, damping, stopwatch)
+        parts = zip(prepared, gradients, sketches, strict=True)
         return worker_service_pb2.PrepareQueriesResponse(
-            queries=[_prepared_query(query, gradient) for query, gradient in pairs],
+            queries=[prepared_query(query, gradient, sketch) for query, gradient, sketch in parts],
             timings=self._timings(stopwatch),
-            warnings=_truncation_warnings(gradients),
+            warnings=truncation_warnings(gradients),
         )
 
     async def Scan(  # noqa: N802
@@ -89,7 +99,8 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         """Score every sequence of the shards; report progress where asked, and last the best sequences."""
         served, stopwatch, deadline = self._served(), Stopwatch(), Deadline.of(context)
         served.require_generation(request.generation)
-        shards, orders = served.held_shards(request.shards), _orders(request)
+        shards, orders = served.held_shards(request.shards), _orders(request.direction)
+        k = _count(request.top_k, "top_k")
         async with self._admission.slot(deadline):
             prepared = await served.tokenize(request.queries, stopwatch)
             gradients = await served.find_gradients(prepared, stopwatch)
@@ -97,16 +108,49 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             job = ScanJob(
                 preconditioned=preconditioned,
                 shards=shards,
-                k=request.top_k,
+                k=k,
                 orders=orders,
                 deadline=deadline,
             )
             async with aclosing(served.scanner.scan(job, stopwatch)) as scan:
                 async for progress in scan:
                     if progress.done or request.progress:
-                        response = _scan_response(progress, served, len(prepared))
+                        response = scan_response(progress, served, len(prepared))
                         response.timings.extend(self._timings(stopwatch) if progress.done else [])
                         yield response
+
+    async def Search(  # noqa: N802
+        self, request: worker_service_pb2.SearchRequest, context: _Context
+    ) -> worker_service_pb2.SearchResponse:
+        """Return the rows of the index whose estimated influence is largest."""
+        served, stopwatch, deadline = self._served(), Stopwatch(), Deadline.of(context)
+        served.require_generation(request.generation)
+        job = SearchJob(
+            sketches=wire.array(request.sketches, "sketches"),
+            shards=served.held_shards(request.shards),
+            k=_count(request.candidates, "candidates"),
+            orders=_orders(request.direction),
+            deadline=deadline,
+        )
+        response = search_response(await served.require_index().search(job, stopwatch))
+        response.timings.extend(self._timings(stopwatch))
+        return response
+
+    async def Rescore(  # noqa: N802
+        self, request: worker_service_pb2.RescoreRequest, context: _Context
+    ) -> AsyncIterator[worker_service_pb2.RescoreResponse]:
+        """Score the given sequences of the corpus, and hand over their influences as they come."""
+        served, stopwatch, deadline = self._served(), Stopwatch(), Deadline.of(context)
+        served.require_generation(request.generation)
+        async with self._admission.slot(deadline):
+            prepared = await served.tokenize(request.queries, stopwatch)
+            gradients = await served.find_gradients(prepared, stopwatch)
+            preconditioned = await served.precondition(gradients, request.damping_factor, stopwatch)
+            scored = served.rescorer.rescore(preconditioned, request.positions, deadline, stopwatch)
+            async with aclosing(scored):
+                async for part in scored:
+                    yield rescore_response(part)
+        yield worker_service_pb2.RescoreResponse(timings=self._timings(stopwatch))
 
     async def ScoreSequences(  # noqa: N802
         self, request: worker_service_pb2.ScoreSequencesRequest, context: _Context
@@ -120,7 +164,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             resolved = await asyncio.to_thread(
                 served.resolver.resolve, request.sequences, skip_unknown=request.skip_unknown
             )
-        messages = [_scored_sequence(sequence, with_offsets=with_offsets) for sequence in resolved]
+        messages = [scored_sequence(sequence, with_offsets=with_offsets) for sequence in resolved]
         response = worker_service_pb2.ScoreSequencesResponse(sequences=messages)
         if not request.lookup_only:
             async with self._admission.slot(deadline):
@@ -154,7 +198,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             message.raw_influence.CopyFrom(wire.tensor(influence))
         log_likelihoods = np.array([query.gradient.log_likelihood for query in gradients])
         response.log_likelihood.CopyFrom(wire.tensor(log_likelihoods))
-        response.warnings.extend(_truncation_warnings(gradients))
+        response.warnings.extend(truncation_warnings(gradients))
 
     def _timings(self, stopwatch: Stopwatch) -> list[attribution_pb2.StageTiming]:
         """Return where the time of a finished call went, and observe each stage once."""
@@ -164,17 +208,21 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         return timings
 
 
-def _orders(request: worker_service_pb2.ScanRequest) -> tuple[Order, ...]:
-    if request.top_k < 1:
-        raise InvalidRequestError("top_k is 0; ask for at least 1 sequence", reason="BAD_TOP_K", field="top_k")
-    if request.direction not in _ORDERS:
+def _count(count: int, field: str) -> int:
+    if count < 1:
+        raise InvalidRequestError(f"{field} is 0; ask for at least 1 sequence", reason="BAD_TOP_K", field=field)
+    return count
+
+
+def _orders(direction: attribution_pb2.Direction.ValueType) -> tuple[Order, ...]:
+    if direction not in _ORDERS:
         raise InvalidRequestError(
-            f"direction {request.direction} is not known to this server; use DIRECTION_POSITIVE, "
+            f"direction {direction} is not known to this server; use DIRECTION_POSITIVE, "
             "DIRECTION_NEGATIVE or DIRECTION_BOTH",
             reason="UNKNOWN_DIRECTION",
             field="direction",
         )
-    return _ORDERS[request.direction]
+    return _ORDERS[direction]
 
 
 def _detail(request: worker_service_pb2.ScoreSequencesRequest) -> Detail:
@@ -186,53 +234,3 @@ def _detail(request: worker_service_pb2.ScoreSequencesRequest) -> Detail:
             field="detail",
         )
     return _DETAILS[request.detail]
-
-
-def _prepared_query(query: PreparedTokens, named: NamedGradient) -> worker_service_pb2.PreparedQuery:
-    return worker_service_pb2.PreparedQuery(
-        query_key=named.key,
-        log_likelihood=named.gradient.log_likelihood,
-        completion_tokens=query.completion_tokens,
-        truncation_error=named.gradient.truncation_error,
-    )
-
-
-def _scored_sequence(sequence: ResolvedSequence, *, with_offsets: bool) -> worker_service_pb2.ScoredSequence:
-    return worker_service_pb2.ScoredSequence(index=sequence.index, sequence=sequence.message(with_offsets=with_offsets))
-
-
-def _scan_response(progress: ScanProgress, served: ServedModel, queries: int) -> worker_service_pb2.ScanResponse:
-    def candidates(order: Order, query: int) -> list[worker_service_pb2.Candidate]:
-        top: TopK | None = progress.best.get(order)
-        return [] if top is None else [_candidate(ranked, served) for ranked in top.ranked(query)]
-
-    return worker_service_pb2.ScanResponse(
-        sequences_scored=progress.sequences_scored,
-        sequences_total=progress.sequences_total,
-        candidates=[
-            worker_service_pb2.Candidates(
-                positive=candidates(Order.HIGHEST, query), negative=candidates(Order.LOWEST, query)
-            )
-            for query in range(queries)
-        ],
-        done=progress.done,
-    )
-
-
-def _candidate(ranked: Ranked, served: ServedModel) -> worker_service_pb2.Candidate:
-    return worker_service_pb2.Candidate(
-        shard=served.shard_of(ranked.position), position=ranked.position, raw_influence=ranked.influence
-    )
-
-
-def _truncation_warnings(gradients: Sequence[NamedGradient]) -> list[attribution_pb2.Warning]:
-    worst = max((named.gradient.truncation_error for named in gradients), default=0.0)
-    if worst <= _NOTABLE_TRUNCATION:
-        return []
-    return [
-        attribution_pb2.Warning(
-            code="QUERY_GRADIENT_TRUNCATED",
-            message=f"the stored gradient of a query differs from the whole one by {worst:.1%} (Frobenius "
-            "norm); raise the worker's query_rank for more exact influences",
-        )
-    ]

@@ -10,6 +10,7 @@ import numpy as np
 from google.protobuf import struct_pb2
 from numpy.typing import NDArray
 
+from whence.errors import InvalidRequestError
 from whence.v1 import tensor_pb2
 
 _TYPES: Final = {
@@ -27,6 +28,24 @@ def tensor(array: NDArray[Any]) -> tensor_pb2.Tensor:
     data_type = _TYPES[array.dtype.newbyteorder("<").str]
     data = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
     return tensor_pb2.Tensor(data_type=data_type, shape=array.shape, data=data)
+
+
+def array(message: tensor_pb2.Tensor, field: str) -> NDArray[Any]:
+    """Return a message as an array that must not be written to.
+
+    Raises :class:`~whence.errors.InvalidRequestError` (``BAD_TENSOR``), naming the ``field``, where its bytes do not
+    fill its shape.
+    """
+    names = {data_type: name for name, data_type in _TYPES.items()}
+    name, shape = names.get(message.data_type), tuple(message.shape)
+    if name is None or min(shape, default=0) < 0 or len(message.data) != math.prod(shape) * np.dtype(name).itemsize:
+        raise InvalidRequestError(
+            f"{len(message.data)} bytes for a tensor of type {message.data_type} and shape {list(shape)}; expected the "
+            "little-endian bytes of just so many elements",
+            reason="BAD_TENSOR",
+            field=field,
+        )
+    return np.frombuffer(message.data, name).reshape(shape)
 
 
 def struct(metadata: Mapping[str, Any]) -> struct_pb2.Struct:

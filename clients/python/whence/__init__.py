@@ -24,7 +24,7 @@ from whence.errors import (
     UnimplementedError,
     WhenceError,
 )
-from whence.models import Layer, Limits, Model, Shard
+from whence.models import Index, Layer, Limits, Model, Shard
 from whence.queries import Query
 from whence.results import (
     AnswerWarning,
@@ -33,6 +33,7 @@ from whence.results import (
     Hit,
     Progress,
     Provenance,
+    Recall,
     ScoreTable,
     TokenInfluence,
     TrainingSequence,
@@ -50,6 +51,7 @@ __all__ = [
     "DeadlineError",
     "Explanation",
     "Hit",
+    "Index",
     "InternalError",
     "InvalidRequestError",
     "Layer",
@@ -61,6 +63,7 @@ __all__ = [
     "Progress",
     "Provenance",
     "Query",
+    "Recall",
     "RetryPolicy",
     "ScoreTable",
     "Shard",

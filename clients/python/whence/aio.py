@@ -68,6 +68,7 @@ class AsyncClient:
         include_layers: bool = False,
         include_tokens: bool = False,
         search: Search = "auto",
+        candidates: int | None = None,
         model: str = "",
         request_id: str = "",
         timeout_s: float | None = None,
@@ -76,7 +77,10 @@ class AsyncClient:
 
         The output is ``completion`` after ``prompt``, or a ``query``. ``damping_factor`` is a multiple of
         each layer's mean corrected eigenvalue (None: the model's). ``include_layers`` and ``include_tokens``
-        split each hit's influence. ``model`` may be empty where only one is served.
+        split each hit's influence. ``search`` is how they are found: ``"full_scan"`` scores the whole corpus,
+        ``"index_rerank"`` the best ``candidates`` of the gradient index (None: the server's choice) and tells
+        how many of the true ``top_k`` it expects to have found, ``"index_only"`` none; ``"auto"`` is the second
+        where the server has an index, else the first. ``model`` may be empty where only one is served.
         """
         chosen = requests.options(
             top_k=top_k,
@@ -85,6 +89,7 @@ class AsyncClient:
             include_layers=include_layers,
             include_tokens=include_tokens,
             search=search,
+            candidates=candidates,
         )
         asked = requests.one_query(query, prompt, completion)
         request = requests.attribute(asked, chosen, model=model, request_id=request_id)
@@ -102,6 +107,7 @@ class AsyncClient:
         include_layers: bool = False,
         include_tokens: bool = False,
         search: Search = "auto",
+        candidates: int | None = None,
         model: str = "",
         request_id: str = "",
         timeout_s: float | None = None,
@@ -117,6 +123,7 @@ class AsyncClient:
             include_layers=include_layers,
             include_tokens=include_tokens,
             search=search,
+            candidates=candidates,
         )
         asked = requests.one_query(query, prompt, completion)
         request = requests.stream(asked, chosen, model=model, request_id=request_id)
@@ -132,6 +139,7 @@ class AsyncClient:
         include_layers: bool = False,
         include_tokens: bool = False,
         search: Search = "auto",
+        candidates: int | None = None,
         model: str = "",
         request_id: str = "",
         timeout_s: float | None = None,
@@ -144,6 +152,7 @@ class AsyncClient:
             include_layers=include_layers,
             include_tokens=include_tokens,
             search=search,
+            candidates=candidates,
         )
         asked = requests.one_or_more_queries(queries)
         request = requests.batch(asked, chosen, model=model, request_id=request_id)

@@ -40,8 +40,20 @@ class Shard:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Index:
+    """A gradient index: sketches of ``values`` values at ``bits`` bits, of a share ``kept`` of all coordinates."""
+
+    digest: str
+    values: int
+    bits: int
+    bytes_per_sequence: int
+    damping_factor: float
+    kept: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Model:
-    """A language model with its factors and corpus, as it is served."""
+    """A language model with its factors and corpus, as it is served. ``index`` is None where every search is a scan."""
 
     name: str
     model_digest: str
@@ -58,6 +70,7 @@ class Model:
     limits: Limits
     shards: tuple[Shard, ...]
     warnings: tuple[AnswerWarning, ...]
+    index: Index | None = None
 
     @property
     def attributed_share(self) -> float:

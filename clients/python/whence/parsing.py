@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from google.protobuf import json_format
 
-from whence import models, results, tensors
+from whence import models, requests, results, tensors
 from whence.errors import InternalError
 from whence.v1 import attribution_pb2, attribution_service_pb2, model_pb2, tensor_pb2
 
@@ -128,6 +128,18 @@ def model(proto: model_pb2.Model) -> models.Model:
         ),
         shards=tuple(models.Shard(name=shard.shard, replicas=shard.replicas) for shard in proto.shards),
         warnings=_warnings(proto.warnings),
+        index=_index(proto.index) if proto.HasField("index") else None,
+    )
+
+
+def _index(proto: model_pb2.Index) -> models.Index:
+    return models.Index(
+        digest=proto.digest,
+        values=proto.values,
+        bits=proto.bits,
+        bytes_per_sequence=proto.bytes_per_sequence,
+        damping_factor=proto.damping_factor,
+        kept=proto.kept,
     )
 
 
@@ -141,6 +153,17 @@ def _attribution(proto: attribution_pb2.Attribution, metadata: attribution_pb2.R
         completion_tokens=proto.completion_tokens,
         positive=tuple(_hit(hit, answer.layers) for hit in proto.positive),
         negative=tuple(_hit(hit, answer.layers) for hit in proto.negative),
+        positive_recall=_recall(proto.positive_recall) if proto.HasField("positive_recall") else None,
+        negative_recall=_recall(proto.negative_recall) if proto.HasField("negative_recall") else None,
+    )
+
+
+def _recall(proto: attribution_pb2.RecallEstimate) -> results.Recall:
+    return results.Recall(
+        recall=proto.recall,
+        margin=proto.margin if proto.HasField("margin") else None,
+        candidates=proto.candidates,
+        reranked=proto.reranked,
     )
 
 
@@ -181,12 +204,15 @@ def _answer(proto: attribution_pb2.ResponseMetadata) -> results.Answer:
             damping_factor=source.damping_factor,
             training_set_size=source.training_set_size,
             engine=source.engine,
+            index_digest=source.index_digest,
         ),
         timings=_timings(proto.timings),
         warnings=_warnings(proto.warnings),
         sequences_scored=proto.sequences_scored,
         influence_unit=proto.influence_unit,
         layers=tuple(proto.layers),
+        search=requests.SEARCH_NAMES.get(proto.search, ""),
+        sequences_searched=proto.sequences_searched,
     )
 
 

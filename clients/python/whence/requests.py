@@ -12,7 +12,7 @@ from whence.v1 import attribution_pb2, attribution_service_pb2
 
 R = TypeVar("R")
 Direction = Literal["positive", "negative", "both"]
-Search = Literal["auto", "full_scan"]
+Search = Literal["auto", "full_scan", "index_rerank", "index_only"]
 
 _DIRECTIONS: Final = {
     "positive": attribution_pb2.DIRECTION_POSITIVE,
@@ -22,7 +22,11 @@ _DIRECTIONS: Final = {
 _SEARCHES: Final = {
     "auto": attribution_pb2.SEARCH_UNSPECIFIED,
     "full_scan": attribution_pb2.SEARCH_FULL_SCAN,
+    "index_rerank": attribution_pb2.SEARCH_INDEX_RERANK,
+    "index_only": attribution_pb2.SEARCH_INDEX_ONLY,
 }
+
+SEARCH_NAMES: Final = {number: name for name, number in _SEARCHES.items() if number}
 
 
 def one_query(query: Query | None, prompt: str, completion: str | None) -> Query:
@@ -60,11 +64,18 @@ def options(
     include_layers: bool,
     include_tokens: bool,
     search: Search,
+    candidates: int | None,
 ) -> attribution_pb2.AttributionOptions:
     """Return the options; limits that depend on the model are the server's to check."""
     if top_k < 1:
         raise InvalidRequestError(
             f"top_k is {top_k}: it must be at least 1", reason="TOP_K_INVALID", field="options.top_k"
+        )
+    if candidates is not None and candidates < 1:
+        raise InvalidRequestError(
+            f"candidates is {candidates}: it must be at least 1, or None for the server's choice",
+            reason="CANDIDATES_INVALID",
+            field="options.candidates",
         )
     return attribution_pb2.AttributionOptions(
         top_k=top_k,
@@ -73,6 +84,7 @@ def options(
         include_layers=include_layers,
         include_tokens=include_tokens,
         search=_choice(_SEARCHES, search, "search"),
+        candidates=candidates or 0,
     )
 
 

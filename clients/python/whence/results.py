@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """What an answer was computed from: digests name the model, its EK-FAC factors and the corpus."""
+    """What an answer was computed from: digests name the model, its EK-FAC factors, the corpus and any index."""
 
     model: str
     model_digest: str
@@ -25,6 +25,7 @@ class Provenance:
     damping_factor: float
     training_set_size: int
     engine: str
+    index_digest: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,8 @@ class Answer:
     """What every answer says about itself.
 
     ``timings`` are wall seconds by stage; ``sequences_scored`` counts the training sequences scored exactly;
-    ``layers`` are the tracked layers, in the order of every per-layer value.
+    ``layers`` are the tracked layers, in the order of every per-layer value. ``search`` says how hits were found
+    (empty where nothing was searched for), ``sequences_searched`` how many were compared with the index.
     """
 
     request_id: str
@@ -50,6 +52,8 @@ class Answer:
     sequences_scored: int
     influence_unit: str
     layers: tuple[str, ...]
+    search: str = ""
+    sequences_searched: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,10 +95,27 @@ class Hit(TrainingSequence):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Recall:
+    """How many of the truly most influential sequences a ranking is expected to have.
+
+    ``recall`` is the expected share, from 0 to 1. ``margin`` is by how many standard deviations of the index's error
+    the last hit would be above the cut: the larger, the safer; None where there is no cut, or too little to judge it
+    by. ``reranked`` of ``candidates`` were scored exactly.
+    """
+
+    recall: float
+    margin: float | None
+    candidates: int
+    reranked: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Attribution(Answer):
     """The training sequences that one output came from; iterating gives the positive hits, then the negative.
 
     ``log_likelihood`` is that of the completion, in nats, over its ``completion_tokens`` tokens.
+    ``positive_recall`` and ``negative_recall`` say how complete each ranking is: None after a full scan, which has
+    everything, and where only the index was asked.
     """
 
     query_id: str
@@ -103,6 +124,8 @@ class Attribution(Answer):
     completion_tokens: int
     positive: tuple[Hit, ...]
     negative: tuple[Hit, ...]
+    positive_recall: Recall | None = None
+    negative_recall: Recall | None = None
 
     @property
     def hits(self) -> tuple[Hit, ...]:
@@ -124,7 +147,7 @@ class Attribution(Answer):
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a scan has come, and the best of what it has seen: a partial ranking, without text."""
+    """How far a scan, or a re-ranking, has come, and the best of what it has seen: a partial ranking, without text."""
 
     sequences_scored: int
     sequences_total: int
@@ -133,7 +156,7 @@ class Progress:
 
     @property
     def share(self) -> float:
-        """The part of the corpus that was scanned, from 0 to 1."""
+        """The part of the sequences to score that was scored, from 0 to 1."""
         return self.sequences_scored / self.sequences_total if self.sequences_total else 0.0
 
 

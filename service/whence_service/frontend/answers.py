@@ -11,7 +11,7 @@ from whence.v1 import attribution_pb2, attribution_service_pb2, tensor_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_service.frontend.details import Described
 from whence_service.frontend.job import Job
-from whence_service.frontend.merge import Candidate, Found, Ranking
+from whence_service.frontend.merge import Candidate, Found, Ranking, RecallOfQuery
 from whence_service.rpc.request_ids import current_request_id
 
 INFLUENCE_UNIT: Final = "nats per added copy"
@@ -36,6 +36,8 @@ def build_attribution(
     prepared: worker_service_pb2.PreparedQuery,
     ranking: Ranking,
     described: Mapping[int, Described],
+    *,
+    recall: RecallOfQuery = RecallOfQuery(),  # noqa: B008 - frozen
 ) -> attribution_pb2.Attribution:
     """Return the attribution of one query; hits that were not described have only their influence."""
     size = training_set_size(job)
@@ -46,6 +48,8 @@ def build_attribution(
         completion_tokens=prepared.completion_tokens,
         positive=_hits(ranking.positive, described, size, sign=1),
         negative=_hits(ranking.negative, described, size, sign=-1),
+        positive_recall=recall.positive,
+        negative_recall=recall.negative,
     )
 
 
@@ -66,6 +70,8 @@ def build_metadata(
     warnings: Iterable[attribution_pb2.Warning],
     sequences_scored: int,
     with_layers: bool,
+    sequences_searched: int = 0,
+    search: attribution_pb2.Search.ValueType = attribution_pb2.SEARCH_UNSPECIFIED,
 ) -> attribution_pb2.ResponseMetadata:
     """Return what the answer says about itself; built last, so that its timings are complete."""
     generation = job.generation
@@ -79,12 +85,15 @@ def build_metadata(
             damping_factor=job.damping_factor,
             training_set_size=training_set_size(job),
             engine=", ".join(generation.engines),
+            index_digest=generation.id.index_digest if sequences_searched else "",
         ),
         timings=job.watch.timings(),
         warnings=warnings,
         sequences_scored=sequences_scored,
         influence_unit=INFLUENCE_UNIT,
         layers=generation.layers if with_layers else (),
+        search=search,
+        sequences_searched=sequences_searched,
     )
 
 

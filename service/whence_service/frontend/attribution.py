@@ -6,18 +6,25 @@ other calls are cancelled: a ranking that lacks a shard is a wrong answer, not a
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
+from typing import Final, TypeAlias
 
+from whence.errors import MismatchError
 from whence.v1 import attribution_pb2
 from whence_service.frontend.answers import Answer, build_attribution, build_metadata
 from whence_service.frontend.details import describe
+from whence_service.frontend.index_search import IndexSearch
 from whence_service.frontend.job import Job
-from whence_service.frontend.merge import Found
+from whence_service.frontend.merge import Found, RecallOfQuery
+from whence_service.frontend.placement import Generation
 from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.preparation import Prepared, prepare
 from whence_service.frontend.queries import Asked
 from whence_service.frontend.scan import FullScan
+
+Search: TypeAlias = attribution_pb2.Search.ValueType
+_WITH_INDEX: Final = (attribution_pb2.SEARCH_INDEX_RERANK, attribution_pb2.SEARCH_INDEX_ONLY)
 
 
 class Attributor:
@@ -31,29 +38,40 @@ class Attributor:
         self._budget_bytes = budget_bytes
 
     async def attribute(self, job: Job, asked: Asked) -> Answer:
-        """Return the attributions of all the job's queries, after one pass over the corpus."""
-        prepared = await prepare(self._pool, job)
-        async with aclosing(self._search(job, asked, progress=False)) as search:
-            async for found in search:
+        """Return the attributions of all the job's queries, after one search."""
+        search = chosen_search(job.generation, asked.search)
+        prepared = await prepare(self._pool, job, sketch=search in _WITH_INDEX)
+        async with aclosing(self._search(job, asked, search, prepared, progress=False)) as steps:
+            async for found in steps:
                 last = found
-        return await self._answer(job, asked, prepared, last)
+        return await self._answer(job, asked, search, prepared, last)
 
     async def stream(self, job: Job, asked: Asked) -> AsyncGenerator[tuple[Prepared, Found] | Answer, None]:
         """Yield what was found so far, any number of times, and then the answer."""
-        prepared = await prepare(self._pool, job)
-        async with aclosing(self._search(job, asked, progress=True)) as search:
-            async for found in search:
+        search = chosen_search(job.generation, asked.search)
+        prepared = await prepare(self._pool, job, sketch=search in _WITH_INDEX)
+        async with aclosing(self._search(job, asked, search, prepared, progress=True)) as steps:
+            async for found in steps:
                 last = found
                 yield prepared, found
-        yield await self._answer(job, asked, prepared, last)
+        yield await self._answer(job, asked, search, prepared, last)
 
-    def _search(self, job: Job, asked: Asked, *, progress: bool) -> AsyncGenerator[Found, None]:
-        # The seam for other searches: an index, later, yields its merged and re-ranked candidates in the same
-        # form.
-        scan = FullScan(self._pool, job, top_k=asked.top_k, direction=asked.direction, progress=progress)
-        return scan.found()
+    def _search(
+        self, job: Job, asked: Asked, search: Search, prepared: Prepared, *, progress: bool
+    ) -> AsyncGenerator[Found, None]:
+        if search in _WITH_INDEX:
+            return IndexSearch(
+                self._pool,
+                job,
+                prepared,
+                top_k=asked.top_k,
+                candidates=max(asked.candidates, asked.top_k),
+                direction=asked.direction,
+                rerank=search == attribution_pb2.SEARCH_INDEX_RERANK,
+            ).found()
+        return FullScan(self._pool, job, top_k=asked.top_k, direction=asked.direction, progress=progress).found()
 
-    async def _answer(self, job: Job, asked: Asked, prepared: Prepared, found: Found) -> Answer:
+    async def _answer(self, job: Job, asked: Asked, search: Search, prepared: Prepared, found: Found) -> Answer:
         described = await describe(
             self._pool,
             job,
@@ -63,20 +81,64 @@ class Attributor:
             budget_bytes=self._budget_bytes,
         )
         attributions = tuple(
-            build_attribution(job, number, prepared.queries[number], ranking, described[number])
+            build_attribution(
+                job,
+                number,
+                prepared.queries[number],
+                ranking,
+                described[number],
+                recall=found.recalls[number] if found.recalls else RecallOfQuery(),
+            )
             for number, ranking in enumerate(found.rankings)
         )
         metadata = build_metadata(
             job,
-            warnings=(*prepared.warnings, *_short_corpus(found, asked)),
+            warnings=(*prepared.warnings, *search_warnings(search, found, asked, job.generation)),
             sequences_scored=found.sequences_scored,
+            sequences_searched=found.sequences_searched,
+            search=search,
             with_layers=asked.include_layers,
         )
         return Answer(attributions=attributions, metadata=metadata)
 
 
-def _short_corpus(found: Found, asked: Asked) -> Sequence[attribution_pb2.Warning]:
-    if found.sequences_total >= asked.top_k:
-        return ()
-    message = f"top_k is {asked.top_k}, but the corpus has only {found.sequences_total} sequences"
-    return (attribution_pb2.Warning(code="TOP_K_EXCEEDS_CORPUS", message=message),)
+def chosen_search(generation: Generation, asked: Search) -> Search:
+    """Return how to search: as asked, or the best that there is.
+
+    Raises :class:`~whence.errors.MismatchError` (``NO_INDEX``) where an index is asked for and none is loaded.
+    """
+    has_index = bool(generation.id.index_digest)
+    if asked == attribution_pb2.SEARCH_UNSPECIFIED:
+        return attribution_pb2.SEARCH_INDEX_RERANK if has_index else attribution_pb2.SEARCH_FULL_SCAN
+    if asked in _WITH_INDEX and not has_index:
+        raise MismatchError(
+            f"the workers of {generation.id.model!r} have no gradient index; build one with `whence index` and start "
+            "them with --index, or ask for SEARCH_FULL_SCAN",
+            reason="NO_INDEX",
+            model=generation.id.model,
+        )
+    return asked
+
+
+def search_warnings(
+    search: Search, found: Found, asked: Asked, generation: Generation
+) -> Iterator[attribution_pb2.Warning]:
+    """Yield what the caller should know about how the hits were found."""
+    sequences = sum(generation.sizes.values())
+    if sequences < asked.top_k:
+        yield attribution_pb2.Warning(
+            code="TOP_K_EXCEEDS_CORPUS",
+            message=f"top_k is {asked.top_k}, but the corpus has only {sequences} sequences",
+        )
+    if search == attribution_pb2.SEARCH_INDEX_ONLY:
+        yield attribution_pb2.Warning(
+            code="INFLUENCES_ESTIMATED",
+            message="influences are what the gradient index estimates from the coordinates that it keeps; only their "
+            "order means something, and that roughly: ask for SEARCH_INDEX_RERANK for exact ones",
+        )
+    if search == attribution_pb2.SEARCH_INDEX_RERANK and found.sequences_scored < found.sequences_total:
+        yield attribution_pb2.Warning(
+            code="RERANK_INCOMPLETE",
+            message=f"the deadline left time to score {found.sequences_scored} of {found.sequences_total} candidates; "
+            "the recall estimates account for it: allow more time, or ask for fewer candidates",
+        )

@@ -47,6 +47,7 @@ class FrontEndSettings(BaseSettings):
     max_top_k: _Count = Field(1000, description="The largest top_k of a request.")
     max_queries: _Count = Field(64, description="Most queries in one request.")
     max_score_sequences: _Count = Field(1024, description="Most training sequences in one Score request.")
+    max_candidates: _Count = Field(10_000, description="Most candidates of the index that one query has scored.")
     max_message_bytes: _Count = Field(64 * MEBIBYTE, description="The largest gRPC message, either way, in bytes.")
     drain_s: _Delay = Field(5.0, description="How long to go on answering after health says NOT_SERVING.")
     grace_s: _Delay = Field(30.0, description="How long calls in flight may then take before they are cancelled.")

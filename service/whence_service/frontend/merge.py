@@ -22,12 +22,26 @@ class Ranking:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecallOfQuery:
+    """How complete a query's rankings are; ``None`` for a direction that was not asked."""
+
+    positive: attribution_pb2.RecallEstimate | None = None
+    negative: attribution_pb2.RecallEstimate | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a search has found so far: one ranking for each query."""
+    """What a search has found so far: one ranking for each query.
+
+    ``sequences_total`` is how many it will score exactly; ``sequences_searched`` how many were compared with an index.
+    ``recalls`` has one for each query where the rankings may lack something, and is empty until the end.
+    """
 
     rankings: tuple[Ranking, ...]
     sequences_scored: int
     sequences_total: int
+    sequences_searched: int = 0
+    recalls: tuple[RecallOfQuery, ...] = ()
 
 
 def merge_rankings(

@@ -1,10 +1,10 @@
 """Who holds what, and which of a model's generations answers: pure functions of the workers' answers.
 
-A *generation* is one combination of model, factors and corpus digests under one served name. An answer comes
+A *generation* is one combination of model, factors, corpus and index digests under one served name. An answer comes
 from workers of one generation only. Where several are complete, the one with the most replicas of its
-scarcest shard wins; then the one with the most workers; then the one whose digests sort first. This needs no
-clock and no memory, so all front ends that see the same workers agree, and a rollout moves over when the new
-generation outnumbers the old.
+scarcest shard wins; then the one with the most workers; then one with an index; then the one whose digests sort first.
+This needs no clock and no memory, so all front ends that see the same workers agree, and a rollout moves over when the
+new generation outnumbers the old.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class GenerationId:
     model_digest: str
     factors_digest: str
     corpus_digest: str
+    index_digest: str = ""  # empty where there is no index
 
     def to_proto(self) -> worker_service_pb2.Generation:
         """Return what workers are told to check themselves against."""
@@ -41,6 +42,7 @@ class GenerationId:
             model_digest=self.model_digest,
             factors_digest=self.factors_digest,
             corpus_digest=self.corpus_digest,
+            index_digest=self.index_digest,
         )
 
 
@@ -73,6 +75,15 @@ class Generation:
     def replicas(self) -> int:
         """How many workers hold the scarcest shard."""
         return min((len(holders) for holders in self.shards.values()), default=0)
+
+    def shard_of(self, position: int) -> str:
+        """Return the shard that a position of the corpus is in; of a generation that is covered."""
+        last = 0
+        for shard in self.shards:
+            last += self.sizes[shard]
+            if position < last:
+                return shard
+        raise KeyError(position)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -154,6 +165,7 @@ def _id_of(info: worker_service_pb2.GetInfoResponse) -> GenerationId:
         model_digest=model.model_digest,
         factors_digest=model.factors_digest,
         corpus_digest=model.corpus_digest,
+        index_digest=model.index.digest,
     )
 
 
@@ -174,9 +186,9 @@ def _generation(id_: GenerationId, views: list[WorkerView]) -> Generation:
     )
 
 
-def _preference(generation: Generation) -> tuple[int, int, GenerationId]:
+def _preference(generation: Generation) -> tuple[int, int, bool, GenerationId]:
     # A generation that lacks a shard has no replica of its scarcest one, so complete ones come first.
-    return -generation.replicas, -len(generation.workers), generation.id
+    return -generation.replicas, -len(generation.workers), not generation.id.index_digest, generation.id
 
 
 def _uncovered(generation: Generation) -> UnavailableError:

@@ -22,13 +22,18 @@ class Prepared:
     warnings: tuple[attribution_pb2.Warning, ...]
 
 
-async def prepare(pool: WorkerPool, job: Job) -> Prepared:
-    """Have every query's gradient computed, each worker asked once for all of its queries."""
+async def prepare(pool: WorkerPool, job: Job, *, sketch: bool = False) -> Prepared:
+    """Have every query's gradient computed, each worker asked once for all of its queries.
+
+    With ``sketch`` their sketches come too, for a search with the index.
+    """
     by_worker: dict[str, list[int]] = {}
     for number, worker in enumerate(job.route.preparers):
         by_worker.setdefault(worker, []).append(number)
     with job.watch.stage("prepare"):
-        answers = await together(_ask(pool, job, worker, numbers) for worker, numbers in by_worker.items())
+        answers = await together(
+            _ask(pool, job, worker, numbers, sketch=sketch) for worker, numbers in by_worker.items()
+        )
     found: dict[int, worker_service_pb2.PreparedQuery] = {}
     for numbers, answer in zip(by_worker.values(), answers, strict=True):
         job.watch.merge(answer.timings)
@@ -47,10 +52,13 @@ def distinct(warnings: Iterable[attribution_pb2.Warning]) -> tuple[attribution_p
 
 
 async def _ask(
-    pool: WorkerPool, job: Job, worker: str, numbers: Sequence[int]
+    pool: WorkerPool, job: Job, worker: str, numbers: Sequence[int], *, sketch: bool
 ) -> worker_service_pb2.PrepareQueriesResponse:
     request = worker_service_pb2.PrepareQueriesRequest(
-        generation=job.generation_proto, queries=[job.queries[number] for number in numbers]
+        generation=job.generation_proto,
+        queries=[job.queries[number] for number in numbers],
+        sketch=sketch,
+        damping_factor=job.damping_factor if sketch else 0.0,
     )
     with fields_of_caller("queries", [job.fields[number] for number in numbers]):
         answer = await pool.client(worker).prepare(request, job.deadline, job.shards_of(worker))

@@ -14,6 +14,9 @@ from whence.errors import InvalidRequestError
 from whence.v1 import attribution_pb2, attribution_service_pb2, query_pb2
 
 DEFAULT_TOP_K: Final = 10
+# Candidates of a search that names no number: at least so many, and so many for each sequence that is returned.
+DEFAULT_CANDIDATES: Final = 400
+CANDIDATES_PER_HIT: Final = 4
 
 _DIRECTIONS: Final = {
     attribution_pb2.DIRECTION_UNSPECIFIED: attribution_pb2.DIRECTION_POSITIVE,
@@ -21,7 +24,12 @@ _DIRECTIONS: Final = {
     attribution_pb2.DIRECTION_NEGATIVE: attribution_pb2.DIRECTION_NEGATIVE,
     attribution_pb2.DIRECTION_BOTH: attribution_pb2.DIRECTION_BOTH,
 }
-_SEARCHES: Final = (attribution_pb2.SEARCH_UNSPECIFIED, attribution_pb2.SEARCH_FULL_SCAN)
+_SEARCHES: Final = (
+    attribution_pb2.SEARCH_UNSPECIFIED,
+    attribution_pb2.SEARCH_FULL_SCAN,
+    attribution_pb2.SEARCH_INDEX_RERANK,
+    attribution_pb2.SEARCH_INDEX_ONLY,
+)
 _MEASUREMENTS: Final = (
     query_pb2.MEASUREMENT_UNSPECIFIED,
     query_pb2.MEASUREMENT_COMPLETION_LOG_LIKELIHOOD,
@@ -35,17 +43,23 @@ class RequestLimits:
     max_top_k: int
     max_queries: int
     max_score_sequences: int
+    max_candidates: int = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """Options with their defaults filled in. ``damping_factor`` is ``None`` for the model's own."""
+    """Options with their defaults filled in. ``damping_factor`` is ``None`` for the model's own.
+
+    ``search`` is unspecified where the best that the model has is asked for.
+    """
 
     top_k: int
     direction: attribution_pb2.Direction.ValueType
     damping_factor: float | None
     include_layers: bool
     include_tokens: bool
+    search: attribution_pb2.Search.ValueType
+    candidates: int
 
 
 def check_options(options: attribution_pb2.AttributionOptions, limits: RequestLimits) -> Asked:
@@ -61,14 +75,31 @@ def check_options(options: attribution_pb2.AttributionOptions, limits: RequestLi
         raise _unknown("DIRECTION_UNKNOWN", "options.direction", options.direction)
     if options.search not in _SEARCHES:
         raise _unknown("SEARCH_UNSUPPORTED", "options.search", options.search)
+    if options.candidates > limits.max_candidates:
+        raise InvalidRequestError(
+            f"candidates is {options.candidates}; this server scores at most {limits.max_candidates} of a query",
+            reason="TOO_MANY_CANDIDATES",
+            field="options.candidates",
+            max_candidates=limits.max_candidates,
+        )
+    top_k = options.top_k or DEFAULT_TOP_K
+    if options.candidates and options.candidates < top_k:
+        raise InvalidRequestError(
+            f"candidates is {options.candidates}, fewer than the {top_k} sequences that are asked for; ask for more "
+            "candidates, or leave them out",
+            reason="TOO_FEW_CANDIDATES",
+            field="options.candidates",
+        )
     damping_factor = options.damping_factor if options.HasField("damping_factor") else None
     check_damping(damping_factor, "options.damping_factor")
     return Asked(
-        top_k=options.top_k or DEFAULT_TOP_K,
+        top_k=top_k,
         direction=_DIRECTIONS[options.direction],
         damping_factor=damping_factor,
         include_layers=options.include_layers,
         include_tokens=options.include_tokens,
+        search=options.search,
+        candidates=options.candidates or max(DEFAULT_CANDIDATES, CANDIDATES_PER_HIT * top_k),
     )
 
 

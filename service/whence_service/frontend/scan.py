@@ -19,6 +19,7 @@ from whence_service.frontend.job import Job
 from whence_service.frontend.merge import Found, merge_found
 from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.routing import ShardGroup
+from whence_service.frontend.together import raise_first
 
 
 class FullScan:
@@ -53,14 +54,14 @@ class FullScan:
             while not all(task.done() for task in tasks):
                 await self._news.wait()
                 self._news.clear()
-                _raise_first(tasks)
+                raise_first(tasks)
                 if self._latest and not all(task.done() for task in tasks):
                     yield self._merged()
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        _raise_first(tasks)
+        raise_first(tasks)
         self._job.watch.add("scan", time.perf_counter() - started)
         for answer in self._latest.values():
             self._job.watch.merge(answer.timings)
@@ -106,9 +107,3 @@ class FullScan:
                 top_k=self._top_k,
                 direction=self._direction,
             )
-
-
-def _raise_first(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-            raise error

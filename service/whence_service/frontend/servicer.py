@@ -200,6 +200,7 @@ def limits_of(settings: FrontEndSettings) -> RequestLimits:
         max_top_k=settings.max_top_k,
         max_queries=settings.max_queries,
         max_score_sequences=settings.max_score_sequences,
+        max_candidates=settings.max_candidates,
     )
 
 

@@ -1,4 +1,4 @@
-"""Running coroutines as one: all succeed, or the first failure cancels the others and is raised."""
+"""Running coroutines as one: all succeed, or the first failure is raised."""
 
 from __future__ import annotations
 
@@ -18,3 +18,10 @@ async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
         # The first to fail is why the others were cancelled; clients get one error, not a group.
         raise failures.exceptions[0] from None
     return [task.result() for task in tasks]
+
+
+def raise_first(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Raise what the first task failed with, if one did."""
+    for task in tasks:
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            raise error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import Any, Final
 
 import grpc
@@ -77,12 +78,36 @@ class WorkerClient:
         self, request: messages.ScanRequest, deadline: Deadline
     ) -> AsyncGenerator[messages.ScanResponse, None]:
         """Scan shards; the worker stops when the iteration is left."""
-        call = self._stub.Scan(request, timeout=deadline.forward_s(), metadata=_metadata())
+        async with aclosing(self._stream(self._stub.Scan, request, deadline, request.shards)) as responses:
+            async for response in responses:
+                yield response
+
+    async def search(self, request: messages.SearchRequest, deadline: Deadline) -> messages.SearchResponse:
+        """Search the index of shards."""
+        answer: messages.SearchResponse = await self._unary(self._stub.Search, request, deadline, request.shards)
+        return answer
+
+    async def rescore(
+        self, request: messages.RescoreRequest, deadline: Deadline, shards: Sequence[str]
+    ) -> AsyncGenerator[messages.RescoreResponse, None]:
+        """Score candidates exactly; the worker stops when the iteration is left."""
+        async with aclosing(self._stream(self._stub.Rescore, request, deadline, shards)) as responses:
+            async for response in responses:
+                yield response
+
+    async def _stream(
+        self,
+        method: Any,  # noqa: ANN401 - grpc's stubs have no types
+        request: object,
+        deadline: Deadline,
+        shards: Sequence[str],
+    ) -> AsyncGenerator[Any, None]:
+        call = method(request, timeout=deadline.forward_s(), metadata=_metadata())
         try:
             async for response in call:
                 yield response
         except grpc.aio.AioRpcError as error:
-            raise self._translate(error, request.shards) from error
+            raise self._translate(error, shards) from error
         finally:
             call.cancel()
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from whence import requests
 from whence.cli import console, documents, options, progress, render_attribution
 
 
@@ -17,6 +18,23 @@ class Direction(StrEnum):
     positive = "positive"
     negative = "negative"
     both = "both"
+
+
+class Search(StrEnum):
+    """How the sequences are found."""
+
+    auto = "auto"
+    full_scan = "full-scan"
+    index_rerank = "index-rerank"
+    index_only = "index-only"
+
+
+_SEARCHES: Final[dict[Search, requests.Search]] = {
+    Search.auto: "auto",
+    Search.full_scan: "full_scan",
+    Search.index_rerank: "index_rerank",
+    Search.index_only: "index_only",
+}
 
 
 def attribute(
@@ -29,6 +47,16 @@ def attribute(
         Direction, typer.Option(help="Sequences that made the output more likely, less likely, or both.")
     ] = Direction.positive,
     damping_factor: options.Damping = None,
+    search: Annotated[
+        Search,
+        typer.Option(
+            help="'full-scan' scores the whole corpus, 'index-rerank' the best candidates of the index, 'index-only' "
+            "none; 'auto' uses the index where the server has one."
+        ),
+    ] = Search.auto,
+    candidates: Annotated[
+        int | None, typer.Option(min=1, help="How many candidates of the index are scored exactly.")
+    ] = None,
     layers: Annotated[bool, typer.Option(help="Split each influence over the model's layers.")] = True,
     tokens: Annotated[bool, typer.Option(help="Split each influence over the sequence's tokens.")] = True,
     full_text: Annotated[
@@ -55,6 +83,8 @@ def attribute(
             damping_factor=damping_factor,
             include_layers=layers,
             include_tokens=tokens,
+            search=_SEARCHES[search],
+            candidates=candidates,
             model=model,
         )
         with contextlib.closing(events):

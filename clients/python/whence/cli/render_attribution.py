@@ -12,8 +12,10 @@ from rich.text import Text
 
 from whence.cli import render_answer
 from whence.cli.render_text import Excerpt, excerpt, marked, number, printable, strip
-from whence.results import Attribution, Hit
+from whence.results import Attribution, Hit, Recall
 
+# Below this, a ranking's completeness stands out.
+_NOTABLE_RECALL: Final = 0.9
 _MARKS_PLAIN: Final = "«Tokens» raise it most, ‹tokens› lower it."  # noqa: RUF001  # marks, not quotation
 _MARKS_COLOUR: Final = "Green tokens raise it most, red ones lower it."
 
@@ -23,10 +25,20 @@ def attribution(result: Attribution, *, plain: bool, full_text: bool = False) ->
     parts: list[RenderableType] = [_measured(result)]
     if result.positive or not result.negative:
         parts.append(_table("Made the output more likely", result.positive, plain, full_text))
+        parts.extend(_completeness(result.positive_recall, len(result.positive)))
     if result.negative:
         parts.append(_table("Made the output less likely", result.negative, plain, full_text))
+        parts.extend(_completeness(result.negative_recall, len(result.negative)))
     parts.append(Text(legend(result.hits, result.influence_unit, plain=plain), style="dim"))
     return Group(*parts, *render_answer.about(result))
+
+
+def _completeness(recall: Recall | None, hits: int) -> list[Text]:
+    if recall is None:
+        return []
+    scored = f"{recall.reranked:,}" + (f" of {recall.candidates:,}" if recall.reranked < recall.candidates else "")
+    line = f"About {recall.recall:.0%} of the true {hits} are here: {scored} candidates of the index were scored."
+    return [Text(line, style="yellow" if recall.recall < _NOTABLE_RECALL else "dim")]
 
 
 def legend(hits: Sequence[Hit], unit: str, *, plain: bool) -> str:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from whence.cli import render_answer
 from whence.cli.render_text import printable
-from whence.models import Layer, Model
+from whence.models import Index, Layer, Model
 
 
 class LayerGroup(NamedTuple):
@@ -85,6 +85,7 @@ def _facts(model: Model) -> list[tuple[str, str]]:
             f"({model.attributed_share:.1%}) are attributed",
         ),
         ("corpus", f"{model.corpus_sequences:,} sequences, {model.corpus_tokens:,} tokens"),
+        ("index", _index(model.index)),
         ("training set", f"N = {model.training_set_size:,}"),
         ("damping factor", f"{model.default_damping_factor:g} unless a request names one"),
         (
@@ -93,6 +94,15 @@ def _facts(model: Model) -> list[tuple[str, str]]:
             f"{limits.max_queries:,} queries a request, {limits.max_score_sequences:,} sequences a score",
         ),
     ]
+
+
+def _index(index: Index | None) -> str:
+    if index is None:
+        return "none: every search is a scan of the corpus"
+    return (
+        f"{index.bytes_per_sequence:,} bytes a sequence ({index.values:,} values of {index.bits} bit, "
+        f"{index.kept:.0%} of the coordinates), {index.digest}"
+    )
 
 
 def _layer_table(groups: Sequence[LayerGroup]) -> Table:

@@ -41,6 +41,9 @@ def serve(
         Path | None, typer.Option(help="The folder that 'whence fit' wrote.", rich_help_panel=_PANEL_EMBEDDED)
     ] = None,
     corpus: Annotated[Path | None, typer.Option(help="The corpus folder.", rich_help_panel=_PANEL_EMBEDDED)] = None,
+    index: Annotated[
+        Path | None, typer.Option(help="The gradient index's folder.", rich_help_panel=_PANEL_EMBEDDED)
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The served model's name.", rich_help_panel=_PANEL_EMBEDDED)] = None,
     engine: Annotated[
         str | None,
@@ -83,6 +86,7 @@ def serve(
         "model": model,
         "factors": factors,
         "corpus": corpus,
+        "index": index,
         "name": name,
         "engine": engine,
         "device": device,

@@ -16,6 +16,9 @@ def worker(
     model: Annotated[str | None, typer.Option(help="Folder, GGUF file, 'smollm2' or hub name.")] = None,
     factors: Annotated[Path | None, typer.Option(help="The folder that 'whence fit' wrote.")] = None,
     corpus: Annotated[Path | None, typer.Option(help="The folder that 'whence corpus' wrote.")] = None,
+    index: Annotated[
+        Path | None, typer.Option(help="The folder that 'whence index' wrote. Without one every search is a scan.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The served model's name. [default: from --model]")] = None,
     shard: Annotated[list[str] | None, typer.Option(help="A corpus shard to hold; repeat. [default: all]")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with any of the worker's settings.")] = None,
@@ -60,6 +63,7 @@ def worker(
         "model": model,
         "factors": factors,
         "corpus": corpus,
+        "index": index,
         "name": name,
         "shards": tuple(shard) if shard else None,
         "engine": engine,

@@ -59,6 +59,12 @@ class _SearchEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTyp
     """The server's choice."""
     SEARCH_FULL_SCAN: _Search.ValueType  # 1
     """The exact influence of every training sequence: a forward and backward pass over the corpus."""
+    SEARCH_INDEX_RERANK: _Search.ValueType  # 2
+    """The sequences that the gradient index takes to be the most influential, scored exactly. The answer estimates how
+    many of the true top_k are in it.
+    """
+    SEARCH_INDEX_ONLY: _Search.ValueType  # 3
+    """What the gradient index estimates, and nothing else: no influence in the answer is exact."""
 
 class Search(_Search, metaclass=_SearchEnumTypeWrapper):
     """How candidates are found."""
@@ -67,6 +73,12 @@ SEARCH_UNSPECIFIED: Search.ValueType  # 0
 """The server's choice."""
 SEARCH_FULL_SCAN: Search.ValueType  # 1
 """The exact influence of every training sequence: a forward and backward pass over the corpus."""
+SEARCH_INDEX_RERANK: Search.ValueType  # 2
+"""The sequences that the gradient index takes to be the most influential, scored exactly. The answer estimates how
+many of the true top_k are in it.
+"""
+SEARCH_INDEX_ONLY: Search.ValueType  # 3
+"""What the gradient index estimates, and nothing else: no influence in the answer is exact."""
 global___Search = Search
 
 @typing.final
@@ -81,6 +93,7 @@ class AttributionOptions(google.protobuf.message.Message):
     INCLUDE_LAYERS_FIELD_NUMBER: builtins.int
     INCLUDE_TOKENS_FIELD_NUMBER: builtins.int
     SEARCH_FIELD_NUMBER: builtins.int
+    CANDIDATES_FIELD_NUMBER: builtins.int
     top_k: builtins.int
     """How many sequences to return in each asked direction. 0 means 10."""
     direction: global___Direction.ValueType
@@ -93,6 +106,10 @@ class AttributionOptions(google.protobuf.message.Message):
     """Also split each hit's influence over its tokens."""
     search: global___Search.ValueType
     """How candidates are found. Unspecified means the best method that the model's workers have loaded."""
+    candidates: builtins.int
+    """How many sequences of the index are scored exactly, in each asked direction. 0 means the larger of 400 and
+    4 * top_k.
+    """
     def __init__(
         self,
         *,
@@ -102,9 +119,10 @@ class AttributionOptions(google.protobuf.message.Message):
         include_layers: builtins.bool = ...,
         include_tokens: builtins.bool = ...,
         search: global___Search.ValueType = ...,
+        candidates: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "damping_factor", b"damping_factor"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "damping_factor", b"damping_factor", "direction", b"direction", "include_layers", b"include_layers", "include_tokens", b"include_tokens", "search", b"search", "top_k", b"top_k"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "candidates", b"candidates", "damping_factor", b"damping_factor", "direction", b"direction", "include_layers", b"include_layers", "include_tokens", b"include_tokens", "search", b"search", "top_k", b"top_k"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_damping_factor", b"_damping_factor"]) -> typing.Literal["damping_factor"] | None: ...
 
 global___AttributionOptions = AttributionOptions
@@ -121,6 +139,8 @@ class Attribution(google.protobuf.message.Message):
     COMPLETION_TOKENS_FIELD_NUMBER: builtins.int
     POSITIVE_FIELD_NUMBER: builtins.int
     NEGATIVE_FIELD_NUMBER: builtins.int
+    POSITIVE_RECALL_FIELD_NUMBER: builtins.int
+    NEGATIVE_RECALL_FIELD_NUMBER: builtins.int
     query_id: builtins.str
     """The label of the query this answers."""
     query_key: builtins.str
@@ -137,6 +157,14 @@ class Attribution(google.protobuf.message.Message):
     def negative(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Hit]:
         """The most negatively influential sequences, most negative first."""
 
+    @property
+    def positive_recall(self) -> global___RecallEstimate:
+        """How complete `positive` is. Only where candidates of an index were scored exactly."""
+
+    @property
+    def negative_recall(self) -> global___RecallEstimate:
+        """How complete `negative` is."""
+
     def __init__(
         self,
         *,
@@ -146,10 +174,49 @@ class Attribution(google.protobuf.message.Message):
         completion_tokens: builtins.int = ...,
         positive: collections.abc.Iterable[global___Hit] | None = ...,
         negative: collections.abc.Iterable[global___Hit] | None = ...,
+        positive_recall: global___RecallEstimate | None = ...,
+        negative_recall: global___RecallEstimate | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["completion_tokens", b"completion_tokens", "log_likelihood", b"log_likelihood", "negative", b"negative", "positive", b"positive", "query_id", b"query_id", "query_key", b"query_key"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["negative_recall", b"negative_recall", "positive_recall", b"positive_recall"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["completion_tokens", b"completion_tokens", "log_likelihood", b"log_likelihood", "negative", b"negative", "negative_recall", b"negative_recall", "positive", b"positive", "positive_recall", b"positive_recall", "query_id", b"query_id", "query_key", b"query_key"]) -> None: ...
 
 global___Attribution = Attribution
+
+@typing.final
+class RecallEstimate(google.protobuf.message.Message):
+    """How many of the truly most influential sequences a ranking has, judged by how well the index's estimates agree with
+    the exact influences of the candidates.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RECALL_FIELD_NUMBER: builtins.int
+    MARGIN_FIELD_NUMBER: builtins.int
+    CANDIDATES_FIELD_NUMBER: builtins.int
+    RERANKED_FIELD_NUMBER: builtins.int
+    recall: builtins.float
+    """The expected share of the true top_k that is in the ranking: 1 where every sequence was scored."""
+    margin: builtins.float
+    """By how many standard deviations of the index's error the last of the ranking would be above the cut, below which
+    no sequence was scored. The larger, the safer. Unset where there is no cut, or too little to judge it by.
+    """
+    candidates: builtins.int
+    """How many sequences the index proposed."""
+    reranked: builtins.int
+    """How many of these were scored exactly. Fewer than `candidates` where the deadline came first."""
+    def __init__(
+        self,
+        *,
+        recall: builtins.float = ...,
+        margin: builtins.float | None = ...,
+        candidates: builtins.int = ...,
+        reranked: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_margin", b"_margin", "margin", b"margin"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_margin", b"_margin", "candidates", b"candidates", "margin", b"margin", "recall", b"recall", "reranked", b"reranked"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_margin", b"_margin"]) -> typing.Literal["margin"] | None: ...
+
+global___RecallEstimate = RecallEstimate
 
 @typing.final
 class Hit(google.protobuf.message.Message):
@@ -256,6 +323,7 @@ class Provenance(google.protobuf.message.Message):
     DAMPING_FACTOR_FIELD_NUMBER: builtins.int
     TRAINING_SET_SIZE_FIELD_NUMBER: builtins.int
     ENGINE_FIELD_NUMBER: builtins.int
+    INDEX_DIGEST_FIELD_NUMBER: builtins.int
     model: builtins.str
     """The model's served name."""
     model_digest: builtins.str
@@ -270,6 +338,8 @@ class Provenance(google.protobuf.message.Message):
     """N, the size of the training set that influences are divided by."""
     engine: builtins.str
     """The engine that computed it, and its arithmetic: for example "pytorch/float32"."""
+    index_digest: builtins.str
+    """Digest of the gradient index; empty where none was used."""
     def __init__(
         self,
         *,
@@ -280,8 +350,9 @@ class Provenance(google.protobuf.message.Message):
         damping_factor: builtins.float = ...,
         training_set_size: builtins.int = ...,
         engine: builtins.str = ...,
+        index_digest: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["corpus_digest", b"corpus_digest", "damping_factor", b"damping_factor", "engine", b"engine", "factors_digest", b"factors_digest", "model", b"model", "model_digest", b"model_digest", "training_set_size", b"training_set_size"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["corpus_digest", b"corpus_digest", "damping_factor", b"damping_factor", "engine", b"engine", "factors_digest", b"factors_digest", "index_digest", b"index_digest", "model", b"model", "model_digest", b"model_digest", "training_set_size", b"training_set_size"]) -> None: ...
 
 global___Provenance = Provenance
 
@@ -342,12 +413,18 @@ class ResponseMetadata(google.protobuf.message.Message):
     SEQUENCES_SCORED_FIELD_NUMBER: builtins.int
     INFLUENCE_UNIT_FIELD_NUMBER: builtins.int
     LAYERS_FIELD_NUMBER: builtins.int
+    SEARCH_FIELD_NUMBER: builtins.int
+    SEQUENCES_SEARCHED_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """The request's id: the caller's, or one made by the server."""
     sequences_scored: builtins.int
     """How many training sequences were scored exactly."""
     influence_unit: builtins.str
     """The unit of every influence in the answer."""
+    search: global___Search.ValueType
+    """How candidates were found."""
+    sequences_searched: builtins.int
+    """How many training sequences were compared with the index."""
     @property
     def provenance(self) -> global___Provenance:
         """What the answer was computed from."""
@@ -374,8 +451,10 @@ class ResponseMetadata(google.protobuf.message.Message):
         sequences_scored: builtins.int = ...,
         influence_unit: builtins.str = ...,
         layers: collections.abc.Iterable[builtins.str] | None = ...,
+        search: global___Search.ValueType = ...,
+        sequences_searched: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["provenance", b"provenance"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["influence_unit", b"influence_unit", "layers", b"layers", "provenance", b"provenance", "request_id", b"request_id", "sequences_scored", b"sequences_scored", "timings", b"timings", "warnings", b"warnings"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["influence_unit", b"influence_unit", "layers", b"layers", "provenance", b"provenance", "request_id", b"request_id", "search", b"search", "sequences_scored", b"sequences_scored", "sequences_searched", b"sequences_searched", "timings", b"timings", "warnings", b"warnings"]) -> None: ...
 
 global___ResponseMetadata = ResponseMetadata

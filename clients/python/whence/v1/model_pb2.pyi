@@ -34,6 +34,7 @@ class Model(google.protobuf.message.Message):
     LIMITS_FIELD_NUMBER: builtins.int
     SHARDS_FIELD_NUMBER: builtins.int
     WARNINGS_FIELD_NUMBER: builtins.int
+    INDEX_FIELD_NUMBER: builtins.int
     name: builtins.str
     """The name requests use."""
     model_digest: builtins.str
@@ -72,6 +73,10 @@ class Model(google.protobuf.message.Message):
     def warnings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.Warning]:
         """What to know about this model: for example parts of it that are not attributed."""
 
+    @property
+    def index(self) -> global___Index:
+        """The gradient index of the corpus. Unset where none is loaded."""
+
     def __init__(
         self,
         *,
@@ -90,11 +95,50 @@ class Model(google.protobuf.message.Message):
         limits: global___Limits | None = ...,
         shards: collections.abc.Iterable[global___ShardStatus] | None = ...,
         warnings: collections.abc.Iterable[whence.v1.attribution_pb2.Warning] | None = ...,
+        index: global___Index | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["limits", b"limits"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attributed_parameters", b"attributed_parameters", "corpus_digest", b"corpus_digest", "corpus_sequences", b"corpus_sequences", "corpus_tokens", b"corpus_tokens", "default_damping_factor", b"default_damping_factor", "engine", b"engine", "factors_digest", b"factors_digest", "layers", b"layers", "limits", b"limits", "model_digest", b"model_digest", "name", b"name", "parameters", b"parameters", "shards", b"shards", "training_set_size", b"training_set_size", "warnings", b"warnings"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["index", b"index", "limits", b"limits"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["attributed_parameters", b"attributed_parameters", "corpus_digest", b"corpus_digest", "corpus_sequences", b"corpus_sequences", "corpus_tokens", b"corpus_tokens", "default_damping_factor", b"default_damping_factor", "engine", b"engine", "factors_digest", b"factors_digest", "index", b"index", "layers", b"layers", "limits", b"limits", "model_digest", b"model_digest", "name", b"name", "parameters", b"parameters", "shards", b"shards", "training_set_size", b"training_set_size", "warnings", b"warnings"]) -> None: ...
 
 global___Model = Model
+
+@typing.final
+class Index(google.protobuf.message.Message):
+    """A gradient index: what makes a search possible without a scan."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: builtins.int
+    VALUES_FIELD_NUMBER: builtins.int
+    BITS_FIELD_NUMBER: builtins.int
+    BYTES_PER_SEQUENCE_FIELD_NUMBER: builtins.int
+    DAMPING_FACTOR_FIELD_NUMBER: builtins.int
+    KEPT_FIELD_NUMBER: builtins.int
+    digest: builtins.str
+    """Its digest."""
+    values: builtins.int
+    """How many values a sketch has."""
+    bits: builtins.int
+    """How many bits each is stored in."""
+    bytes_per_sequence: builtins.int
+    """What a sequence takes in all, in bytes."""
+    damping_factor: builtins.float
+    """The damping factor that it was made with; requests may ask for another."""
+    kept: builtins.float
+    """The share of the gradient's coordinates that sketches are made of."""
+    def __init__(
+        self,
+        *,
+        digest: builtins.str = ...,
+        values: builtins.int = ...,
+        bits: builtins.int = ...,
+        bytes_per_sequence: builtins.int = ...,
+        damping_factor: builtins.float = ...,
+        kept: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bits", b"bits", "bytes_per_sequence", b"bytes_per_sequence", "damping_factor", b"damping_factor", "digest", b"digest", "kept", b"kept", "values", b"values"]) -> None: ...
+
+global___Index = Index
 
 @typing.final
 class Layer(google.protobuf.message.Message):

@@ -126,6 +126,12 @@ class PrepareQueriesRequest(google.protobuf.message.Message):
 
     GENERATION_FIELD_NUMBER: builtins.int
     QUERIES_FIELD_NUMBER: builtins.int
+    SKETCH_FIELD_NUMBER: builtins.int
+    DAMPING_FACTOR_FIELD_NUMBER: builtins.int
+    sketch: builtins.bool
+    """Also return each query's sketch, for Search."""
+    damping_factor: builtins.float
+    """Damping of the sketches, as a multiple of each layer's mean corrected eigenvalue."""
     @property
     def generation(self) -> global___Generation:
         """The digests the caller believes the worker has; refused with FAILED_PRECONDITION where they differ."""
@@ -139,9 +145,11 @@ class PrepareQueriesRequest(google.protobuf.message.Message):
         *,
         generation: global___Generation | None = ...,
         queries: collections.abc.Iterable[whence.v1.query_pb2.Query] | None = ...,
+        sketch: builtins.bool = ...,
+        damping_factor: builtins.float = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["generation", b"generation"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["generation", b"generation", "queries", b"queries"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["damping_factor", b"damping_factor", "generation", b"generation", "queries", b"queries", "sketch", b"sketch"]) -> None: ...
 
 global___PrepareQueriesRequest = PrepareQueriesRequest
 
@@ -154,20 +162,24 @@ class Generation(google.protobuf.message.Message):
     MODEL_DIGEST_FIELD_NUMBER: builtins.int
     FACTORS_DIGEST_FIELD_NUMBER: builtins.int
     CORPUS_DIGEST_FIELD_NUMBER: builtins.int
+    INDEX_DIGEST_FIELD_NUMBER: builtins.int
     model_digest: builtins.str
     """Digest of weights and configuration."""
     factors_digest: builtins.str
     """Digest of the EK-FAC factors."""
     corpus_digest: builtins.str
     """Digest of the corpus."""
+    index_digest: builtins.str
+    """Digest of the gradient index; empty where there is none."""
     def __init__(
         self,
         *,
         model_digest: builtins.str = ...,
         factors_digest: builtins.str = ...,
         corpus_digest: builtins.str = ...,
+        index_digest: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["corpus_digest", b"corpus_digest", "factors_digest", b"factors_digest", "model_digest", b"model_digest"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["corpus_digest", b"corpus_digest", "factors_digest", b"factors_digest", "index_digest", b"index_digest", "model_digest", b"model_digest"]) -> None: ...
 
 global___Generation = Generation
 
@@ -213,6 +225,7 @@ class PreparedQuery(google.protobuf.message.Message):
     LOG_LIKELIHOOD_FIELD_NUMBER: builtins.int
     COMPLETION_TOKENS_FIELD_NUMBER: builtins.int
     TRUNCATION_ERROR_FIELD_NUMBER: builtins.int
+    SKETCH_FIELD_NUMBER: builtins.int
     query_key: builtins.str
     """Names the cached gradient."""
     log_likelihood: builtins.float
@@ -221,6 +234,10 @@ class PreparedQuery(google.protobuf.message.Message):
     """How many tokens were measured."""
     truncation_error: builtins.float
     """Relative Frobenius error of the stored gradient; 0 where it is stored without loss."""
+    @property
+    def sketch(self) -> whence.v1.tensor_pb2.Tensor:
+        """float32 [values]: the gradient in the index's own coordinates. Only where it was asked for."""
+
     def __init__(
         self,
         *,
@@ -228,8 +245,10 @@ class PreparedQuery(google.protobuf.message.Message):
         log_likelihood: builtins.float = ...,
         completion_tokens: builtins.int = ...,
         truncation_error: builtins.float = ...,
+        sketch: whence.v1.tensor_pb2.Tensor | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["completion_tokens", b"completion_tokens", "log_likelihood", b"log_likelihood", "query_key", b"query_key", "truncation_error", b"truncation_error"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["sketch", b"sketch"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["completion_tokens", b"completion_tokens", "log_likelihood", b"log_likelihood", "query_key", b"query_key", "sketch", b"sketch", "truncation_error", b"truncation_error"]) -> None: ...
 
 global___PreparedQuery = PreparedQuery
 
@@ -371,6 +390,186 @@ class Candidate(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["position", b"position", "raw_influence", b"raw_influence", "shard", b"shard"]) -> None: ...
 
 global___Candidate = Candidate
+
+@typing.final
+class SearchRequest(google.protobuf.message.Message):
+    """Asks for the sequences of the named shards whose estimated influence is largest."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: builtins.int
+    SKETCHES_FIELD_NUMBER: builtins.int
+    SHARDS_FIELD_NUMBER: builtins.int
+    CANDIDATES_FIELD_NUMBER: builtins.int
+    DIRECTION_FIELD_NUMBER: builtins.int
+    candidates: builtins.int
+    """How many sequences to return in each asked direction."""
+    direction: whence.v1.attribution_pb2.Direction.ValueType
+    """Which end of the ranking."""
+    @property
+    def generation(self) -> global___Generation:
+        """The digests the caller believes the worker has; refused with FAILED_PRECONDITION where they differ."""
+
+    @property
+    def sketches(self) -> whence.v1.tensor_pb2.Tensor:
+        """float32 [queries, values]: sketches that PrepareQueries returned."""
+
+    @property
+    def shards(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The shards."""
+
+    def __init__(
+        self,
+        *,
+        generation: global___Generation | None = ...,
+        sketches: whence.v1.tensor_pb2.Tensor | None = ...,
+        shards: collections.abc.Iterable[builtins.str] | None = ...,
+        candidates: builtins.int = ...,
+        direction: whence.v1.attribution_pb2.Direction.ValueType = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["generation", b"generation", "sketches", b"sketches"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["candidates", b"candidates", "direction", b"direction", "generation", b"generation", "shards", b"shards", "sketches", b"sketches"]) -> None: ...
+
+global___SearchRequest = SearchRequest
+
+@typing.final
+class SearchResponse(google.protobuf.message.Message):
+    """What the index found."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    POSITIVE_FIELD_NUMBER: builtins.int
+    NEGATIVE_FIELD_NUMBER: builtins.int
+    SEQUENCES_SEARCHED_FIELD_NUMBER: builtins.int
+    TIMINGS_FIELD_NUMBER: builtins.int
+    sequences_searched: builtins.int
+    """How many sequences were compared."""
+    @property
+    def positive(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Estimates]:
+        """One for each query: most positive first. Ties go to the lower position."""
+
+    @property
+    def negative(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Estimates]:
+        """One for each query: most negative first."""
+
+    @property
+    def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.StageTiming]:
+        """Where the time went."""
+
+    def __init__(
+        self,
+        *,
+        positive: collections.abc.Iterable[global___Estimates] | None = ...,
+        negative: collections.abc.Iterable[global___Estimates] | None = ...,
+        sequences_searched: builtins.int = ...,
+        timings: collections.abc.Iterable[whence.v1.attribution_pb2.StageTiming] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["negative", b"negative", "positive", b"positive", "sequences_searched", b"sequences_searched", "timings", b"timings"]) -> None: ...
+
+global___SearchResponse = SearchResponse
+
+@typing.final
+class Estimates(google.protobuf.message.Message):
+    """Sequences and what the index takes their influences on one query to be."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    POSITIONS_FIELD_NUMBER: builtins.int
+    ESTIMATES_FIELD_NUMBER: builtins.int
+    ERRORS_FIELD_NUMBER: builtins.int
+    @property
+    def positions(self) -> whence.v1.tensor_pb2.Tensor:
+        """int64 [n]: positions in the corpus."""
+
+    @property
+    def estimates(self) -> whence.v1.tensor_pb2.Tensor:
+        """float32 [n]: estimated raw influences, of the coordinates that the index keeps."""
+
+    @property
+    def errors(self) -> whence.v1.tensor_pb2.Tensor:
+        """float32 [n]: the standard deviation that sketching and quantization give each of them."""
+
+    def __init__(
+        self,
+        *,
+        positions: whence.v1.tensor_pb2.Tensor | None = ...,
+        estimates: whence.v1.tensor_pb2.Tensor | None = ...,
+        errors: whence.v1.tensor_pb2.Tensor | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["errors", b"errors", "estimates", b"estimates", "positions", b"positions"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["errors", b"errors", "estimates", b"estimates", "positions", b"positions"]) -> None: ...
+
+global___Estimates = Estimates
+
+@typing.final
+class RescoreRequest(google.protobuf.message.Message):
+    """Asks for the exact influence of sequences of the corpus, most wanted first."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: builtins.int
+    QUERIES_FIELD_NUMBER: builtins.int
+    POSITIONS_FIELD_NUMBER: builtins.int
+    DAMPING_FACTOR_FIELD_NUMBER: builtins.int
+    damping_factor: builtins.float
+    """Damping as a multiple of each layer's mean corrected eigenvalue."""
+    @property
+    def generation(self) -> global___Generation:
+        """The digests the caller believes the worker has; refused with FAILED_PRECONDITION where they differ."""
+
+    @property
+    def queries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.query_pb2.Query]:
+        """The queries. Their gradients come from the cache where they are there."""
+
+    @property
+    def positions(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Positions in the corpus, each held here."""
+
+    def __init__(
+        self,
+        *,
+        generation: global___Generation | None = ...,
+        queries: collections.abc.Iterable[whence.v1.query_pb2.Query] | None = ...,
+        positions: collections.abc.Iterable[builtins.int] | None = ...,
+        damping_factor: builtins.float = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["generation", b"generation"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["damping_factor", b"damping_factor", "generation", b"generation", "positions", b"positions", "queries", b"queries"]) -> None: ...
+
+global___RescoreRequest = RescoreRequest
+
+@typing.final
+class RescoreResponse(google.protobuf.message.Message):
+    """Influences that were not in an earlier message of the stream."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    POSITIONS_FIELD_NUMBER: builtins.int
+    RAW_INFLUENCE_FIELD_NUMBER: builtins.int
+    TIMINGS_FIELD_NUMBER: builtins.int
+    @property
+    def positions(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Positions in the corpus."""
+
+    @property
+    def raw_influence(self) -> whence.v1.tensor_pb2.Tensor:
+        """float64 [queries, positions]: their influences, not divided by N."""
+
+    @property
+    def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.StageTiming]:
+        """Where the time went; in the last message."""
+
+    def __init__(
+        self,
+        *,
+        positions: collections.abc.Iterable[builtins.int] | None = ...,
+        raw_influence: whence.v1.tensor_pb2.Tensor | None = ...,
+        timings: collections.abc.Iterable[whence.v1.attribution_pb2.StageTiming] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["raw_influence", b"raw_influence"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["positions", b"positions", "raw_influence", b"raw_influence", "timings", b"timings"]) -> None: ...
+
+global___RescoreResponse = RescoreResponse
 
 @typing.final
 class ScoreSequencesRequest(google.protobuf.message.Message):

@@ -51,6 +51,16 @@ class WorkerServiceStub(object):
                 request_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.ScanRequest.SerializeToString,
                 response_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.ScanResponse.FromString,
                 _registered_method=True)
+        self.Search = channel.unary_unary(
+                '/whence.worker.v1.WorkerService/Search',
+                request_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SearchRequest.SerializeToString,
+                response_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SearchResponse.FromString,
+                _registered_method=True)
+        self.Rescore = channel.unary_stream(
+                '/whence.worker.v1.WorkerService/Rescore',
+                request_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.RescoreRequest.SerializeToString,
+                response_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.RescoreResponse.FromString,
+                _registered_method=True)
         self.ScoreSequences = channel.unary_unary(
                 '/whence.worker.v1.WorkerService/ScoreSequences',
                 request_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.ScoreSequencesRequest.SerializeToString,
@@ -84,6 +94,20 @@ class WorkerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Search(self, request, context):
+        """Compares queries with the gradient index of the named shards: the sequences whose estimated influence is largest.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rescore(self, request, context):
+        """Scores given sequences exactly, the first of them first; streams influences as they are computed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ScoreSequences(self, request, context):
         """Scores given sequences, split over layers or tokens where asked.
         """
@@ -108,6 +132,16 @@ def add_WorkerServiceServicer_to_server(servicer, server):
                     servicer.Scan,
                     request_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.ScanRequest.FromString,
                     response_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.ScanResponse.SerializeToString,
+            ),
+            'Search': grpc.unary_unary_rpc_method_handler(
+                    servicer.Search,
+                    request_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SearchRequest.FromString,
+                    response_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SearchResponse.SerializeToString,
+            ),
+            'Rescore': grpc.unary_stream_rpc_method_handler(
+                    servicer.Rescore,
+                    request_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.RescoreRequest.FromString,
+                    response_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.RescoreResponse.SerializeToString,
             ),
             'ScoreSequences': grpc.unary_unary_rpc_method_handler(
                     servicer.ScoreSequences,
@@ -198,6 +232,60 @@ class WorkerService(object):
             '/whence.worker.v1.WorkerService/Scan',
             whence_dot_worker_dot_v1_dot_worker__service__pb2.ScanRequest.SerializeToString,
             whence_dot_worker_dot_v1_dot_worker__service__pb2.ScanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Search(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/whence.worker.v1.WorkerService/Search',
+            whence_dot_worker_dot_v1_dot_worker__service__pb2.SearchRequest.SerializeToString,
+            whence_dot_worker_dot_v1_dot_worker__service__pb2.SearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rescore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/whence.worker.v1.WorkerService/Rescore',
+            whence_dot_worker_dot_v1_dot_worker__service__pb2.RescoreRequest.SerializeToString,
+            whence_dot_worker_dot_v1_dot_worker__service__pb2.RescoreResponse.FromString,
             options,
             channel_credentials,
             insecure,

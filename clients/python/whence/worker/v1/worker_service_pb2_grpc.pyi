@@ -41,6 +41,18 @@ class WorkerServiceStub:
     ]
     """Scores every sequence of the named shards; streams progress and, last, the best sequences."""
 
+    Search: grpc.UnaryUnaryMultiCallable[
+        whence.worker.v1.worker_service_pb2.SearchRequest,
+        whence.worker.v1.worker_service_pb2.SearchResponse,
+    ]
+    """Compares queries with the gradient index of the named shards: the sequences whose estimated influence is largest."""
+
+    Rescore: grpc.UnaryStreamMultiCallable[
+        whence.worker.v1.worker_service_pb2.RescoreRequest,
+        whence.worker.v1.worker_service_pb2.RescoreResponse,
+    ]
+    """Scores given sequences exactly, the first of them first; streams influences as they are computed."""
+
     ScoreSequences: grpc.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.ScoreSequencesRequest,
         whence.worker.v1.worker_service_pb2.ScoreSequencesResponse,
@@ -69,6 +81,18 @@ class WorkerServiceAsyncStub:
         whence.worker.v1.worker_service_pb2.ScanResponse,
     ]
     """Scores every sequence of the named shards; streams progress and, last, the best sequences."""
+
+    Search: grpc.aio.UnaryUnaryMultiCallable[
+        whence.worker.v1.worker_service_pb2.SearchRequest,
+        whence.worker.v1.worker_service_pb2.SearchResponse,
+    ]
+    """Compares queries with the gradient index of the named shards: the sequences whose estimated influence is largest."""
+
+    Rescore: grpc.aio.UnaryStreamMultiCallable[
+        whence.worker.v1.worker_service_pb2.RescoreRequest,
+        whence.worker.v1.worker_service_pb2.RescoreResponse,
+    ]
+    """Scores given sequences exactly, the first of them first; streams influences as they are computed."""
 
     ScoreSequences: grpc.aio.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.ScoreSequencesRequest,
@@ -104,6 +128,22 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[whence.worker.v1.worker_service_pb2.ScanResponse], collections.abc.AsyncIterator[whence.worker.v1.worker_service_pb2.ScanResponse]]:
         """Scores every sequence of the named shards; streams progress and, last, the best sequences."""
+
+    @abc.abstractmethod
+    def Search(
+        self,
+        request: whence.worker.v1.worker_service_pb2.SearchRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[whence.worker.v1.worker_service_pb2.SearchResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.SearchResponse]]:
+        """Compares queries with the gradient index of the named shards: the sequences whose estimated influence is largest."""
+
+    @abc.abstractmethod
+    def Rescore(
+        self,
+        request: whence.worker.v1.worker_service_pb2.RescoreRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[whence.worker.v1.worker_service_pb2.RescoreResponse], collections.abc.AsyncIterator[whence.worker.v1.worker_service_pb2.RescoreResponse]]:
+        """Scores given sequences exactly, the first of them first; streams influences as they are computed."""
 
     @abc.abstractmethod
     def ScoreSequences(

@@ -1,0 +1,108 @@
+"""The worker's answers as messages: pure, from what its parts found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from whence.v1 import attribution_pb2
+from whence.worker.v1 import worker_service_pb2
+from whence_backends.index.search import Float32Array
+from whence_backends.topk import Order, Ranked, TopK
+from whence_backends.worker import wire
+from whence_backends.worker.gradient_index import Estimates, IndexAnswer
+from whence_backends.worker.gradients import NamedGradient
+from whence_backends.worker.queries import PreparedTokens
+from whence_backends.worker.rescore import Rescored
+from whence_backends.worker.scan import ScanProgress
+from whence_backends.worker.sequences import ResolvedSequence
+from whence_backends.worker.served import ServedModel
+
+# Above this, an answer says that its queries' stored gradients lost something to truncation.
+_NOTABLE_TRUNCATION: Final = 0.01
+
+
+def prepared_query(
+    query: PreparedTokens, named: NamedGradient, sketch: Float32Array | None
+) -> worker_service_pb2.PreparedQuery:
+    """Return what is known of a query whose gradient was computed."""
+    return worker_service_pb2.PreparedQuery(
+        query_key=named.key,
+        log_likelihood=named.gradient.log_likelihood,
+        completion_tokens=query.completion_tokens,
+        truncation_error=named.gradient.truncation_error,
+        sketch=None if sketch is None else wire.tensor(sketch),
+    )
+
+
+def scored_sequence(sequence: ResolvedSequence, *, with_offsets: bool) -> worker_service_pb2.ScoredSequence:
+    """Return a sequence without its influences."""
+    return worker_service_pb2.ScoredSequence(index=sequence.index, sequence=sequence.message(with_offsets=with_offsets))
+
+
+def scan_response(progress: ScanProgress, served: ServedModel, queries: int) -> worker_service_pb2.ScanResponse:
+    """Return how far a scan is."""
+
+    def candidates(order: Order, query: int) -> list[worker_service_pb2.Candidate]:
+        top: TopK | None = progress.best.get(order)
+        return [] if top is None else [_candidate(ranked, served) for ranked in top.ranked(query)]
+
+    return worker_service_pb2.ScanResponse(
+        sequences_scored=progress.sequences_scored,
+        sequences_total=progress.sequences_total,
+        candidates=[
+            worker_service_pb2.Candidates(
+                positive=candidates(Order.HIGHEST, query), negative=candidates(Order.LOWEST, query)
+            )
+            for query in range(queries)
+        ],
+        done=progress.done,
+    )
+
+
+def _candidate(ranked: Ranked, served: ServedModel) -> worker_service_pb2.Candidate:
+    return worker_service_pb2.Candidate(
+        shard=served.shard_of(ranked.position), position=ranked.position, raw_influence=ranked.influence
+    )
+
+
+def search_response(answer: IndexAnswer) -> worker_service_pb2.SearchResponse:
+    """Return what the index found."""
+
+    def messages(order: Order) -> list[worker_service_pb2.Estimates]:
+        return [_estimates(found) for found in answer.by_order.get(order, ())]
+
+    return worker_service_pb2.SearchResponse(
+        positive=messages(Order.HIGHEST),
+        negative=messages(Order.LOWEST),
+        sequences_searched=answer.searched,
+    )
+
+
+def rescore_response(rescored: Rescored) -> worker_service_pb2.RescoreResponse:
+    """Return influences that were just computed."""
+    return worker_service_pb2.RescoreResponse(
+        positions=rescored.positions.tolist(), raw_influence=wire.tensor(rescored.influence)
+    )
+
+
+def _estimates(found: Estimates) -> worker_service_pb2.Estimates:
+    return worker_service_pb2.Estimates(
+        positions=wire.tensor(found.positions),
+        estimates=wire.tensor(found.estimates),
+        errors=wire.tensor(found.errors),
+    )
+
+
+def truncation_warnings(gradients: Sequence[NamedGradient]) -> list[attribution_pb2.Warning]:
+    """Return what to say of gradients that were truncated."""
+    worst = max((named.gradient.truncation_error for named in gradients), default=0.0)
+    if worst <= _NOTABLE_TRUNCATION:
+        return []
+    return [
+        attribution_pb2.Warning(
+            code="QUERY_GRADIENT_TRUNCATED",
+            message=f"the stored gradient of a query differs from the whole one by {worst:.1%} (Frobenius "
+            "norm); raise the worker's query_rank for more exact influences",
+        )
+    ]

@@ -1,0 +1,124 @@
+"""The gradient index as a worker uses it: sketches of queries, and searches of the shards that it holds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whence.errors import InvalidRequestError
+from whence_backends.contract import SketchPlan
+from whence_backends.ekfac.factors import Factors
+from whence_backends.index import Index
+from whence_backends.index.search import Float32Array, Searcher
+from whence_backends.index.sketch import fold_gradient, with_damping
+from whence_backends.topk import Order
+from whence_backends.worker.gradients import NamedGradient
+from whence_backends.worker.records import WorkerObserver, ignore
+from whence_backends.worker.search_queue import SearchJob, SearchQueue
+from whence_service.rpc.stages import Stopwatch
+
+_SKETCHES_KEPT: Final = 256
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Estimates:
+    """The best rows for one query, best first: their positions, estimated influences and standard errors, each [n]."""
+
+    positions: NDArray[np.int64]
+    estimates: Float32Array
+    errors: Float32Array
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class IndexAnswer:
+    """One :class:`Estimates` a query for each asked order, and how many rows were looked at."""
+
+    by_order: dict[Order, list[Estimates]]
+    searched: int
+
+
+class GradientIndex:
+    """An open index with what is needed to ask it.
+
+    State: the last sketches, by query and damping. Owner: the event loop.
+    """
+
+    def __init__(
+        self, index: Index, factors: Factors, *, threads: int | None, observe: WorkerObserver = ignore
+    ) -> None:
+        self.index = index
+        self._searcher = Searcher(index.shards, index.card.segments, threads=threads)
+        self._queue = SearchQueue(self._searcher, observe=observe)
+        plan = index.plan()
+
+        @lru_cache(maxsize=2)
+        def plan_for(damping_factor: float) -> SketchPlan:
+            return with_damping(plan, factors.Lambda, damping_factor)
+
+        self._plan_for = plan_for
+        self._sketches: OrderedDict[tuple[str, float], Float32Array] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return f"GradientIndex({self.index.digest}, sketches={len(self._sketches)}, {self._queue!r})"
+
+    async def sketches(
+        self, gradients: Sequence[NamedGradient], damping_factor: float, stopwatch: Stopwatch
+    ) -> list[Float32Array]:
+        """Return each query's sketch, float32 [values]."""
+        with stopwatch.stage("sketch"):
+            return [await self._sketch(named, damping_factor) for named in gradients]
+
+    async def search(self, job: SearchJob, stopwatch: Stopwatch) -> IndexAnswer:
+        """Return the best rows for each of the job's queries.
+
+        Raises :class:`~whence.errors.InvalidRequestError` (``BAD_SKETCH``) for sketches that are not of this index.
+        """
+        width = self.index.card.width
+        if job.sketches.ndim != 2 or job.sketches.shape[1] != width or not np.isfinite(job.sketches).all():
+            raise InvalidRequestError(
+                f"sketches of shape {list(job.sketches.shape)}; expected finite values, [queries, {width}], as "
+                "PrepareQueries returns them",
+                reason="BAD_SKETCH",
+                field="sketches",
+            )
+        with stopwatch.stage("search"):
+            found, mine = await self._queue.search(job)
+            by_order: dict[Order, list[Estimates]] = {}
+            for order in job.orders:
+                ranked = [found.best[order].arrays(query) for query in range(mine.start, mine.stop)]
+                best = [(positions[: job.k], values[: job.k]) for positions, values in ranked]
+                by_order[order] = await asyncio.to_thread(self._with_errors, job.sketches, best)
+        return IndexAnswer(by_order=by_order, searched=found.searched)
+
+    async def close(self) -> None:
+        """End the searches."""
+        await self._queue.close()
+
+    async def _sketch(self, named: NamedGradient, damping_factor: float) -> Float32Array:
+        key = (named.key, damping_factor)
+        if key not in self._sketches:
+            self._sketches[key] = await asyncio.to_thread(
+                lambda: fold_gradient(named.gradient, self._plan_for(damping_factor))
+            )
+            if len(self._sketches) > _SKETCHES_KEPT:
+                self._sketches.popitem(last=False)
+        return self._sketches[key]
+
+    def _with_errors(
+        self, sketches: Float32Array, best: Sequence[tuple[NDArray[np.int64], NDArray[np.float64]]]
+    ) -> list[Estimates]:
+        return [
+            Estimates(
+                positions=positions,
+                estimates=values.astype(np.float32),
+                errors=self._searcher.errors(sketch, positions),
+            )
+            for sketch, (positions, values) in zip(sketches, best, strict=True)
+        ]

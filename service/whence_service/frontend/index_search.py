@@ -1,0 +1,323 @@
+"""The search with an index: every shard proposes candidates, the best of all shards are scored exactly.
+
+Candidates are chosen over all shards at once, so that how the corpus is cut into shards does not matter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Final
+
+from whence import tensors
+from whence.errors import InternalError
+from whence.v1 import attribution_pb2, tensor_pb2
+from whence.worker.v1 import worker_service_pb2 as messages
+from whence_service.frontend.job import Job
+from whence_service.frontend.merge import Candidate, Found, Ranking, RecallOfQuery, merge_rankings
+from whence_service.frontend.pool import WorkerPool
+from whence_service.frontend.preparation import Prepared
+from whence_service.frontend.recall import Pair, Recall, estimate_recall
+from whence_service.frontend.routing import ShardGroup
+from whence_service.frontend.together import raise_first, together
+from whence_service.rpc.deadlines import deadline_error
+
+# What is kept of the remaining time for describing the hits and for the way home: a share, and at least so much.
+_KEPT_SHARE: Final = 0.1
+_KEPT_S: Final = 0.25
+
+_NEGATIVE: Final = (attribution_pb2.DIRECTION_NEGATIVE, attribution_pb2.DIRECTION_BOTH)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A sequence that the index proposes for one query. ``error`` is the standard deviation of ``estimate``."""
+
+    position: int
+    estimate: float
+    error: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposals:
+    """The candidates for one query, best first in each direction."""
+
+    positive: tuple[Proposal, ...] = ()
+    negative: tuple[Proposal, ...] = ()
+
+    def both(self) -> tuple[Proposal, ...]:
+        """Return those of either direction."""
+        return self.positive + self.negative
+
+
+class IndexSearch:
+    """One request's search with the index. ``rerank`` false: the estimates are the answer.
+
+    State: the exact influences that have arrived, by position. The tasks that follow the workers add to it and set
+    ``_news``; :meth:`found` alone reads it.
+    """
+
+    def __init__(
+        self,
+        pool: WorkerPool,
+        job: Job,
+        prepared: Prepared,
+        *,
+        top_k: int,
+        candidates: int,
+        direction: attribution_pb2.Direction.ValueType,
+        rerank: bool,
+    ) -> None:
+        self._pool = pool
+        self._job = job
+        self._prepared = prepared
+        self._top_k = top_k
+        self._candidates = candidates
+        self._direction = direction
+        self._rerank = rerank
+        self._exact: dict[int, Sequence[float]] = {}
+        self._news = asyncio.Event()
+
+    async def found(self) -> AsyncGenerator[Found, None]:
+        """Yield what was found so far at every change, and at the end the whole.
+
+        An answer whose time ran out has fewer candidates scored than asked, and says so. Raises
+        :class:`~whence.errors.DeadlineError` where there was time for none.
+        """
+        with self._job.watch.stage("search"):
+            proposals, searched = await self._propose()
+        if not self._rerank:
+            yield self._estimated(proposals, searched)
+            return
+        started = time.perf_counter()
+        wanted = by_owner(self._job, in_order_of_promise(proposals))
+        total = sum(map(len, wanted.values()))
+        limit_s = self._limit_s()
+        tasks = [asyncio.create_task(self._rescore(worker, positions)) for worker, positions in wanted.items()]
+        for task in tasks:
+            task.add_done_callback(lambda _: self._news.set())
+        try:
+            while not all(task.done() for task in tasks):
+                if not await self._news_within(limit_s - (time.perf_counter() - started)):
+                    break
+                raise_first(tasks)
+                if self._exact and not all(task.done() for task in tasks):
+                    yield self._reranked(searched, total)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        raise_first(tasks)
+        self._job.watch.add("rescore", time.perf_counter() - started)
+        if total and not self._exact:
+            raise deadline_error("before a single candidate was scored exactly")
+        found = self._reranked(searched, total)
+        yield await asyncio.to_thread(with_recall, found, proposals, self._exact, self._top_k, searched)
+
+    async def _propose(self) -> tuple[list[Proposals], int]:
+        groups = self._job.route.groups
+        answers = await together(self._search(group) for group in groups)
+        for answer in answers:
+            self._job.watch.merge(answer.timings)
+        proposals = [
+            Proposals(
+                positive=_best((answer.positive for answer in answers), query, self._candidates, sign=1)
+                if self._direction != attribution_pb2.DIRECTION_NEGATIVE
+                else (),
+                negative=_best((answer.negative for answer in answers), query, self._candidates, sign=-1)
+                if self._direction in _NEGATIVE
+                else (),
+            )
+            for query in range(len(self._job.queries))
+        ]
+        return proposals, sum(answer.sequences_searched for answer in answers)
+
+    async def _search(self, group: ShardGroup) -> messages.SearchResponse:
+        request = messages.SearchRequest(
+            generation=self._job.generation_proto,
+            sketches=_stacked(self._prepared),
+            shards=group.shards,
+            candidates=self._candidates,
+            direction=self._direction,
+        )
+        answer = await self._pool.client(group.worker).search(request, self._job.deadline)
+        if answer.sequences_searched != group.sequences:
+            raise InternalError(
+                f"the worker {group.worker} compared {answer.sequences_searched} of {group.sequences} sequences with "
+                "its index; candidates would be missing, so none are given",
+                reason="SEARCH_INCOMPLETE",
+                worker=group.worker,
+                shards=", ".join(group.shards),
+            )
+        return answer
+
+    async def _rescore(self, worker: str, positions: Sequence[int]) -> None:
+        request = messages.RescoreRequest(
+            generation=self._job.generation_proto,
+            queries=self._job.queries,
+            positions=positions,
+            damping_factor=self._job.damping_factor,
+        )
+        shards, left = self._job.shards_of(worker), set(positions)
+        async with aclosing(self._pool.client(worker).rescore(request, self._job.deadline, shards)) as answers:
+            async for answer in answers:
+                self._job.watch.merge(answer.timings)
+                self._take(answer)
+                left.difference_update(answer.positions)
+        if left:
+            raise InternalError(
+                f"the worker {worker} scored {len(positions) - len(left)} of {len(positions)} candidates; the ranking "
+                "would be wrong, so none is given",
+                reason="SCAN_INCOMPLETE",
+                worker=worker,
+                shards=", ".join(shards),
+            )
+
+    def _take(self, answer: messages.RescoreResponse) -> None:
+        by_query = tensors.rows(answer.raw_influence) if answer.positions else []
+        for number, position in enumerate(answer.positions):
+            self._exact[position] = [row[number] for row in by_query]
+        self._news.set()
+
+    async def _news_within(self, seconds: float) -> bool:
+        """Wait for news; False where the time ran out first."""
+        try:
+            await asyncio.wait_for(self._news.wait(), None if math.isinf(seconds) else max(0.0, seconds))
+        except TimeoutError:
+            return False
+        self._news.clear()
+        return True
+
+    def _limit_s(self) -> float:
+        left_s = self._job.deadline.remaining_s()
+        return left_s - max(_KEPT_S, _KEPT_SHARE * left_s) if math.isfinite(left_s) else math.inf
+
+    def _reranked(self, searched: int, total: int) -> Found:
+        with self._job.watch.stage("merge"):
+            scored = [
+                _candidates(self._job, [(position, row[query]) for position, row in self._exact.items()])
+                for query in range(len(self._job.queries))
+            ]
+            rankings = merge_rankings([scored], queries=len(scored), top_k=self._top_k, direction=self._direction)
+            return Found(
+                rankings=rankings,
+                sequences_scored=len(self._exact),
+                sequences_total=total,
+                sequences_searched=searched,
+            )
+
+    def _estimated(self, proposals: Sequence[Proposals], searched: int) -> Found:
+        rankings = tuple(
+            Ranking(
+                positive=_as_candidates(self._job, one.positive[: self._top_k]),
+                negative=_as_candidates(self._job, one.negative[: self._top_k]),
+            )
+            for one in proposals
+        )
+        return Found(rankings=rankings, sequences_scored=0, sequences_total=0, sequences_searched=searched)
+
+
+def in_order_of_promise(proposals: Sequence[Proposals]) -> list[int]:
+    """Return each proposed position once: first every query's first candidates, then their second ones, and so on."""
+    ranks: dict[int, int] = {}
+    for one in proposals:
+        for ranking in (one.positive, one.negative):
+            for rank, proposal in enumerate(ranking):
+                ranks[proposal.position] = min(rank, ranks.get(proposal.position, rank))
+    return sorted(ranks, key=lambda position: (ranks[position], position))
+
+
+def by_owner(job: Job, positions: Iterable[int]) -> dict[str, list[int]]:
+    """Return each worker's positions, in the order given."""
+    owned: dict[str, list[int]] = {}
+    for position in positions:
+        owned.setdefault(job.route.owner(job.generation.shard_of(position)), []).append(position)
+    return owned
+
+
+def with_recall(
+    found: Found, proposals: Sequence[Proposals], exact: Mapping[int, Sequence[float]], top_k: int, searched: int
+) -> Found:
+    """Return what was found with the recall of each query's rankings."""
+    recalls = []
+    for query, one in enumerate(proposals):
+        influences = {position: row[query] for position, row in exact.items()}
+        recalls.append(
+            RecallOfQuery(
+                positive=recall_of(one.positive, influences, top_k, searched, sign=1),
+                negative=recall_of(one.negative, influences, top_k, searched, sign=-1),
+            )
+        )
+    return replace(found, recalls=tuple(recalls))
+
+
+def recall_of(
+    proposals: Sequence[Proposal], exact: Mapping[int, float], top_k: int, searched: int, *, sign: int
+) -> attribution_pb2.RecallEstimate | None:
+    """Return the recall of one ranking of one query; ``sign`` -1 for the most negative."""
+    if not proposals:
+        return None
+    scored = [proposal for proposal in proposals if proposal.position in exact]
+    if len(scored) == searched:  # every sequence of the corpus
+        return attribution_pb2.RecallEstimate(recall=1.0, candidates=len(proposals), reranked=len(scored))
+    unscored = [sign * proposal.estimate for proposal in proposals if proposal.position not in exact]
+    cut = max(unscored, default=sign * proposals[-1].estimate)
+    pairs = [
+        Pair(estimate=sign * proposal.estimate, error=proposal.error, influence=sign * exact[proposal.position])
+        for proposal in scored
+        if sign * proposal.estimate >= cut
+    ]
+    recall: Recall = estimate_recall(pairs, cut=cut, k=min(top_k, searched))
+    return attribution_pb2.RecallEstimate(
+        recall=recall.recall, margin=recall.margin, candidates=len(proposals), reranked=len(scored)
+    )
+
+
+def _best(
+    answers: Iterable[Sequence[messages.Estimates]], query: int, count: int, *, sign: int
+) -> tuple[Proposal, ...]:
+    """Merge the shards' candidates for one query: the ``count`` best of all, ties to the lower position."""
+    proposals = [
+        Proposal(position=int(position), estimate=estimate, error=error)
+        for answer in answers
+        for position, estimate, error in zip(
+            tensors.unpack(answer[query].positions),
+            tensors.unpack(answer[query].estimates),
+            tensors.unpack(answer[query].errors),
+            strict=True,
+        )
+    ]
+    proposals.sort(key=lambda proposal: (-sign * proposal.estimate, proposal.position))
+    return tuple(proposals[:count])
+
+
+def _stacked(prepared: Prepared) -> tensor_pb2.Tensor:
+    sketches = [query.sketch for query in prepared.queries]
+    return tensor_pb2.Tensor(
+        data_type=sketches[0].data_type,
+        shape=[len(sketches), *sketches[0].shape],
+        data=b"".join(sketch.data for sketch in sketches),
+    )
+
+
+def _candidates(job: Job, scored: Iterable[tuple[int, float]]) -> messages.Candidates:
+    candidates = [
+        Candidate(shard=job.generation.shard_of(position), position=position, raw_influence=influence)
+        for position, influence in scored
+    ]
+    return messages.Candidates(positive=candidates, negative=candidates)
+
+
+def _as_candidates(job: Job, proposals: Iterable[Proposal]) -> tuple[Candidate, ...]:
+    return tuple(
+        Candidate(
+            shard=job.generation.shard_of(proposal.position),
+            position=proposal.position,
+            raw_influence=proposal.estimate,
+        )
+        for proposal in proposals
+    )
