@@ -48,6 +48,7 @@ def test_the_keys_of_the_json_are_stable(run):
     document = json.loads(run("attribute", *ASK, "--json").stdout)
     assert sorted(document) == [
         "completion_tokens",
+        "corpus_share",
         "influence_unit",
         "layers",
         "log_likelihood",
@@ -63,6 +64,7 @@ def test_the_keys_of_the_json_are_stable(run):
         "sequences_scored",
         "sequences_searched",
         "timings",
+        "unreachable_shards",
         "warnings",
     ]
 

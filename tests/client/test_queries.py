@@ -62,6 +62,7 @@ def test_what_can_never_be_answered_is_refused(make, reason):
 
 def options(**changes):
     plain = {"top_k": 1, "direction": "both", "damping_factor": None, "search": "auto", "candidates": None}
+    plain |= {"only": None, "return_partial_success": False}
     return requests.options(**{**plain, "include_layers": False, "include_tokens": False, **changes})
 
 

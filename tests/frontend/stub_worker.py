@@ -82,7 +82,10 @@ class StubWorker(worker_service_pb2_grpc.WorkerServiceServicer):
                 engine="stub/float64",
                 limits=model_pb2.Limits(max_query_tokens=8),
             ),
-            shards=[messages.CorpusShard(shard=shard, sequences=len(CORPUS[shard])) for shard in self.shards],
+            shards=[
+                messages.CorpusShard(shard=shard, sequences=len(CORPUS[shard]), first_position=CORPUS[shard].start)
+                for shard in self.shards
+            ],
             corpus_shards=list(CORPUS),
         )
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from whence.errors import CorruptArtefactError, InvalidRequestError, NotFoundError
 from whence_backends.contract import Int32Array, TokenSequence
 from whence_backends.corpus.chunking import ChunkPolicy
+from whence_backends.corpus.filters import SequenceFilter
 from whence_backends.corpus.shard import SequenceRecord, Shard, ShardInfo, shard_file
 from whence_backends.store.artefact import FileRecord, Manifest, read_manifest, verify_files
 
@@ -87,6 +88,10 @@ class Corpus:
     def lengths(self, shard: str) -> Int32Array:
         """Return how many tokens each sequence of an open shard has, int32 [sequences]."""
         return self._shard(shard).lengths()
+
+    def matching(self, shard: str, wanted: SequenceFilter) -> NDArray[np.bool_]:
+        """Return which sequences of an open shard a filter lets through, bool [sequences]."""
+        return wanted.rows(self._shard(shard))
 
     def all_lengths(self) -> Int32Array:
         """Return how many tokens each sequence of the open shards has, in corpus order, int32 [sequences]."""

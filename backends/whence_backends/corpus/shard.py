@@ -121,6 +121,10 @@ class Shard:
         """Return one sequence's id."""
         return self._text(row, "sequence_id")
 
+    def column(self, name: str) -> Any:  # noqa: ANN401 - pyarrow has no types
+        """Return one column whole, as a pyarrow chunked array."""
+        return pa.chunked_array([batch.table.column(name) for batch in self._batches], SCHEMA.field(name).type)
+
     def tokens(self, row: int) -> TokenSequence:
         """Return one sequence as engines take it; the arrays are copies."""
         batch, index = self._locate(row)

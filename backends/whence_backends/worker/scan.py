@@ -40,13 +40,17 @@ class ScannedCorpus(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ScanJob:
-    """What to scan, and how many sequences of which ends of the ranking to keep."""
+    """What to scan, and how many sequences of which ends of the ranking to keep.
+
+    ``keep`` says of each shard which of its sequences count; ``None``: all.
+    """
 
     preconditioned: Preconditioned
     shards: tuple[str, ...]
     k: int
     orders: tuple[Order, ...]
     deadline: Deadline
+    keep: Mapping[str, NDArray[np.bool_]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +82,7 @@ class Scanner:
     ) -> None:
         self._scorer = scorer
         self._corpus = corpus
+        self._token_budget = token_budget
         self._clock = clock
         self._batches = {shard: _batches(corpus, shard, token_budget) for shard in shards}
 
@@ -87,7 +92,7 @@ class Scanner:
         Raises :class:`~whence.errors.DeadlineError` once the deadline has passed and
         :class:`~whence.errors.InternalError` for an influence that is not finite.
         """
-        batches = [batch for shard in job.shards for batch in self._batches[shard]]
+        batches = [batch for shard in job.shards for batch in self._batches_of(shard, job.keep)]
         total = sum(len(batch) for batch in batches)
         k = min(job.k, total)
         best = {order: TopK(k, order, queries=job.preconditioned.queries) for order in job.orders}
@@ -104,6 +109,11 @@ class Scanner:
                 reported_at = self._clock()
         yield ScanProgress(sequences_scored=scored, sequences_total=total, done=True, best=best)
 
+    def _batches_of(self, shard: str, keep: Mapping[str, NDArray[np.bool_]] | None) -> list[Int64Array]:
+        if keep is None:
+            return self._batches[shard]
+        return _batches(self._corpus, shard, self._token_budget, keep[shard])
+
     async def _score(self, job: ScanJob, batch: Int64Array, stopwatch: Stopwatch) -> NDArray[np.float64]:
         def read() -> list[TokenSequence]:
             return self._corpus.tokens_at(batch.tolist())
@@ -111,6 +121,10 @@ class Scanner:
         return await self._scorer.score(job.preconditioned, read, Detail.TOTAL, stopwatch)
 
 
-def _batches(corpus: ScannedCorpus, shard: str, token_budget: int) -> list[Int64Array]:
-    positions = np.asarray(corpus.positions(shard), dtype=np.int64)
-    return [positions[batch] for batch in plan_batches(corpus.lengths(shard), token_budget)]
+def _batches(
+    corpus: ScannedCorpus, shard: str, token_budget: int, keep: NDArray[np.bool_] | None = None
+) -> list[Int64Array]:
+    positions, lengths = np.asarray(corpus.positions(shard), dtype=np.int64), corpus.lengths(shard)
+    if keep is not None:
+        positions, lengths = positions[keep], lengths[keep]
+    return [positions[batch] for batch in plan_batches(lengths, token_budget)]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whence_backends.index.search import Float32Array, Found, Searcher
 from whence_backends.topk import Order
@@ -22,13 +23,24 @@ MAX_QUERIES: Final = 256
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SearchJob:
-    """What one caller wants searched: sketches float32 [Q, values], and how many rows of which ends to return."""
+    """What one caller wants searched: sketches float32 [Q, values], and how many rows of which ends to return.
+
+    ``keep`` says of each shard which of its rows count; ``None``: all.
+    """
 
     sketches: Float32Array
     shards: tuple[str, ...]
     k: int
     orders: tuple[Order, ...]
     deadline: Deadline
+    keep: Mapping[str, NDArray[np.bool_]] | None = None
+
+    def goes_with(self, other: SearchJob) -> bool:
+        """Whether one pass can serve both: they want the same rows."""
+        if (self.keep is None) != (other.keep is None) or self.shards != other.shards:
+            return False
+        # Masks of the same filter are the same arrays: the worker keeps them.
+        return self.keep is None or all(self.keep[shard] is other.keep[shard] for shard in self.shards)  # type: ignore[index]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -51,7 +63,7 @@ class Pass:
 def plan_pass(waiting: Sequence[Waiting], now_s: float, max_queries: int = MAX_QUERIES) -> Pass:
     """Return the next pass of those that wait, at the time ``now_s``. Pure; whoever was cancelled is in no part.
 
-    The first comer is in it, with everybody else who wants the same shards as long as there is room; one with more
+    The first comer is in it, with everybody else who wants the same rows as long as there is room; one with more
     than ``max_queries`` has a pass of its own.
     """
     chosen: list[Waiting] = []
@@ -64,7 +76,7 @@ def plan_pass(waiting: Sequence[Waiting], now_s: float, max_queries: int = MAX_Q
             continue
         if one.job.deadline.expires_at_s <= now_s:
             expired.append(one)
-        elif not chosen or (one.job.shards == chosen[0].job.shards and queries + count <= max_queries):
+        elif not chosen or (one.job.goes_with(chosen[0].job) and queries + count <= max_queries):
             chosen.append(one)
             queries += count
         else:
@@ -163,6 +175,7 @@ class SearchQueue:
             jobs[0].shards,
             max(job.k for job in jobs),
             tuple(order for order in Order if any(order in job.orders for job in jobs)),
+            keep=jobs[0].keep,
             on_chunk=check,
         )
 

@@ -18,6 +18,7 @@ from whence_backends.worker.batch_scorer import BatchScorer, Preconditioned
 from whence_backends.worker.cache import GradientCache
 from whence_backends.worker.config import WorkerSettings
 from whence_backends.worker.engine_thread import EngineThread
+from whence_backends.worker.filtering import FilterMasks
 from whence_backends.worker.gradient_index import GradientIndex
 from whence_backends.worker.gradient_key import GradientNamer
 from whence_backends.worker.gradients import GradientStore, NamedGradient
@@ -47,6 +48,7 @@ class ServedModel:
     scanner: Scanner
     rescorer: Rescorer
     resolver: SequenceResolver
+    filters: FilterMasks
     index: GradientIndex | None
 
     async def tokenize(self, queries: Sequence[query_pb2.Query], stopwatch: Stopwatch) -> list[PreparedTokens]:
@@ -213,6 +215,7 @@ def assemble(
             token_budget=settings.batch_tokens,
         ),
         resolver=SequenceResolver(corpus, functools.partial(encode_text, tokenizer=tokenizer, policy=policy)),
+        filters=FilterMasks(corpus),
         index=_open_index(loaded, settings, observe),
     )
 

@@ -67,7 +67,10 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         return worker_service_pb2.GetInfoResponse(
             model=served.model,
             shards=[
-                worker_service_pb2.CorpusShard(shard=shard.name, sequences=shard.sequences) for shard in corpus.shards
+                worker_service_pb2.CorpusShard(
+                    shard=shard.name, sequences=shard.sequences, first_position=shard.first_position
+                )
+                for shard in corpus.shards
             ],
             corpus_shards=[shard.name for shard in corpus.all_shards],
         )
@@ -100,7 +103,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         served, stopwatch, deadline = self._served(), Stopwatch(), Deadline.of(context)
         served.require_generation(request.generation)
         shards, orders = served.held_shards(request.shards), _orders(request.direction)
-        k = _count(request.top_k, "top_k")
+        k, keep = _count(request.top_k, "top_k"), await served.filters.of(request.filter, shards)
         async with self._admission.slot(deadline):
             prepared = await served.tokenize(request.queries, stopwatch)
             gradients = await served.find_gradients(prepared, stopwatch)
@@ -111,6 +114,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
                 k=k,
                 orders=orders,
                 deadline=deadline,
+                keep=keep,
             )
             async with aclosing(served.scanner.scan(job, stopwatch)) as scan:
                 async for progress in scan:
@@ -125,12 +129,14 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         """Return the rows of the index whose estimated influence is largest."""
         served, stopwatch, deadline = self._served(), Stopwatch(), Deadline.of(context)
         served.require_generation(request.generation)
+        shards = served.held_shards(request.shards)
         job = SearchJob(
             sketches=wire.array(request.sketches, "sketches"),
-            shards=served.held_shards(request.shards),
+            shards=shards,
             k=_count(request.candidates, "candidates"),
             orders=_orders(request.direction),
             deadline=deadline,
+            keep=await served.filters.of(request.filter, shards),
         )
         response = search_response(await served.require_index().search(job, stopwatch))
         response.timings.extend(self._timings(stopwatch))

@@ -24,6 +24,7 @@ from whence.errors import (
     UnimplementedError,
     WhenceError,
 )
+from whence.filters import Filter
 from whence.models import Index, Layer, Limits, Model, Shard
 from whence.queries import Query
 from whence.results import (
@@ -50,6 +51,7 @@ __all__ = [
     "CorruptArtefactError",
     "DeadlineError",
     "Explanation",
+    "Filter",
     "Hit",
     "Index",
     "InternalError",

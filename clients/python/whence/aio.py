@@ -13,6 +13,7 @@ import grpc.aio
 
 from whence import _attempts, _channel, parsing, requests
 from whence.client import DEFAULT_TARGET
+from whence.filters import Filter
 from whence.models import Model
 from whence.queries import Query
 from whence.requests import Direction, Search
@@ -69,6 +70,8 @@ class AsyncClient:
         include_tokens: bool = False,
         search: Search = "auto",
         candidates: int | None = None,
+        only: Filter | None = None,
+        return_partial_success: bool = False,
         model: str = "",
         request_id: str = "",
         timeout_s: float | None = None,
@@ -80,7 +83,9 @@ class AsyncClient:
         split each hit's influence. ``search`` is how they are found: ``"full_scan"`` scores the whole corpus,
         ``"index_rerank"`` the best ``candidates`` of the gradient index (None: the server's choice) and tells
         how many of the true ``top_k`` it expects to have found, ``"index_only"`` none; ``"auto"`` is the second
-        where the server has an index, else the first. ``model`` may be empty where only one is served.
+        where the server has an index, else the first. ``only`` says which sequences count. Where shards of the
+        corpus cannot be reached the call fails, unless ``return_partial_success``: then the answer names them in
+        ``unreachable_shards``. ``model`` may be empty where only one is served.
         """
         chosen = requests.options(
             top_k=top_k,
@@ -90,6 +95,8 @@ class AsyncClient:
             include_tokens=include_tokens,
             search=search,
             candidates=candidates,
+            only=only,
+            return_partial_success=return_partial_success,
         )
         asked = requests.one_query(query, prompt, completion)
         request = requests.attribute(asked, chosen, model=model, request_id=request_id)
@@ -108,6 +115,8 @@ class AsyncClient:
         include_tokens: bool = False,
         search: Search = "auto",
         candidates: int | None = None,
+        only: Filter | None = None,
+        return_partial_success: bool = False,
         model: str = "",
         request_id: str = "",
         timeout_s: float | None = None,
@@ -124,6 +133,8 @@ class AsyncClient:
             include_tokens=include_tokens,
             search=search,
             candidates=candidates,
+            only=only,
+            return_partial_success=return_partial_success,
         )
         asked = requests.one_query(query, prompt, completion)
         request = requests.stream(asked, chosen, model=model, request_id=request_id)
@@ -140,6 +151,8 @@ class AsyncClient:
         include_tokens: bool = False,
         search: Search = "auto",
         candidates: int | None = None,
+        only: Filter | None = None,
+        return_partial_success: bool = False,
         model: str = "",
         request_id: str = "",
         timeout_s: float | None = None,
@@ -153,6 +166,8 @@ class AsyncClient:
             include_tokens=include_tokens,
             search=search,
             candidates=candidates,
+            only=only,
+            return_partial_success=return_partial_success,
         )
         asked = requests.one_or_more_queries(queries)
         request = requests.batch(asked, chosen, model=model, request_id=request_id)

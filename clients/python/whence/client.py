@@ -10,6 +10,7 @@ from typing import Final, Self, TypeVar
 import grpc
 
 from whence import _attempts, _channel, parsing, requests
+from whence.filters import Filter
 from whence.models import Model
 from whence.queries import Query
 from whence.requests import Direction, Search
@@ -64,6 +65,8 @@ class Client:
         include_tokens: bool = False,
         search: Search = "auto",
         candidates: int | None = None,
+        only: Filter | None = None,
+        return_partial_success: bool = False,
         model: str = "",
         request_id: str = "",
         timeout_s: float | None = None,
@@ -75,7 +78,9 @@ class Client:
         split each hit's influence. ``search`` is how they are found: ``"full_scan"`` scores the whole corpus,
         ``"index_rerank"`` the best ``candidates`` of the gradient index (None: the server's choice) and tells
         how many of the true ``top_k`` it expects to have found, ``"index_only"`` none; ``"auto"`` is the second
-        where the server has an index, else the first. ``model`` may be empty where only one is served.
+        where the server has an index, else the first. ``only`` says which sequences count. Where shards of the
+        corpus cannot be reached the call fails, unless ``return_partial_success``: then the answer names them in
+        ``unreachable_shards``. ``model`` may be empty where only one is served.
         """
         chosen = requests.options(
             top_k=top_k,
@@ -85,6 +90,8 @@ class Client:
             include_tokens=include_tokens,
             search=search,
             candidates=candidates,
+            only=only,
+            return_partial_success=return_partial_success,
         )
         asked = requests.one_query(query, prompt, completion)
         request = requests.attribute(asked, chosen, model=model, request_id=request_id)
@@ -103,6 +110,8 @@ class Client:
         include_tokens: bool = False,
         search: Search = "auto",
         candidates: int | None = None,
+        only: Filter | None = None,
+        return_partial_success: bool = False,
         model: str = "",
         request_id: str = "",
         timeout_s: float | None = None,
@@ -119,6 +128,8 @@ class Client:
             include_tokens=include_tokens,
             search=search,
             candidates=candidates,
+            only=only,
+            return_partial_success=return_partial_success,
         )
         asked = requests.one_query(query, prompt, completion)
         request = requests.stream(asked, chosen, model=model, request_id=request_id)
@@ -135,6 +146,8 @@ class Client:
         include_tokens: bool = False,
         search: Search = "auto",
         candidates: int | None = None,
+        only: Filter | None = None,
+        return_partial_success: bool = False,
         model: str = "",
         request_id: str = "",
         timeout_s: float | None = None,
@@ -148,6 +161,8 @@ class Client:
             include_tokens=include_tokens,
             search=search,
             candidates=candidates,
+            only=only,
+            return_partial_success=return_partial_success,
         )
         asked = requests.one_or_more_queries(queries)
         request = requests.batch(asked, chosen, model=model, request_id=request_id)

@@ -213,6 +213,8 @@ def _answer(proto: attribution_pb2.ResponseMetadata) -> results.Answer:
         layers=tuple(proto.layers),
         search=requests.SEARCH_NAMES.get(proto.search, ""),
         sequences_searched=proto.sequences_searched,
+        unreachable_shards=tuple(proto.unreachable_shards),
+        corpus_share=proto.corpus_share or 1.0,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final, Literal, TypeVar
 
 from whence.errors import InvalidRequestError
+from whence.filters import Filter
 from whence.queries import Query
 from whence.v1 import attribution_pb2, attribution_service_pb2
 
@@ -65,6 +66,8 @@ def options(
     include_tokens: bool,
     search: Search,
     candidates: int | None,
+    only: Filter | None,
+    return_partial_success: bool,
 ) -> attribution_pb2.AttributionOptions:
     """Return the options; limits that depend on the model are the server's to check."""
     if top_k < 1:
@@ -85,6 +88,8 @@ def options(
         include_tokens=include_tokens,
         search=_choice(_SEARCHES, search, "search"),
         candidates=candidates or 0,
+        filter=None if only is None else only.to_proto(),
+        return_partial_success=return_partial_success,
     )
 
 

@@ -43,6 +43,7 @@ class Answer:
     ``timings`` are wall seconds by stage; ``sequences_scored`` counts the training sequences scored exactly;
     ``layers`` are the tracked layers, in the order of every per-layer value. ``search`` says how hits were found
     (empty where nothing was searched for), ``sequences_searched`` how many were compared with the index.
+    ``unreachable_shards`` are missing from an answer that may be partial, which covers ``corpus_share`` of the corpus.
     """
 
     request_id: str
@@ -54,6 +55,8 @@ class Answer:
     layers: tuple[str, ...]
     search: str = ""
     sequences_searched: int = 0
+    unreachable_shards: tuple[str, ...] = ()
+    corpus_share: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from whence.worker.v1 import worker_service_pb2
 from whence_service.frontend.details import Described
 from whence_service.frontend.job import Job
 from whence_service.frontend.merge import Candidate, Found, Ranking, RecallOfQuery
+from whence_service.frontend.partial import covered_share
 from whence_service.rpc.request_ids import current_request_id
 
 INFLUENCE_UNIT: Final = "nats per added copy"
@@ -72,6 +73,7 @@ def build_metadata(
     with_layers: bool,
     sequences_searched: int = 0,
     search: attribution_pb2.Search.ValueType = attribution_pb2.SEARCH_UNSPECIFIED,
+    unreachable: Sequence[str] = (),
 ) -> attribution_pb2.ResponseMetadata:
     """Return what the answer says about itself; built last, so that its timings are complete."""
     generation = job.generation
@@ -94,6 +96,8 @@ def build_metadata(
         layers=generation.layers if with_layers else (),
         search=search,
         sequences_searched=sequences_searched,
+        unreachable_shards=unreachable,
+        corpus_share=covered_share(generation, unreachable),
     )
 
 

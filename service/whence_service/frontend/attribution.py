@@ -10,13 +10,14 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Final, TypeAlias
 
-from whence.errors import MismatchError
+from whence.errors import MismatchError, NotFoundError
 from whence.v1 import attribution_pb2
 from whence_service.frontend.answers import Answer, build_attribution, build_metadata
 from whence_service.frontend.details import describe
 from whence_service.frontend.index_search import IndexSearch
 from whence_service.frontend.job import Job
 from whence_service.frontend.merge import Found, RecallOfQuery
+from whence_service.frontend.partial import covered_share
 from whence_service.frontend.placement import Generation
 from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.preparation import Prepared, prepare
@@ -68,10 +69,19 @@ class Attributor:
                 candidates=max(asked.candidates, asked.top_k),
                 direction=asked.direction,
                 rerank=search == attribution_pb2.SEARCH_INDEX_RERANK,
+                wanted=asked.wanted,
             ).found()
-        return FullScan(self._pool, job, top_k=asked.top_k, direction=asked.direction, progress=progress).found()
+        return FullScan(
+            self._pool,
+            job,
+            top_k=asked.top_k,
+            direction=asked.direction,
+            progress=progress,
+            wanted=asked.wanted,
+        ).found()
 
     async def _answer(self, job: Job, asked: Asked, search: Search, prepared: Prepared, found: Found) -> Answer:
+        require_some(found, asked)
         described = await describe(
             self._pool,
             job,
@@ -97,6 +107,7 @@ class Attributor:
             sequences_scored=found.sequences_scored,
             sequences_searched=found.sequences_searched,
             search=search,
+            unreachable=found.unreachable,
             with_layers=asked.include_layers,
         )
         return Answer(attributions=attributions, metadata=metadata)
@@ -120,15 +131,33 @@ def chosen_search(generation: Generation, asked: Search) -> Search:
     return asked
 
 
+def require_some(found: Found, asked: Asked) -> None:
+    """Raise :class:`~whence.errors.NotFoundError` where the filter let nothing through."""
+    if asked.wanted is not None and not (found.sequences_searched or found.sequences_total):
+        raise NotFoundError(
+            "the filter lets no sequence of the corpus through; check the spelling of its sources, metadata and ids: a "
+            "sequence must have all that is asked",
+            reason="FILTER_MATCHES_NOTHING",
+        )
+
+
 def search_warnings(
     search: Search, found: Found, asked: Asked, generation: Generation
 ) -> Iterator[attribution_pb2.Warning]:
     """Yield what the caller should know about how the hits were found."""
-    sequences = sum(generation.sizes.values())
+    sequences = found.sequences_searched or found.sequences_total
     if sequences < asked.top_k:
+        which = "the filter lets only" if asked.wanted else "the corpus has only"
         yield attribution_pb2.Warning(
             code="TOP_K_EXCEEDS_CORPUS",
-            message=f"top_k is {asked.top_k}, but the corpus has only {sequences} sequences",
+            message=f"top_k is {asked.top_k}, but {which} {sequences} sequences{' through' if asked.wanted else ''}",
+        )
+    if found.unreachable:
+        share = covered_share(generation, found.unreachable)
+        yield attribution_pb2.Warning(
+            code="PARTIAL_ANSWER",
+            message=f"the shards {', '.join(found.unreachable)} could not be reached; this answer covers {share:.1%} "
+            "of the corpus, and what it lacks may be more influential",
         )
     if search == attribution_pb2.SEARCH_INDEX_ONLY:
         yield attribution_pb2.Warning(

@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from whence import tensors
-from whence.errors import InternalError
+from whence.errors import InternalError, UnavailableError
 from whence.v1 import attribution_pb2, tensor_pb2
 from whence.worker.v1 import worker_service_pb2 as messages
 from whence_service.frontend.job import Job
 from whence_service.frontend.merge import Candidate, Found, Ranking, RecallOfQuery, merge_rankings
+from whence_service.frontend.partial import all_unreachable, unreachable_shards
 from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.preparation import Prepared
 from whence_service.frontend.recall import Pair, Recall, estimate_recall
@@ -71,6 +72,7 @@ class IndexSearch:
         candidates: int,
         direction: attribution_pb2.Direction.ValueType,
         rerank: bool,
+        wanted: attribution_pb2.Filter | None = None,
     ) -> None:
         self._pool = pool
         self._job = job
@@ -79,8 +81,10 @@ class IndexSearch:
         self._candidates = candidates
         self._direction = direction
         self._rerank = rerank
+        self._wanted = wanted
         self._exact: dict[int, Sequence[float]] = {}
         self._news = asyncio.Event()
+        self._lost: set[ShardGroup] = set()  # whose worker could not be reached, in an answer that may be partial
 
     async def found(self) -> AsyncGenerator[Found, None]:
         """Yield what was found so far at every change, and at the end the whole.
@@ -112,15 +116,20 @@ class IndexSearch:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         raise_first(tasks)
+        if len(self._lost) == len(self._job.route.groups):
+            raise all_unreachable(self._job)
         self._job.watch.add("rescore", time.perf_counter() - started)
+        proposals, total = self._without_lost(proposals, wanted)
         if total and not self._exact:
             raise deadline_error("before a single candidate was scored exactly")
         found = self._reranked(searched, total)
         yield await asyncio.to_thread(with_recall, found, proposals, self._exact, self._top_k, searched)
 
     async def _propose(self) -> tuple[list[Proposals], int]:
-        groups = self._job.route.groups
-        answers = await together(self._search(group) for group in groups)
+        found = await together(self._search(group) for group in self._job.route.groups)
+        answers = [answer for answer in found if answer is not None]
+        if not answers:
+            raise all_unreachable(self._job)
         for answer in answers:
             self._job.watch.merge(answer.timings)
         proposals = [
@@ -136,16 +145,23 @@ class IndexSearch:
         ]
         return proposals, sum(answer.sequences_searched for answer in answers)
 
-    async def _search(self, group: ShardGroup) -> messages.SearchResponse:
+    async def _search(self, group: ShardGroup) -> messages.SearchResponse | None:
         request = messages.SearchRequest(
             generation=self._job.generation_proto,
             sketches=_stacked(self._prepared),
             shards=group.shards,
             candidates=self._candidates,
             direction=self._direction,
+            filter=self._wanted,
         )
-        answer = await self._pool.client(group.worker).search(request, self._job.deadline)
-        if answer.sequences_searched != group.sequences:
+        try:
+            answer = await self._pool.client(group.worker).search(request, self._job.deadline)
+        except UnavailableError:
+            if not self._job.partial:
+                raise
+            self._lost.add(group)
+            return None
+        if self._wanted is None and answer.sequences_searched != group.sequences:
             raise InternalError(
                 f"the worker {group.worker} compared {answer.sequences_searched} of {group.sequences} sequences with "
                 "its index; candidates would be missing, so none are given",
@@ -163,11 +179,19 @@ class IndexSearch:
             damping_factor=self._job.damping_factor,
         )
         shards, left = self._job.shards_of(worker), set(positions)
-        async with aclosing(self._pool.client(worker).rescore(request, self._job.deadline, shards)) as answers:
-            async for answer in answers:
-                self._job.watch.merge(answer.timings)
-                self._take(answer)
-                left.difference_update(answer.positions)
+        try:
+            async with aclosing(self._pool.client(worker).rescore(request, self._job.deadline, shards)) as answers:
+                async for answer in answers:
+                    self._job.watch.merge(answer.timings)
+                    self._take(answer)
+                    left.difference_update(answer.positions)
+        except UnavailableError:
+            if not self._job.partial:
+                raise
+            self._lost.update(group for group in self._job.route.groups if group.worker == worker)
+            for position in positions:  # its shards are missing as a whole, not in part
+                self._exact.pop(position, None)
+            return
         if left:
             raise InternalError(
                 f"the worker {worker} scored {len(positions) - len(left)} of {len(positions)} candidates; the ranking "
@@ -192,6 +216,20 @@ class IndexSearch:
         self._news.clear()
         return True
 
+    def _without_lost(
+        self, proposals: Sequence[Proposals], wanted: Mapping[str, Sequence[int]]
+    ) -> tuple[list[Proposals], int]:
+        """Return the candidates of the shards that were reached to the end, and how many these are."""
+        lost = {position for group in self._lost for position in wanted.get(group.worker, ())}
+        left = [
+            Proposals(
+                positive=tuple(one for one in each.positive if one.position not in lost),
+                negative=tuple(one for one in each.negative if one.position not in lost),
+            )
+            for each in proposals
+        ]
+        return left, sum(map(len, wanted.values())) - len(lost)
+
     def _limit_s(self) -> float:
         left_s = self._job.deadline.remaining_s()
         return left_s - max(_KEPT_S, _KEPT_SHARE * left_s) if math.isfinite(left_s) else math.inf
@@ -208,6 +246,7 @@ class IndexSearch:
                 sequences_scored=len(self._exact),
                 sequences_total=total,
                 sequences_searched=searched,
+                unreachable=unreachable_shards(self._job, self._lost),
             )
 
     def _estimated(self, proposals: Sequence[Proposals], searched: int) -> Found:
@@ -218,7 +257,13 @@ class IndexSearch:
             )
             for one in proposals
         )
-        return Found(rankings=rankings, sequences_scored=0, sequences_total=0, sequences_searched=searched)
+        return Found(
+            rankings=rankings,
+            sequences_scored=0,
+            sequences_total=0,
+            sequences_searched=searched,
+            unreachable=unreachable_shards(self._job, self._lost),
+        )
 
 
 def in_order_of_promise(proposals: Sequence[Proposals]) -> list[int]:

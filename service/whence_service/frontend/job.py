@@ -16,7 +16,7 @@ from whence_service.rpc.stages import Stopwatch
 class Job:
     """Queries to one generation over one route. ``fields`` say where the request has each of them.
 
-    ``watch`` collects where the time goes.
+    ``watch`` collects where the time goes. ``partial``: shards that cannot be reached may be missing.
     """
 
     route: Route
@@ -25,6 +25,7 @@ class Job:
     damping_factor: float
     deadline: Deadline
     watch: Stopwatch
+    partial: bool = False
 
     @property
     def generation(self) -> Generation:

@@ -34,13 +34,15 @@ class Found:
     """What a search has found so far: one ranking for each query.
 
     ``sequences_total`` is how many it will score exactly; ``sequences_searched`` how many were compared with an index.
-    ``recalls`` has one for each query where the rankings may lack something, and is empty until the end.
+    ``unreachable`` are shards that it lacks, in an answer that may be partial. ``recalls`` has one for each query where
+    the rankings may lack something, and is empty until the end.
     """
 
     rankings: tuple[Ranking, ...]
     sequences_scored: int
     sequences_total: int
     sequences_searched: int = 0
+    unreachable: tuple[str, ...] = ()
     recalls: tuple[RecallOfQuery, ...] = ()
 
 

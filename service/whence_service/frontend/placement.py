@@ -54,6 +54,7 @@ class Generation:
     model: model_pb2.Model  # as a worker described it; never changed
     shards: Mapping[str, tuple[str, ...]]
     sizes: Mapping[str, int]  # sequences by shard, where a worker that holds it said so
+    firsts: Mapping[str, int]  # the position of each such shard's first sequence
     engines: tuple[str, ...]
 
     @property
@@ -77,11 +78,9 @@ class Generation:
         return min((len(holders) for holders in self.shards.values()), default=0)
 
     def shard_of(self, position: int) -> str:
-        """Return the shard that a position of the corpus is in; of a generation that is covered."""
-        last = 0
-        for shard in self.shards:
-            last += self.sizes[shard]
-            if position < last:
+        """Return the shard that a position of the corpus is in; ``KeyError`` where no worker has said so."""
+        for shard, first in self.firsts.items():
+            if first <= position < first + self.sizes[shard]:
                 return shard
         raise KeyError(position)
 
@@ -103,15 +102,16 @@ class Placement:
         """The names of the models that can be asked."""
         return tuple(name for name, generations in self.models.items() if generations[0].covered)
 
-    def choose(self, name: str) -> Generation:
+    def choose(self, name: str, *, partial: bool = False) -> Generation:
         """Return the generation that answers for ``name`` (which may be empty where there is only one model).
 
+        With ``partial`` it may lack shards, as long as it has one.
         Raises :class:`~whence.errors.NotFoundError` (``MODEL_NOT_FOUND``),
         :class:`~whence.errors.InvalidRequestError` (``MODEL_REQUIRED``) and
         :class:`~whence.errors.UnavailableError` (``SHARD_UNAVAILABLE``, ``NO_WORKERS``).
         """
         generation = self.find(name)
-        if not generation.covered:
+        if not generation.covered and not (partial and generation.workers):
             raise _uncovered(generation)
         return generation
 
@@ -172,9 +172,11 @@ def _id_of(info: worker_service_pb2.GetInfoResponse) -> GenerationId:
 def _generation(id_: GenerationId, views: list[WorkerView]) -> Generation:
     holders: dict[str, list[str]] = {shard: [] for view in views for shard in view.info.corpus_shards}
     sizes: dict[str, int] = {}
+    firsts: dict[str, int] = {}
     for view in views:
         for shard in view.info.shards:
             sizes[shard.shard] = shard.sequences
+            firsts[shard.shard] = shard.first_position
             if view.reachable and shard.shard in holders:
                 holders[shard.shard].append(view.address)
     return Generation(
@@ -182,6 +184,7 @@ def _generation(id_: GenerationId, views: list[WorkerView]) -> Generation:
         model=views[0].info.model,
         shards={shard: tuple(workers) for shard, workers in holders.items()},
         sizes=sizes,
+        firsts=firsts,
         engines=tuple(sorted({view.info.model.engine for view in views})),
     )
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from whence.errors import InternalError
+from whence.errors import InternalError, UnavailableError
 from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_service.frontend.fields import fields_of_caller
 from whence_service.frontend.job import Job
 from whence_service.frontend.pool import WorkerPool
+from whence_service.frontend.routing import canonical_bytes, rendezvous
 from whence_service.frontend.together import together
 
 
@@ -27,18 +28,15 @@ async def prepare(pool: WorkerPool, job: Job, *, sketch: bool = False) -> Prepar
 
     With ``sketch`` their sketches come too, for a search with the index.
     """
-    by_worker: dict[str, list[int]] = {}
-    for number, worker in enumerate(job.route.preparers):
-        by_worker.setdefault(worker, []).append(number)
+    parts = _by_worker(enumerate(job.route.preparers))
     with job.watch.stage("prepare"):
-        answers = await together(
-            _ask(pool, job, worker, numbers, sketch=sketch) for worker, numbers in by_worker.items()
-        )
+        answered = await together(_ask_some(pool, job, worker, numbers, sketch=sketch) for worker, numbers in parts)
+    answers = [one for part in answered for one in part]
     found: dict[int, worker_service_pb2.PreparedQuery] = {}
-    for numbers, answer in zip(by_worker.values(), answers, strict=True):
+    for numbers, answer in answers:
         job.watch.merge(answer.timings)
         found.update(zip(numbers, answer.queries, strict=True))
-    warnings = (warning for answer in answers for warning in answer.warnings)
+    warnings = (warning for _, answer in answers for warning in answer.warnings)
     return Prepared(
         queries=tuple(found[number] for number in range(len(job.queries))),
         warnings=distinct(warnings),
@@ -49,6 +47,28 @@ def distinct(warnings: Iterable[attribution_pb2.Warning]) -> tuple[attribution_p
     """Return the warnings without repetitions, in order."""
     by_text = {(warning.code, warning.message): warning for warning in warnings}
     return tuple(by_text.values())
+
+
+def _by_worker(assigned: Iterable[tuple[int, str]]) -> list[tuple[str, list[int]]]:
+    """Return each worker with the numbers of its queries."""
+    by_worker: dict[str, list[int]] = {}
+    for number, worker in assigned:
+        by_worker.setdefault(worker, []).append(number)
+    return list(by_worker.items())
+
+
+async def _ask_some(
+    pool: WorkerPool, job: Job, worker: str, numbers: Sequence[int], *, sketch: bool
+) -> list[tuple[Sequence[int], worker_service_pb2.PrepareQueriesResponse]]:
+    """Return the worker's answer; where the answer may be partial and it went away, those of the others."""
+    try:
+        return [(numbers, await _ask(pool, job, worker, numbers, sketch=sketch))]
+    except UnavailableError:
+        others = [other for other in job.generation.workers if other != worker]
+        if not (job.partial and others):
+            raise
+    moved = _by_worker((number, rendezvous(canonical_bytes(job.queries[number]), others)) for number in numbers)
+    return [(part, await _ask(pool, job, other, part, sketch=sketch)) for other, part in moved]
 
 
 async def _ask(

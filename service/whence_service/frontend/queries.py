@@ -50,7 +50,8 @@ class RequestLimits:
 class Asked:
     """Options with their defaults filled in. ``damping_factor`` is ``None`` for the model's own.
 
-    ``search`` is unspecified where the best that the model has is asked for.
+    ``search`` is unspecified where the best that the model has is asked for. ``partial``: shards that cannot be reached
+    may be missing. ``wanted`` says which sequences count, ``None`` all.
     """
 
     top_k: int
@@ -60,6 +61,8 @@ class Asked:
     include_tokens: bool
     search: attribution_pb2.Search.ValueType
     candidates: int
+    partial: bool
+    wanted: attribution_pb2.Filter | None
 
 
 def check_options(options: attribution_pb2.AttributionOptions, limits: RequestLimits) -> Asked:
@@ -100,7 +103,22 @@ def check_options(options: attribution_pb2.AttributionOptions, limits: RequestLi
         include_tokens=options.include_tokens,
         search=options.search,
         candidates=options.candidates or max(DEFAULT_CANDIDATES, CANDIDATES_PER_HIT * top_k),
+        partial=options.return_partial_success,
+        wanted=check_filter(options.filter) if options.HasField("filter") else None,
     )
+
+
+def check_filter(wanted: attribution_pb2.Filter) -> attribution_pb2.Filter | None:
+    """Return the filter, ``None`` where it lets everything through; raise where it can let nothing through."""
+    first, last = wanted.first_document_id, wanted.last_document_id
+    if first and last and first > last:
+        raise InvalidRequestError(
+            f"the filter's documents begin with {first!r}, which sorts after their end {last!r}: ids are compared as "
+            "text",
+            reason="FILTER_INVALID",
+            field="options.filter",
+        )
+    return wanted if wanted != attribution_pb2.Filter() else None
 
 
 def check_damping(damping_factor: float | None, field: str) -> None:

@@ -24,7 +24,7 @@ class ShardGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """Who prepares each query, and who scans which shards: every shard exactly once."""
+    """Who prepares each query, and who scans which shards: every shard that can be reached exactly once."""
 
     generation: Generation
     preparers: tuple[str, ...]  # one for each query
@@ -52,7 +52,7 @@ def rendezvous(key: bytes, workers: Sequence[str]) -> str:
 
 
 def plan_route(generation: Generation, queries: Sequence[query_pb2.Query]) -> Route:
-    """Return the route of a request to a generation that is covered."""
+    """Return the route of a request to a generation."""
     keys = [canonical_bytes(query) for query in queries]
     workers = generation.workers
     return Route(
@@ -68,6 +68,8 @@ def _spread(generation: Generation, key: bytes) -> tuple[ShardGroup, ...]:
     load = dict.fromkeys(generation.workers, 0)
     assigned: dict[str, list[str]] = {}
     for shard in _largest_first(generation):
+        if not generation.shards[shard]:
+            continue  # only in an answer that may be partial
         worker = min(generation.shards[shard], key=lambda name: (load[name], _weight(key, name)))
         load[worker] += generation.sizes.get(shard, 0)
         assigned.setdefault(worker, []).append(shard)

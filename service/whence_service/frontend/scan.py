@@ -11,19 +11,24 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
-from whence.errors import InternalError
+from whence.errors import InternalError, UnavailableError
 from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_service.frontend.job import Job
 from whence_service.frontend.merge import Found, merge_found
+from whence_service.frontend.partial import all_unreachable, unreachable_shards
 from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.routing import ShardGroup
 from whence_service.frontend.together import raise_first
 
 
 class FullScan:
-    """One request's scan of every shard. If one worker fails, so does the scan; the others are cancelled."""
+    """One request's scan of every shard. If one worker fails, so does the scan; the others are cancelled.
+
+    Where the answer may be partial, a worker that cannot be reached is left out. ``wanted`` says which sequences count.
+    """
 
     def __init__(
         self,
@@ -33,16 +38,19 @@ class FullScan:
         top_k: int,
         direction: attribution_pb2.Direction.ValueType,
         progress: bool,
+        wanted: attribution_pb2.Filter | None = None,
     ) -> None:
         self._pool = pool
         self._job = job
         self._top_k = top_k
         self._direction = direction
         self._progress = progress
+        self._wanted = wanted
         # State: the newest answer of each worker. Its task replaces it and sets _news; found() alone reads
         # it. Answers that nobody read in time are overwritten, so a slow client costs no memory.
         self._latest: dict[str, worker_service_pb2.ScanResponse] = {}
         self._news = asyncio.Event()
+        self._lost: list[ShardGroup] = []  # groups whose worker could not be reached, in an answer that may be partial
 
     async def found(self) -> AsyncGenerator[Found, None]:
         """Yield what was found so far at every change, and at the end the whole."""
@@ -62,6 +70,8 @@ class FullScan:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         raise_first(tasks)
+        if len(self._lost) == len(tasks):
+            raise all_unreachable(self._job)
         self._job.watch.add("scan", time.perf_counter() - started)
         for answer in self._latest.values():
             self._job.watch.merge(answer.timings)
@@ -76,18 +86,26 @@ class FullScan:
             direction=self._direction,
             damping_factor=self._job.damping_factor,
             progress=self._progress,
+            filter=self._wanted,
         )
-        async with aclosing(self._pool.client(group.worker).scan(request, self._job.deadline)) as answers:
-            async for answer in answers:
-                self._latest[group.worker] = answer
-                self._news.set()
+        try:
+            async with aclosing(self._pool.client(group.worker).scan(request, self._job.deadline)) as answers:
+                async for answer in answers:
+                    self._latest[group.worker] = answer
+                    self._news.set()
+        except UnavailableError:
+            if not self._job.partial:
+                raise
+            self._latest.pop(group.worker, None)
+            self._lost.append(group)
+            return
         self._check_whole(group)
 
     def _check_whole(self, group: ShardGroup) -> None:
         last = self._latest.get(group.worker)
         if (
             last is None
-            or not (last.done and last.sequences_scored == group.sequences)
+            or not (last.done and last.sequences_scored == (last.sequences_total if self._wanted else group.sequences))
             or (len(last.candidates) != len(self._job.queries))
         ):
             raise InternalError(
@@ -100,10 +118,13 @@ class FullScan:
 
     def _merged(self) -> Found:
         with self._job.watch.stage("merge"):
-            return merge_found(
-                [self._latest[worker] for worker in sorted(self._latest)],
+            latest = [self._latest[worker] for worker in sorted(self._latest)]
+            whole = sum(group.sequences for group in self._job.route.groups if group not in self._lost)
+            found = merge_found(
+                latest,
                 queries=len(self._job.queries),
-                total=sum(group.sequences for group in self._job.route.groups),
+                total=sum(answer.sequences_total for answer in latest) if self._wanted else whole,
                 top_k=self._top_k,
                 direction=self._direction,
             )
+            return replace(found, unreachable=unreachable_shards(self._job, self._lost))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -21,6 +21,7 @@ from whence_service.frontend.job import Job
 from whence_service.frontend.placement import Generation
 from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.queries import (
+    Asked,
     RequestLimits,
     check_damping,
     check_lengths,
@@ -65,7 +66,7 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
         """Answer with the most influential sequences of one query."""
         asked = check_options(request.options, self._limits)
         check_query(request.query)
-        async with self._admit(context, request.model, [request.query], ["query"], asked.damping_factor) as job:
+        async with self._admit_search(context, request.model, [request.query], ["query"], asked) as job:
             return self._fitting(_single(await self._attributor.attribute(job, asked)))
 
     async def StreamAttribute(  # noqa: N802 - the protocol's name
@@ -75,7 +76,7 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
         asked = check_options(request.options, self._limits)
         check_query(request.query)
         async with (
-            self._admit(context, request.model, [request.query], ["query"], asked.damping_factor) as job,
+            self._admit_search(context, request.model, [request.query], ["query"], asked) as job,
             aclosing(self._attributor.stream(job, asked)) as events,
         ):
             async for event in events:
@@ -93,7 +94,7 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
         asked = check_options(request.options, self._limits)
         check_queries(request.queries, self._limits)
         fields = _numbered(request.queries)
-        async with self._admit(context, request.model, request.queries, fields, asked.damping_factor) as job:
+        async with self._admit_search(context, request.model, request.queries, fields, asked) as job:
             answer = await self._attributor.attribute(job, asked)
             return self._fitting(
                 messages.BatchAttributeResponse(attributions=answer.attributions, metadata=answer.metadata)
@@ -138,6 +139,16 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
         generation = self._pool.placement.find(request.name)
         return messages.GetModelResponse(model=describe_model(generation, self._limits))
 
+    def _admit_search(
+        self,
+        context: _Context,
+        model: str,
+        queries: Sequence[query_pb2.Query],
+        fields: Sequence[str],
+        asked: Asked,
+    ) -> AbstractAsyncContextManager[Job]:
+        return self._admit(context, model, queries, fields, asked.damping_factor, partial=asked.partial)
+
     @asynccontextmanager
     async def _admit(
         self,
@@ -146,18 +157,22 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
         queries: Sequence[query_pb2.Query],
         fields: Sequence[str],
         damping_factor: float | None,
+        *,
+        partial: bool = False,
     ) -> AsyncIterator[Job]:
         deadline = Deadline.of(
             context, default_s=self._settings.default_deadline_s, max_s=self._settings.max_deadline_s
         )
         # A request for what is not served needs no place in the queue to be told so.
-        generation = self._pool.placement.choose(model)
+        generation = self._pool.placement.choose(model, partial=partial)
         check_lengths(queries, generation.model.limits.max_query_tokens, fields)
         watch = Stopwatch(self._observe)
         started = time.perf_counter()
         async with self._admission.slot(deadline):
             watch.add("queue", time.perf_counter() - started)
-            generation = self._pool.placement.choose(model)  # the workers may have changed while it waited
+            generation = self._pool.placement.choose(
+                model, partial=partial
+            )  # the workers may have changed while it waited
             default = generation.model.default_damping_factor
             yield Job(
                 route=plan_route(generation, queries),
@@ -166,6 +181,7 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
                 damping_factor=default if damping_factor is None else damping_factor,
                 deadline=deadline,
                 watch=watch,
+                partial=partial,
             )
 
     def _fitting(self, answer: AnswerMessage) -> AnswerMessage:

@@ -94,6 +94,8 @@ class AttributionOptions(google.protobuf.message.Message):
     INCLUDE_TOKENS_FIELD_NUMBER: builtins.int
     SEARCH_FIELD_NUMBER: builtins.int
     CANDIDATES_FIELD_NUMBER: builtins.int
+    RETURN_PARTIAL_SUCCESS_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
     top_k: builtins.int
     """How many sequences to return in each asked direction. 0 means 10."""
     direction: global___Direction.ValueType
@@ -110,6 +112,14 @@ class AttributionOptions(google.protobuf.message.Message):
     """How many sequences of the index are scored exactly, in each asked direction. 0 means the larger of 400 and
     4 * top_k.
     """
+    return_partial_success: builtins.bool
+    """Answer from the shards that can be reached, where some cannot: the answer then says which are missing. Otherwise
+    such a call fails.
+    """
+    @property
+    def filter(self) -> global___Filter:
+        """Which sequences count. Unset: all of them."""
+
     def __init__(
         self,
         *,
@@ -120,12 +130,64 @@ class AttributionOptions(google.protobuf.message.Message):
         include_tokens: builtins.bool = ...,
         search: global___Search.ValueType = ...,
         candidates: builtins.int = ...,
+        return_partial_success: builtins.bool = ...,
+        filter: global___Filter | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "damping_factor", b"damping_factor"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "candidates", b"candidates", "damping_factor", b"damping_factor", "direction", b"direction", "include_layers", b"include_layers", "include_tokens", b"include_tokens", "search", b"search", "top_k", b"top_k"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "damping_factor", b"damping_factor", "filter", b"filter"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "candidates", b"candidates", "damping_factor", b"damping_factor", "direction", b"direction", "filter", b"filter", "include_layers", b"include_layers", "include_tokens", b"include_tokens", "return_partial_success", b"return_partial_success", "search", b"search", "top_k", b"top_k"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_damping_factor", b"_damping_factor"]) -> typing.Literal["damping_factor"] | None: ...
 
 global___AttributionOptions = AttributionOptions
+
+@typing.final
+class Filter(google.protobuf.message.Message):
+    """Which training sequences count: those that everything here is true of."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class MetadataEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    SOURCES_FIELD_NUMBER: builtins.int
+    METADATA_FIELD_NUMBER: builtins.int
+    FIRST_DOCUMENT_ID_FIELD_NUMBER: builtins.int
+    LAST_DOCUMENT_ID_FIELD_NUMBER: builtins.int
+    first_document_id: builtins.str
+    """Their document's id is this or sorts after it. Empty: any."""
+    last_document_id: builtins.str
+    """Their document's id is this or sorts before it. Empty: any."""
+    @property
+    def sources(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Their source is one of these. Empty: any."""
+
+    @property
+    def metadata(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """Their metadata has these values, written as text ("1908", "true"); of a list, as one of its items."""
+
+    def __init__(
+        self,
+        *,
+        sources: collections.abc.Iterable[builtins.str] | None = ...,
+        metadata: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        first_document_id: builtins.str = ...,
+        last_document_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["first_document_id", b"first_document_id", "last_document_id", b"last_document_id", "metadata", b"metadata", "sources", b"sources"]) -> None: ...
+
+global___Filter = Filter
 
 @typing.final
 class Attribution(google.protobuf.message.Message):
@@ -415,6 +477,8 @@ class ResponseMetadata(google.protobuf.message.Message):
     LAYERS_FIELD_NUMBER: builtins.int
     SEARCH_FIELD_NUMBER: builtins.int
     SEQUENCES_SEARCHED_FIELD_NUMBER: builtins.int
+    UNREACHABLE_SHARDS_FIELD_NUMBER: builtins.int
+    CORPUS_SHARE_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """The request's id: the caller's, or one made by the server."""
     sequences_scored: builtins.int
@@ -425,6 +489,8 @@ class ResponseMetadata(google.protobuf.message.Message):
     """How candidates were found."""
     sequences_searched: builtins.int
     """How many training sequences were compared with the index."""
+    corpus_share: builtins.float
+    """The share of the corpus's sequences that are in shards that were reached: 1 unless some were not."""
     @property
     def provenance(self) -> global___Provenance:
         """What the answer was computed from."""
@@ -441,6 +507,10 @@ class ResponseMetadata(google.protobuf.message.Message):
     def layers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """The names of the layers, in the order of every per-layer tensor in the answer."""
 
+    @property
+    def unreachable_shards(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Shards of the corpus that could not be reached: the answer lacks them. Only where return_partial_success was asked."""
+
     def __init__(
         self,
         *,
@@ -453,8 +523,10 @@ class ResponseMetadata(google.protobuf.message.Message):
         layers: collections.abc.Iterable[builtins.str] | None = ...,
         search: global___Search.ValueType = ...,
         sequences_searched: builtins.int = ...,
+        unreachable_shards: collections.abc.Iterable[builtins.str] | None = ...,
+        corpus_share: builtins.float = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["provenance", b"provenance"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["influence_unit", b"influence_unit", "layers", b"layers", "provenance", b"provenance", "request_id", b"request_id", "search", b"search", "sequences_scored", b"sequences_scored", "sequences_searched", b"sequences_searched", "timings", b"timings", "warnings", b"warnings"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["corpus_share", b"corpus_share", "influence_unit", b"influence_unit", "layers", b"layers", "provenance", b"provenance", "request_id", b"request_id", "search", b"search", "sequences_scored", b"sequences_scored", "sequences_searched", b"sequences_searched", "timings", b"timings", "unreachable_shards", b"unreachable_shards", "warnings", b"warnings"]) -> None: ...
 
 global___ResponseMetadata = ResponseMetadata

@@ -104,17 +104,21 @@ class CorpusShard(google.protobuf.message.Message):
 
     SHARD_FIELD_NUMBER: builtins.int
     SEQUENCES_FIELD_NUMBER: builtins.int
+    FIRST_POSITION_FIELD_NUMBER: builtins.int
     shard: builtins.str
     """Its name."""
     sequences: builtins.int
     """How many sequences it has."""
+    first_position: builtins.int
+    """The position in the corpus of its first sequence."""
     def __init__(
         self,
         *,
         shard: builtins.str = ...,
         sequences: builtins.int = ...,
+        first_position: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["sequences", b"sequences", "shard", b"shard"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["first_position", b"first_position", "sequences", b"sequences", "shard", b"shard"]) -> None: ...
 
 global___CorpusShard = CorpusShard
 
@@ -265,6 +269,7 @@ class ScanRequest(google.protobuf.message.Message):
     DIRECTION_FIELD_NUMBER: builtins.int
     DAMPING_FACTOR_FIELD_NUMBER: builtins.int
     PROGRESS_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
     top_k: builtins.int
     """How many sequences to return in each asked direction."""
     direction: whence.v1.attribution_pb2.Direction.ValueType
@@ -285,6 +290,10 @@ class ScanRequest(google.protobuf.message.Message):
     def shards(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """The shards."""
 
+    @property
+    def filter(self) -> whence.v1.attribution_pb2.Filter:
+        """Which sequences count. Unset: all."""
+
     def __init__(
         self,
         *,
@@ -295,9 +304,10 @@ class ScanRequest(google.protobuf.message.Message):
         direction: whence.v1.attribution_pb2.Direction.ValueType = ...,
         damping_factor: builtins.float = ...,
         progress: builtins.bool = ...,
+        filter: whence.v1.attribution_pb2.Filter | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["generation", b"generation"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["damping_factor", b"damping_factor", "direction", b"direction", "generation", b"generation", "progress", b"progress", "queries", b"queries", "shards", b"shards", "top_k", b"top_k"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["filter", b"filter", "generation", b"generation"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["damping_factor", b"damping_factor", "direction", b"direction", "filter", b"filter", "generation", b"generation", "progress", b"progress", "queries", b"queries", "shards", b"shards", "top_k", b"top_k"]) -> None: ...
 
 global___ScanRequest = ScanRequest
 
@@ -402,6 +412,7 @@ class SearchRequest(google.protobuf.message.Message):
     SHARDS_FIELD_NUMBER: builtins.int
     CANDIDATES_FIELD_NUMBER: builtins.int
     DIRECTION_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
     candidates: builtins.int
     """How many sequences to return in each asked direction."""
     direction: whence.v1.attribution_pb2.Direction.ValueType
@@ -418,6 +429,10 @@ class SearchRequest(google.protobuf.message.Message):
     def shards(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """The shards."""
 
+    @property
+    def filter(self) -> whence.v1.attribution_pb2.Filter:
+        """Which sequences count. Unset: all."""
+
     def __init__(
         self,
         *,
@@ -426,9 +441,10 @@ class SearchRequest(google.protobuf.message.Message):
         shards: collections.abc.Iterable[builtins.str] | None = ...,
         candidates: builtins.int = ...,
         direction: whence.v1.attribution_pb2.Direction.ValueType = ...,
+        filter: whence.v1.attribution_pb2.Filter | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["generation", b"generation", "sketches", b"sketches"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["candidates", b"candidates", "direction", b"direction", "generation", b"generation", "shards", b"shards", "sketches", b"sketches"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["filter", b"filter", "generation", b"generation", "sketches", b"sketches"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["candidates", b"candidates", "direction", b"direction", "filter", b"filter", "generation", b"generation", "shards", b"shards", "sketches", b"sketches"]) -> None: ...
 
 global___SearchRequest = SearchRequest
 
@@ -443,7 +459,7 @@ class SearchResponse(google.protobuf.message.Message):
     SEQUENCES_SEARCHED_FIELD_NUMBER: builtins.int
     TIMINGS_FIELD_NUMBER: builtins.int
     sequences_searched: builtins.int
-    """How many sequences were compared."""
+    """How many sequences were compared: those of the shards that the filter lets through."""
     @property
     def positive(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Estimates]:
         """One for each query: most positive first. Ties go to the lower position."""

@@ -1,0 +1,66 @@
+"""Which sequences of a shard a filter lets through."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from whence_backends.corpus.shard import Shard
+
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceFilter:
+    """What must be true of a sequence; what is empty is true of all.
+
+    Its source is one of ``sources``; its metadata has each (name, value) of ``metadata``, as text, or in a list; its
+    document's id sorts from ``first_document_id`` to ``last_document_id``, both included.
+    """
+
+    sources: frozenset[str] = frozenset()
+    metadata: tuple[tuple[str, str], ...] = ()
+    first_document_id: str = ""
+    last_document_id: str = ""
+
+    @property
+    def lets_all_through(self) -> bool:
+        """Whether there is nothing to check."""
+        return self == SequenceFilter()
+
+    def rows(self, shard: Shard) -> BoolArray:
+        """Return which rows of a shard it lets through, bool [sequences]. Reads their metadata only if it has to."""
+        kept = np.ones(shard.info.sequences, bool)
+        if self.sources:
+            kept &= _where(pc.is_in(shard.column("source"), pa.array(sorted(self.sources), pa.string())))
+        if self.first_document_id:
+            kept &= _where(pc.greater_equal(shard.column("document_id"), pa.scalar(self.first_document_id)))
+        if self.last_document_id:
+            kept &= _where(pc.less_equal(shard.column("document_id"), pa.scalar(self.last_document_id)))
+        if self.metadata:
+            column = shard.column("metadata")
+            for row in np.flatnonzero(kept).tolist():
+                kept[row] = self._describes(json.loads(column[row].as_py()))
+        return kept
+
+    def _describes(self, metadata: Mapping[str, Any]) -> bool:
+        return all(name in metadata and value in _texts(metadata[name]) for name, value in self.metadata)
+
+
+def _texts(value: Any) -> list[str]:  # noqa: ANN401 - any JSON value
+    """Return a value as text, or each item of a list."""
+    if isinstance(value, list):
+        return [text for item in value for text in _texts(item)]
+    return [value if isinstance(value, str) else json.dumps(value)]
+
+
+def _where(mask: Any) -> BoolArray:  # noqa: ANN401 - pyarrow has no types
+    found: BoolArray = mask.combine_chunks().to_numpy(zero_copy_only=False)
+    return found

@@ -1,0 +1,31 @@
+"""Which training sequences an attribution looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from whence.v1 import attribution_pb2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which training sequences count: those of which everything here is true. What is empty is true of all.
+
+    Their source is one of ``sources``; their metadata has each value of ``metadata``, written as text, or has it in a
+    list; their document's id sorts, as text, from ``first_document_id`` to ``last_document_id``, both included.
+    """
+
+    sources: Sequence[str] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    first_document_id: str = ""
+    last_document_id: str = ""
+
+    def to_proto(self) -> attribution_pb2.Filter:
+        """Return the message."""
+        return attribution_pb2.Filter(
+            sources=self.sources,
+            metadata=self.metadata,
+            first_document_id=self.first_document_id,
+            last_document_id=self.last_document_id,
+        )
