@@ -40,7 +40,7 @@ DEFAULT = (0.25, 15872)
 SETTINGS = [
     (kept, width) for width in WIDTHS for kept in ((0.05, 0.1, 0.25, 0.5, 1.0) if width == 15872 else (0.1, 0.25, 1.0))
 ]
-SHARES = (0.005, 0.01, 0.02, 0.05)
+SHARES = (0.005, 0.01, 0.02, 0.05)  # of the corpus that are candidates
 DEPTHS = (10, 100)
 COMPLETION = 32
 
@@ -127,7 +127,7 @@ def one_pass(options: argparse.Namespace, folder: Path) -> Scores:
     queries = [TokenSequence(token_ids=ids, weights=asked) for ids in held[: options.queries]]
     factors = fit(
         FitConfig(
-            model=model, out=folder / f"factors-{options.model}", batch_tokens=options.batch_tokens,
+            model=model, out=folder / f"factors-{options.model}-{len(corpus)}", batch_tokens=options.batch_tokens,
             max_sequences=options.fit_sequences or (128 if real else 4000), device="cpu",
         ),
         InMemory(corpus),
@@ -323,8 +323,8 @@ def found(exact: np.ndarray, estimates: np.ndarray, depth: int, share: float) ->
     return found
 
 
-def searched(scores: Scores, setting: tuple[float, int], bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the index's estimates [Q, N] and their standard errors."""
+def searched(scores: Scores, setting: tuple[float, int], bits: int) -> tuple[np.ndarray, Any]:
+    """Return the index's estimates [Q, N], and a function to the standard errors of a query's at some positions."""
     from whence_backends.index.codes import encode
     from whence_backends.index.search import Searcher
     from whence_backends.index.storage import IndexedShard, ShardRows
@@ -335,8 +335,7 @@ def searched(scores: Scores, setting: tuple[float, int], bits: int) -> tuple[np.
     rows = ShardRows(info=info, codes=codes, scales=scales, self_influence=scales[:, 0])
     searcher = Searcher({"s": rows}, segments)
     sketches = scores.queries[setting]
-    positions = np.arange(len(codes))
-    return searcher.estimate(sketches, "s"), np.stack([searcher.errors(query, positions) for query in sketches])
+    return searcher.estimate(sketches, "s"), lambda query, positions: searcher.errors(sketches[query], positions)
 
 
 def evaluate(scores: Scores) -> dict[str, dict[tuple[int, float], float]]:
@@ -368,7 +367,7 @@ def calibrate(scores: Scores) -> list[Predicted]:
 
     results = []
     for setting in scores.sequences:
-        estimates, errors = searched(scores, setting, 1)
+        estimates, errors_of = searched(scores, setting, 1)
         for depth in DEPTHS:
             for share in SHARES:
                 count = round(share * scores.exact.shape[1])
@@ -377,14 +376,13 @@ def calibrate(scores: Scores) -> list[Predicted]:
                 truths = found(scores.exact, estimates, depth, share)
                 for query, true in enumerate(truths):
                     order = np.argsort(-estimates[query], kind="stable")[:count]
-                    pairs = [
-                        Pair(
-                            estimate=float(estimates[query, i]),
-                            error=float(errors[query, i]),
-                            influence=float(scores.exact[query, i]),
-                        )
-                        for i in order
-                    ]
+                    known = zip(
+                        estimates[query, order].tolist(),
+                        errors_of(query, order).tolist(),
+                        scores.exact[query, order].tolist(),
+                        strict=True,
+                    )
+                    pairs = [Pair(estimate=e, error=error, influence=x) for e, error, x in known]
                     recall = estimate_recall(pairs, cut=pairs[-1].estimate, k=depth)
                     results.append(
                         Predicted(setting=setting, depth=depth, share=share, predicted=recall.recall, true=true)

@@ -232,3 +232,32 @@ def test_a_shard_that_is_known_to_be_gone_is_not_waited_for(launch: Launcher, wi
     answer = service.client.attribute(QUERY, return_partial_success=True)
     assert answer.unreachable_shards == (shards[1].name,)
     assert 0 < answer.corpus_share < 1
+
+
+def test_self_influence_is_the_influence_of_a_sequence_on_itself(indexed: Service, indexed_halves: Service):
+    """Broken by: the index's rows in another order; a sum over the kept coordinates alone."""
+    corpus = indexed.artefacts.open_corpus()
+    answer = indexed.client.self_influence(top_k=corpus.sequences)
+    assert len(answer) == corpus.sequences
+    for hit in (*answer.hits[:3], answer.hits[-1]):
+        record = corpus.record(corpus.position_of(hit.sequence_id))
+        query = Query.tokens(record.token_ids.tolist(), completion_start=1)
+        score = indexed.client.score(query, sequence_ids=[hit.sequence_id])
+        assert hit.influence == pytest.approx(score.influence[0][0], rel=1e-5)
+    assert [hit.raw_influence for hit in answer] == sorted((hit.raw_influence for hit in answer), reverse=True)
+    assert ranked(indexed_halves.clients[0].self_influence(top_k=7).hits) == ranked(answer.hits[:7])
+
+
+def test_self_influence_can_be_filtered_and_needs_an_index(indexed: Service, whole: Service):
+    assert {hit.source for hit in indexed.client.self_influence(only=Filter(sources=["log"]))} == {"log"}
+    with pytest.raises(NotFoundError, match="check the spelling"):
+        indexed.client.self_influence(only=Filter(sources=["tail"]))
+    with pytest.raises(MismatchError, match="whence index"):
+        whole.client.self_influence()
+
+
+def test_the_command_line_lists_outliers(indexed: Service):
+    done = whence("outliers", "-k", "3", "--where", "year=1910", server=indexed.front.address)
+    assert done.returncode == 0, done.stderr
+    assert "Influence themselves most" in done.stdout
+    assert "doc10#0" in done.stdout

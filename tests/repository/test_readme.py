@@ -51,7 +51,7 @@ def folder(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def address(commands: list[str], folder: Path) -> Iterator[str]:
     """Where the README's service runs, its artefacts made as the README makes them."""
-    *making, serving, _asking = commands
+    making, serving = commands[:2], commands[2]
     address = f"127.0.0.1:{free_port()}"
     for command in making:
         done = subprocess.run(shell(command), cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
@@ -62,15 +62,28 @@ def address(commands: list[str], folder: Path) -> Iterator[str]:
 
 
 def test_the_section_goes_from_data_to_an_answer(commands: list[str]) -> None:
-    assert [command.split()[1] for command in commands] == ["corpus", "fit", "serve", "attribute"]
+    assert [command.split()[1] for command in commands] == ["corpus", "fit", "serve", "attribute", "index", "serve"]
 
 
 def test_the_command_line_answers(commands: list[str], address: str, folder: Path) -> None:
     environment = {**ENVIRONMENT, "WHENCE_SERVER": address}
-    done = subprocess.run(shell(commands[-1]), env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(shell(commands[3]), env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "Made the output more likely" in done.stdout
     assert len(re.findall(r"^ [123] +[+-]", done.stdout, re.M)) == 3
+
+
+def test_the_command_line_answers_with_an_index(commands: list[str], address: str, folder: Path) -> None:
+    indexing, serving = commands[4:]
+    done = subprocess.run(shell(indexing), cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    indexed = f"127.0.0.1:{free_port()}"
+    with running(serving, folder, {"WHENCE_ADDRESS": indexed, "WHENCE_DRAIN_S": "0"}):
+        wait_for(indexed)
+        environment = {**ENVIRONMENT, "WHENCE_SERVER": indexed}
+        done = subprocess.run(shell(commands[3]), env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "candidates of the index were scored" in done.stdout
 
 
 def test_the_python_answers(readme: str, address: str, capsys: pytest.CaptureFixture[str]) -> None:

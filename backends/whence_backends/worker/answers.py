@@ -45,7 +45,7 @@ def scan_response(progress: ScanProgress, served: ServedModel, queries: int) -> 
 
     def candidates(order: Order, query: int) -> list[worker_service_pb2.Candidate]:
         top: TopK | None = progress.best.get(order)
-        return [] if top is None else [_candidate(ranked, served) for ranked in top.ranked(query)]
+        return [] if top is None else [candidate(ranked, served) for ranked in top.ranked(query)]
 
     return worker_service_pb2.ScanResponse(
         sequences_scored=progress.sequences_scored,
@@ -60,7 +60,8 @@ def scan_response(progress: ScanProgress, served: ServedModel, queries: int) -> 
     )
 
 
-def _candidate(ranked: Ranked, served: ServedModel) -> worker_service_pb2.Candidate:
+def candidate(ranked: Ranked, served: ServedModel) -> worker_service_pb2.Candidate:
+    """Return one sequence of a ranking."""
     return worker_service_pb2.Candidate(
         shard=served.shard_of(ranked.position), position=ranked.position, raw_influence=ranked.influence
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -18,7 +18,7 @@ from whence_backends.ekfac.factors import Factors
 from whence_backends.index import Index
 from whence_backends.index.search import Float32Array, Searcher
 from whence_backends.index.sketch import fold_gradient, with_damping
-from whence_backends.topk import Order
+from whence_backends.topk import Order, Ranked, TopK
 from whence_backends.worker.gradients import NamedGradient
 from whence_backends.worker.records import WorkerObserver, ignore
 from whence_backends.worker.search_queue import SearchJob, SearchQueue
@@ -96,6 +96,18 @@ class GradientIndex:
                 best = [(positions[: job.k], values[: job.k]) for positions, values in ranked]
                 by_order[order] = await asyncio.to_thread(self._with_errors, job.sketches, best)
         return IndexAnswer(by_order=by_order, searched=found.searched)
+
+    def self_influence(
+        self, shards: Sequence[str], k: int, keep: Mapping[str, NDArray[np.bool_]] | None
+    ) -> tuple[list[Ranked], int]:
+        """Return the ``k`` rows that influence themselves most, as the index has it, and how many rows there are."""
+        top, searched = TopK(k, Order.HIGHEST, queries=1), 0
+        for shard in shards:
+            rows = self.index.shards[shard]
+            chosen = np.arange(rows.info.sequences) if keep is None else np.flatnonzero(keep[shard])
+            top.push(np.asarray(rows.self_influence[chosen])[None], chosen + rows.info.first_position)
+            searched += len(chosen)
+        return top.ranked(0), searched
 
     async def close(self) -> None:
         """End the searches."""

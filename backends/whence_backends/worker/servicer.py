@@ -17,6 +17,7 @@ from whence_backends.contract import Detail
 from whence_backends.topk import Order
 from whence_backends.worker import wire
 from whence_backends.worker.answers import (
+    candidate,
     prepared_query,
     rescore_response,
     scan_response,
@@ -141,6 +142,19 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         response = search_response(await served.require_index().search(job, stopwatch))
         response.timings.extend(self._timings(stopwatch))
         return response
+
+    async def SelfInfluence(  # noqa: N802
+        self, request: worker_service_pb2.SelfInfluenceRequest, context: _Context
+    ) -> worker_service_pb2.SelfInfluenceResponse:
+        """Return the rows of the index that influence themselves most."""
+        served = self._served()
+        served.require_generation(request.generation)
+        index, shards = served.require_index(), served.held_shards(request.shards)
+        k, keep = _count(request.top_k, "top_k"), await served.filters.of(request.filter, shards)
+        ranked, searched = await asyncio.to_thread(index.self_influence, shards, k, keep)
+        return worker_service_pb2.SelfInfluenceResponse(
+            sequences=[candidate(one, served) for one in ranked], sequences_searched=searched
+        )
 
     async def Rescore(  # noqa: N802
         self, request: worker_service_pb2.RescoreRequest, context: _Context

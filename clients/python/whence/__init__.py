@@ -36,6 +36,7 @@ from whence.results import (
     Provenance,
     Recall,
     ScoreTable,
+    SelfInfluences,
     TokenInfluence,
     TrainingSequence,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "Recall",
     "RetryPolicy",
     "ScoreTable",
+    "SelfInfluences",
     "Shard",
     "StorageError",
     "TokenInfluence",

@@ -17,7 +17,7 @@ from whence.filters import Filter
 from whence.models import Model
 from whence.queries import Query
 from whence.requests import Direction, Search
-from whence.results import Attribution, Explanation, Progress, ScoreTable
+from whence.results import Attribution, Explanation, Progress, ScoreTable, SelfInfluences
 from whence.v1 import attribution_service_pb2, attribution_service_pb2_grpc
 
 if TYPE_CHECKING:
@@ -172,6 +172,22 @@ class AsyncClient:
         asked = requests.one_or_more_queries(queries)
         request = requests.batch(asked, chosen, model=model, request_id=request_id)
         return parsing.attributions(await self._call(self._stub.BatchAttribute, request, timeout_s), len(asked))
+
+    async def self_influence(
+        self,
+        *,
+        top_k: int = 10,
+        only: Filter | None = None,
+        model: str = "",
+        request_id: str = "",
+        timeout_s: float | None = None,
+    ) -> SelfInfluences:
+        """Return the ``top_k`` training sequences that influence themselves most; ``only`` says which count.
+
+        Such sequences are unlike the others: outliers, or learnt by heart. The server needs an index.
+        """
+        request = requests.self_influence(top_k=top_k, only=only, model=model, request_id=request_id)
+        return parsing.self_influences(await self._call(self._stub.SelfInfluence, request, timeout_s))
 
     async def score(
         self,

@@ -69,6 +69,14 @@ def event(
 
 
 @_consistent
+def self_influences(response: attribution_service_pb2.SelfInfluenceResponse) -> results.SelfInfluences:
+    """Return the sequences that influence themselves most."""
+    return results.SelfInfluences(
+        **_fields(_answer(response.metadata)), hits=tuple(_hit(hit, ()) for hit in response.sequences)
+    )
+
+
+@_consistent
 def score_table(response: attribution_service_pb2.ScoreResponse, query_ids: Sequence[str]) -> results.ScoreTable:
     """Return the scores; ``query_ids`` are the request's, which the response does not repeat."""
     answer = _answer(response.metadata)

@@ -123,6 +123,20 @@ def batch(
     )
 
 
+def self_influence(
+    *, top_k: int, only: Filter | None, model: str, request_id: str
+) -> attribution_service_pb2.SelfInfluenceRequest:
+    """Return the request for the sequences that influence themselves most."""
+    if top_k < 1:
+        raise InvalidRequestError(f"top_k is {top_k}: it must be at least 1", reason="TOP_K_INVALID", field="top_k")
+    return attribution_service_pb2.SelfInfluenceRequest(
+        model=model,
+        top_k=top_k,
+        filter=None if only is None else only.to_proto(),
+        request_id=request_id or new_request_id(),
+    )
+
+
 def score(
     queries: Sequence[Query],
     sequences: Sequence[attribution_service_pb2.SequenceSelector],

@@ -149,6 +149,22 @@ class Attribution(Answer):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SelfInfluences(Answer):
+    """The training sequences that influence themselves most: outliers, and what was learnt by heart.
+
+    A hit's ``influence`` is how much one more copy of the sequence would raise its own log-likelihood, in nats.
+    """
+
+    hits: tuple[Hit, ...]
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """How far a scan, or a re-ranking, has come, and the best of what it has seen: a partial ranking, without text."""
 

@@ -54,6 +54,11 @@ def build_attribution(
     )
 
 
+def build_hits(job: Job, ranking: Ranking, described: Mapping[int, Described]) -> list[attribution_pb2.Hit]:
+    """Return the hits of a ranking that belongs to no query."""
+    return list(_hits(ranking.positive, described, training_set_size(job), sign=1))
+
+
 def build_partial(
     job: Job, prepared: worker_service_pb2.PreparedQuery, found: Found
 ) -> attribution_service_pb2.PartialAttribution:

@@ -1,4 +1,4 @@
-"""The seven calls of ``whence.v1.AttributionService``: check, admit, route, hand over."""
+"""The eight calls of ``whence.v1.AttributionService``: check, admit, route, hand over."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import grpc
 from google.protobuf.message import Message
 
 from whence.errors import InvalidRequestError
+from whence.v1 import attribution_pb2, attribution_service_pb2_grpc, query_pb2
 from whence.v1 import attribution_service_pb2 as messages
-from whence.v1 import attribution_service_pb2_grpc, query_pb2
 from whence_service.frontend.answers import Answer, build_partial
 from whence_service.frontend.attribution import Attributor
 from whence_service.frontend.catalogue import describe_model, list_models
@@ -33,6 +33,7 @@ from whence_service.frontend.queries import (
 )
 from whence_service.frontend.routing import plan_route
 from whence_service.frontend.scoring import Scorer
+from whence_service.frontend.self_influence import SelfInfluencer
 from whence_service.rpc.admission import Admission
 from whence_service.rpc.deadlines import Deadline
 from whence_service.rpc.records import Observer
@@ -59,6 +60,7 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
         budget_bytes = settings.max_message_bytes // _BUDGET_SHARE
         self._attributor = Attributor(pool, budget_bytes=budget_bytes)
         self._scorer = Scorer(pool, budget_bytes=budget_bytes)
+        self._self_influencer = SelfInfluencer(pool, budget_bytes=budget_bytes)
 
     async def Attribute(  # noqa: N802 - the protocol's name
         self, request: messages.AttributeRequest, context: _Context
@@ -125,6 +127,17 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
         check_damping(damping, "damping_factor")
         async with self._admit(context, request.model, [request.query], ["query"], damping) as job:
             return self._fitting(await self._scorer.explain(job, request.sequence))
+
+    async def SelfInfluence(  # noqa: N802 - the protocol's name
+        self, request: messages.SelfInfluenceRequest, context: _Context
+    ) -> messages.SelfInfluenceResponse:
+        """Answer with the sequences of the corpus that influence themselves most."""
+        options = attribution_pb2.AttributionOptions(top_k=request.top_k)
+        if request.HasField("filter"):
+            options.filter.CopyFrom(request.filter)
+        asked = check_options(options, self._limits)
+        async with self._admit_search(context, request.model, [], [], asked) as job:
+            return self._fitting(await self._self_influencer.answer(job, asked))
 
     async def ListModels(  # noqa: N802 - the protocol's name
         self, request: messages.ListModelsRequest, context: _Context

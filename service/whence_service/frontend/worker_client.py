@@ -87,6 +87,15 @@ class WorkerClient:
         answer: messages.SearchResponse = await self._unary(self._stub.Search, request, deadline, request.shards)
         return answer
 
+    async def self_influence(
+        self, request: messages.SelfInfluenceRequest, deadline: Deadline
+    ) -> messages.SelfInfluenceResponse:
+        """Look up the sequences that influence themselves most."""
+        answer: messages.SelfInfluenceResponse = await self._unary(
+            self._stub.SelfInfluence, request, deadline, request.shards
+        )
+        return answer
+
     async def rescore(
         self, request: messages.RescoreRequest, deadline: Deadline, shards: Sequence[str]
     ) -> AsyncGenerator[messages.RescoreResponse, None]:

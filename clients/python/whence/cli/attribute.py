@@ -10,7 +10,6 @@ import typer
 
 from whence import requests
 from whence.cli import console, documents, options, progress, render_attribution
-from whence.filters import Filter
 
 
 class Direction(StrEnum):
@@ -58,19 +57,14 @@ def attribute(
     candidates: Annotated[
         int | None, typer.Option(min=1, help="How many candidates of the index are scored exactly.")
     ] = None,
-    source: Annotated[list[str] | None, typer.Option(help="Only sequences of this source; repeat for more.")] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(help="Only sequences with this metadata; repeat for more that must hold.", metavar="NAME=VALUE"),
-    ] = None,
+    source: options.Sources = None,
+    where: options.Where = None,
     partial: Annotated[
         bool, typer.Option("--partial", help="Answer although shards of the corpus cannot be reached, and name them.")
     ] = False,
     layers: Annotated[bool, typer.Option(help="Split each influence over the model's layers.")] = True,
     tokens: Annotated[bool, typer.Option(help="Split each influence over the sequence's tokens.")] = True,
-    full_text: Annotated[
-        bool, typer.Option("--full-text", help="Print whole sequences, not their strongest passage.")
-    ] = False,
+    full_text: options.FullText = False,
     model: options.ModelName = "",
     server: options.Server = options.DEFAULT_SERVER,
     tls: options.Tls = False,
@@ -94,7 +88,7 @@ def attribute(
             include_tokens=tokens,
             search=_SEARCHES[search],
             candidates=candidates,
-            only=_only(source, where),
+            only=options.only(source, where),
             return_partial_success=partial,
             model=model,
         )
@@ -105,15 +99,3 @@ def attribute(
         return
     out = console.stdout()
     out.print(render_attribution.attribution(result, plain=out.color_system is None, full_text=full_text))
-
-
-def _only(sources: list[str] | None, where: list[str] | None) -> Filter | None:
-    if not sources and not where:
-        return None
-    metadata = {}
-    for condition in where or ():
-        name, equals, value = condition.partition("=")
-        if not equals or not name:
-            raise typer.BadParameter(f"--where {condition}: expected NAME=VALUE, such as year=1908")
-        metadata[name] = value
-    return Filter(sources=sources or (), metadata=metadata)

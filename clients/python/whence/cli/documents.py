@@ -7,10 +7,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from whence.models import Model
-from whence.results import Attribution, Explanation, ScoreTable
+from whence.results import Attribution, Explanation, ScoreTable, SelfInfluences
 
 
 def attribution(result: Attribution) -> dict[str, Any]:
+    """Return everything in the answer."""
+    return dataclasses.asdict(result)
+
+
+def self_influences(result: SelfInfluences) -> dict[str, Any]:
     """Return everything in the answer."""
     return dataclasses.asdict(result)
 

@@ -13,6 +13,7 @@ import typer
 
 from whence.client import DEFAULT_TARGET, Client
 from whence.errors import InvalidRequestError
+from whence.filters import Filter
 from whence.queries import Query
 
 TIMEOUT_S: Final = 600.0
@@ -36,6 +37,15 @@ Damping = Annotated[
     float | None,
     typer.Option("--damping-factor", help="Multiple of each layer's mean eigenvalue.", min=0),
 ]
+
+Sources = Annotated[list[str] | None, typer.Option("--source", help="Only sequences of this source; repeat for more.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where", help="Only sequences with this metadata; repeat for more that must hold.", metavar="NAME=VALUE"
+    ),
+]
+FullText = Annotated[bool, typer.Option("--full-text", help="Print whole sequences, not their strongest passage.")]
 
 DEFAULT_SERVER: Final = DEFAULT_TARGET
 
@@ -94,3 +104,16 @@ def _read(path: Path) -> str:
     if str(path) == "-":
         return sys.stdin.read()
     return path.read_text(encoding="utf-8")
+
+
+def only(sources: list[str] | None, where: list[str] | None) -> Filter | None:
+    """Return the filter of the options, if there is one. Raises a usage error for a condition without a value."""
+    if not sources and not where:
+        return None
+    metadata = {}
+    for condition in where or ():
+        name, equals, value = condition.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"--where {condition}: expected NAME=VALUE, such as year=1908")
+        metadata[name] = value
+    return Filter(sources=sources or (), metadata=metadata)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from whence.cli import render_answer
 from whence.cli.render_text import Excerpt, excerpt, marked, number, printable, strip
-from whence.results import Attribution, Hit, Recall
+from whence.results import Attribution, Hit, Recall, SelfInfluences
 
 # Below this, a ranking's completeness stands out.
 _NOTABLE_RECALL: Final = 0.9
@@ -39,6 +39,17 @@ def _completeness(recall: Recall | None, hits: int) -> list[Text]:
     scored = f"{recall.reranked:,}" + (f" of {recall.candidates:,}" if recall.reranked < recall.candidates else "")
     line = f"About {recall.recall:.0%} of the true {hits} are here: {scored} candidates of the index were scored."
     return [Text(line, style="yellow" if recall.recall < _NOTABLE_RECALL else "dim")]
+
+
+def self_influences(result: SelfInfluences, *, plain: bool, full_text: bool = False) -> RenderableType:
+    """Return the sequences that influence themselves most."""
+    note = Text(
+        "How much one more copy would raise a sequence's own log-likelihood. "
+        + legend((), result.influence_unit, plain=plain),
+        style="dim",
+    )
+    table = _table("Influence themselves most", result.hits, plain, full_text)
+    return Group(table, note, *render_answer.about(result))
 
 
 def legend(hits: Sequence[Hit], unit: str, *, plain: bool) -> str:

@@ -427,6 +427,68 @@ class ExplainResponse(google.protobuf.message.Message):
 global___ExplainResponse = ExplainResponse
 
 @typing.final
+class SelfInfluenceRequest(google.protobuf.message.Message):
+    """Asks for the training sequences whose influence on themselves is largest. Needs an index, which has them all."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: builtins.int
+    TOP_K_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    model: builtins.str
+    """The served model's name. May be empty where only one is served."""
+    top_k: builtins.int
+    """How many sequences to return. 0 means 10."""
+    request_id: builtins.str
+    """Names the call in logs and answers; a UUID is made where it is empty."""
+    @property
+    def filter(self) -> whence.v1.attribution_pb2.Filter:
+        """Which sequences count. Unset: all of them."""
+
+    def __init__(
+        self,
+        *,
+        model: builtins.str = ...,
+        top_k: builtins.int = ...,
+        filter: whence.v1.attribution_pb2.Filter | None = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["filter", b"filter"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["filter", b"filter", "model", b"model", "request_id", b"request_id", "top_k", b"top_k"]) -> None: ...
+
+global___SelfInfluenceRequest = SelfInfluenceRequest
+
+@typing.final
+class SelfInfluenceResponse(google.protobuf.message.Message):
+    """The training sequences whose influence on themselves is largest."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SEQUENCES_FIELD_NUMBER: builtins.int
+    METADATA_FIELD_NUMBER: builtins.int
+    @property
+    def sequences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.Hit]:
+        """Most influential first. A hit's influence is how much one more copy of the sequence would raise its own
+        log-likelihood, with the damping that the index was made with.
+        """
+
+    @property
+    def metadata(self) -> whence.v1.attribution_pb2.ResponseMetadata:
+        """About the answer."""
+
+    def __init__(
+        self,
+        *,
+        sequences: collections.abc.Iterable[whence.v1.attribution_pb2.Hit] | None = ...,
+        metadata: whence.v1.attribution_pb2.ResponseMetadata | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["metadata", b"metadata"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["metadata", b"metadata", "sequences", b"sequences"]) -> None: ...
+
+global___SelfInfluenceResponse = SelfInfluenceResponse
+
+@typing.final
 class ListModelsRequest(google.protobuf.message.Message):
     """Asks what is served."""
 

@@ -63,6 +63,11 @@ class AttributionServiceStub(object):
                 request_serializer=whence_dot_v1_dot_attribution__service__pb2.ExplainRequest.SerializeToString,
                 response_deserializer=whence_dot_v1_dot_attribution__service__pb2.ExplainResponse.FromString,
                 _registered_method=True)
+        self.SelfInfluence = channel.unary_unary(
+                '/whence.v1.AttributionService/SelfInfluence',
+                request_serializer=whence_dot_v1_dot_attribution__service__pb2.SelfInfluenceRequest.SerializeToString,
+                response_deserializer=whence_dot_v1_dot_attribution__service__pb2.SelfInfluenceResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/whence.v1.AttributionService/ListModels',
                 request_serializer=whence_dot_v1_dot_attribution__service__pb2.ListModelsRequest.SerializeToString,
@@ -117,6 +122,13 @@ class AttributionServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SelfInfluence(self, request, context):
+        """The training sequences that influence themselves most: outliers, and what the model has learnt by heart.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListModels(self, request, context):
         """What is served.
         """
@@ -158,6 +170,11 @@ def add_AttributionServiceServicer_to_server(servicer, server):
                     servicer.Explain,
                     request_deserializer=whence_dot_v1_dot_attribution__service__pb2.ExplainRequest.FromString,
                     response_serializer=whence_dot_v1_dot_attribution__service__pb2.ExplainResponse.SerializeToString,
+            ),
+            'SelfInfluence': grpc.unary_unary_rpc_method_handler(
+                    servicer.SelfInfluence,
+                    request_deserializer=whence_dot_v1_dot_attribution__service__pb2.SelfInfluenceRequest.FromString,
+                    response_serializer=whence_dot_v1_dot_attribution__service__pb2.SelfInfluenceResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -309,6 +326,33 @@ class AttributionService(object):
             '/whence.v1.AttributionService/Explain',
             whence_dot_v1_dot_attribution__service__pb2.ExplainRequest.SerializeToString,
             whence_dot_v1_dot_attribution__service__pb2.ExplainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SelfInfluence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/whence.v1.AttributionService/SelfInfluence',
+            whence_dot_v1_dot_attribution__service__pb2.SelfInfluenceRequest.SerializeToString,
+            whence_dot_v1_dot_attribution__service__pb2.SelfInfluenceResponse.FromString,
             options,
             channel_credentials,
             insecure,

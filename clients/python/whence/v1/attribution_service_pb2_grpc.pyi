@@ -55,6 +55,12 @@ class AttributionServiceStub:
     ]
     """One training sequence's influence on one query, split over layers and tokens."""
 
+    SelfInfluence: grpc.UnaryUnaryMultiCallable[
+        whence.v1.attribution_service_pb2.SelfInfluenceRequest,
+        whence.v1.attribution_service_pb2.SelfInfluenceResponse,
+    ]
+    """The training sequences that influence themselves most: outliers, and what the model has learnt by heart."""
+
     ListModels: grpc.UnaryUnaryMultiCallable[
         whence.v1.attribution_service_pb2.ListModelsRequest,
         whence.v1.attribution_service_pb2.ListModelsResponse,
@@ -103,6 +109,12 @@ class AttributionServiceAsyncStub:
         whence.v1.attribution_service_pb2.ExplainResponse,
     ]
     """One training sequence's influence on one query, split over layers and tokens."""
+
+    SelfInfluence: grpc.aio.UnaryUnaryMultiCallable[
+        whence.v1.attribution_service_pb2.SelfInfluenceRequest,
+        whence.v1.attribution_service_pb2.SelfInfluenceResponse,
+    ]
+    """The training sequences that influence themselves most: outliers, and what the model has learnt by heart."""
 
     ListModels: grpc.aio.UnaryUnaryMultiCallable[
         whence.v1.attribution_service_pb2.ListModelsRequest,
@@ -162,6 +174,14 @@ class AttributionServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[whence.v1.attribution_service_pb2.ExplainResponse, collections.abc.Awaitable[whence.v1.attribution_service_pb2.ExplainResponse]]:
         """One training sequence's influence on one query, split over layers and tokens."""
+
+    @abc.abstractmethod
+    def SelfInfluence(
+        self,
+        request: whence.v1.attribution_service_pb2.SelfInfluenceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[whence.v1.attribution_service_pb2.SelfInfluenceResponse, collections.abc.Awaitable[whence.v1.attribution_service_pb2.SelfInfluenceResponse]]:
+        """The training sequences that influence themselves most: outliers, and what the model has learnt by heart."""
 
     @abc.abstractmethod
     def ListModels(

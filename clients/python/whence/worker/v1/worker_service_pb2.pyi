@@ -518,6 +518,67 @@ class Estimates(google.protobuf.message.Message):
 global___Estimates = Estimates
 
 @typing.final
+class SelfInfluenceRequest(google.protobuf.message.Message):
+    """Asks for the sequences whose influence on themselves is largest."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: builtins.int
+    SHARDS_FIELD_NUMBER: builtins.int
+    TOP_K_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
+    top_k: builtins.int
+    """How many sequences to return."""
+    @property
+    def generation(self) -> global___Generation:
+        """The digests the caller believes the worker has; refused with FAILED_PRECONDITION where they differ."""
+
+    @property
+    def shards(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The shards."""
+
+    @property
+    def filter(self) -> whence.v1.attribution_pb2.Filter:
+        """Which sequences count. Unset: all."""
+
+    def __init__(
+        self,
+        *,
+        generation: global___Generation | None = ...,
+        shards: collections.abc.Iterable[builtins.str] | None = ...,
+        top_k: builtins.int = ...,
+        filter: whence.v1.attribution_pb2.Filter | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["filter", b"filter", "generation", b"generation"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["filter", b"filter", "generation", b"generation", "shards", b"shards", "top_k", b"top_k"]) -> None: ...
+
+global___SelfInfluenceRequest = SelfInfluenceRequest
+
+@typing.final
+class SelfInfluenceResponse(google.protobuf.message.Message):
+    """The sequences whose influence on themselves is largest, most influential first. Ties go to the lower position."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SEQUENCES_FIELD_NUMBER: builtins.int
+    SEQUENCES_SEARCHED_FIELD_NUMBER: builtins.int
+    sequences_searched: builtins.int
+    """How many sequences were looked at."""
+    @property
+    def sequences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Candidate]:
+        """Their positions, and their influences on themselves, not divided by N."""
+
+    def __init__(
+        self,
+        *,
+        sequences: collections.abc.Iterable[global___Candidate] | None = ...,
+        sequences_searched: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["sequences", b"sequences", "sequences_searched", b"sequences_searched"]) -> None: ...
+
+global___SelfInfluenceResponse = SelfInfluenceResponse
+
+@typing.final
 class RescoreRequest(google.protobuf.message.Message):
     """Asks for the exact influence of sequences of the corpus, most wanted first."""
 

@@ -56,6 +56,11 @@ class WorkerServiceStub(object):
                 request_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SearchRequest.SerializeToString,
                 response_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SearchResponse.FromString,
                 _registered_method=True)
+        self.SelfInfluence = channel.unary_unary(
+                '/whence.worker.v1.WorkerService/SelfInfluence',
+                request_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SelfInfluenceRequest.SerializeToString,
+                response_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SelfInfluenceResponse.FromString,
+                _registered_method=True)
         self.Rescore = channel.unary_stream(
                 '/whence.worker.v1.WorkerService/Rescore',
                 request_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.RescoreRequest.SerializeToString,
@@ -101,6 +106,13 @@ class WorkerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SelfInfluence(self, request, context):
+        """The sequences of the named shards whose influence on themselves is largest, as the index has it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Rescore(self, request, context):
         """Scores given sequences exactly, the first of them first; streams influences as they are computed.
         """
@@ -137,6 +149,11 @@ def add_WorkerServiceServicer_to_server(servicer, server):
                     servicer.Search,
                     request_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SearchRequest.FromString,
                     response_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SearchResponse.SerializeToString,
+            ),
+            'SelfInfluence': grpc.unary_unary_rpc_method_handler(
+                    servicer.SelfInfluence,
+                    request_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SelfInfluenceRequest.FromString,
+                    response_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SelfInfluenceResponse.SerializeToString,
             ),
             'Rescore': grpc.unary_stream_rpc_method_handler(
                     servicer.Rescore,
@@ -259,6 +276,33 @@ class WorkerService(object):
             '/whence.worker.v1.WorkerService/Search',
             whence_dot_worker_dot_v1_dot_worker__service__pb2.SearchRequest.SerializeToString,
             whence_dot_worker_dot_v1_dot_worker__service__pb2.SearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SelfInfluence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/whence.worker.v1.WorkerService/SelfInfluence',
+            whence_dot_worker_dot_v1_dot_worker__service__pb2.SelfInfluenceRequest.SerializeToString,
+            whence_dot_worker_dot_v1_dot_worker__service__pb2.SelfInfluenceResponse.FromString,
             options,
             channel_credentials,
             insecure,

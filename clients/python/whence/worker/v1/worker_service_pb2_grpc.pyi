@@ -47,6 +47,12 @@ class WorkerServiceStub:
     ]
     """Compares queries with the gradient index of the named shards: the sequences whose estimated influence is largest."""
 
+    SelfInfluence: grpc.UnaryUnaryMultiCallable[
+        whence.worker.v1.worker_service_pb2.SelfInfluenceRequest,
+        whence.worker.v1.worker_service_pb2.SelfInfluenceResponse,
+    ]
+    """The sequences of the named shards whose influence on themselves is largest, as the index has it."""
+
     Rescore: grpc.UnaryStreamMultiCallable[
         whence.worker.v1.worker_service_pb2.RescoreRequest,
         whence.worker.v1.worker_service_pb2.RescoreResponse,
@@ -87,6 +93,12 @@ class WorkerServiceAsyncStub:
         whence.worker.v1.worker_service_pb2.SearchResponse,
     ]
     """Compares queries with the gradient index of the named shards: the sequences whose estimated influence is largest."""
+
+    SelfInfluence: grpc.aio.UnaryUnaryMultiCallable[
+        whence.worker.v1.worker_service_pb2.SelfInfluenceRequest,
+        whence.worker.v1.worker_service_pb2.SelfInfluenceResponse,
+    ]
+    """The sequences of the named shards whose influence on themselves is largest, as the index has it."""
 
     Rescore: grpc.aio.UnaryStreamMultiCallable[
         whence.worker.v1.worker_service_pb2.RescoreRequest,
@@ -136,6 +148,14 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[whence.worker.v1.worker_service_pb2.SearchResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.SearchResponse]]:
         """Compares queries with the gradient index of the named shards: the sequences whose estimated influence is largest."""
+
+    @abc.abstractmethod
+    def SelfInfluence(
+        self,
+        request: whence.worker.v1.worker_service_pb2.SelfInfluenceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[whence.worker.v1.worker_service_pb2.SelfInfluenceResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.SelfInfluenceResponse]]:
+        """The sequences of the named shards whose influence on themselves is largest, as the index has it."""
 
     @abc.abstractmethod
     def Rescore(
