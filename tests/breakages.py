@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("clients/python", "service", "backends")
-EKFAC = "backends/whence_backends/ekfac"
+EKFAC, INDEX = "backends/whence_backends/ekfac", "backends/whence_backends/index"
 EXACT, FACTORS, ENGINES = "tests/laws/test_exactness.py", "tests/laws/test_factors.py", "tests/conformance"
 GPT2 = "gpt2-float64 and not wire"
 ORT, ORT_GPT2 = "backends/whence_backends/engines/ort", f"ort and dense_damped and {GPT2}"
@@ -275,6 +275,79 @@ BREAKAGES = (
         new="(-expected)",
         tests="tests/export",
         only="autograds",
+    ),
+    Breakage(
+        name="Q where Qᵀ is meant, sketches",
+        file=f"{EKFAC}/sketches.py",
+        old="factors.Q_S.T @ G if T > D_in else G",
+        new="factors.Q_S @ G if T > D_in else G",
+        tests=ENGINES,
+        only=f"sketch and pytorch and {GPT2}",
+    ),
+    Breakage(
+        name="sketches whitened by Λ + λ, not by its root",
+        file=f"{INDEX}/plan.py",
+        old="/ np.sqrt(damped[indices[places]])",
+        new="/ damped[indices[places]]",
+        tests="tests/index/test_plan.py",
+    ),
+    Breakage(
+        name="another damping that reweights by the root",
+        file=f"{INDEX}/sketch.py",
+        old="ratio = (kept + plan.damping_factor * mean) / (kept + damping_factor * mean)",
+        new="ratio = np.sqrt((kept + plan.damping_factor * mean) / (kept + damping_factor * mean))",
+        tests="tests/index/test_plan.py",
+    ),
+    Breakage(
+        name="one bit with ‖x‖₁ / k as its scale",
+        file=f"{INDEX}/codes.py",
+        old="scales = np.divide(np.square(sizes).sum(axis=1), sums, out=np.zeros_like(sums), where=sums > 0)",
+        new="scales = sizes.mean(axis=1)",
+        tests="tests/index/test_codes.py",
+    ),
+    Breakage(
+        name="planes of a query weighed wrongly",
+        file=f"{INDEX}/kernel.py",
+        old="(count_2 << _2)",
+        new="(count_2 << _1)",
+        tests="tests/index/test_search.py",
+    ),
+    Breakage(
+        name="an unfinished shard begun anew under rows that count as done",
+        file=f"{INDEX}/job.py",
+        old="arrays = _open_rows(work, shard, fresh=start == 0)",
+        new="arrays = _open_rows(work, shard, fresh=True)",
+        tests="tests/index/test_job.py",
+        only="killed or stopped",
+    ),
+    Breakage(
+        name="a tie that goes to the higher position",
+        file="backends/whence_backends/topk.py",
+        old="np.lexsort((all_positions, all_keys))",
+        new="np.lexsort((-all_positions, all_keys))",
+        tests="tests/worker/test_topk.py",
+    ),
+    Breakage(
+        name="candidates that stand for themselves alone",
+        file="service/whence_service/frontend/recall.py",
+        old="stands_for = min(_MOST, 1 / max(_tail(-margin), 1 / _MOST))",
+        new="stands_for = 1.0",
+        tests="tests/frontend/test_recall.py",
+    ),
+    Breakage(
+        name="recall fitted as if every sequence had been seen",
+        file="service/whence_service/frontend/recall.py",
+        old="total -= z * z / 2 + math.log(deviation) + _log_tail(-self.margin(pair, cut))",
+        new="total -= z * z / 2 + math.log(deviation)",
+        tests="tests/frontend/test_recall.py",
+    ),
+    Breakage(
+        name="a re-ranking whose batches span shards",
+        file="backends/whence_backends/worker/rescore.py",
+        old="    for shard in shards:\n        rows = wanted - shard.first_position",
+        new="    for shard in [HeldShard(first_position=0, lengths=np.concatenate([s.lengths for s in shards]))]:\n"
+        "        rows = wanted - shard.first_position",
+        tests="tests/worker/test_rescore.py",
     ),
 )
 

@@ -35,10 +35,10 @@ from measure import print_figures, print_machine
 from realtext import HELD_OUT, TOKENS, prepare
 
 WIDTHS = (3584, 7680, 15872, 31744)
-DEFAULT = (0.25, 15872)
+DEFAULT = (0.5, 15872)
 # Shares of the coordinates that are kept, by width.
 SETTINGS = [
-    (kept, width) for width in WIDTHS for kept in ((0.05, 0.1, 0.25, 0.5, 1.0) if width == 15872 else (0.1, 0.25, 1.0))
+    (kept, width) for width in WIDTHS for kept in ((0.05, 0.1, 0.25, 0.5, 1.0) if width == 15872 else (0.1, 0.5, 1.0))
 ]
 SHARES = (0.005, 0.01, 0.02, 0.05)  # of the corpus that are candidates
 DEPTHS = (10, 100)
@@ -425,7 +425,7 @@ def plot(options: argparse.Namespace, recalls: Any, calibration: Sequence[Predic
     figure, axes = plt.subplots(1, 3, figsize=(13, 4))
     for axis, depth in zip(axes, DEPTHS, strict=False):
         for bits in (1, 8, 16):
-            for kept in (0.1, 0.25, 1.0):
+            for kept in (0.1, 0.5, 1.0):
                 names = {width: f"{bits} bit, {width} values, {kept:.0%} kept" for width in WIDTHS}
                 held = [(w * bits / 8, recalls[name][depth, 0.02]) for w, name in names.items() if name in recalls]
                 axis.plot(*zip(*held, strict=True), marker="o", label=f"{bits} bit, {kept:.0%} kept")

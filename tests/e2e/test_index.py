@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from e2e.conftest import Service, serve, start_slow
-from e2e.harness import QUERY, Artefacts, Launcher, influences, ranked, told, until, whence
+from e2e.harness import QUERY, Artefacts, Launcher, environment, influences, ranked, told, until, whence
 from whence import (
     Attribution,
     Filter,
@@ -20,6 +23,7 @@ from whence import (
     Query,
     UnavailableError,
 )
+from whence_backends.index import Index
 
 QUERIES = [QUERY, Query.text("a gull ", "at sea"), Query.text("", "fog")]
 
@@ -261,3 +265,16 @@ def test_the_command_line_lists_outliers(indexed: Service):
     assert done.returncode == 0, done.stderr
     assert "Influence themselves most" in done.stdout
     assert "doc10#0" in done.stdout
+
+
+def test_torchrun_shares_the_shards_out(with_index: Artefacts, tmp_path):
+    """Two processes of a real torchrun; the index is the one that a single process builds."""
+    made = replace(with_index, index=None)
+    command = [
+        str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node", "2", "--no-python", sys.executable, "-m",
+        "whence", "index", "--engine", "fake", *made.options(), "--out", str(tmp_path / "index"),
+        "--values", "512", "--keep", "0.5", "--layer-groups", "1",
+    ]  # fmt: skip
+    done = subprocess.run(command, env=environment({}, None), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert Index.open(tmp_path / "index").digest == Index.open(with_index.index).digest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,14 @@ async def test_those_who_want_the_same_shards_share_a_pass() -> None:
     assert plan.expired == ()
 
 
+async def test_those_who_filter_share_a_pass_with_the_same_filter_alone() -> None:
+    mask, other = {"a": np.ones(3, bool)}, {"a": np.ones(3, bool)}
+    jobs = [job(), replace(job(), keep=mask), replace(job(), keep=other), replace(job(), keep=dict(mask))]
+    none, first, second, again = await waiting(*jobs)
+    assert plan_pass([none, first, second, again], now_s=0).chosen == (none,)
+    assert plan_pass([first, second, none, again], now_s=0).chosen == (first, again)
+
+
 async def test_a_pass_has_no_more_queries_than_it_may() -> None:
     first, second, third = await waiting(job(3), job(3), job(1))
     plan = plan_pass([first, second, third], now_s=0, max_queries=5)
@@ -69,7 +78,7 @@ class StubSearcher:
         self.begun, self.go_on = threading.Event(), threading.Event()
         self.closed = False
 
-    def search(self, sketches: Any, shards: Any, k: int, orders: Any, *, on_chunk: Any) -> Found:
+    def search(self, sketches: Any, shards: Any, k: int, orders: Any, *, keep: Any, on_chunk: Any) -> Found:
         self.passes.append((len(sketches), k, orders))
         self.begun.set()
         while not self.go_on.wait(0.001):
@@ -84,7 +93,7 @@ class StubSearcher:
 
 
 async def begun(searcher: StubSearcher) -> None:
-    await asyncio.to_thread(searcher.begun.wait)
+    assert await asyncio.to_thread(searcher.begun.wait, 5), "no pass began"
 
 
 async def test_searches_that_come_during_a_pass_share_the_next() -> None:

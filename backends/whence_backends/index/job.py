@@ -85,7 +85,7 @@ class IndexConfig:
     model: str
     out: Path
     damping_factor: float = 0.1
-    keep: float = 0.25
+    keep: float = 0.5
     width: int = 15872
     bits: int = 1
     layer_groups: int = 4

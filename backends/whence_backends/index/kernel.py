@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -37,7 +38,16 @@ def _differing(code: Any, plane_0: Any, plane_1: Any, plane_2: Any, plane_3: Any
     return np.int64(count_0 + (count_1 << _1) + (count_2 << _2) + (count_3 << _3))
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _compiled(function: Callable[..., None]) -> Callable[..., None]:
+    """Compile at the first call, and keep the machine code on disk where a cache can be written."""
+    try:
+        compiled: Callable[..., None] = njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # numba found no folder that it may write to
+        compiled = njit(nogil=True)(function)
+    return compiled
+
+
+@_compiled
 def estimate_one_bit(codes: Any, scales: Any, planes: Any, steps: Any, starts: Any, out: Any) -> None:  # noqa: ANN401
     """Write Σ_segments scale · ⟨query, code⟩ into ``out`` float32 [Q, N].
 

@@ -80,6 +80,7 @@ class Searcher:
         self._starts = np.array([0, *(segment.stop // _WORD for segment in segments)], np.int64)
         self._threads = threads or os.cpu_count() or 1
         self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="search")
+        self._compile()
 
     def __repr__(self) -> str:
         return f"Searcher(shards={len(self._shards)}, threads={self._threads})"
@@ -147,6 +148,14 @@ class Searcher:
     def close(self) -> None:
         """End the threads."""
         self._executor.shutdown()
+
+    def _compile(self) -> None:
+        """Have the kernel compiled for codes as they lie here, so that no search has to wait for it."""
+        width = self._segments[-1].stop if self._segments else 0
+        rows = next((rows for rows in self._shards.values() if len(rows.codes)), None)
+        if rows is not None:
+            nothing = np.zeros((1, width), np.float32)
+            self._estimate(rows, 0, 1, nothing, QueryPlanes.of(nothing, self._segments))
 
     def _estimate(
         self, rows: ShardRows, start: int, stop: int, sketches: Float32Array, queries: QueryPlanes

@@ -69,6 +69,7 @@ class Attributor:
                 candidates=max(asked.candidates, asked.top_k),
                 direction=asked.direction,
                 rerank=search == attribution_pb2.SEARCH_INDEX_RERANK,
+                progress=progress,
                 wanted=asked.wanted,
             ).found()
         return FullScan(

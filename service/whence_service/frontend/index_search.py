@@ -6,6 +6,7 @@ Candidates are chosen over all shards at once, so that how the corpus is cut int
 from __future__ import annotations
 
 import asyncio
+import heapq
 import math
 import time
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
@@ -18,7 +19,7 @@ from whence.errors import InternalError, UnavailableError
 from whence.v1 import attribution_pb2, tensor_pb2
 from whence.worker.v1 import worker_service_pb2 as messages
 from whence_service.frontend.job import Job
-from whence_service.frontend.merge import Candidate, Found, Ranking, RecallOfQuery, merge_rankings
+from whence_service.frontend.merge import Candidate, Found, Ranking, RecallOfQuery
 from whence_service.frontend.partial import all_unreachable, unreachable_shards
 from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.preparation import Prepared
@@ -31,6 +32,7 @@ from whence_service.rpc.deadlines import deadline_error
 _KEPT_SHARE: Final = 0.1
 _KEPT_S: Final = 0.25
 
+_ONLY_NEGATIVE: Final = (attribution_pb2.DIRECTION_NEGATIVE,)
 _NEGATIVE: Final = (attribution_pb2.DIRECTION_NEGATIVE, attribution_pb2.DIRECTION_BOTH)
 
 
@@ -72,6 +74,7 @@ class IndexSearch:
         candidates: int,
         direction: attribution_pb2.Direction.ValueType,
         rerank: bool,
+        progress: bool,
         wanted: attribution_pb2.Filter | None = None,
     ) -> None:
         self._pool = pool
@@ -81,13 +84,14 @@ class IndexSearch:
         self._candidates = candidates
         self._direction = direction
         self._rerank = rerank
+        self._progress = progress
         self._wanted = wanted
         self._exact: dict[int, Sequence[float]] = {}
         self._news = asyncio.Event()
         self._lost: set[ShardGroup] = set()  # whose worker could not be reached, in an answer that may be partial
 
     async def found(self) -> AsyncGenerator[Found, None]:
-        """Yield what was found so far at every change, and at the end the whole.
+        """Yield what was found so far at every change, if progress is wanted, and at the end the whole.
 
         An answer whose time ran out has fewer candidates scored than asked, and says so. Raises
         :class:`~whence.errors.DeadlineError` where there was time for none.
@@ -109,7 +113,7 @@ class IndexSearch:
                 if not await self._news_within(limit_s - (time.perf_counter() - started)):
                     break
                 raise_first(tasks)
-                if self._exact and not all(task.done() for task in tasks):
+                if self._progress and self._exact and not all(task.done() for task in tasks):
                     yield self._reranked(searched, total)
         finally:
             for task in tasks:
@@ -135,7 +139,7 @@ class IndexSearch:
         proposals = [
             Proposals(
                 positive=_best((answer.positive for answer in answers), query, self._candidates, sign=1)
-                if self._direction != attribution_pb2.DIRECTION_NEGATIVE
+                if self._direction not in _ONLY_NEGATIVE
                 else (),
                 negative=_best((answer.negative for answer in answers), query, self._candidates, sign=-1)
                 if self._direction in _NEGATIVE
@@ -236,11 +240,13 @@ class IndexSearch:
 
     def _reranked(self, searched: int, total: int) -> Found:
         with self._job.watch.stage("merge"):
-            scored = [
-                _candidates(self._job, [(position, row[query]) for position, row in self._exact.items()])
+            rankings = tuple(
+                Ranking(
+                    positive=self._ranked(query, sign=1) if self._direction not in _ONLY_NEGATIVE else (),
+                    negative=self._ranked(query, sign=-1) if self._direction in _NEGATIVE else (),
+                )
                 for query in range(len(self._job.queries))
-            ]
-            rankings = merge_rankings([scored], queries=len(scored), top_k=self._top_k, direction=self._direction)
+            )
             return Found(
                 rankings=rankings,
                 sequences_scored=len(self._exact),
@@ -248,6 +254,14 @@ class IndexSearch:
                 sequences_searched=searched,
                 unreachable=unreachable_shards(self._job, self._lost),
             )
+
+    def _ranked(self, query: int, *, sign: int) -> tuple[Candidate, ...]:
+        """Return the best of what was scored for a query: of a batch each has scores of thousands of sequences."""
+        scored = ((-sign * row[query], position) for position, row in self._exact.items())
+        return tuple(
+            Candidate(shard=self._job.generation.shard_of(position), position=position, raw_influence=-sign * key)
+            for key, position in heapq.nsmallest(self._top_k, scored)
+        )
 
     def _estimated(self, proposals: Sequence[Proposals], searched: int) -> Found:
         rankings = tuple(
@@ -347,14 +361,6 @@ def _stacked(prepared: Prepared) -> tensor_pb2.Tensor:
         shape=[len(sketches), *sketches[0].shape],
         data=b"".join(sketch.data for sketch in sketches),
     )
-
-
-def _candidates(job: Job, scored: Iterable[tuple[int, float]]) -> messages.Candidates:
-    candidates = [
-        Candidate(shard=job.generation.shard_of(position), position=position, raw_influence=influence)
-        for position, influence in scored
-    ]
-    return messages.Candidates(positive=candidates, negative=candidates)
 
 
 def _as_candidates(job: Job, proposals: Iterable[Proposal]) -> tuple[Candidate, ...]:

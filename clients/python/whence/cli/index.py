@@ -28,7 +28,7 @@ def index(
             help="Values of a sketch, a multiple of 512: 15872 in one bit each, with their scales, are 2 KB a sequence."
         ),
     ] = 15872,
-    keep: Annotated[float, typer.Option(help="Share of the gradient's coordinates that sketches are made of.")] = 0.25,
+    keep: Annotated[float, typer.Option(help="Share of the gradient's coordinates that sketches are made of.")] = 0.5,
     layer_groups: Annotated[
         int, typer.Option(min=1, help="Groups of neighbouring layers that can be searched by themselves.")
     ] = 4,
