@@ -279,8 +279,8 @@ BREAKAGES = (
     Breakage(
         name="Q where Qᵀ is meant, sketches",
         file=f"{EKFAC}/sketches.py",
-        old="factors.Q_S.T @ G if T > D_in else G",
-        new="factors.Q_S @ G if T > D_in else G",
+        old="return factors.Q_S.T @ G if D_in < T else G",
+        new="return factors.Q_S @ G if D_in < T else G",
         tests=ENGINES,
         only=f"sketch and pytorch and {GPT2}",
     ),
