@@ -4,8 +4,9 @@ An engine holds one model and its EK-FAC factors on one device. Data goes in as 
 arrays; nothing here knows torch, gRPC or files.
 
 Write an engine by implementing :class:`Engine` and exposing a factory ``create(config: EngineConfig) -> Engine``
-through the entry-point group ``whence.engines``; then run the conformance suite (``tests/conformance``) on it. What the
-factory needs beside this file, none of which imports torch:
+through the entry-point group ``whence.engines``; then run the conformance suite (``tests/conformance``) on it. One that
+can sketch gradients on its device for an index implements :class:`SketchingEngine`; any other can be indexed all the
+same, more slowly. What the factory needs beside this file, none of which imports torch:
 
 - ``whence_backends.models.resolve_model(config.model)`` gives ``.path`` and ``.digest``. A folder must hold a
   ``config.json`` and ``*.safetensors``; these alone make the digest. To be served it holds a ``tokenizer.json`` too.
