@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -54,7 +55,11 @@ def main() -> None:
         candidates = options.candidates or options.sequences // 50
         queries = [query(ids) for ids in text.held_out]
         with launcher(folder) as launch:
-            settings = {"WHENCE_WORKER_BATCH_TOKENS": "4096", "WHENCE_WORKER_DRAIN_S": "0"}
+            settings = {
+                "WHENCE_WORKER_BATCH_TOKENS": "4096",
+                "WHENCE_WORKER_DRAIN_S": "0",
+                "OMP_NUM_THREADS": str(os.cpu_count()),  # as many as kronfluence has; the tests' processes have one
+            }
             worker = launch.start(
                 ("worker", *artefacts.options(), "--name", "tiny", "--address", "127.0.0.1:0"), settings, path=None
             )
@@ -132,10 +137,10 @@ def kronfluence_s(text: RealText, artefacts: Artefacts, folder: Path, count: int
     weights[0] = 0
     asked[-COMPLETION:] = 1
     layers = [layer.name for layer in Factors.open(artefacts.factors).card.layers]
-    model = AutoModelForCausalLM.from_pretrained(text.model, dtype=torch.float32).eval()
     train = [TokenSequence(token_ids=ids, weights=weights) for ids in text.corpus[:count]]
 
     def analysis(items: list[TokenSequence]) -> Kronfluence:
+        model = AutoModelForCausalLM.from_pretrained(text.model, dtype=torch.float32).eval()  # it wraps the modules
         return Kronfluence(
             model=model, layers=layers, train=items,
             queries=[TokenSequence(token_ids=text.held_out[1], weights=asked)],
