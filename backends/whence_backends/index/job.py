@@ -44,6 +44,7 @@ from whence_backends.store import (
     ArtefactWriter,
     claim_folder,
     storage_error,
+    sync,
     write_arrays,
     write_atomically,
 )
@@ -281,7 +282,7 @@ def _build_shard(work: _Work, shard: Any, done_before: int) -> None:  # noqa: AN
             finished = work.folder / shard_file(shard.name, part)
             if finished.is_file():  # else an earlier job had moved it when it was killed
                 os.replace(finished, work.config.out / finished.name)
-        _sync_folder(work.config.out)
+        sync(work.config.out)
         note.unlink(missing_ok=True)
     except OSError as error:
         raise storage_error(work.folder, error) from error
@@ -337,13 +338,4 @@ def _reserve(path: Path) -> None:
 def _sync(path: Path, array: NDArray[Any]) -> None:
     if isinstance(array, np.memmap) and array.flags.writeable:
         array.flush()
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(path)

@@ -8,6 +8,7 @@ from whence_backends.store.artefact import (
     digest_file,
     read_manifest,
     storage_error,
+    sync,
     verify_files,
     write_atomically,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "digest_file",
     "read_manifest",
     "storage_error",
+    "sync",
     "verify_files",
     "write_arrays",
     "write_atomically",

@@ -52,10 +52,6 @@ class Proposals:
     positive: tuple[Proposal, ...] = ()
     negative: tuple[Proposal, ...] = ()
 
-    def both(self) -> tuple[Proposal, ...]:
-        """Return those of either direction."""
-        return self.positive + self.negative
-
 
 class IndexSearch:
     """One request's search with the index. ``rerank`` false: the estimates are the answer.
@@ -88,6 +84,7 @@ class IndexSearch:
         self._wanted = wanted
         self._exact: dict[int, Sequence[float]] = {}
         self._news = asyncio.Event()
+        self._searched: dict[ShardGroup, int] = {}  # sequences that each worker compared
         self._lost: set[ShardGroup] = set()  # whose worker could not be reached, in an answer that may be partial
 
     async def found(self) -> AsyncGenerator[Found, None]:
@@ -97,9 +94,9 @@ class IndexSearch:
         :class:`~whence.errors.DeadlineError` where there was time for none.
         """
         with self._job.watch.stage("search"):
-            proposals, searched = await self._propose()
+            proposals = await self._propose()
         if not self._rerank:
-            yield self._estimated(proposals, searched)
+            yield self._estimated(proposals)
             return
         started = time.perf_counter()
         wanted = by_owner(self._job, in_order_of_promise(proposals))
@@ -114,7 +111,7 @@ class IndexSearch:
                     break
                 raise_first(tasks)
                 if self._progress and self._exact and not all(task.done() for task in tasks):
-                    yield self._reranked(searched, total)
+                    yield self._reranked(total)
         finally:
             for task in tasks:
                 task.cancel()
@@ -126,17 +123,17 @@ class IndexSearch:
         proposals, total = self._without_lost(proposals, wanted)
         if total and not self._exact:
             raise deadline_error("before a single candidate was scored exactly")
-        found = self._reranked(searched, total)
-        yield await asyncio.to_thread(with_recall, found, proposals, self._exact, self._top_k, searched)
+        found = self._reranked(total)
+        yield await asyncio.to_thread(with_recall, found, proposals, self._exact, self._top_k)
 
-    async def _propose(self) -> tuple[list[Proposals], int]:
+    async def _propose(self) -> list[Proposals]:
         found = await together(self._search(group) for group in self._job.route.groups)
         answers = [answer for answer in found if answer is not None]
         if not answers:
             raise all_unreachable(self._job)
         for answer in answers:
             self._job.watch.merge(answer.timings)
-        proposals = [
+        return [
             Proposals(
                 positive=_best((answer.positive for answer in answers), query, self._candidates, sign=1)
                 if self._direction not in _ONLY_NEGATIVE
@@ -147,7 +144,6 @@ class IndexSearch:
             )
             for query in range(len(self._job.queries))
         ]
-        return proposals, sum(answer.sequences_searched for answer in answers)
 
     async def _search(self, group: ShardGroup) -> messages.SearchResponse | None:
         request = messages.SearchRequest(
@@ -173,6 +169,7 @@ class IndexSearch:
                 worker=group.worker,
                 shards=", ".join(group.shards),
             )
+        self._searched[group] = answer.sequences_searched
         return answer
 
     async def _rescore(self, worker: str, positions: Sequence[int]) -> None:
@@ -234,11 +231,16 @@ class IndexSearch:
         ]
         return left, sum(map(len, wanted.values())) - len(lost)
 
+    @property
+    def _sequences_searched(self) -> int:
+        """How many sequences were compared, without those of workers that were lost later."""
+        return sum(count for group, count in self._searched.items() if group not in self._lost)
+
     def _limit_s(self) -> float:
         left_s = self._job.deadline.remaining_s()
         return left_s - max(_KEPT_S, _KEPT_SHARE * left_s) if math.isfinite(left_s) else math.inf
 
-    def _reranked(self, searched: int, total: int) -> Found:
+    def _reranked(self, total: int) -> Found:
         with self._job.watch.stage("merge"):
             rankings = tuple(
                 Ranking(
@@ -251,7 +253,7 @@ class IndexSearch:
                 rankings=rankings,
                 sequences_scored=len(self._exact),
                 sequences_total=total,
-                sequences_searched=searched,
+                sequences_searched=self._sequences_searched,
                 unreachable=unreachable_shards(self._job, self._lost),
             )
 
@@ -263,7 +265,7 @@ class IndexSearch:
             for key, position in heapq.nsmallest(self._top_k, scored)
         )
 
-    def _estimated(self, proposals: Sequence[Proposals], searched: int) -> Found:
+    def _estimated(self, proposals: Sequence[Proposals]) -> Found:
         rankings = tuple(
             Ranking(
                 positive=_as_candidates(self._job, one.positive[: self._top_k]),
@@ -275,7 +277,7 @@ class IndexSearch:
             rankings=rankings,
             sequences_scored=0,
             sequences_total=0,
-            sequences_searched=searched,
+            sequences_searched=self._sequences_searched,
             unreachable=unreachable_shards(self._job, self._lost),
         )
 
@@ -299,10 +301,10 @@ def by_owner(job: Job, positions: Iterable[int]) -> dict[str, list[int]]:
 
 
 def with_recall(
-    found: Found, proposals: Sequence[Proposals], exact: Mapping[int, Sequence[float]], top_k: int, searched: int
+    found: Found, proposals: Sequence[Proposals], exact: Mapping[int, Sequence[float]], top_k: int
 ) -> Found:
     """Return what was found with the recall of each query's rankings."""
-    recalls = []
+    recalls, searched = [], found.sequences_searched
     for query, one in enumerate(proposals):
         influences = {position: row[query] for position, row in exact.items()}
         recalls.append(
