@@ -6,7 +6,8 @@ arrays; nothing here knows torch, gRPC or files.
 Write an engine by implementing :class:`Engine` and exposing a factory ``create(config: EngineConfig) -> Engine``
 through the entry-point group ``whence.engines``; then run the conformance suite (``tests/conformance``) on it. One that
 can sketch gradients on its device for an index implements :class:`SketchingEngine`; any other can be indexed all the
-same, more slowly. What the factory needs beside this file, none of which imports torch:
+same, more slowly. One that can keep preconditioned queries in a bounded rank implements :class:`LowRankEngine`; of any
+other, fewer queries share a pass. What the factory needs beside this file, none of which imports torch:
 
 - ``whence_backends.models.resolve_model(config.model)`` gives ``.path`` and ``.digest``. A folder must hold a
   ``config.json`` and ``*.safetensors``; these alone make the digest. To be served it holds a ``tokenizer.json`` too.
@@ -266,5 +267,21 @@ class SketchingEngine(Engine, Protocol):
         """Return the sketches of at least one sequence, under the laws and with the errors of :meth:`Engine.score`.
 
         They are, up to rounding, what the folds make of the gradients that :meth:`Engine.query_gradients` returns.
+        """
+        ...
+
+
+@runtime_checkable
+class LowRankEngine(Engine, Protocol):
+    """An engine that can keep preconditioned queries in a bounded rank: more of them in the same memory."""
+
+    def precondition_low_rank(
+        self, gradients: Sequence[QueryGradient], damping_factor: float, rank: int
+    ) -> tuple[Any, Float64Array]:
+        """Return what :meth:`Engine.precondition` does, each layer of each query in a rank of at most ``rank``.
+
+        What is lost is the relative error [Q] to expect of an influence, its root mean square over the distribution
+        that Λ was fitted on: √(Σ_ℓ Σ Λ ⊙ (V - V_rank)² / Σ_ℓ Σ Λ ⊙ V²) in the eigenbasis, 0 where every
+        layer is whole. A layer that takes no less memory in that rank is kept whole.
         """
         ...

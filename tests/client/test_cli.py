@@ -64,6 +64,7 @@ def test_the_keys_of_the_json_are_stable(run):
         "sequences_scored",
         "sequences_searched",
         "timings",
+        "truncation_error",
         "unreachable_shards",
         "warnings",
     ]

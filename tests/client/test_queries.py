@@ -62,11 +62,11 @@ def test_what_can_never_be_answered_is_refused(make, reason):
 
 def options(**changes):
     plain = {"top_k": 1, "direction": "both", "damping_factor": None, "search": "auto", "candidates": None}
-    plain |= {"only": None, "return_partial_success": False}
+    plain |= {"only": None, "layers": (), "return_partial_success": False}
     return requests.options(**{**plain, "include_layers": False, "include_tokens": False, **changes})
 
 
-@pytest.mark.parametrize("changes", [{"top_k": 0}, {"direction": "up"}, {"search": "index"}])
+@pytest.mark.parametrize("changes", [{"top_k": 0}, {"direction": "up"}, {"search": "index"}, {"query_rank": -1}])
 def test_unknown_options_are_refused(changes):
     with pytest.raises(InvalidRequestError, match="must be"):
         options(**changes)
@@ -75,3 +75,8 @@ def test_unknown_options_are_refused(changes):
 def test_an_unknown_direction_names_the_known_ones():
     with pytest.raises(InvalidRequestError, match="positive, negative, both"):
         options(direction="up")
+
+
+def test_one_layer_is_not_mistaken_for_the_letters_of_its_name():
+    with pytest.raises(InvalidRequestError, match="it is a list"):
+        options(layers="lm_head")

@@ -19,8 +19,9 @@ import data
 from conformance.subjects import CASES, WIRE_CASES, Case, InProcess, Subject, build
 from conformance.wire import over_the_wire
 from whence.errors import InvalidRequestError, MismatchError
-from whence_backends.contract import Detail, LayerFold, SketchPlan, TokenSequence
+from whence_backends.contract import Detail, LayerFold, LayerGradient, LowRankEngine, SketchPlan, TokenSequence
 from whence_backends.ekfac.factors import FORMAT
+from whence_backends.ekfac.low_rank import range_noise, truncate_weighted, worthwhile
 from whence_backends.engines import load_engine
 from whence_backends.engines.fake import FakeModel
 from whence_backends.index.plan import make_plan
@@ -328,3 +329,48 @@ def sketcher(subject: InProcess, *, keep: float, width: int) -> tuple[SketchPlan
     Lambdas = [factors.Lambda(index) for index in range(len(layers))]
     plan, _ = make_plan(layers, Lambdas, damping_factor=0.1, keep=keep, width=width, groups=1, seed=0)
     return plan, make_sketcher(subject.engine, plan, factors.Lambda)
+
+
+@pytest.fixture(scope="module", params=[case for case in CASES if case.engine in ("pytorch", "ort")], ids=str)
+def bounded(request: pytest.FixtureRequest, in_process: Callable[[Case], InProcess]) -> InProcess:
+    """An engine that can keep preconditioned queries in a bounded rank."""
+    made = in_process(request.param)
+    assert isinstance(made.engine, LowRankEngine)
+    return made
+
+
+@pytest.mark.parametrize("detail", Detail)
+def test_a_bounded_rank_gives_the_influences_of_the_truncated_query(bounded: InProcess, detail: Detail) -> None:
+    """Broken by: rotating the factors back with Qᵀ; the factors of one query for another's; a layer left out."""
+    rank, queries, items = 2, bounded.items[:3], bounded.items[3:9]
+    engine = bounded.engine
+    assert isinstance(engine, LowRankEngine)
+    gradients = engine.query_gradients([*queries, *items])
+    want, errors, norms = np.zeros((3, 6)), np.zeros(3), np.zeros(3)
+    for index, layer in enumerate(bounded.factors.card.layers):
+        Lambda = bounded.factors.Lambda(index).astype(np.float64)
+        rotated = [product(gradient.layers[index]) for gradient in gradients]
+        V = [one / (Lambda + 0.1 * Lambda.mean()) for one in rotated[:3]]
+        norms += [float((Lambda * one**2).sum()) for one in V]
+        if worthwhile(rank, layer.d_out, layer.d_in):
+            found = [truncate_weighted(one, Lambda, rank, np.linalg, range_noise(layer.d_in, rank)) for one in V]
+            errors += [one.squared_error for one in found]
+            V = [one.left.T @ one.right for one in found]
+        want += np.array([[float((one * G).sum()) for G in rotated[3:]] for one in V])
+    prepared, told = engine.precondition_low_rank(gradients[:3], 0.1, rank)
+    scored = engine.score(prepared, items, detail)
+    assert_close(bounded, scored.reshape(3, 6, -1).sum(axis=2), want)
+    np.testing.assert_allclose(told, np.sqrt(errors / norms), rtol=max(1e-6, 10 * bounded.case.rtol))
+    assert np.all(told > 0)
+
+
+def product(gradient: LayerGradient) -> np.ndarray:
+    return gradient.left.astype(np.float64).T @ gradient.right.astype(np.float64)
+
+
+def test_a_rank_that_saves_nothing_leaves_the_query_whole(bounded: InProcess) -> None:
+    engine, items = bounded.engine, bounded.items[3:9]
+    assert isinstance(engine, LowRankEngine)
+    prepared, told = engine.precondition_low_rank(engine.query_gradients(bounded.items[:2]), 0.1, 10_000)
+    assert engine.score(prepared, items).tobytes() == bounded.influences(bounded.items[:2], items).tobytes()
+    assert not told.any()

@@ -24,6 +24,7 @@ SERVICE = "whence.worker.v1.WorkerService"
 CORPUS = {"a": range(4), "b": range(4, 7), "c": range(7, 12)}
 TRAINING_SET_SIZE = 100
 DAMPING = 0.1
+TRUNCATION = 0.125  # what a bounded rank costs, for each shard that a worker holds
 # float [layers, tokens]: how every influence is split; the sum is 1 and every product is exact.
 SPLIT = ((0.5, 0.25, 0.0), (0.125, 0.0625, 0.0625))
 
@@ -80,7 +81,7 @@ class StubWorker(worker_service_pb2_grpc.WorkerServiceServicer):
                 training_set_size=TRAINING_SET_SIZE,
                 default_damping_factor=DAMPING,
                 engine="stub/float64",
-                limits=model_pb2.Limits(max_query_tokens=8),
+                limits=model_pb2.Limits(max_query_tokens=8, max_queries=4, max_batch_queries=40),
             ),
             shards=[
                 messages.CorpusShard(shard=shard, sequences=len(CORPUS[shard]), first_position=CORPUS[shard].start)
@@ -152,12 +153,14 @@ class StubWorker(worker_service_pb2_grpc.WorkerServiceServicer):
     def _answer(self, request, positions, *, scanned):
         seen = positions[:scanned]
         done = scanned == len(positions) and not self.incomplete
+        lost = TRUNCATION * len(self.shards) if request.preconditioning.rank else 0.0
         return messages.ScanResponse(
             sequences_scored=scanned,
             sequences_total=len(positions),
             candidates=[_candidates(query, seen, request) for query in request.queries],
             done=done,
             timings=[attribution_pb2.StageTiming(stage="score", seconds=0.5)] if done else [],
+            truncation_errors=[lost] * len(request.queries) if done else [],
         )
 
     def _check(self, request) -> None:

@@ -172,4 +172,35 @@ async def test_defaults_are_ten_positive_hits_at_the_models_damping(front, worke
     answer = await front.stub.Attribute(attribution_service_pb2.AttributeRequest(query=ask()))
     assert len(answer.attribution.positive) == 10
     assert not answer.attribution.negative
-    assert worker.stub.scanned[0].damping_factor == 0.1
+    assert worker.stub.scanned[0].preconditioning.damping_factor == 0.1
+
+
+async def test_layers_are_named_or_meant_by_a_pattern_and_reach_every_call(front, worker, ask):
+    """Broken by: a restriction that the search has and the pass that describes the hits has not."""
+    for pattern in ("layer1", "*1"):
+        answer = await front.stub.Attribute(request(ask(), layers=[pattern], include_layers=True))
+        assert [list(call.preconditioning.layers) for call in (worker.stub.scanned[-1], worker.stub.scored[-1])] == [
+            [1],
+            [1],
+        ]
+        assert list(answer.metadata.provenance.attributed_layers) == ["layer1"]
+    await front.stub.Attribute(request(ask(), layers=["*"]))
+    assert not worker.stub.scanned[-1].preconditioning.layers
+
+
+async def test_a_batch_whose_gradients_do_not_fit_is_kept_in_a_bounded_rank_and_says_so(front, worker, ask):
+    """Broken by: bounding the rank of queries that fit; an answer that does not tell what it cost."""
+    for count, rank, error in ((4, 0, 0.0), (5, 32, 0.375)):
+        answer = await front.stub.BatchAttribute(attribution_service_pb2.BatchAttributeRequest(queries=[ask()] * count))
+        assert {call.preconditioning.rank for call in (worker.stub.scanned[-1], worker.stub.scored[-1])} <= {rank, 0}
+        assert worker.stub.scanned[-1].preconditioning.rank == rank
+        assert [one.truncation_error for one in answer.attributions] == [error] * count
+        told = [warning.message for warning in answer.metadata.warnings if warning.code == "QUERIES_OF_BOUNDED_RANK"]
+        assert bool(told) == (rank > 0)
+
+
+@pytest.mark.parametrize(("asked", "rank"), [(0, 0), (8, 8)])
+async def test_the_rank_is_what_was_asked(front, worker, ask, asked, rank):
+    options = attribution_pb2.AttributionOptions(query_rank=asked)
+    await front.stub.BatchAttribute(attribution_service_pb2.BatchAttributeRequest(queries=[ask()] * 5, options=options))
+    assert worker.stub.scanned[-1].preconditioning.rank == rank

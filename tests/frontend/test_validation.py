@@ -50,6 +50,7 @@ OPTIONS = [
         ({"damping_factor": value}, "DAMPING_INVALID", "options.damping_factor")
         for value in (0.0, -0.1, math.nan, math.inf, -math.inf)
     ),
+    ({"layers": ["layer0", "layer7"]}, "LAYER_UNKNOWN", "options.layers[1]"),
 ]
 SCORES = [
     ({"queries": []}, "QUERIES_MISSING", "queries"),

@@ -211,7 +211,7 @@ class Running:
             "shards": [shard.shard for shard in self.shards],
             "top_k": 5,
             "direction": attribution_pb2.DIRECTION_BOTH,
-            "damping_factor": 0.1,
+            "preconditioning": pb.Preconditioning(damping_factor=0.1),
         }
         return pb.ScanRequest(**{**given, **changes})
 
@@ -221,7 +221,8 @@ class Running:
         return responses[-1]
 
     async def score(self, **request: Any) -> pb.ScoreSequencesResponse:
-        given = {"generation": self.generation, "damping_factor": 0.1, "detail": pb.DETAIL_TOTAL}
+        how = pb.Preconditioning(damping_factor=0.1)
+        given = {"generation": self.generation, "preconditioning": how, "detail": pb.DETAIL_TOTAL}
         return await self.stub.ScoreSequences(pb.ScoreSequencesRequest(**{**given, **request}))
 
     def outcomes(self, layer: str, operation: str = "get") -> list[CacheOutcome]:

@@ -13,6 +13,7 @@ import pytest
 from whence import status
 from whence.errors import DeadlineError, InternalError, InvalidRequestError, NotFoundError
 from whence.v1 import attribution_pb2
+from whence.worker.v1.worker_service_pb2 import Preconditioning
 from whence_backends.corpus import Corpus
 from whence_backends.models.source import resolve_model
 from whence_backends.models.tokenizer import Tokenizer
@@ -39,7 +40,7 @@ def brute_force(artefacts: Artefacts, damping_factor: float) -> np.ndarray:
 
 @pytest.mark.parametrize("damping_factor", [0.1, 2.0])
 async def test_a_scan_is_the_brute_force_ranking(tiny: Running, artefacts: Artefacts, damping_factor: float):
-    result = await tiny.scan(*QUERIES, damping_factor=damping_factor)
+    result = await tiny.scan(*QUERIES, preconditioning=Preconditioning(damping_factor=damping_factor))
     for query, influence in enumerate(brute_force(artefacts, damping_factor)):
         ascending = np.argsort(influence, kind="stable")
         found = result.candidates[query]
@@ -186,8 +187,12 @@ async def test_a_sequence_whose_influence_is_not_a_number_fails_the_scan(tiny: R
         ({"top_k": 0}, InvalidRequestError, "BAD_TOP_K"),
         ({"queries": []}, InvalidRequestError, "NO_QUERIES"),
         ({"direction": 77}, InvalidRequestError, "UNKNOWN_DIRECTION"),
-        ({"damping_factor": -1.0}, InvalidRequestError, "BAD_DAMPING_FACTOR"),
-        ({"damping_factor": float("nan")}, InvalidRequestError, "BAD_DAMPING_FACTOR"),
+        ({"preconditioning": Preconditioning(damping_factor=-1.0)}, InvalidRequestError, "BAD_DAMPING_FACTOR"),
+        (
+            {"preconditioning": Preconditioning(damping_factor=float("nan"))},
+            InvalidRequestError,
+            "BAD_DAMPING_FACTOR",
+        ),
     ],
 )
 async def test_a_scan_that_makes_no_sense_is_refused(tiny: Running, change, kind, reason: str):
@@ -199,8 +204,8 @@ async def test_a_scan_that_makes_no_sense_is_refused(tiny: Running, change, kind
 
 
 async def test_a_damping_factor_of_zero_means_the_default(tiny: Running):
-    default = await tiny.scan(ask(), damping_factor=0)
-    assert list(default.candidates) == list((await tiny.scan(ask(), damping_factor=0.1)).candidates)
+    default = await tiny.scan(ask(), preconditioning=None)
+    assert list(default.candidates) == list((await tiny.scan(ask())).candidates)
 
 
 async def test_a_shard_named_twice_is_scanned_once(tiny: Running):

@@ -145,5 +145,8 @@ async def test_a_request_for_other_artefacts_is_refused(tiny: Running, part: str
 
 def request(worker: Running, references: list[pb.SequenceReference]) -> pb.ScoreSequencesRequest:
     return pb.ScoreSequencesRequest(
-        generation=worker.generation, queries=QUERIES, sequences=references, damping_factor=0.1
+        generation=worker.generation,
+        queries=QUERIES,
+        sequences=references,
+        preconditioning=pb.Preconditioning(damping_factor=0.1),
     )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import torch
 from torch import Tensor
 
 from whence_backends.contract import Detail
+from whence_backends.ekfac.low_rank import range_noise, truncate_weighted, weighted_square, worthwhile
 from whence_backends.ekfac.storage import StoredForm, stored_form
 
 _GRADIENT_ELEMENTS: Final = {"cpu": 1 << 22, "cuda": 1 << 27}
+# Elements of queries that are kept in a bounded rank and multiplied out for one layer at a time.
+_QUERY_ELEMENTS: Final = {"cpu": 1 << 26, "cuda": 1 << 28}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,6 +29,24 @@ class LayerFactors:
     def damped(self, damping_factor: float) -> Tensor:
         """Return Λ + λ with this layer's own λ = damping_factor · mean(Λ)."""
         return self.Lambda + damping_factor * self.Lambda.mean()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LowRankQueries:
+    """One layer's preconditioned queries in a bounded rank: V_q = left_qᵀ right_q.
+
+    left [Q, r, D_out], right [Q, r, D_in].
+    """
+
+    left: Tensor
+    right: Tensor
+
+    def __len__(self) -> int:
+        return self.left.shape[0]
+
+
+# One layer's V [Q, D_out, D_in], whole or not.
+Queries: TypeAlias = Tensor | LowRankQueries
 
 
 def rotate_tokens(a: Tensor, s: Tensor, factors: LayerFactors) -> tuple[Tensor, Tensor]:
@@ -71,10 +93,51 @@ def precondition(left: Tensor, right: Tensor, factors: LayerFactors, damping_fac
     return factors.Q_S @ ((left.T @ right) / factors.damped(damping_factor)) @ factors.Q_A.T
 
 
-def layer_scores(V: Tensor, a: Tensor, s: Tensor, detail: Detail) -> Tensor:
+def precondition_low_rank(
+    gradients: Sequence[tuple[Tensor, Tensor]], factors: LayerFactors, damping_factor: float, rank: int
+) -> tuple[Queries, list[float], list[float]]:
+    """Return V of queries' (left, right), as :func:`precondition` does, in a rank of at most ``rank``.
+
+    Also each query's squared error and squared norm (:mod:`whence_backends.ekfac.low_rank`). V is whole where two
+    factors would take as much memory.
+    """
+    damped = factors.damped(damping_factor)
+    noise = torch.from_numpy(range_noise(factors.Q_A.shape[0], rank)).to(factors.Q_A)
+    truncate, lefts, rights, errors, norms = worthwhile(rank, *factors.Lambda.shape), [], [], [], []
+    for left, right in gradients:  # one whole V at a time, which may be large
+        divided = (left.T @ right) / damped
+        norms.append(weighted_square(divided, factors.Lambda))
+        if truncate:
+            found = truncate_weighted(divided, factors.Lambda, rank, torch.linalg, noise)
+            lefts.append(found.left @ factors.Q_S.T)
+            rights.append(found.right @ factors.Q_A.T)
+            errors.append(found.squared_error)
+    if truncate:
+        return LowRankQueries(left=torch.stack(lefts), right=torch.stack(rights)), errors, norms
+    whole = torch.stack([precondition(left, right, factors, damping_factor) for left, right in gradients])
+    return whole, [0.0] * len(gradients), norms
+
+
+def layer_scores(V: Queries, a: Tensor, s: Tensor, detail: Detail) -> Tensor:
     """Return one layer's ⟨V_q, G_b⟩ as float64 [Q, B], or by token as [Q, B, T] for ``LAYERS_TOKENS``.
 
-    V [Q, D_out, D_in], a [B, T, D_in], s [B, T, D_out]. Applying V to the tokens costs Q·B·T·D_in·D_out
+    a [B, T, D_in], s [B, T, D_out]. Queries of a bounded rank are multiplied out, as many at a time as may be:
+    Q·rank·D_in·D_out multiplications for the whole batch.
+    """
+    if isinstance(V, LowRankQueries):
+        D_out, D_in = V.left.shape[2], V.right.shape[2]
+        step = max(1, _QUERY_ELEMENTS[a.device.type] // (D_out * D_in))
+        chunks = (slice(start, start + step) for start in range(0, len(V), step))
+        return torch.cat(
+            [_whole_scores(V.left[chunk].transpose(1, 2) @ V.right[chunk], a, s, detail) for chunk in chunks]
+        )
+    return _whole_scores(V, a, s, detail)
+
+
+def _whole_scores(V: Tensor, a: Tensor, s: Tensor, detail: Detail) -> Tensor:
+    """Return the scores for V [Q, D_out, D_in].
+
+    Applying V to the tokens costs Q·B·T·D_in·D_out
     multiplications, forming the gradients first B·(T + Q)·D_in·D_out: the first is for one query, or for tokens.
     """
     if detail is Detail.LAYERS_TOKENS:

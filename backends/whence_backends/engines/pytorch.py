@@ -24,12 +24,15 @@ from whence_backends.ekfac.batch import collate
 from whence_backends.ekfac.factors import Factors
 from whence_backends.ekfac.influence import (
     LayerFactors,
+    Queries,
     compress,
     layer_scores,
     precondition,
+    precondition_low_rank,
     rotate_tokens,
 )
 from whence_backends.ekfac.language_model import TrackedLanguageModel
+from whence_backends.ekfac.low_rank import expected_error
 from whence_backends.ekfac.sketches import PreparedFold, add_sketches
 from whence_backends.ekfac.storage import relative_error
 from whence_backends.engines.checks import require_known_options, require_valid
@@ -37,8 +40,13 @@ from whence_backends.models.source import resolve_model
 from whence_backends.models.torch_loading import load_causal_lm
 from whence_backends.models.tracked import coverage, track
 
-# V [Q, D_out, D_in] of each layer.
-Preconditioned = list[Tensor]
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Preconditioned:
+    """How many queries there are, and V of each layer."""
+
+    queries: int
+    layers: list[Queries]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,7 +84,10 @@ def create(config: EngineConfig) -> PytorchEngine:
 
 
 class PytorchEngine:
-    """See :class:`whence_backends.contract.SketchingEngine`. Factors stay in float32 (float64 for a float64 engine)."""
+    """See :class:`~whence_backends.contract.SketchingEngine` and :class:`~whence_backends.contract.LowRankEngine`.
+
+    Factors stay in float32 (float64 for a float64 engine).
+    """
 
     def __init__(self, model: TrackedLanguageModel, factors: Factors, info: EngineInfo, query_rank: int | None) -> None:
         self._model = model
@@ -96,10 +107,23 @@ class PytorchEngine:
 
     def precondition(self, gradients: Sequence[QueryGradient], damping_factor: float) -> Preconditioned:
         """Return V [Q, D_out, D_in] of each layer."""
-        return [
-            torch.stack([self._precondition(gradient.layers[index], index, damping_factor) for gradient in gradients])
-            for index in range(len(self._factors))
-        ]
+        layers: list[Queries] = []
+        for index, factors in enumerate(self._factors):
+            pairs = (self._placed(gradient.layers[index]) for gradient in gradients)
+            layers.append(torch.stack([precondition(left, right, factors, damping_factor) for left, right in pairs]))
+        return Preconditioned(queries=len(gradients), layers=layers)
+
+    def precondition_low_rank(
+        self, gradients: Sequence[QueryGradient], damping_factor: float, rank: int
+    ) -> tuple[Preconditioned, Float64Array]:
+        """Return V of each layer in a rank of at most ``rank``, and the relative error of each query's influences."""
+        layers: list[Queries] = []
+        errors, norms = np.zeros((2, len(self._factors), len(gradients)))
+        for index, factors in enumerate(self._factors):
+            pairs = [self._placed(gradient.layers[index]) for gradient in gradients]
+            queries, errors[index], norms[index] = precondition_low_rank(pairs, factors, damping_factor, rank)
+            layers.append(queries)
+        return Preconditioned(queries=len(gradients), layers=layers), expected_error(errors, norms)
 
     def score(
         self, preconditioned: Preconditioned, sequences: Sequence[TokenSequence], detail: Detail = Detail.TOTAL
@@ -110,10 +134,10 @@ class PytorchEngine:
         by_layer: list[Tensor | None] = [None] * len(self._factors)
 
         def consume(index: int, a: Tensor, s: Tensor) -> None:
-            by_layer[index] = layer_scores(preconditioned[index], a, s, detail)
+            by_layer[index] = layer_scores(preconditioned.layers[index], a, s, detail)
 
         self._model.trace(batch, self._model.data_targets(batch), consume)
-        Q, (B, T) = preconditioned[0].shape[0], batch.inputs.shape
+        Q, (B, T) = preconditioned.queries, batch.inputs.shape
         shape = (Q, B, T) if detail is Detail.LAYERS_TOKENS else (Q, B)
         parts = [_fold_uses(part, T) if part is not None else batch.weights.new_zeros(shape) for part in by_layer]
         return _arrange(parts, detail, longest=max(len(sequence.token_ids) for sequence in sequences))
@@ -184,12 +208,11 @@ class PytorchEngine:
         left, right = pair
         return LayerGradient(left=left.cpu().numpy(), right=right.cpu().numpy())
 
-    def _precondition(self, gradient: LayerGradient, index: int, damping_factor: float) -> Tensor:
-        factors = self._factors[index]
+    def _placed(self, gradient: LayerGradient) -> tuple[Tensor, Tensor]:
         left, right = (
-            torch.tensor(x, dtype=self._wide, device=factors.Q_A.device) for x in (gradient.left, gradient.right)
+            torch.tensor(x, dtype=self._wide, device=self._model.device) for x in (gradient.left, gradient.right)
         )
-        return precondition(left, right, factors, damping_factor)
+        return left, right
 
 
 def _fold_uses(part: Tensor, T: int) -> Tensor:

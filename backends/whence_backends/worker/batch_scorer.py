@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from whence_backends.contract import Detail, Engine, Float64Array, TokenSequence
 from whence_backends.worker.engine_thread import EngineThread
+from whence_backends.worker.preconditioned import Preconditioned
 from whence_backends.worker.records import BatchRecord, WorkerObserver, ignore
 from whence_service.rpc.stages import Stopwatch
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preconditioned:
-    """Preconditioned queries in the engine's own form, and how many they are."""
-
-    handle: Any
-    queries: int
 
 
 @dataclass(frozen=True, kw_only=True)

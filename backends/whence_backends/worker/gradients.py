@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from whence.errors import InternalError
-from whence_backends.contract import Engine, QueryGradient, TokenSequence
+from whence_backends.contract import Engine, LayerGradient, QueryGradient, TokenSequence
 from whence_backends.worker import gradient_codec
 from whence_backends.worker.cache import GradientCache
 from whence_backends.worker.engine_thread import EngineThread
@@ -26,6 +26,22 @@ class NamedGradient:
 
     key: str
     gradient: QueryGradient
+
+
+def through_layers(named: NamedGradient, layers: Sequence[int]) -> NamedGradient:
+    """Return the gradient with nothing in any layer but these, under a name of its own. No layers: as it is.
+
+    Influence through some layers is that of the gradient which is 0 in all others.
+    """
+    if not layers:
+        return named
+    kept = set(layers)
+    parts = tuple(
+        part if index in kept else LayerGradient(left=0 * part.left[:1], right=0 * part.right[:1])
+        for index, part in enumerate(named.gradient.layers)
+    )
+    name = f"{named.key}/layers={','.join(map(str, sorted(kept)))}"
+    return NamedGradient(key=name, gradient=replace(named.gradient, layers=parts))
 
 
 @dataclass(kw_only=True)

@@ -18,6 +18,7 @@ def describe_model(
     default_damping_factor: float,
     max_query_tokens: int,
     max_queries: int,
+    max_batch_queries: int,
     index: Index | None = None,
 ) -> model_pb2.Model:
     """Return the served model, without the shards and the limits that only the front end knows."""
@@ -34,7 +35,9 @@ def describe_model(
         training_set_size=training_set_size,
         default_damping_factor=default_damping_factor,
         engine=f"{engine.engine}/{engine.precision}",
-        limits=model_pb2.Limits(max_query_tokens=max_query_tokens, max_queries=max_queries),
+        limits=model_pb2.Limits(
+            max_query_tokens=max_query_tokens, max_queries=max_queries, max_batch_queries=max_batch_queries
+        ),
         index=None if index is None else _index(index),
         warnings=[*_unattributed(engine), *_other_training_set(corpus_sequences, training_set_size)],
     )

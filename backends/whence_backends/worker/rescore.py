@@ -14,7 +14,8 @@ from whence.errors import NotFoundError
 from whence_backends.batching import IndexArray, plan_batches
 from whence_backends.contract import Detail, Float64Array
 from whence_backends.topk import require_finite
-from whence_backends.worker.batch_scorer import BatchScorer, Preconditioned
+from whence_backends.worker.batch_scorer import BatchScorer
+from whence_backends.worker.preconditioned import Preconditioned
 from whence_backends.worker.scan import ScannedCorpus
 from whence_service.rpc.deadlines import Deadline, deadline_error
 from whence_service.rpc.stages import Stopwatch

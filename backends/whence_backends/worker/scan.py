@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from whence_backends.batching import plan_batches
 from whence_backends.contract import Detail, TokenSequence
 from whence_backends.topk import Order, TopK
-from whence_backends.worker.batch_scorer import BatchScorer, Preconditioned
+from whence_backends.worker.batch_scorer import BatchScorer
+from whence_backends.worker.preconditioned import Preconditioned
 from whence_service.rpc.deadlines import Deadline, deadline_error
 from whence_service.rpc.stages import Stopwatch
 

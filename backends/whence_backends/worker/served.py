@@ -14,7 +14,7 @@ from whence.v1 import model_pb2, query_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_backends.corpus import encode_text
 from whence_backends.ekfac.factors import Factors
-from whence_backends.worker.batch_scorer import BatchScorer, Preconditioned
+from whence_backends.worker.batch_scorer import BatchScorer
 from whence_backends.worker.cache import GradientCache
 from whence_backends.worker.config import WorkerSettings
 from whence_backends.worker.engine_thread import EngineThread
@@ -24,7 +24,13 @@ from whence_backends.worker.gradient_key import GradientNamer
 from whence_backends.worker.gradients import GradientStore, NamedGradient
 from whence_backends.worker.info import describe_model
 from whence_backends.worker.loading import Loaded
-from whence_backends.worker.preconditioned import PreconditionedCache
+from whence_backends.worker.preconditioned import (
+    DEFAULT_RANK,
+    Preconditioned,
+    PreconditionedCache,
+    Preconditioning,
+    QueryMemory,
+)
 from whence_backends.worker.queries import PreparedTokens, QueryLimits, QueryPreparer
 from whence_backends.worker.records import WorkerObserver
 from whence_backends.worker.rescore import Rescorer
@@ -43,6 +49,7 @@ class ServedModel:
     thread: EngineThread
     preparer: QueryPreparer
     gradients: GradientStore
+    query_memory: QueryMemory
     preconditioned: PreconditionedCache
     scorer: BatchScorer
     scanner: Scanner
@@ -51,18 +58,16 @@ class ServedModel:
     filters: FilterMasks
     index: GradientIndex | None
 
-    async def tokenize(self, queries: Sequence[query_pb2.Query], stopwatch: Stopwatch) -> list[PreparedTokens]:
-        """Return the tokens of every query, or raise for the first that is wrong."""
+    async def tokenize(
+        self, queries: Sequence[query_pb2.Query], stopwatch: Stopwatch, *, rank: int
+    ) -> list[PreparedTokens]:
+        """Return the tokens of every query, or raise for the first that is wrong.
+
+        Also where they are more than may be kept at once in this ``rank``, before anything is computed for them.
+        """
         if not queries:
             raise InvalidRequestError("no query was sent; send at least one", reason="NO_QUERIES", field="queries")
-        if len(queries) > self.model.limits.max_queries:
-            raise InvalidRequestError(
-                f"{len(queries)} queries at once; the memory that this worker gives to queries of this model holds "
-                f"{self.model.limits.max_queries}; send fewer at a time, or raise its query_memory_bytes",
-                reason="TOO_MANY_QUERIES",
-                field="queries",
-                max_queries=self.model.limits.max_queries,
-            )
+        self.query_memory.require(len(queries), rank)
 
         def work() -> list[PreparedTokens]:
             return [self.preparer.prepare(query, f"queries[{i}]") for i, query in enumerate(queries)]
@@ -75,14 +80,33 @@ class ServedModel:
         return await self.gradients.get([query.tokens for query in prepared], stopwatch)
 
     async def precondition(
-        self, gradients: Sequence[NamedGradient], damping_factor: float, stopwatch: Stopwatch
+        self,
+        gradients: Sequence[NamedGradient],
+        asked: worker_service_pb2.Preconditioning,
+        stopwatch: Stopwatch,
     ) -> Preconditioned:
         """Return the queries, preconditioned."""
-        damping = self.damping(damping_factor)
-        handle = await self.thread.run(
-            lambda: self.preconditioned.get(gradients, damping), stage="precondition", stopwatch=stopwatch
+        how = self.preconditioning(asked)
+        return await self.thread.run(
+            lambda: self.preconditioned.get(gradients, how), stage="precondition", stopwatch=stopwatch
         )
-        return Preconditioned(handle=handle, queries=len(gradients))
+
+    def preconditioning(self, asked: worker_service_pb2.Preconditioning) -> Preconditioning:
+        """Return how gradients are preconditioned; raise for a damping or a layer that there is not."""
+        held = len(self.model.layers)
+        for layer in asked.layers:
+            if layer >= held:
+                raise InvalidRequestError(
+                    f"layer {layer} was asked for; this model has {held}, counted from 0",
+                    reason="UNKNOWN_LAYER",
+                    field="preconditioning.layers",
+                )
+        layers = tuple(sorted(set(asked.layers)))
+        return Preconditioning(
+            damping_factor=self.damping(asked.damping_factor),
+            layers=() if len(layers) == held else layers,
+            rank=asked.rank,
+        )
 
     def damping(self, damping_factor: float) -> float:
         """Return a request's damping factor, 0 being the model's default, or raise where there is none like it."""
@@ -91,7 +115,7 @@ class ServedModel:
             raise InvalidRequestError(
                 f"the damping factor is {damping_factor}; expected a positive number, such as 0.1",
                 reason="BAD_DAMPING_FACTOR",
-                field="damping_factor",
+                field="preconditioning.damping_factor",
             )
         return damping
 
@@ -161,7 +185,7 @@ def assemble(
     engine, corpus, tokenizer = loaded.engine, loaded.corpus, loaded.tokenizer
     info, policy = engine.info, corpus.policy
     max_query_tokens = min(settings.max_query_tokens or info.max_tokens, info.max_tokens)
-    bytes_per_query = info.attributed_parameters * (8 if info.precision == "float64" else 4)
+    memory = QueryMemory(engine, limit_bytes=settings.query_memory_bytes)
     scorer = BatchScorer(engine, thread, observe=observe)
     return ServedModel(
         loaded=loaded,
@@ -174,7 +198,8 @@ def assemble(
             training_set_size=loaded.training_set_size,
             default_damping_factor=settings.default_damping_factor,
             max_query_tokens=max_query_tokens,
-            max_queries=max(1, settings.query_memory_bytes // bytes_per_query),
+            max_queries=memory.max_queries(),
+            max_batch_queries=memory.max_queries(DEFAULT_RANK),
             index=loaded.index,
         ),
         batch_tokens=settings.batch_tokens,
@@ -196,11 +221,8 @@ def assemble(
             ),
             observe=observe,
         ),
-        preconditioned=PreconditionedCache(
-            engine,
-            capacity_bytes=settings.preconditioned_cache_bytes,
-            bytes_per_query=bytes_per_query,
-        ),
+        query_memory=memory,
+        preconditioned=PreconditionedCache(engine, memory, capacity_bytes=settings.preconditioned_cache_bytes),
         scorer=scorer,
         scanner=Scanner(
             scorer=scorer,

@@ -25,6 +25,7 @@ from whence_backends.worker.answers import (
     search_response,
     truncation_warnings,
 )
+from whence_backends.worker.gradients import through_layers
 from whence_backends.worker.scan import ScanJob
 from whence_backends.worker.scoring import score_sequences
 from whence_backends.worker.search_queue import SearchJob
@@ -85,11 +86,12 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         index = served.require_index() if request.sketch else None
         sketches: list[Any] = [None] * len(request.queries)
         async with self._admission.slot(Deadline.of(context)):
-            prepared = await served.tokenize(request.queries, stopwatch)
+            prepared = await served.tokenize(request.queries, stopwatch, rank=request.preconditioning.rank)
             gradients = await served.find_gradients(prepared, stopwatch)
             if index is not None:
-                damping = served.damping(request.damping_factor)
-                sketches = await index.sketches(gradients, damping, stopwatch)
+                how = served.preconditioning(request.preconditioning)
+                through = [through_layers(gradient, how.layers) for gradient in gradients]
+                sketches = await index.sketches(through, how.damping_factor, stopwatch)
         parts = zip(prepared, gradients, sketches, strict=True)
         return worker_service_pb2.PrepareQueriesResponse(
             queries=[prepared_query(query, gradient, sketch) for query, gradient, sketch in parts],
@@ -106,9 +108,9 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         shards, orders = served.held_shards(request.shards), _orders(request.direction)
         k, keep = _count(request.top_k, "top_k"), await served.filters.of(request.filter, shards)
         async with self._admission.slot(deadline):
-            prepared = await served.tokenize(request.queries, stopwatch)
+            prepared = await served.tokenize(request.queries, stopwatch, rank=request.preconditioning.rank)
             gradients = await served.find_gradients(prepared, stopwatch)
-            preconditioned = await served.precondition(gradients, request.damping_factor, stopwatch)
+            preconditioned = await served.precondition(gradients, request.preconditioning, stopwatch)
             job = ScanJob(
                 preconditioned=preconditioned,
                 shards=shards,
@@ -121,7 +123,9 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
                 async for progress in scan:
                     if progress.done or request.progress:
                         response = scan_response(progress, served, len(prepared))
-                        response.timings.extend(self._timings(stopwatch) if progress.done else [])
+                        if progress.done:
+                            response.timings.extend(self._timings(stopwatch))
+                            response.truncation_errors.extend(preconditioned.truncation_errors)
                         yield response
 
     async def Search(  # noqa: N802
@@ -163,14 +167,16 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         served, stopwatch, deadline = self._served(), Stopwatch(), Deadline.of(context)
         served.require_generation(request.generation)
         async with self._admission.slot(deadline):
-            prepared = await served.tokenize(request.queries, stopwatch)
+            prepared = await served.tokenize(request.queries, stopwatch, rank=request.preconditioning.rank)
             gradients = await served.find_gradients(prepared, stopwatch)
-            preconditioned = await served.precondition(gradients, request.damping_factor, stopwatch)
+            preconditioned = await served.precondition(gradients, request.preconditioning, stopwatch)
             scored = served.rescorer.rescore(preconditioned, request.positions, deadline, stopwatch)
             async with aclosing(scored):
                 async for part in scored:
                     yield rescore_response(part)
-        yield worker_service_pb2.RescoreResponse(timings=self._timings(stopwatch))
+        yield worker_service_pb2.RescoreResponse(
+            timings=self._timings(stopwatch), truncation_errors=preconditioned.truncation_errors
+        )
 
     async def ScoreSequences(  # noqa: N802
         self, request: worker_service_pb2.ScoreSequencesRequest, context: _Context
@@ -203,11 +209,11 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         stopwatch: Stopwatch,
     ) -> None:
         """Fill the influences into ``response``, whose sequences are the ``resolved`` ones."""
-        prepared = await served.tokenize(request.queries, stopwatch)
+        prepared = await served.tokenize(request.queries, stopwatch, rank=request.preconditioning.rank)
         gradients = await served.find_gradients(prepared, stopwatch)
         influences = await score_sequences(
             served.scorer,
-            await served.precondition(gradients, request.damping_factor, stopwatch),
+            await served.precondition(gradients, request.preconditioning, stopwatch),
             [sequence.record.tokens for sequence in resolved],
             detail=detail,
             token_budget=served.batch_tokens,

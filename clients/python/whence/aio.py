@@ -71,6 +71,7 @@ class AsyncClient:
         search: Search = "auto",
         candidates: int | None = None,
         only: Filter | None = None,
+        layers: Sequence[str] = (),
         return_partial_success: bool = False,
         model: str = "",
         request_id: str = "",
@@ -83,8 +84,9 @@ class AsyncClient:
         split each hit's influence. ``search`` is how they are found: ``"full_scan"`` scores the whole corpus,
         ``"index_rerank"`` the best ``candidates`` of the gradient index (None: the server's choice) and tells
         how many of the true ``top_k`` it expects to have found, ``"index_only"`` none; ``"auto"`` is the second
-        where the server has an index, else the first. ``only`` says which sequences count. Where shards of the
-        corpus cannot be reached the call fails, unless ``return_partial_success``: then the answer names them in
+        where the server has an index, else the first. ``only`` says which sequences count, and ``layers`` through
+        which layers: names, or patterns such as ``"model.layers.3.*"`` (none: all). Where shards of the corpus
+        cannot be reached the call fails, unless ``return_partial_success``: then the answer names them in
         ``unreachable_shards``. ``model`` may be empty where only one is served.
         """
         chosen = requests.options(
@@ -96,6 +98,7 @@ class AsyncClient:
             search=search,
             candidates=candidates,
             only=only,
+            layers=layers,
             return_partial_success=return_partial_success,
         )
         asked = requests.one_query(query, prompt, completion)
@@ -116,6 +119,7 @@ class AsyncClient:
         search: Search = "auto",
         candidates: int | None = None,
         only: Filter | None = None,
+        layers: Sequence[str] = (),
         return_partial_success: bool = False,
         model: str = "",
         request_id: str = "",
@@ -134,6 +138,7 @@ class AsyncClient:
             search=search,
             candidates=candidates,
             only=only,
+            layers=layers,
             return_partial_success=return_partial_success,
         )
         asked = requests.one_query(query, prompt, completion)
@@ -152,12 +157,19 @@ class AsyncClient:
         search: Search = "auto",
         candidates: int | None = None,
         only: Filter | None = None,
+        layers: Sequence[str] = (),
         return_partial_success: bool = False,
+        query_rank: int | None = None,
         model: str = "",
         request_id: str = "",
         timeout_s: float | None = None,
     ) -> tuple[Attribution, ...]:
-        """Return one ranking for each query, in their order, from one pass over the corpus."""
+        """Return one ranking for each query, in their order, from one pass over the corpus.
+
+        Arguments: :meth:`attribute`. ``query_rank`` is the rank that each layer's preconditioned query gradient is kept
+        in: 0 is whole, None is whole unless the queries are more than the model's ``limits.max_queries``, and then 32.
+        What that cost an answer is its ``truncation_error``.
+        """
         chosen = requests.options(
             top_k=top_k,
             direction=direction,
@@ -167,7 +179,9 @@ class AsyncClient:
             search=search,
             candidates=candidates,
             only=only,
+            layers=layers,
             return_partial_success=return_partial_success,
+            query_rank=query_rank,
         )
         asked = requests.one_or_more_queries(queries)
         request = requests.batch(asked, chosen, model=model, request_id=request_id)

@@ -29,6 +29,7 @@ class Limits:
     max_top_k: int
     max_queries: int
     max_score_sequences: int
+    max_batch_queries: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

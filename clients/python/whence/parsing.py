@@ -133,6 +133,7 @@ def model(proto: model_pb2.Model) -> models.Model:
             max_top_k=limits.max_top_k,
             max_queries=limits.max_queries,
             max_score_sequences=limits.max_score_sequences,
+            max_batch_queries=limits.max_batch_queries,
         ),
         shards=tuple(models.Shard(name=shard.shard, replicas=shard.replicas) for shard in proto.shards),
         warnings=_warnings(proto.warnings),
@@ -163,6 +164,7 @@ def _attribution(proto: attribution_pb2.Attribution, metadata: attribution_pb2.R
         negative=tuple(_hit(hit, answer.layers) for hit in proto.negative),
         positive_recall=_recall(proto.positive_recall) if proto.HasField("positive_recall") else None,
         negative_recall=_recall(proto.negative_recall) if proto.HasField("negative_recall") else None,
+        truncation_error=proto.truncation_error,
     )
 
 
@@ -213,6 +215,7 @@ def _answer(proto: attribution_pb2.ResponseMetadata) -> results.Answer:
             training_set_size=source.training_set_size,
             engine=source.engine,
             index_digest=source.index_digest,
+            attributed_layers=tuple(source.attributed_layers),
         ),
         timings=_timings(proto.timings),
         warnings=_warnings(proto.warnings),

@@ -67,7 +67,9 @@ def options(
     search: Search,
     candidates: int | None,
     only: Filter | None,
+    layers: Sequence[str],
     return_partial_success: bool,
+    query_rank: int | None = None,
 ) -> attribution_pb2.AttributionOptions:
     """Return the options; limits that depend on the model are the server's to check."""
     if top_k < 1:
@@ -80,6 +82,18 @@ def options(
             reason="CANDIDATES_INVALID",
             field="options.candidates",
         )
+    if isinstance(layers, str):
+        raise InvalidRequestError(
+            f"layers is the text {layers!r}: it is a list of names or patterns, such as [{layers!r}]",
+            reason="LAYERS_NOT_A_LIST",
+            field="options.layers",
+        )
+    if query_rank is not None and query_rank < 0:
+        raise InvalidRequestError(
+            f"query_rank is {query_rank}: it must be 0 (whole), at least 1, or None for the server's choice",
+            reason="QUERY_RANK_INVALID",
+            field="options.query_rank",
+        )
     return attribution_pb2.AttributionOptions(
         top_k=top_k,
         direction=_choice(_DIRECTIONS, direction, "direction"),
@@ -89,7 +103,9 @@ def options(
         search=_choice(_SEARCHES, search, "search"),
         candidates=candidates or 0,
         filter=None if only is None else only.to_proto(),
+        layers=layers,
         return_partial_success=return_partial_success,
+        query_rank=query_rank,
     )
 
 

@@ -26,6 +26,7 @@ class Provenance:
     training_set_size: int
     engine: str
     index_digest: str = ""
+    attributed_layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +119,8 @@ class Attribution(Answer):
 
     ``log_likelihood`` is that of the completion, in nats, over its ``completion_tokens`` tokens.
     ``positive_recall`` and ``negative_recall`` say how complete each ranking is: None after a full scan, which has
-    everything, and where only the index was asked.
+    everything, and where only the index was asked. ``truncation_error`` is the relative error to expect of an influence
+    for the query's gradient being kept in a bounded rank: 0 where it was kept whole.
     """
 
     query_id: str
@@ -129,6 +131,7 @@ class Attribution(Answer):
     negative: tuple[Hit, ...]
     positive_recall: Recall | None = None
     negative_recall: Recall | None = None
+    truncation_error: float = 0.0
 
     @property
     def hits(self) -> tuple[Hit, ...]:

@@ -39,6 +39,7 @@ def build_attribution(
     described: Mapping[int, Described],
     *,
     recall: RecallOfQuery = RecallOfQuery(),  # noqa: B008 - frozen
+    truncation_error: float = 0.0,
 ) -> attribution_pb2.Attribution:
     """Return the attribution of one query; hits that were not described have only their influence."""
     size = training_set_size(job)
@@ -51,6 +52,7 @@ def build_attribution(
         negative=_hits(ranking.negative, described, size, sign=-1),
         positive_recall=recall.positive,
         negative_recall=recall.negative,
+        truncation_error=truncation_error,
     )
 
 
@@ -93,6 +95,7 @@ def build_metadata(
             training_set_size=training_set_size(job),
             engine=", ".join(generation.engines),
             index_digest=generation.id.index_digest if sequences_searched else "",
+            attributed_layers=[generation.layers[index] for index in job.layers],
         ),
         timings=job.watch.timings(),
         warnings=warnings,

@@ -99,12 +99,13 @@ class Attributor:
                 ranking,
                 described[number],
                 recall=found.recalls[number] if found.recalls else RecallOfQuery(),
+                truncation_error=found.truncation_errors[number] if found.truncation_errors else 0.0,
             )
             for number, ranking in enumerate(found.rankings)
         )
         metadata = build_metadata(
             job,
-            warnings=(*prepared.warnings, *search_warnings(search, found, asked, job.generation)),
+            warnings=(*prepared.warnings, *search_warnings(search, found, asked, job)),
             sequences_scored=found.sequences_scored,
             sequences_searched=found.sequences_searched,
             search=search,
@@ -142,9 +143,7 @@ def require_some(found: Found, asked: Asked) -> None:
         )
 
 
-def search_warnings(
-    search: Search, found: Found, asked: Asked, generation: Generation
-) -> Iterator[attribution_pb2.Warning]:
+def search_warnings(search: Search, found: Found, asked: Asked, job: Job) -> Iterator[attribution_pb2.Warning]:
     """Yield what the caller should know about how the hits were found."""
     sequences = found.sequences_searched or found.sequences_total
     if sequences < asked.top_k:
@@ -154,7 +153,7 @@ def search_warnings(
             message=f"top_k is {asked.top_k}, but {which} {sequences} sequences{' through' if asked.wanted else ''}",
         )
     if found.unreachable:
-        share = covered_share(generation, found.unreachable)
+        share = covered_share(job.generation, found.unreachable)
         yield attribution_pb2.Warning(
             code="PARTIAL_ANSWER",
             message=f"the shards {', '.join(found.unreachable)} could not be reached; this answer covers {share:.1%} "
@@ -171,4 +170,12 @@ def search_warnings(
             code="RERANK_INCOMPLETE",
             message=f"the deadline left time to score {found.sequences_scored} of {found.sequences_total} candidates; "
             "the recall estimates account for it: allow more time, or ask for fewer candidates",
+        )
+    if any(found.truncation_errors):
+        why = "" if asked.query_rank else ": their whole gradients do not fit the workers' memory at once"
+        yield attribution_pb2.Warning(
+            code="QUERIES_OF_BOUNDED_RANK",
+            message=f"the queries' preconditioned gradients were kept in rank {job.query_rank}{why}; influences are "
+            f"off by about {max(found.truncation_errors):.1%} (see truncation_error); ask for fewer queries, or a "
+            "higher query_rank, for more exact ones",
         )

@@ -43,6 +43,7 @@ def describe_model(generation: Generation, limits: RequestLimits) -> model_pb2.M
             max_top_k=limits.max_top_k,
             max_queries=min(limits.max_queries, model.limits.max_queries or limits.max_queries),
             max_score_sequences=limits.max_score_sequences,
+            max_batch_queries=min(limits.max_queries, model.limits.max_batch_queries or limits.max_queries),
         )
     )
     del model.shards[:]

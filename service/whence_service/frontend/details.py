@@ -125,7 +125,7 @@ async def _ask_in_turn(
             generation=job.generation_proto,
             queries=[] if call.query is None else [job.queries[call.query]],
             sequences=[worker_service_pb2.SequenceReference(position=position) for position in call.positions],
-            damping_factor=job.damping_factor,
+            preconditioning=job.preconditioning,
             detail=detail,
             lookup_only=call.query is None,
         )

@@ -19,7 +19,7 @@ from whence.errors import InternalError, UnavailableError
 from whence.v1 import attribution_pb2, tensor_pb2
 from whence.worker.v1 import worker_service_pb2 as messages
 from whence_service.frontend.job import Job
-from whence_service.frontend.merge import Candidate, Found, Ranking, RecallOfQuery
+from whence_service.frontend.merge import Candidate, Found, Ranking, RecallOfQuery, worst_of
 from whence_service.frontend.partial import all_unreachable, unreachable_shards
 from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.preparation import Prepared
@@ -84,6 +84,7 @@ class IndexSearch:
         self._wanted = wanted
         self._exact: dict[int, Sequence[float]] = {}
         self._news = asyncio.Event()
+        self._truncation_errors: list[Sequence[float]] = []  # of each query, as each worker told
         self._searched: dict[ShardGroup, int] = {}  # sequences that each worker compared
         self._lost: set[ShardGroup] = set()  # whose worker could not be reached, in an answer that may be partial
 
@@ -177,7 +178,7 @@ class IndexSearch:
             generation=self._job.generation_proto,
             queries=self._job.queries,
             positions=positions,
-            damping_factor=self._job.damping_factor,
+            preconditioning=self._job.preconditioning,
         )
         shards, left = self._job.shards_of(worker), set(positions)
         try:
@@ -185,6 +186,7 @@ class IndexSearch:
                 async for answer in answers:
                     self._job.watch.merge(answer.timings)
                     self._take(answer)
+                    self._truncation_errors.append(answer.truncation_errors)
                     left.difference_update(answer.positions)
         except UnavailableError:
             if not self._job.partial:
@@ -255,6 +257,7 @@ class IndexSearch:
                 sequences_total=total,
                 sequences_searched=self._sequences_searched,
                 unreachable=unreachable_shards(self._job, self._lost),
+                truncation_errors=worst_of(self._truncation_errors),
             )
 
     def _ranked(self, query: int, *, sign: int) -> tuple[Candidate, ...]:

@@ -16,7 +16,9 @@ from whence_service.rpc.stages import Stopwatch
 class Job:
     """Queries to one generation over one route. ``fields`` say where the request has each of them.
 
-    ``watch`` collects where the time goes. ``partial``: shards that cannot be reached may be missing.
+    ``watch`` collects where the time goes. ``partial``: shards that cannot be reached may be missing. ``layers`` are
+    the indices of those that influence is computed through, all where there are none; ``query_rank`` is the rank that
+    preconditioned queries are kept in, 0: whole.
     """
 
     route: Route
@@ -26,6 +28,8 @@ class Job:
     deadline: Deadline
     watch: Stopwatch
     partial: bool = False
+    layers: tuple[int, ...] = ()
+    query_rank: int = 0
 
     @property
     def generation(self) -> Generation:
@@ -36,6 +40,13 @@ class Job:
     def generation_proto(self) -> worker_service_pb2.Generation:
         """The digests that every worker checks before it answers."""
         return self.route.generation.id.to_proto()
+
+    @property
+    def preconditioning(self) -> worker_service_pb2.Preconditioning:
+        """What every worker makes of the queries' gradients."""
+        return worker_service_pb2.Preconditioning(
+            damping_factor=self.damping_factor, layers=self.layers, rank=self.query_rank
+        )
 
     def shards_of(self, worker: str) -> tuple[str, ...]:
         """Return the shards that a worker holds, for errors that name them."""

@@ -35,7 +35,8 @@ class Found:
 
     ``sequences_total`` is how many it will score exactly; ``sequences_searched`` how many were compared with an index.
     ``unreachable`` are shards that it lacks, in an answer that may be partial. ``recalls`` has one for each query where
-    the rankings may lack something, and is empty until the end.
+    the rankings may lack something, and is empty until the end. So are ``truncation_errors``, what keeping each query
+    in a bounded rank cost it.
     """
 
     rankings: tuple[Ranking, ...]
@@ -44,6 +45,7 @@ class Found:
     sequences_searched: int = 0
     unreachable: tuple[str, ...] = ()
     recalls: tuple[RecallOfQuery, ...] = ()
+    truncation_errors: tuple[float, ...] = ()
 
 
 def merge_rankings(
@@ -86,7 +88,14 @@ def merge_found(
         ),
         sequences_scored=sum(response.sequences_scored for response in latest),
         sequences_total=total,
+        truncation_errors=worst_of([response.truncation_errors for response in latest]),
     )
+
+
+def worst_of(errors: Iterable[Sequence[float]]) -> tuple[float, ...]:
+    """Return each query's largest truncation error of those that workers told; none, where none did."""
+    told = [each for each in errors if each]
+    return tuple(map(max, zip(*told, strict=True))) if told else ()
 
 
 def _best(

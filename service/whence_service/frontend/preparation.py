@@ -78,7 +78,7 @@ async def _ask(
         generation=job.generation_proto,
         queries=[job.queries[number] for number in numbers],
         sketch=sketch,
-        damping_factor=job.damping_factor if sketch else 0.0,
+        preconditioning=job.preconditioning,
     )
     with fields_of_caller("queries", [job.fields[number] for number in numbers]):
         answer = await pool.client(worker).prepare(request, job.deadline, job.shards_of(worker))

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from typing import Final
 
 from whence.errors import InvalidRequestError
@@ -17,6 +19,8 @@ DEFAULT_TOP_K: Final = 10
 # Candidates of a search that names no number: at least so many, and so many for each sequence that is returned.
 DEFAULT_CANDIDATES: Final = 400
 CANDIDATES_PER_HIT: Final = 4
+# The rank of a batch's queries where they are too many to be kept whole, after Grosse et al. 2023.
+DEFAULT_QUERY_RANK: Final = 32
 
 _DIRECTIONS: Final = {
     attribution_pb2.DIRECTION_UNSPECIFIED: attribution_pb2.DIRECTION_POSITIVE,
@@ -51,7 +55,8 @@ class Asked:
     """Options with their defaults filled in. ``damping_factor`` is ``None`` for the model's own.
 
     ``search`` is unspecified where the best that the model has is asked for. ``partial``: shards that cannot be reached
-    may be missing. ``wanted`` says which sequences count, ``None`` all.
+    may be missing. ``wanted`` says which sequences count, ``None`` all. ``layers`` are names or patterns of layers,
+    none for all; ``query_rank`` is ``None`` for the server's choice and 0 for whole gradients.
     """
 
     top_k: int
@@ -63,6 +68,8 @@ class Asked:
     candidates: int
     partial: bool
     wanted: attribution_pb2.Filter | None
+    layers: tuple[str, ...] = ()
+    query_rank: int | None = None
 
 
 def check_options(options: attribution_pb2.AttributionOptions, limits: RequestLimits) -> Asked:
@@ -105,7 +112,40 @@ def check_options(options: attribution_pb2.AttributionOptions, limits: RequestLi
         candidates=options.candidates or max(DEFAULT_CANDIDATES, CANDIDATES_PER_HIT * top_k),
         partial=options.return_partial_success,
         wanted=check_filter(options.filter) if options.HasField("filter") else None,
+        layers=tuple(options.layers),
+        query_rank=options.query_rank if options.HasField("query_rank") else None,
     )
+
+
+def choose_layers(patterns: Sequence[str], names: Sequence[str]) -> tuple[int, ...]:
+    """Return the indices of the layers that any of the patterns means, in order; none where all are meant.
+
+    A pattern is a name, or has ``*``, ``?`` and ``[...]`` as file names do. Raises
+    :class:`~whence.errors.InvalidRequestError` (``LAYER_UNKNOWN``) for one that means no layer.
+    """
+    chosen: set[int] = set()
+    for number, pattern in enumerate(patterns):
+        meant = {index for index, name in enumerate(names) if name == pattern or fnmatchcase(name, pattern)}
+        if not meant:
+            near = get_close_matches(pattern, names, n=3, cutoff=0.3) or names[:3]
+            raise InvalidRequestError(
+                f"{pattern!r} is no layer of this model and no pattern of one; its {len(names)} layers have names such "
+                f"as {', '.join(near)} (GetModel lists them)",
+                reason="LAYER_UNKNOWN",
+                field=f"options.layers[{number}]",
+            )
+        chosen |= meant
+    return () if len(chosen) == len(names) else tuple(sorted(chosen))
+
+
+def choose_rank(asked: int | None, queries: int, whole: int) -> int:
+    """Return the rank to keep queries in, 0 for whole: as asked, or whole while there are no more than ``whole``.
+
+    ``whole`` is 0 where nobody knows.
+    """
+    if asked is not None:
+        return asked
+    return DEFAULT_QUERY_RANK if whole and queries > whole else 0
 
 
 def check_filter(wanted: attribution_pb2.Filter) -> attribution_pb2.Filter | None:

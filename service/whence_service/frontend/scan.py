@@ -84,7 +84,7 @@ class FullScan:
             shards=group.shards,
             top_k=self._top_k,
             direction=self._direction,
-            damping_factor=self._job.damping_factor,
+            preconditioning=self._job.preconditioning,
             progress=self._progress,
             filter=self._wanted,
         )

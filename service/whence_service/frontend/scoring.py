@@ -138,7 +138,7 @@ class Scorer:
                 generation=job.generation_proto,
                 queries=job.queries,
                 sequences=[to_reference(selectors[number]) for number in call.numbers],
-                damping_factor=job.damping_factor,
+                preconditioning=job.preconditioning,
                 detail=detail,
             )
             client = self._pool.client(call.worker)

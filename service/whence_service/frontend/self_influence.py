@@ -40,7 +40,7 @@ class SelfInfluencer:
         described = await describe(
             self._pool, job, rankings, layers=False, tokens=False, budget_bytes=self._budget_bytes
         )
-        warnings = search_warnings(attribution_pb2.SEARCH_UNSPECIFIED, found, asked, job.generation)
+        warnings = search_warnings(attribution_pb2.SEARCH_UNSPECIFIED, found, asked, job)
         return attribution_service_pb2.SelfInfluenceResponse(
             sequences=build_hits(job, rankings[0], described[0]),
             metadata=build_metadata(

@@ -30,6 +30,8 @@ from whence_service.frontend.queries import (
     check_query,
     check_sequence,
     check_sequences,
+    choose_layers,
+    choose_rank,
 )
 from whence_service.frontend.routing import plan_route
 from whence_service.frontend.scoring import Scorer
@@ -160,7 +162,7 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
         fields: Sequence[str],
         asked: Asked,
     ) -> AbstractAsyncContextManager[Job]:
-        return self._admit(context, model, queries, fields, asked.damping_factor, partial=asked.partial)
+        return self._admit(context, model, queries, fields, asked.damping_factor, asked)
 
     @asynccontextmanager
     async def _admit(
@@ -170,9 +172,9 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
         queries: Sequence[query_pb2.Query],
         fields: Sequence[str],
         damping_factor: float | None,
-        *,
-        partial: bool = False,
+        asked: Asked | None = None,
     ) -> AsyncIterator[Job]:
+        partial = asked is not None and asked.partial
         deadline = Deadline.of(
             context, default_s=self._settings.default_deadline_s, max_s=self._settings.max_deadline_s
         )
@@ -186,7 +188,7 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
             generation = self._pool.placement.choose(
                 model, partial=partial
             )  # the workers may have changed while it waited
-            default = generation.model.default_damping_factor
+            default, whole = generation.model.default_damping_factor, generation.model.limits.max_queries
             yield Job(
                 route=plan_route(generation, queries),
                 queries=tuple(queries),
@@ -195,6 +197,8 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
                 deadline=deadline,
                 watch=watch,
                 partial=partial,
+                layers=choose_layers(asked.layers, generation.layers) if asked else (),
+                query_rank=choose_rank(asked.query_rank, len(queries), whole) if asked else 0,
             )
 
     def _fitting(self, answer: AnswerMessage) -> AnswerMessage:

@@ -24,12 +24,13 @@ from whence_backends.contract import (
     SketchPlan,
     TokenSequence,
 )
-from whence_backends.ekfac.factors import FactorArrays, Factors
+from whence_backends.ekfac.factors import Factors
 from whence_backends.ekfac.storage import StoredForm, relative_error, squared_norm, stored_form, truncate
 from whence_backends.engines.checks import require_valid
 from whence_backends.engines.ort.arrays import DeviceArray
 from whence_backends.engines.ort.mathematics import Mathematics
-from whence_backends.engines.ort.options import OrtOptions, Placement, read_options
+from whence_backends.engines.ort.options import OrtOptions, read_options
+from whence_backends.engines.ort.preconditioning import LayerFactors, Preconditioned, Preconditioner
 from whence_backends.engines.ort.sessions import Session, SessionOpener
 from whence_backends.models.exported import (
     LABELS,
@@ -45,9 +46,6 @@ from whence_backends.models.source import resolve_model
 
 # Elements of per-sequence gradients formed at once: cache-sized on a CPU, occupancy-sized on a GPU.
 _GRADIENT_ELEMENTS: Final[Mapping[str, int]] = {"cpu": 1 << 22, "cuda": 1 << 27}
-
-# V [Q, D_out, D_in] of each layer.
-Preconditioned = list[DeviceArray]
 
 
 def create(config: EngineConfig) -> OrtEngine:
@@ -76,27 +74,6 @@ def create(config: EngineConfig) -> OrtEngine:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _LayerFactors:
-    """One layer's Q_A [D_in, D_in], Q_S [D_out, D_out], Λ [D_out, D_in] on the device, and mean(Λ)."""
-
-    Q_A: DeviceArray
-    Q_S: DeviceArray
-    Lambda: DeviceArray
-    mean: float
-    placement: Placement
-
-    @classmethod
-    def place(cls, arrays: FactorArrays, dtype: np.dtype[Any], placement: Placement) -> _LayerFactors:
-        Q_A, Q_S, Lambda = (DeviceArray.of(array.astype(dtype), placement) for array in arrays)
-        mean = float(arrays.Lambda.mean(dtype=np.float64))
-        return cls(Q_A=Q_A, Q_S=Q_S, Lambda=Lambda, mean=mean, placement=placement)
-
-    @property
-    def size_bytes(self) -> int:
-        return self.Q_A.size_bytes + self.Q_S.size_bytes + self.Lambda.size_bytes
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class _PreparedFold:
     """A layer's fold on the device; ``inverse`` is 1/(Λ + λ) [D_out·D_in, 1]."""
 
@@ -106,7 +83,7 @@ class _PreparedFold:
     inverse: DeviceArray
 
     @classmethod
-    def place(cls, fold: LayerFold, factors: _LayerFactors, damping_factor: float) -> _PreparedFold:
+    def place(cls, fold: LayerFold, factors: LayerFactors, damping_factor: float) -> _PreparedFold:
         Lambda, placement = factors.Lambda.numpy(), factors.placement
         inverse = (1 / (Lambda + damping_factor * factors.mean)).astype(Lambda.dtype)
         return cls(
@@ -126,7 +103,7 @@ class PreparedSketches:
 
 
 class OrtEngine:
-    """See :class:`whence_backends.contract.SketchingEngine`.
+    """See :class:`~whence_backends.contract.SketchingEngine` and :class:`~whence_backends.contract.LowRankEngine`.
 
     Whatever the model computes in, the rest is float32 (or float64). A batch is cut into parts
     whose traces fit into ``trace_memory_bytes``, since they are all held at once.
@@ -142,7 +119,8 @@ class OrtEngine:
         self._placement = opener.placement
         self._tokens_at_once = max(1, options.trace_memory_bytes // _trace_bytes_per_token(card, self._wide.itemsize))
         layers = range(len(card.layers))
-        self._factors = [_LayerFactors.place(factors.layer(i), self._wide, self._placement) for i in layers]
+        self._factors = [LayerFactors.place(factors.layer(i), self._wide, self._placement) for i in layers]
+        self._preconditioner = Preconditioner(self._factors, self._mathematics, self._wide, self._placement)
         self._held_bytes = exported.size_bytes + sum(layer.size_bytes for layer in self._factors)
         self._info = EngineInfo(
             engine="ort",
@@ -167,14 +145,13 @@ class OrtEngine:
 
     def precondition(self, gradients: Sequence[QueryGradient], damping_factor: float) -> Preconditioned:
         """Return V [Q, D_out, D_in] of each layer."""
-        found = []
-        for index, layer in enumerate(self._card.layers):
-            V = DeviceArray.empty((len(gradients), layer.d_out, layer.d_in), self._wide, self._placement)
-            for q, gradient in enumerate(gradients):
-                into = V.rows(q, q + 1).reshape(layer.d_out, layer.d_in)
-                self._precondition(gradient.layers[index], self._factors[index], damping_factor, into)
-            found.append(V)
-        return found
+        return self._preconditioner.whole(gradients, damping_factor)
+
+    def precondition_low_rank(
+        self, gradients: Sequence[QueryGradient], damping_factor: float, rank: int
+    ) -> tuple[Preconditioned, Float64Array]:
+        """Return V of each layer in a rank of at most ``rank``, and the relative error of each query's influences."""
+        return self._preconditioner.low_rank(gradients, damping_factor, rank)
 
     def score(
         self, preconditioned: Preconditioned, sequences: Sequence[TokenSequence], detail: Detail = Detail.TOTAL
@@ -182,7 +159,7 @@ class OrtEngine:
         """Return raw influences, shaped as ``detail`` says."""
         require_valid(sequences, self._info)
         lengths = [len(sequence.token_ids) for sequence in sequences]
-        shape = (preconditioned[0].shape[0], len(sequences), len(self._card.layers))
+        shape = (preconditioned.queries, len(sequences), len(self._card.layers))
         found = np.zeros((*shape, max(lengths)) if detail is Detail.LAYERS_TOKENS else shape)
         for part in plan_batches(lengths, self._tokens_at_once):
             scored = self._score([sequences[i] for i in part], preconditioned, detail)
@@ -219,7 +196,7 @@ class OrtEngine:
     def close(self) -> None:
         """Release the model and the factors."""
         self._factors.clear()
-        del self._model, self._mathematics
+        del self._model, self._mathematics, self._preconditioner
 
     def _trace(self, sequences: Sequence[TokenSequence]) -> dict[str, DeviceArray]:
         token_ids, weights = pad(sequences)
@@ -268,22 +245,6 @@ class OrtEngine:
         kept_left, kept_right, error, norm = truncate(kept_left, kept_right, self._query_rank)
         return LayerGradient(left=kept_left, right=kept_right), error, norm
 
-    def _precondition(
-        self, gradient: LayerGradient, factors: _LayerFactors, damping_factor: float, into: DeviceArray
-    ) -> None:
-        def placed(array: FloatArray) -> DeviceArray:
-            return DeviceArray.of(array.astype(self._wide), self._placement)
-
-        self._mathematics.precondition(
-            into,
-            left=placed(gradient.left),
-            right=placed(gradient.right),
-            Q_A=factors.Q_A,
-            Q_S=factors.Q_S,
-            Lambda=factors.Lambda,
-            damping=placed(np.array([damping_factor * factors.mean])),
-        )
-
     def _score(
         self, sequences: Sequence[TokenSequence], preconditioned: Preconditioned, detail: Detail
     ) -> Float64Array:
@@ -291,15 +252,20 @@ class OrtEngine:
         traces = self._trace(sequences)
         T = traces[LOG_P].shape[1]
         parts = []
-        for index, V in enumerate(preconditioned):
+        for index, queries in enumerate(preconditioned.layers):
             a, s = self._a_and_s(traces, index)
-            if detail is Detail.LAYERS_TOKENS:
-                parts.append(_fold_uses(self._by_token(V, a, s), T))
-            elif V.shape[0] == 1:
-                parts.append(self._by_token(V, a, s).sum(axis=2))
-            else:
-                parts.append(self._by_gradient(V, a, s))
+            scored = [self._layer_scores(V, a, s, T, detail) for V in self._preconditioner.multiplied_out(queries)]
+            parts.append(np.concatenate(scored))
         return np.stack(parts, axis=2)
+
+    def _layer_scores(self, V: DeviceArray, a: DeviceArray, s: DeviceArray, T: int, detail: Detail) -> Float64Array:
+        """Return one layer's influences [q, B] or [q, B, T]."""
+        if detail is Detail.LAYERS_TOKENS:
+            return _fold_uses(self._by_token(V, a, s), T)
+        if V.shape[0] == 1:
+            total: Float64Array = self._by_token(V, a, s).sum(axis=2)
+            return total
+        return self._by_gradient(V, a, s)
 
     def _by_token(self, V: DeviceArray, a: DeviceArray, s: DeviceArray) -> Float64Array:
         """Return [Q, B, uses·T]; costs Q·B·T·D_in·D_out multiplications: for one query, or for tokens."""
@@ -321,7 +287,7 @@ class OrtEngine:
             yield slice(start, start + chunk), a.rows(start, start + chunk), s.rows(start, start + chunk)
 
     def _sketch_layer(
-        self, a: DeviceArray, s: DeviceArray, factors: _LayerFactors, fold: _PreparedFold
+        self, a: DeviceArray, s: DeviceArray, factors: LayerFactors, fold: _PreparedFold
     ) -> tuple[DeviceArray, DeviceArray]:
         return self._mathematics.sketch(
             a=a, s=s, Q_A=factors.Q_A, Q_S=factors.Q_S,

@@ -45,6 +45,26 @@ precondition (real[R, D_out] left, real[R, D_in] right, real[D_in, D_in] Q_A, re
   V = MatMul(half, Q_A_transposed) }
 """
 
+# The same before it is rotated back.
+_DIVIDE: Final = """
+divide (real[R, D_out] left, real[R, D_in] right, real[D_out, D_in] Lambda, real[1] damping)
+    => (real[D_out, D_in] divided)
+{ transposed = Transpose<perm = [1, 0]>(left)
+  G = MatMul(transposed, right)
+  damped = Add(Lambda, damping)
+  divided = Div(G, damped) }
+"""
+
+# Factors of a matrix in the eigenbasis, rotated back: their product is Q_S (leftᵀ right) Q_Aᵀ.
+_ROTATE_BACK: Final = """
+rotate_back (real[R, D_out] left, real[R, D_in] right, real[D_in, D_in] Q_A, real[D_out, D_out] Q_S)
+    => (real[R, D_out] left_back, real[R, D_in] right_back)
+{ Q_S_transposed = Transpose<perm = [1, 0]>(Q_S)
+  left_back = MatMul(left, Q_S_transposed)
+  Q_A_transposed = Transpose<perm = [1, 0]>(Q_A)
+  right_back = MatMul(right, Q_A_transposed) }
+"""
+
 # Each token's part, s_tᵀ V a_t.
 _BY_TOKEN: Final = """
 by_token (real[D_out, D_in] V, real[B, T, D_in] a, real[B, T, D_out] s) => (real[B, T] influence)
@@ -103,6 +123,8 @@ class Mathematics:
         self._rotate = load(_ROTATE)
         self._product = load(_PRODUCT)
         self._precondition = load(_PRECONDITION)
+        self._divide = load(_DIVIDE)
+        self._rotate_back = load(_ROTATE_BACK)
         self._by_token = load(_BY_TOKEN)
         self._by_gradient = load(_BY_GRADIENT)
         self._sketch = load(_SKETCH)
@@ -114,13 +136,28 @@ class Mathematics:
         found = self._rotate.run({"a": a, "s": s, "Q_A": Q_A, "Q_S": Q_S})
         return found["left"], found["right"]
 
-    def product(self, left: DeviceArray, right: DeviceArray) -> DeviceArray:
-        """Return leftᵀ right [D_out, D_in]."""
-        return self._product.run({"left": left, "right": right})["G"]
+    def product(self, left: DeviceArray, right: DeviceArray, into: DeviceArray | None = None) -> DeviceArray:
+        """Return leftᵀ right [D_out, D_in], written ``into`` an array where there is one."""
+        feeds = {"left": left, "right": right}
+        if into is None:
+            return self._product.run(feeds)["G"]
+        self._product.run(feeds, into={"G": into})
+        return into
 
     def precondition(self, into: DeviceArray, **arrays: DeviceArray) -> None:
         """Write V [D_out, D_in] of ``left``, ``right``, ``Q_A``, ``Q_S``, ``Lambda`` and ``damping`` [1]."""
         self._precondition.run(arrays, into={"V": into})
+
+    def divide(self, **arrays: DeviceArray) -> DeviceArray:
+        """Return (leftᵀ right) ⊘ (Λ + λ) [D_out, D_in] of ``left``, ``right``, ``Lambda`` and ``damping`` [1]."""
+        return self._divide.run(arrays)["divided"]
+
+    def rotate_back(
+        self, left: DeviceArray, right: DeviceArray, Q_A: DeviceArray, Q_S: DeviceArray
+    ) -> tuple[DeviceArray, DeviceArray]:
+        """Return (left Q_Sᵀ [R, D_out], right Q_Aᵀ [R, D_in])."""
+        found = self._rotate_back.run({"left": left, "right": right, "Q_A": Q_A, "Q_S": Q_S})
+        return found["left_back"], found["right_back"]
 
     def by_token(self, V: DeviceArray, a: DeviceArray, s: DeviceArray) -> DeviceArray:
         """Return s_tᵀ V a_t [B, T] for V [D_out, D_in]."""

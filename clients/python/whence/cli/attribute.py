@@ -59,6 +59,13 @@ def attribute(
     ] = None,
     source: options.Sources = None,
     where: options.Where = None,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only influence through this layer, or layers: a name or a pattern such as 'model.layers.3.*'; repeat "
+            "for more."
+        ),
+    ] = None,
     partial: Annotated[
         bool, typer.Option("--partial", help="Answer although shards of the corpus cannot be reached, and name them.")
     ] = False,
@@ -89,6 +96,7 @@ def attribute(
             search=_SEARCHES[search],
             candidates=candidates,
             only=options.only(source, where),
+            layers=layer or (),
             return_partial_success=partial,
             model=model,
         )

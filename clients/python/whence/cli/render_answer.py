@@ -18,6 +18,8 @@ def about(answer: Answer) -> list[Text]:
         f"corpus {short(source.corpus_digest)} · damping {source.damping_factor:g} · "
         f"N = {source.training_set_size:,} · {source.engine}"
     )
+    if source.attributed_layers:
+        origin += f" · through {len(source.attributed_layers)} layers alone"
     scored = f"{answer.sequences_scored:,} sequences scored"
     work = [scored, *timings(answer.timings), f"request {answer.request_id}"]
     return [

@@ -91,7 +91,8 @@ def _facts(model: Model) -> list[tuple[str, str]]:
         (
             "limits",
             f"{limits.max_query_tokens:,} tokens a query, top_k {limits.max_top_k:,}, "
-            f"{limits.max_queries:,} queries a request, {limits.max_score_sequences:,} sequences a score",
+            f"{limits.max_queries:,} queries a request ({limits.max_batch_queries:,} a batch in rank 32), "
+            f"{limits.max_score_sequences:,} sequences a score",
         ),
     ]
 

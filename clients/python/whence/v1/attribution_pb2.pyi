@@ -96,6 +96,8 @@ class AttributionOptions(google.protobuf.message.Message):
     CANDIDATES_FIELD_NUMBER: builtins.int
     RETURN_PARTIAL_SUCCESS_FIELD_NUMBER: builtins.int
     FILTER_FIELD_NUMBER: builtins.int
+    LAYERS_FIELD_NUMBER: builtins.int
+    QUERY_RANK_FIELD_NUMBER: builtins.int
     top_k: builtins.int
     """How many sequences to return in each asked direction. 0 means 10."""
     direction: global___Direction.ValueType
@@ -116,9 +118,19 @@ class AttributionOptions(google.protobuf.message.Message):
     """Answer from the shards that can be reached, where some cannot: the answer then says which are missing. Otherwise
     such a call fails.
     """
+    query_rank: builtins.int
+    """The rank that each layer's preconditioned query gradient is kept in. 0: whole. Unset: whole, unless a batch has more
+    queries than Limits.max_queries, whose ranks are then 32. An answer says what that cost it.
+    """
     @property
     def filter(self) -> global___Filter:
         """Which sequences count. Unset: all of them."""
+
+    @property
+    def layers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The layers that influence is computed through: names of Model.layers, or patterns of them ("model.layers.3.*").
+        Empty: all.
+        """
 
     def __init__(
         self,
@@ -132,10 +144,15 @@ class AttributionOptions(google.protobuf.message.Message):
         candidates: builtins.int = ...,
         return_partial_success: builtins.bool = ...,
         filter: global___Filter | None = ...,
+        layers: collections.abc.Iterable[builtins.str] | None = ...,
+        query_rank: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "damping_factor", b"damping_factor", "filter", b"filter"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "candidates", b"candidates", "damping_factor", b"damping_factor", "direction", b"direction", "filter", b"filter", "include_layers", b"include_layers", "include_tokens", b"include_tokens", "return_partial_success", b"return_partial_success", "search", b"search", "top_k", b"top_k"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "_query_rank", b"_query_rank", "damping_factor", b"damping_factor", "filter", b"filter", "query_rank", b"query_rank"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "_query_rank", b"_query_rank", "candidates", b"candidates", "damping_factor", b"damping_factor", "direction", b"direction", "filter", b"filter", "include_layers", b"include_layers", "include_tokens", b"include_tokens", "layers", b"layers", "query_rank", b"query_rank", "return_partial_success", b"return_partial_success", "search", b"search", "top_k", b"top_k"]) -> None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_damping_factor", b"_damping_factor"]) -> typing.Literal["damping_factor"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_query_rank", b"_query_rank"]) -> typing.Literal["query_rank"] | None: ...
 
 global___AttributionOptions = AttributionOptions
 
@@ -203,6 +220,7 @@ class Attribution(google.protobuf.message.Message):
     NEGATIVE_FIELD_NUMBER: builtins.int
     POSITIVE_RECALL_FIELD_NUMBER: builtins.int
     NEGATIVE_RECALL_FIELD_NUMBER: builtins.int
+    TRUNCATION_ERROR_FIELD_NUMBER: builtins.int
     query_id: builtins.str
     """The label of the query this answers."""
     query_key: builtins.str
@@ -211,6 +229,10 @@ class Attribution(google.protobuf.message.Message):
     """The measurement's value: the log-likelihood of the completion, in nats."""
     completion_tokens: builtins.int
     """How many tokens were measured."""
+    truncation_error: builtins.float
+    """The error to expect of an influence for the query's gradient being kept in a bounded rank: its root mean square over
+    the training distribution, relative to that of the influences. 0 where the gradient was kept whole.
+    """
     @property
     def positive(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Hit]:
         """The most positively influential sequences, most influential first."""
@@ -238,9 +260,10 @@ class Attribution(google.protobuf.message.Message):
         negative: collections.abc.Iterable[global___Hit] | None = ...,
         positive_recall: global___RecallEstimate | None = ...,
         negative_recall: global___RecallEstimate | None = ...,
+        truncation_error: builtins.float = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["negative_recall", b"negative_recall", "positive_recall", b"positive_recall"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["completion_tokens", b"completion_tokens", "log_likelihood", b"log_likelihood", "negative", b"negative", "negative_recall", b"negative_recall", "positive", b"positive", "positive_recall", b"positive_recall", "query_id", b"query_id", "query_key", b"query_key"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["completion_tokens", b"completion_tokens", "log_likelihood", b"log_likelihood", "negative", b"negative", "negative_recall", b"negative_recall", "positive", b"positive", "positive_recall", b"positive_recall", "query_id", b"query_id", "query_key", b"query_key", "truncation_error", b"truncation_error"]) -> None: ...
 
 global___Attribution = Attribution
 
@@ -386,6 +409,7 @@ class Provenance(google.protobuf.message.Message):
     TRAINING_SET_SIZE_FIELD_NUMBER: builtins.int
     ENGINE_FIELD_NUMBER: builtins.int
     INDEX_DIGEST_FIELD_NUMBER: builtins.int
+    ATTRIBUTED_LAYERS_FIELD_NUMBER: builtins.int
     model: builtins.str
     """The model's served name."""
     model_digest: builtins.str
@@ -402,6 +426,10 @@ class Provenance(google.protobuf.message.Message):
     """The engine that computed it, and its arithmetic: for example "pytorch/float32"."""
     index_digest: builtins.str
     """Digest of the gradient index; empty where none was used."""
+    @property
+    def attributed_layers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The layers that influence was computed through, where these are not all of them."""
+
     def __init__(
         self,
         *,
@@ -413,8 +441,9 @@ class Provenance(google.protobuf.message.Message):
         training_set_size: builtins.int = ...,
         engine: builtins.str = ...,
         index_digest: builtins.str = ...,
+        attributed_layers: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["corpus_digest", b"corpus_digest", "damping_factor", b"damping_factor", "engine", b"engine", "factors_digest", b"factors_digest", "index_digest", b"index_digest", "model", b"model", "model_digest", b"model_digest", "training_set_size", b"training_set_size"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attributed_layers", b"attributed_layers", "corpus_digest", b"corpus_digest", "damping_factor", b"damping_factor", "engine", b"engine", "factors_digest", b"factors_digest", "index_digest", b"index_digest", "model", b"model", "model_digest", b"model_digest", "training_set_size", b"training_set_size"]) -> None: ...
 
 global___Provenance = Provenance
 

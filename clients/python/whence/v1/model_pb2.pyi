@@ -176,14 +176,17 @@ class Limits(google.protobuf.message.Message):
     MAX_TOP_K_FIELD_NUMBER: builtins.int
     MAX_QUERIES_FIELD_NUMBER: builtins.int
     MAX_SCORE_SEQUENCES_FIELD_NUMBER: builtins.int
+    MAX_BATCH_QUERIES_FIELD_NUMBER: builtins.int
     max_query_tokens: builtins.int
     """Longest query, in tokens."""
     max_top_k: builtins.int
     """Largest top_k."""
     max_queries: builtins.int
-    """Most queries in one request."""
+    """Most queries in one request whose gradients are kept whole."""
     max_score_sequences: builtins.int
     """Most training sequences in one Score request."""
+    max_batch_queries: builtins.int
+    """Most queries in one BatchAttribute request, whose gradients are kept in rank 32 where they are more than max_queries."""
     def __init__(
         self,
         *,
@@ -191,8 +194,9 @@ class Limits(google.protobuf.message.Message):
         max_top_k: builtins.int = ...,
         max_queries: builtins.int = ...,
         max_score_sequences: builtins.int = ...,
+        max_batch_queries: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["max_queries", b"max_queries", "max_query_tokens", b"max_query_tokens", "max_score_sequences", b"max_score_sequences", "max_top_k", b"max_top_k"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["max_batch_queries", b"max_batch_queries", "max_queries", b"max_queries", "max_query_tokens", b"max_query_tokens", "max_score_sequences", b"max_score_sequences", "max_top_k", b"max_top_k"]) -> None: ...
 
 global___Limits = Limits
 

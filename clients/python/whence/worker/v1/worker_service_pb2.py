@@ -28,15 +28,15 @@ from whence.v1 import query_pb2 as whence_dot_v1_dot_query__pb2
 from whence.v1 import tensor_pb2 as whence_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%whence/worker/v1/worker_service.proto\x12\x10whence.worker.v1\x1a\x1bwhence/v1/attribution.proto\x1a\x15whence/v1/model.proto\x1a\x15whence/v1/query.proto\x1a\x16whence/v1/tensor.proto\"\x10\n\x0eGetInfoRequest\"x\n\x0fGetInfoResponse\x12\x1f\n\x05model\x18\x01 \x01(\x0b\x32\x10.whence.v1.Model\x12-\n\x06shards\x18\x02 \x03(\x0b\x32\x1d.whence.worker.v1.CorpusShard\x12\x15\n\rcorpus_shards\x18\x03 \x03(\t\"G\n\x0b\x43orpusShard\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x11\n\tsequences\x18\x02 \x01(\x04\x12\x16\n\x0e\x66irst_position\x18\x03 \x01(\x04\"\x94\x01\n\x15PrepareQueriesRequest\x12\x30\n\ngeneration\x18\x01 \x01(\x0b\x32\x1c.whence.worker.v1.Generation\x12!\n\x07queries\x18\x02 \x03(\x0b\x32\x10.whence.v1.Query\x12\x0e\n\x06sketch\x18\x03 \x01(\x08\x12\x16\n\x0e\x64\x61mping_factor\x18\x04 \x01(\x01\"g\n\nGeneration\x12\x14\n\x0cmodel_digest\x18\x01 \x01(\t\x12\x16\n\x0e\x66\x61\x63tors_digest\x18\x02 \x01(\t\x12\x15\n\rcorpus_digest\x18\x03 \x01(\t\x12\x14\n\x0cindex_digest\x18\x04 \x01(\t\"\x99\x01\n\x16PrepareQueriesResponse\x12\x30\n\x07queries\x18\x01 \x03(\x0b\x32\x1f.whence.worker.v1.PreparedQuery\x12\'\n\x07timings\x18\x02 \x03(\x0b\x32\x16.whence.v1.StageTiming\x12$\n\x08warnings\x18\x03 \x03(\x0b\x32\x12.whence.v1.Warning\"\x92\x01\n\rPreparedQuery\x12\x11\n\tquery_key\x18\x01 \x01(\t\x12\x16\n\x0elog_likelihood\x18\x02 \x01(\x01\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\r\x12\x18\n\x10truncation_error\x18\x04 \x01(\x01\x12!\n\x06sketch\x18\x05 \x01(\x0b\x32\x11.whence.v1.Tensor\"\xf7\x01\n\x0bScanRequest\x12\x30\n\ngeneration\x18\x01 \x01(\x0b\x32\x1c.whence.worker.v1.Generation\x12!\n\x07queries\x18\x02 \x03(\x0b\x32\x10.whence.v1.Query\x12\x0e\n\x06shards\x18\x03 \x03(\t\x12\r\n\x05top_k\x18\x04 \x01(\r\x12\'\n\tdirection\x18\x05 \x01(\x0e\x32\x14.whence.v1.Direction\x12\x16\n\x0e\x64\x61mping_factor\x18\x06 \x01(\x01\x12\x10\n\x08progress\x18\x07 \x01(\x08\x12!\n\x06\x66ilter\x18\x08 \x01(\x0b\x32\x11.whence.v1.Filter\"\xaa\x01\n\x0cScanResponse\x12\x18\n\x10sequences_scored\x18\x01 \x01(\x04\x12\x17\n\x0fsequences_total\x18\x02 \x01(\x04\x12\x30\n\ncandidates\x18\x03 \x03(\x0b\x32\x1c.whence.worker.v1.Candidates\x12\x0c\n\x04\x64one\x18\x04 \x01(\x08\x12\'\n\x07timings\x18\x05 \x03(\x0b\x32\x16.whence.v1.StageTiming\"j\n\nCandidates\x12-\n\x08positive\x18\x01 \x03(\x0b\x32\x1b.whence.worker.v1.Candidate\x12-\n\x08negative\x18\x02 \x03(\x0b\x32\x1b.whence.worker.v1.Candidate\"C\n\tCandidate\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x15\n\rraw_influence\x18\x03 \x01(\x01\"\xd6\x01\n\rSearchRequest\x12\x30\n\ngeneration\x18\x01 \x01(\x0b\x32\x1c.whence.worker.v1.Generation\x12#\n\x08sketches\x18\x02 \x01(\x0b\x32\x11.whence.v1.Tensor\x12\x0e\n\x06shards\x18\x03 \x03(\t\x12\x12\n\ncandidates\x18\x04 \x01(\r\x12\'\n\tdirection\x18\x05 \x01(\x0e\x32\x14.whence.v1.Direction\x12!\n\x06\x66ilter\x18\x06 \x01(\x0b\x32\x11.whence.v1.Filter\"\xb3\x01\n\x0eSearchResponse\x12-\n\x08positive\x18\x01 \x03(\x0b\x32\x1b.whence.worker.v1.Estimates\x12-\n\x08negative\x18\x02 \x03(\x0b\x32\x1b.whence.worker.v1.Estimates\x12\x1a\n\x12sequences_searched\x18\x03 \x01(\x04\x12\'\n\x07timings\x18\x04 \x03(\x0b\x32\x16.whence.v1.StageTiming\"z\n\tEstimates\x12$\n\tpositions\x18\x01 \x01(\x0b\x32\x11.whence.v1.Tensor\x12$\n\testimates\x18\x02 \x01(\x0b\x32\x11.whence.v1.Tensor\x12!\n\x06\x65rrors\x18\x03 \x01(\x0b\x32\x11.whence.v1.Tensor\"\x8a\x01\n\x14SelfInfluenceRequest\x12\x30\n\ngeneration\x18\x01 \x01(\x0b\x32\x1c.whence.worker.v1.Generation\x12\x0e\n\x06shards\x18\x02 \x03(\t\x12\r\n\x05top_k\x18\x03 \x01(\r\x12!\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x11.whence.v1.Filter\"c\n\x15SelfInfluenceResponse\x12.\n\tsequences\x18\x01 \x03(\x0b\x32\x1b.whence.worker.v1.Candidate\x12\x1a\n\x12sequences_searched\x18\x02 \x01(\x04\"\x90\x01\n\x0eRescoreRequest\x12\x30\n\ngeneration\x18\x01 \x01(\x0b\x32\x1c.whence.worker.v1.Generation\x12!\n\x07queries\x18\x02 \x03(\x0b\x32\x10.whence.v1.Query\x12\x11\n\tpositions\x18\x03 \x03(\x04\x12\x16\n\x0e\x64\x61mping_factor\x18\x04 \x01(\x01\"w\n\x0fRescoreResponse\x12\x11\n\tpositions\x18\x01 \x03(\x04\x12(\n\rraw_influence\x18\x02 \x01(\x0b\x32\x11.whence.v1.Tensor\x12\'\n\x07timings\x18\x03 \x03(\x0b\x32\x16.whence.v1.StageTiming\"\x91\x02\n\x15ScoreSequencesRequest\x12\x30\n\ngeneration\x18\x01 \x01(\x0b\x32\x1c.whence.worker.v1.Generation\x12!\n\x07queries\x18\x02 \x03(\x0b\x32\x10.whence.v1.Query\x12\x36\n\tsequences\x18\x03 \x03(\x0b\x32#.whence.worker.v1.SequenceReference\x12\x16\n\x0e\x64\x61mping_factor\x18\x04 \x01(\x01\x12(\n\x06\x64\x65tail\x18\x05 \x01(\x0e\x32\x18.whence.worker.v1.Detail\x12\x14\n\x0cskip_unknown\x18\x06 \x01(\x08\x12\x13\n\x0blookup_only\x18\x07 \x01(\x08\"[\n\x11SequenceReference\x12\x12\n\x08position\x18\x01 \x01(\x04H\x00\x12\x15\n\x0bsequence_id\x18\x02 \x01(\tH\x00\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x42\x0b\n\treference\"\xc7\x01\n\x16ScoreSequencesResponse\x12\x33\n\tsequences\x18\x01 \x03(\x0b\x32 .whence.worker.v1.ScoredSequence\x12)\n\x0elog_likelihood\x18\x02 \x01(\x0b\x32\x11.whence.v1.Tensor\x12\'\n\x07timings\x18\x03 \x03(\x0b\x32\x16.whence.v1.StageTiming\x12$\n\x08warnings\x18\x04 \x03(\x0b\x32\x12.whence.v1.Warning\"x\n\x0eScoredSequence\x12\r\n\x05index\x18\x01 \x01(\r\x12-\n\x08sequence\x18\x02 \x01(\x0b\x32\x1b.whence.v1.TrainingSequence\x12(\n\rraw_influence\x18\x03 \x01(\x0b\x32\x11.whence.v1.Tensor*_\n\x06\x44\x65tail\x12\x16\n\x12\x44\x45TAIL_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x44\x45TAIL_TOTAL\x10\x01\x12\x11\n\rDETAIL_LAYERS\x10\x02\x12\x18\n\x14\x44\x45TAIL_LAYERS_TOKENS\x10\x03\x32\xf3\x04\n\rWorkerService\x12N\n\x07GetInfo\x12 .whence.worker.v1.GetInfoRequest\x1a!.whence.worker.v1.GetInfoResponse\x12\x63\n\x0ePrepareQueries\x12\'.whence.worker.v1.PrepareQueriesRequest\x1a(.whence.worker.v1.PrepareQueriesResponse\x12G\n\x04Scan\x12\x1d.whence.worker.v1.ScanRequest\x1a\x1e.whence.worker.v1.ScanResponse0\x01\x12K\n\x06Search\x12\x1f.whence.worker.v1.SearchRequest\x1a .whence.worker.v1.SearchResponse\x12`\n\rSelfInfluence\x12&.whence.worker.v1.SelfInfluenceRequest\x1a\'.whence.worker.v1.SelfInfluenceResponse\x12P\n\x07Rescore\x12 .whence.worker.v1.RescoreRequest\x1a!.whence.worker.v1.RescoreResponse0\x01\x12\x63\n\x0eScoreSequences\x12\'.whence.worker.v1.ScoreSequencesRequest\x1a(.whence.worker.v1.ScoreSequencesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%whence/worker/v1/worker_service.proto\x12\x10whence.worker.v1\x1a\x1bwhence/v1/attribution.proto\x1a\x15whence/v1/model.proto\x1a\x15whence/v1/query.proto\x1a\x16whence/v1/tensor.proto\"\x10\n\x0eGetInfoRequest\"x\n\x0fGetInfoResponse\x12\x1f\n\x05model\x18\x01 \x01(\x0b\x32\x10.whence.v1.Model\x12-\n\x06shards\x18\x02 \x03(\x0b\x32\x1d.whence.worker.v1.CorpusShard\x12\x15\n\rcorpus_shards\x18\x03 \x03(\t\"G\n\x0b\x43orpusShard\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x11\n\tsequences\x18\x02 \x01(\x04\x12\x16\n\x0e\x66irst_position\x18\x03 \x01(\x04\"\xb8\x01\n\x15PrepareQueriesRequest\x12\x30\n\ngeneration\x18\x01 \x01(\x0b\x32\x1c.whence.worker.v1.Generation\x12!\n\x07queries\x18\x02 \x03(\x0b\x32\x10.whence.v1.Query\x12\x0e\n\x06sketch\x18\x03 \x01(\x08\x12:\n\x0fpreconditioning\x18\x04 \x01(\x0b\x32!.whence.worker.v1.Preconditioning\"G\n\x0fPreconditioning\x12\x16\n\x0e\x64\x61mping_factor\x18\x01 \x01(\x01\x12\x0e\n\x06layers\x18\x02 \x03(\r\x12\x0c\n\x04rank\x18\x03 \x01(\r\"g\n\nGeneration\x12\x14\n\x0cmodel_digest\x18\x01 \x01(\t\x12\x16\n\x0e\x66\x61\x63tors_digest\x18\x02 \x01(\t\x12\x15\n\rcorpus_digest\x18\x03 \x01(\t\x12\x14\n\x0cindex_digest\x18\x04 \x01(\t\"\x99\x01\n\x16PrepareQueriesResponse\x12\x30\n\x07queries\x18\x01 \x03(\x0b\x32\x1f.whence.worker.v1.PreparedQuery\x12\'\n\x07timings\x18\x02 \x03(\x0b\x32\x16.whence.v1.StageTiming\x12$\n\x08warnings\x18\x03 \x03(\x0b\x32\x12.whence.v1.Warning\"\x92\x01\n\rPreparedQuery\x12\x11\n\tquery_key\x18\x01 \x01(\t\x12\x16\n\x0elog_likelihood\x18\x02 \x01(\x01\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\r\x12\x18\n\x10truncation_error\x18\x04 \x01(\x01\x12!\n\x06sketch\x18\x05 \x01(\x0b\x32\x11.whence.v1.Tensor\"\x9b\x02\n\x0bScanRequest\x12\x30\n\ngeneration\x18\x01 \x01(\x0b\x32\x1c.whence.worker.v1.Generation\x12!\n\x07queries\x18\x02 \x03(\x0b\x32\x10.whence.v1.Query\x12\x0e\n\x06shards\x18\x03 \x03(\t\x12\r\n\x05top_k\x18\x04 \x01(\r\x12\'\n\tdirection\x18\x05 \x01(\x0e\x32\x14.whence.v1.Direction\x12:\n\x0fpreconditioning\x18\x06 \x01(\x0b\x32!.whence.worker.v1.Preconditioning\x12\x10\n\x08progress\x18\x07 \x01(\x08\x12!\n\x06\x66ilter\x18\x08 \x01(\x0b\x32\x11.whence.v1.Filter\"\xc5\x01\n\x0cScanResponse\x12\x18\n\x10sequences_scored\x18\x01 \x01(\x04\x12\x17\n\x0fsequences_total\x18\x02 \x01(\x04\x12\x30\n\ncandidates\x18\x03 \x03(\x0b\x32\x1c.whence.worker.v1.Candidates\x12\x0c\n\x04\x64one\x18\x04 \x01(\x08\x12\'\n\x07timings\x18\x05 \x03(\x0b\x32\x16.whence.v1.StageTiming\x12\x19\n\x11truncation_errors\x18\x06 \x03(\x01\"j\n\nCandidates\x12-\n\x08positive\x18\x01 \x03(\x0b\x32\x1b.whence.worker.v1.Candidate\x12-\n\x08negative\x18\x02 \x03(\x0b\x32\x1b.whence.worker.v1.Candidate\"C\n\tCandidate\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x15\n\rraw_influence\x18\x03 \x01(\x01\"\xd6\x01\n\rSearchRequest\x12\x30\n\ngeneration\x18\x01 \x01(\x0b\x32\x1c.whence.worker.v1.Generation\x12#\n\x08sketches\x18\x02 \x01(\x0b\x32\x11.whence.v1.Tensor\x12\x0e\n\x06shards\x18\x03 \x03(\t\x12\x12\n\ncandidates\x18\x04 \x01(\r\x12\'\n\tdirection\x18\x05 \x01(\x0e\x32\x14.whence.v1.Direction\x12!\n\x06\x66ilter\x18\x06 \x01(\x0b\x32\x11.whence.v1.Filter\"\xb3\x01\n\x0eSearchResponse\x12-\n\x08positive\x18\x01 \x03(\x0b\x32\x1b.whence.worker.v1.Estimates\x12-\n\x08negative\x18\x02 \x03(\x0b\x32\x1b.whence.worker.v1.Estimates\x12\x1a\n\x12sequences_searched\x18\x03 \x01(\x04\x12\'\n\x07timings\x18\x04 \x03(\x0b\x32\x16.whence.v1.StageTiming\"z\n\tEstimates\x12$\n\tpositions\x18\x01 \x01(\x0b\x32\x11.whence.v1.Tensor\x12$\n\testimates\x18\x02 \x01(\x0b\x32\x11.whence.v1.Tensor\x12!\n\x06\x65rrors\x18\x03 \x01(\x0b\x32\x11.whence.v1.Tensor\"\x8a\x01\n\x14SelfInfluenceRequest\x12\x30\n\ngeneration\x18\x01 \x01(\x0b\x32\x1c.whence.worker.v1.Generation\x12\x0e\n\x06shards\x18\x02 \x03(\t\x12\r\n\x05top_k\x18\x03 \x01(\r\x12!\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x11.whence.v1.Filter\"c\n\x15SelfInfluenceResponse\x12.\n\tsequences\x18\x01 \x03(\x0b\x32\x1b.whence.worker.v1.Candidate\x12\x1a\n\x12sequences_searched\x18\x02 \x01(\x04\"\xb4\x01\n\x0eRescoreRequest\x12\x30\n\ngeneration\x18\x01 \x01(\x0b\x32\x1c.whence.worker.v1.Generation\x12!\n\x07queries\x18\x02 \x03(\x0b\x32\x10.whence.v1.Query\x12\x11\n\tpositions\x18\x03 \x03(\x04\x12:\n\x0fpreconditioning\x18\x04 \x01(\x0b\x32!.whence.worker.v1.Preconditioning\"\x92\x01\n\x0fRescoreResponse\x12\x11\n\tpositions\x18\x01 \x03(\x04\x12(\n\rraw_influence\x18\x02 \x01(\x0b\x32\x11.whence.v1.Tensor\x12\'\n\x07timings\x18\x03 \x03(\x0b\x32\x16.whence.v1.StageTiming\x12\x19\n\x11truncation_errors\x18\x04 \x03(\x01\"\xb5\x02\n\x15ScoreSequencesRequest\x12\x30\n\ngeneration\x18\x01 \x01(\x0b\x32\x1c.whence.worker.v1.Generation\x12!\n\x07queries\x18\x02 \x03(\x0b\x32\x10.whence.v1.Query\x12\x36\n\tsequences\x18\x03 \x03(\x0b\x32#.whence.worker.v1.SequenceReference\x12:\n\x0fpreconditioning\x18\x04 \x01(\x0b\x32!.whence.worker.v1.Preconditioning\x12(\n\x06\x64\x65tail\x18\x05 \x01(\x0e\x32\x18.whence.worker.v1.Detail\x12\x14\n\x0cskip_unknown\x18\x06 \x01(\x08\x12\x13\n\x0blookup_only\x18\x07 \x01(\x08\"[\n\x11SequenceReference\x12\x12\n\x08position\x18\x01 \x01(\x04H\x00\x12\x15\n\x0bsequence_id\x18\x02 \x01(\tH\x00\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x42\x0b\n\treference\"\xc7\x01\n\x16ScoreSequencesResponse\x12\x33\n\tsequences\x18\x01 \x03(\x0b\x32 .whence.worker.v1.ScoredSequence\x12)\n\x0elog_likelihood\x18\x02 \x01(\x0b\x32\x11.whence.v1.Tensor\x12\'\n\x07timings\x18\x03 \x03(\x0b\x32\x16.whence.v1.StageTiming\x12$\n\x08warnings\x18\x04 \x03(\x0b\x32\x12.whence.v1.Warning\"x\n\x0eScoredSequence\x12\r\n\x05index\x18\x01 \x01(\r\x12-\n\x08sequence\x18\x02 \x01(\x0b\x32\x1b.whence.v1.TrainingSequence\x12(\n\rraw_influence\x18\x03 \x01(\x0b\x32\x11.whence.v1.Tensor*_\n\x06\x44\x65tail\x12\x16\n\x12\x44\x45TAIL_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x44\x45TAIL_TOTAL\x10\x01\x12\x11\n\rDETAIL_LAYERS\x10\x02\x12\x18\n\x14\x44\x45TAIL_LAYERS_TOKENS\x10\x03\x32\xf3\x04\n\rWorkerService\x12N\n\x07GetInfo\x12 .whence.worker.v1.GetInfoRequest\x1a!.whence.worker.v1.GetInfoResponse\x12\x63\n\x0ePrepareQueries\x12\'.whence.worker.v1.PrepareQueriesRequest\x1a(.whence.worker.v1.PrepareQueriesResponse\x12G\n\x04Scan\x12\x1d.whence.worker.v1.ScanRequest\x1a\x1e.whence.worker.v1.ScanResponse0\x01\x12K\n\x06Search\x12\x1f.whence.worker.v1.SearchRequest\x1a .whence.worker.v1.SearchResponse\x12`\n\rSelfInfluence\x12&.whence.worker.v1.SelfInfluenceRequest\x1a\'.whence.worker.v1.SelfInfluenceResponse\x12P\n\x07Rescore\x12 .whence.worker.v1.RescoreRequest\x1a!.whence.worker.v1.RescoreResponse0\x01\x12\x63\n\x0eScoreSequences\x12\'.whence.worker.v1.ScoreSequencesRequest\x1a(.whence.worker.v1.ScoreSequencesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'whence.worker.v1.worker_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DETAIL']._serialized_start=3258
-  _globals['_DETAIL']._serialized_end=3353
+  _globals['_DETAIL']._serialized_start=3530
+  _globals['_DETAIL']._serialized_end=3625
   _globals['_GETINFOREQUEST']._serialized_start=158
   _globals['_GETINFOREQUEST']._serialized_end=174
   _globals['_GETINFORESPONSE']._serialized_start=176
@@ -44,43 +44,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CORPUSSHARD']._serialized_start=298
   _globals['_CORPUSSHARD']._serialized_end=369
   _globals['_PREPAREQUERIESREQUEST']._serialized_start=372
-  _globals['_PREPAREQUERIESREQUEST']._serialized_end=520
-  _globals['_GENERATION']._serialized_start=522
-  _globals['_GENERATION']._serialized_end=625
-  _globals['_PREPAREQUERIESRESPONSE']._serialized_start=628
-  _globals['_PREPAREQUERIESRESPONSE']._serialized_end=781
-  _globals['_PREPAREDQUERY']._serialized_start=784
-  _globals['_PREPAREDQUERY']._serialized_end=930
-  _globals['_SCANREQUEST']._serialized_start=933
-  _globals['_SCANREQUEST']._serialized_end=1180
-  _globals['_SCANRESPONSE']._serialized_start=1183
-  _globals['_SCANRESPONSE']._serialized_end=1353
-  _globals['_CANDIDATES']._serialized_start=1355
-  _globals['_CANDIDATES']._serialized_end=1461
-  _globals['_CANDIDATE']._serialized_start=1463
-  _globals['_CANDIDATE']._serialized_end=1530
-  _globals['_SEARCHREQUEST']._serialized_start=1533
-  _globals['_SEARCHREQUEST']._serialized_end=1747
-  _globals['_SEARCHRESPONSE']._serialized_start=1750
-  _globals['_SEARCHRESPONSE']._serialized_end=1929
-  _globals['_ESTIMATES']._serialized_start=1931
-  _globals['_ESTIMATES']._serialized_end=2053
-  _globals['_SELFINFLUENCEREQUEST']._serialized_start=2056
-  _globals['_SELFINFLUENCEREQUEST']._serialized_end=2194
-  _globals['_SELFINFLUENCERESPONSE']._serialized_start=2196
-  _globals['_SELFINFLUENCERESPONSE']._serialized_end=2295
-  _globals['_RESCOREREQUEST']._serialized_start=2298
-  _globals['_RESCOREREQUEST']._serialized_end=2442
-  _globals['_RESCORERESPONSE']._serialized_start=2444
-  _globals['_RESCORERESPONSE']._serialized_end=2563
-  _globals['_SCORESEQUENCESREQUEST']._serialized_start=2566
-  _globals['_SCORESEQUENCESREQUEST']._serialized_end=2839
-  _globals['_SEQUENCEREFERENCE']._serialized_start=2841
-  _globals['_SEQUENCEREFERENCE']._serialized_end=2932
-  _globals['_SCORESEQUENCESRESPONSE']._serialized_start=2935
-  _globals['_SCORESEQUENCESRESPONSE']._serialized_end=3134
-  _globals['_SCOREDSEQUENCE']._serialized_start=3136
-  _globals['_SCOREDSEQUENCE']._serialized_end=3256
-  _globals['_WORKERSERVICE']._serialized_start=3356
-  _globals['_WORKERSERVICE']._serialized_end=3983
+  _globals['_PREPAREQUERIESREQUEST']._serialized_end=556
+  _globals['_PRECONDITIONING']._serialized_start=558
+  _globals['_PRECONDITIONING']._serialized_end=629
+  _globals['_GENERATION']._serialized_start=631
+  _globals['_GENERATION']._serialized_end=734
+  _globals['_PREPAREQUERIESRESPONSE']._serialized_start=737
+  _globals['_PREPAREQUERIESRESPONSE']._serialized_end=890
+  _globals['_PREPAREDQUERY']._serialized_start=893
+  _globals['_PREPAREDQUERY']._serialized_end=1039
+  _globals['_SCANREQUEST']._serialized_start=1042
+  _globals['_SCANREQUEST']._serialized_end=1325
+  _globals['_SCANRESPONSE']._serialized_start=1328
+  _globals['_SCANRESPONSE']._serialized_end=1525
+  _globals['_CANDIDATES']._serialized_start=1527
+  _globals['_CANDIDATES']._serialized_end=1633
+  _globals['_CANDIDATE']._serialized_start=1635
+  _globals['_CANDIDATE']._serialized_end=1702
+  _globals['_SEARCHREQUEST']._serialized_start=1705
+  _globals['_SEARCHREQUEST']._serialized_end=1919
+  _globals['_SEARCHRESPONSE']._serialized_start=1922
+  _globals['_SEARCHRESPONSE']._serialized_end=2101
+  _globals['_ESTIMATES']._serialized_start=2103
+  _globals['_ESTIMATES']._serialized_end=2225
+  _globals['_SELFINFLUENCEREQUEST']._serialized_start=2228
+  _globals['_SELFINFLUENCEREQUEST']._serialized_end=2366
+  _globals['_SELFINFLUENCERESPONSE']._serialized_start=2368
+  _globals['_SELFINFLUENCERESPONSE']._serialized_end=2467
+  _globals['_RESCOREREQUEST']._serialized_start=2470
+  _globals['_RESCOREREQUEST']._serialized_end=2650
+  _globals['_RESCORERESPONSE']._serialized_start=2653
+  _globals['_RESCORERESPONSE']._serialized_end=2799
+  _globals['_SCORESEQUENCESREQUEST']._serialized_start=2802
+  _globals['_SCORESEQUENCESREQUEST']._serialized_end=3111
+  _globals['_SEQUENCEREFERENCE']._serialized_start=3113
+  _globals['_SEQUENCEREFERENCE']._serialized_end=3204
+  _globals['_SCORESEQUENCESRESPONSE']._serialized_start=3207
+  _globals['_SCORESEQUENCESRESPONSE']._serialized_end=3406
+  _globals['_SCOREDSEQUENCE']._serialized_start=3408
+  _globals['_SCOREDSEQUENCE']._serialized_end=3528
+  _globals['_WORKERSERVICE']._serialized_start=3628
+  _globals['_WORKERSERVICE']._serialized_end=4255
 # @@protoc_insertion_point(module_scope)

@@ -131,11 +131,9 @@ class PrepareQueriesRequest(google.protobuf.message.Message):
     GENERATION_FIELD_NUMBER: builtins.int
     QUERIES_FIELD_NUMBER: builtins.int
     SKETCH_FIELD_NUMBER: builtins.int
-    DAMPING_FACTOR_FIELD_NUMBER: builtins.int
+    PRECONDITIONING_FIELD_NUMBER: builtins.int
     sketch: builtins.bool
     """Also return each query's sketch, for Search."""
-    damping_factor: builtins.float
-    """Damping of the sketches, as a multiple of each layer's mean corrected eigenvalue."""
     @property
     def generation(self) -> global___Generation:
         """The digests the caller believes the worker has; refused with FAILED_PRECONDITION where they differ."""
@@ -144,18 +142,50 @@ class PrepareQueriesRequest(google.protobuf.message.Message):
     def queries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.query_pb2.Query]:
         """The queries."""
 
+    @property
+    def preconditioning(self) -> global___Preconditioning:
+        """How the gradients will be preconditioned. Sketches follow its damping and layers; their rank is never bounded."""
+
     def __init__(
         self,
         *,
         generation: global___Generation | None = ...,
         queries: collections.abc.Iterable[whence.v1.query_pb2.Query] | None = ...,
         sketch: builtins.bool = ...,
-        damping_factor: builtins.float = ...,
+        preconditioning: global___Preconditioning | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["generation", b"generation"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["damping_factor", b"damping_factor", "generation", b"generation", "queries", b"queries", "sketch", b"sketch"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["generation", b"generation", "preconditioning", b"preconditioning"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["generation", b"generation", "preconditioning", b"preconditioning", "queries", b"queries", "sketch", b"sketch"]) -> None: ...
 
 global___PrepareQueriesRequest = PrepareQueriesRequest
+
+@typing.final
+class Preconditioning(google.protobuf.message.Message):
+    """What is made of a query's gradient before it is multiplied with those of training sequences."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DAMPING_FACTOR_FIELD_NUMBER: builtins.int
+    LAYERS_FIELD_NUMBER: builtins.int
+    RANK_FIELD_NUMBER: builtins.int
+    damping_factor: builtins.float
+    """Damping as a multiple of each layer's mean corrected eigenvalue. 0: the model's default."""
+    rank: builtins.int
+    """The rank that each layer's preconditioned gradient is kept in. 0: whole."""
+    @property
+    def layers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Indices into Model.layers of the layers that count. Empty: all."""
+
+    def __init__(
+        self,
+        *,
+        damping_factor: builtins.float = ...,
+        layers: collections.abc.Iterable[builtins.int] | None = ...,
+        rank: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["damping_factor", b"damping_factor", "layers", b"layers", "rank", b"rank"]) -> None: ...
+
+global___Preconditioning = Preconditioning
 
 @typing.final
 class Generation(google.protobuf.message.Message):
@@ -267,15 +297,13 @@ class ScanRequest(google.protobuf.message.Message):
     SHARDS_FIELD_NUMBER: builtins.int
     TOP_K_FIELD_NUMBER: builtins.int
     DIRECTION_FIELD_NUMBER: builtins.int
-    DAMPING_FACTOR_FIELD_NUMBER: builtins.int
+    PRECONDITIONING_FIELD_NUMBER: builtins.int
     PROGRESS_FIELD_NUMBER: builtins.int
     FILTER_FIELD_NUMBER: builtins.int
     top_k: builtins.int
     """How many sequences to return in each asked direction."""
     direction: whence.v1.attribution_pb2.Direction.ValueType
     """Which end of the ranking."""
-    damping_factor: builtins.float
-    """Damping as a multiple of each layer's mean corrected eigenvalue."""
     progress: builtins.bool
     """Whether to stream progress, or only the end."""
     @property
@@ -291,6 +319,10 @@ class ScanRequest(google.protobuf.message.Message):
         """The shards."""
 
     @property
+    def preconditioning(self) -> global___Preconditioning:
+        """How the queries' gradients are preconditioned."""
+
+    @property
     def filter(self) -> whence.v1.attribution_pb2.Filter:
         """Which sequences count. Unset: all."""
 
@@ -302,12 +334,12 @@ class ScanRequest(google.protobuf.message.Message):
         shards: collections.abc.Iterable[builtins.str] | None = ...,
         top_k: builtins.int = ...,
         direction: whence.v1.attribution_pb2.Direction.ValueType = ...,
-        damping_factor: builtins.float = ...,
+        preconditioning: global___Preconditioning | None = ...,
         progress: builtins.bool = ...,
         filter: whence.v1.attribution_pb2.Filter | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["filter", b"filter", "generation", b"generation"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["damping_factor", b"damping_factor", "direction", b"direction", "filter", b"filter", "generation", b"generation", "progress", b"progress", "queries", b"queries", "shards", b"shards", "top_k", b"top_k"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["filter", b"filter", "generation", b"generation", "preconditioning", b"preconditioning"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["direction", b"direction", "filter", b"filter", "generation", b"generation", "preconditioning", b"preconditioning", "progress", b"progress", "queries", b"queries", "shards", b"shards", "top_k", b"top_k"]) -> None: ...
 
 global___ScanRequest = ScanRequest
 
@@ -322,6 +354,7 @@ class ScanResponse(google.protobuf.message.Message):
     CANDIDATES_FIELD_NUMBER: builtins.int
     DONE_FIELD_NUMBER: builtins.int
     TIMINGS_FIELD_NUMBER: builtins.int
+    TRUNCATION_ERRORS_FIELD_NUMBER: builtins.int
     sequences_scored: builtins.int
     """Sequences scored so far."""
     sequences_total: builtins.int
@@ -336,6 +369,10 @@ class ScanResponse(google.protobuf.message.Message):
     def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.StageTiming]:
         """Where the time went; at the end."""
 
+    @property
+    def truncation_errors(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """One for each query: what keeping its gradient in a bounded rank costs, as Attribution.truncation_error. At the end."""
+
     def __init__(
         self,
         *,
@@ -344,8 +381,9 @@ class ScanResponse(google.protobuf.message.Message):
         candidates: collections.abc.Iterable[global___Candidates] | None = ...,
         done: builtins.bool = ...,
         timings: collections.abc.Iterable[whence.v1.attribution_pb2.StageTiming] | None = ...,
+        truncation_errors: collections.abc.Iterable[builtins.float] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["candidates", b"candidates", "done", b"done", "sequences_scored", b"sequences_scored", "sequences_total", b"sequences_total", "timings", b"timings"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["candidates", b"candidates", "done", b"done", "sequences_scored", b"sequences_scored", "sequences_total", b"sequences_total", "timings", b"timings", "truncation_errors", b"truncation_errors"]) -> None: ...
 
 global___ScanResponse = ScanResponse
 
@@ -587,9 +625,7 @@ class RescoreRequest(google.protobuf.message.Message):
     GENERATION_FIELD_NUMBER: builtins.int
     QUERIES_FIELD_NUMBER: builtins.int
     POSITIONS_FIELD_NUMBER: builtins.int
-    DAMPING_FACTOR_FIELD_NUMBER: builtins.int
-    damping_factor: builtins.float
-    """Damping as a multiple of each layer's mean corrected eigenvalue."""
+    PRECONDITIONING_FIELD_NUMBER: builtins.int
     @property
     def generation(self) -> global___Generation:
         """The digests the caller believes the worker has; refused with FAILED_PRECONDITION where they differ."""
@@ -602,16 +638,20 @@ class RescoreRequest(google.protobuf.message.Message):
     def positions(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """Positions in the corpus, each held here."""
 
+    @property
+    def preconditioning(self) -> global___Preconditioning:
+        """How the queries' gradients are preconditioned."""
+
     def __init__(
         self,
         *,
         generation: global___Generation | None = ...,
         queries: collections.abc.Iterable[whence.v1.query_pb2.Query] | None = ...,
         positions: collections.abc.Iterable[builtins.int] | None = ...,
-        damping_factor: builtins.float = ...,
+        preconditioning: global___Preconditioning | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["generation", b"generation"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["damping_factor", b"damping_factor", "generation", b"generation", "positions", b"positions", "queries", b"queries"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["generation", b"generation", "preconditioning", b"preconditioning"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["generation", b"generation", "positions", b"positions", "preconditioning", b"preconditioning", "queries", b"queries"]) -> None: ...
 
 global___RescoreRequest = RescoreRequest
 
@@ -624,6 +664,7 @@ class RescoreResponse(google.protobuf.message.Message):
     POSITIONS_FIELD_NUMBER: builtins.int
     RAW_INFLUENCE_FIELD_NUMBER: builtins.int
     TIMINGS_FIELD_NUMBER: builtins.int
+    TRUNCATION_ERRORS_FIELD_NUMBER: builtins.int
     @property
     def positions(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """Positions in the corpus."""
@@ -636,15 +677,22 @@ class RescoreResponse(google.protobuf.message.Message):
     def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.StageTiming]:
         """Where the time went; in the last message."""
 
+    @property
+    def truncation_errors(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """One for each query: what keeping its gradient in a bounded rank costs, as Attribution.truncation_error. In the last
+        message.
+        """
+
     def __init__(
         self,
         *,
         positions: collections.abc.Iterable[builtins.int] | None = ...,
         raw_influence: whence.v1.tensor_pb2.Tensor | None = ...,
         timings: collections.abc.Iterable[whence.v1.attribution_pb2.StageTiming] | None = ...,
+        truncation_errors: collections.abc.Iterable[builtins.float] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["raw_influence", b"raw_influence"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["positions", b"positions", "raw_influence", b"raw_influence", "timings", b"timings"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["positions", b"positions", "raw_influence", b"raw_influence", "timings", b"timings", "truncation_errors", b"truncation_errors"]) -> None: ...
 
 global___RescoreResponse = RescoreResponse
 
@@ -657,12 +705,10 @@ class ScoreSequencesRequest(google.protobuf.message.Message):
     GENERATION_FIELD_NUMBER: builtins.int
     QUERIES_FIELD_NUMBER: builtins.int
     SEQUENCES_FIELD_NUMBER: builtins.int
-    DAMPING_FACTOR_FIELD_NUMBER: builtins.int
+    PRECONDITIONING_FIELD_NUMBER: builtins.int
     DETAIL_FIELD_NUMBER: builtins.int
     SKIP_UNKNOWN_FIELD_NUMBER: builtins.int
     LOOKUP_ONLY_FIELD_NUMBER: builtins.int
-    damping_factor: builtins.float
-    """Damping as a multiple of each layer's mean corrected eigenvalue."""
     detail: global___Detail.ValueType
     """How far to split the influences."""
     skip_unknown: builtins.bool
@@ -681,19 +727,23 @@ class ScoreSequencesRequest(google.protobuf.message.Message):
     def sequences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SequenceReference]:
         """The sequences. A sequence_id that this worker does not hold is NOT_FOUND unless `skip_unknown` is set."""
 
+    @property
+    def preconditioning(self) -> global___Preconditioning:
+        """How the queries' gradients are preconditioned."""
+
     def __init__(
         self,
         *,
         generation: global___Generation | None = ...,
         queries: collections.abc.Iterable[whence.v1.query_pb2.Query] | None = ...,
         sequences: collections.abc.Iterable[global___SequenceReference] | None = ...,
-        damping_factor: builtins.float = ...,
+        preconditioning: global___Preconditioning | None = ...,
         detail: global___Detail.ValueType = ...,
         skip_unknown: builtins.bool = ...,
         lookup_only: builtins.bool = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["generation", b"generation"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["damping_factor", b"damping_factor", "detail", b"detail", "generation", b"generation", "lookup_only", b"lookup_only", "queries", b"queries", "sequences", b"sequences", "skip_unknown", b"skip_unknown"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["generation", b"generation", "preconditioning", b"preconditioning"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["detail", b"detail", "generation", b"generation", "lookup_only", b"lookup_only", "preconditioning", b"preconditioning", "queries", b"queries", "sequences", b"sequences", "skip_unknown", b"skip_unknown"]) -> None: ...
 
 global___ScoreSequencesRequest = ScoreSequencesRequest
 
