@@ -14,6 +14,7 @@ from whence.errors import CorruptArtefactError, InvalidRequestError, NotFoundErr
 from whence_backends.contract import Int32Array, TokenSequence
 from whence_backends.corpus.chunking import ChunkPolicy
 from whence_backends.corpus.filters import SequenceFilter
+from whence_backends.corpus.groups import GroupedRows, group_rows
 from whence_backends.corpus.shard import SequenceRecord, Shard, ShardInfo, shard_file
 from whence_backends.store.artefact import FileRecord, Manifest, read_manifest, verify_files
 
@@ -92,6 +93,10 @@ class Corpus:
     def matching(self, shard: str, wanted: SequenceFilter) -> NDArray[np.bool_]:
         """Return which sequences of an open shard a filter lets through, bool [sequences]."""
         return wanted.rows(self._shard(shard))
+
+    def grouped(self, shard: str, group_by: str) -> GroupedRows:
+        """Return which group each sequence of an open shard is in: see :func:`.groups.group_rows`."""
+        return group_rows(self._shard(shard), group_by)
 
     def all_lengths(self) -> Int32Array:
         """Return how many tokens each sequence of the open shards has, in corpus order, int32 [sequences]."""

@@ -120,10 +120,20 @@ class Searcher:
                     top.push(estimates, positions)
         return Found(best=best, searched=searched)
 
-    def estimate(self, sketches: Float32Array, shard: str) -> Float32Array:
-        """Return the estimated raw influence of every row of a shard on every query, float32 [Q, rows]."""
-        rows = self._shards[shard]
-        return self._estimate(rows, 0, len(rows.codes), sketches, QueryPlanes.of(sketches, self._segments))
+    def estimate(
+        self, sketches: Float32Array, shard: str, *, on_chunk: Callable[[], None] = lambda: None
+    ) -> Float32Array:
+        """Return the estimated raw influence of every row of a shard on every query, float32 [Q, rows].
+
+        ``on_chunk`` is called now and then and may raise.
+        """
+        rows, queries = self._shards[shard], QueryPlanes.of(sketches, self._segments)
+        found = np.empty((len(sketches), len(rows.codes)), np.float32)
+        for start in range(0, len(rows.codes), _ESTIMATES_AT_ONCE):
+            on_chunk()
+            stop = min(start + _ESTIMATES_AT_ONCE, len(rows.codes))
+            found[:, start:stop] = self._estimate(rows, start, stop, sketches, queries)
+        return found
 
     def errors(self, sketch: Float32Array, positions: NDArray[np.int64]) -> Float32Array:
         """Return the standard deviation of the estimates of some rows for one query [width], float32 [n].

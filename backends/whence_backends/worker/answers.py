@@ -12,6 +12,7 @@ from whence_backends.topk import Order, Ranked, TopK
 from whence_backends.worker import wire
 from whence_backends.worker.gradient_index import Estimates, IndexAnswer
 from whence_backends.worker.gradients import NamedGradient
+from whence_backends.worker.grouping import GroupSums
 from whence_backends.worker.queries import PreparedTokens
 from whence_backends.worker.rescore import Rescored
 from whence_backends.worker.scan import ScanProgress
@@ -77,6 +78,27 @@ def search_response(answer: IndexAnswer) -> worker_service_pb2.SearchResponse:
         positive=messages(Order.HIGHEST),
         negative=messages(Order.LOWEST),
         sequences_searched=answer.searched,
+    )
+
+
+def groups_response(sums: GroupSums) -> worker_service_pb2.EstimateGroupsResponse:
+    """Return what the index says of groups, and what was drawn."""
+    groups = zip(sums.names, sums.sequences, sums.estimate, sums.scale, sums.squared_scale, strict=True)
+    drawn = zip(sums.drawn, sums.drawn_group, sums.drawn_estimate, sums.drawn_scale, sums.priority, strict=True)
+    return worker_service_pb2.EstimateGroupsResponse(
+        groups=[
+            worker_service_pb2.EstimatedGroup(
+                name=name, sequences=sequences, estimate=estimate, scale=scale, squared_scale=squared_scale
+            )
+            for name, sequences, estimate, scale, squared_scale in groups
+        ],
+        drawn=[
+            worker_service_pb2.DrawnSequence(
+                position=position, group=group, estimate=estimate, scale=scale, priority=priority
+            )
+            for position, group, estimate, scale, priority in drawn
+        ],
+        sequences_searched=int(sums.sequences.sum()),
     )
 
 

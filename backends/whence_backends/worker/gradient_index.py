@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -20,6 +20,7 @@ from whence_backends.index.search import Float32Array, Searcher
 from whence_backends.index.sketch import fold_gradient, with_damping
 from whence_backends.topk import Order, Ranked, TopK
 from whence_backends.worker.gradients import NamedGradient
+from whence_backends.worker.grouping import RowEstimates
 from whence_backends.worker.records import WorkerObserver, ignore
 from whence_backends.worker.search_queue import SearchJob, SearchQueue
 from whence_service.rpc.stages import Stopwatch
@@ -80,14 +81,7 @@ class GradientIndex:
 
         Raises :class:`~whence.errors.InvalidRequestError` (``BAD_SKETCH``) for sketches that are not of this index.
         """
-        width = self.index.card.width
-        if job.sketches.ndim != 2 or job.sketches.shape[1] != width or not np.isfinite(job.sketches).all():
-            raise InvalidRequestError(
-                f"sketches of shape {list(job.sketches.shape)}; expected finite values, [queries, {width}], as "
-                "PrepareQueries returns them",
-                reason="BAD_SKETCH",
-                field="sketches",
-            )
+        self._require_sketches(job.sketches)
         with stopwatch.stage("search"):
             found, mine = await self._queue.search(job)
             by_order: dict[Order, list[Estimates]] = {}
@@ -109,9 +103,48 @@ class GradientIndex:
             searched += len(chosen)
         return top.ranked(0), searched
 
+    def row_estimates(
+        self,
+        sketch: Float32Array,
+        shards: Sequence[str],
+        groups: Mapping[str, NDArray[np.int32]],
+        keep: Mapping[str, NDArray[np.bool_]] | None,
+        check: Callable[[], None],
+    ) -> list[RowEstimates]:
+        """Return what the index says of every row that counts. ``check`` is called now and then and may raise.
+
+        Raises :class:`~whence.errors.InvalidRequestError` (``BAD_SKETCH``) for a sketch that is not of this index.
+        """
+        self._require_sketches(sketch[None])
+        found = []
+        for shard in shards:
+            info = self.index.shards[shard].info
+            estimates = self._searcher.estimate(sketch[None], shard, on_chunk=check)[0]
+            rows = np.arange(info.sequences) if keep is None else np.flatnonzero(keep[shard])
+            positions = rows + info.first_position
+            found.append(
+                RowEstimates(
+                    positions=positions,
+                    groups=groups[shard][rows],
+                    estimates=estimates[rows].astype(np.float64),
+                    errors=self._searcher.errors(sketch, positions).astype(np.float64),
+                )
+            )
+        return found
+
     async def close(self) -> None:
         """End the searches."""
         await self._queue.close()
+
+    def _require_sketches(self, sketches: Float32Array) -> None:
+        width = self.index.card.width
+        if sketches.ndim != 2 or sketches.shape[1] != width or not np.isfinite(sketches).all():
+            raise InvalidRequestError(
+                f"sketches of shape {list(sketches.shape)}; expected finite values, [queries, {width}], as "
+                "PrepareQueries returns them",
+                reason="BAD_SKETCH",
+                field="sketches",
+            )
 
     async def _sketch(self, named: NamedGradient, damping_factor: float) -> Float32Array:
         key = (named.key, damping_factor)

@@ -22,6 +22,7 @@ from whence_backends.worker.filtering import FilterMasks
 from whence_backends.worker.gradient_index import GradientIndex
 from whence_backends.worker.gradient_key import GradientNamer
 from whence_backends.worker.gradients import GradientStore, NamedGradient
+from whence_backends.worker.grouping import Groupings
 from whence_backends.worker.info import describe_model
 from whence_backends.worker.loading import Loaded
 from whence_backends.worker.preconditioned import (
@@ -56,6 +57,7 @@ class ServedModel:
     rescorer: Rescorer
     resolver: SequenceResolver
     filters: FilterMasks
+    groupings: Groupings
     index: GradientIndex | None
 
     async def tokenize(
@@ -238,6 +240,7 @@ def assemble(
         ),
         resolver=SequenceResolver(corpus, functools.partial(encode_text, tokenizer=tokenizer, policy=policy)),
         filters=FilterMasks(corpus),
+        groupings=Groupings(corpus),
         index=_open_index(loaded, settings, observe),
     )
 

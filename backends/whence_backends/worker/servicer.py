@@ -18,6 +18,7 @@ from whence_backends.topk import Order
 from whence_backends.worker import wire
 from whence_backends.worker.answers import (
     candidate,
+    groups_response,
     prepared_query,
     rescore_response,
     scan_response,
@@ -26,13 +27,14 @@ from whence_backends.worker.answers import (
     truncation_warnings,
 )
 from whence_backends.worker.gradients import through_layers
+from whence_backends.worker.grouping import GroupSums, sum_groups
 from whence_backends.worker.scan import ScanJob
 from whence_backends.worker.scoring import score_sequences
 from whence_backends.worker.search_queue import SearchJob
 from whence_backends.worker.sequences import ResolvedSequence
 from whence_backends.worker.served import ServedModel
 from whence_service.rpc.admission import Admission
-from whence_service.rpc.deadlines import Deadline
+from whence_service.rpc.deadlines import Deadline, deadline_error
 from whence_service.rpc.records import Observer, StageRecord, ignore
 from whence_service.rpc.stages import Stopwatch
 
@@ -159,6 +161,31 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         return worker_service_pb2.SelfInfluenceResponse(
             sequences=[candidate(one, served) for one in ranked], sequences_searched=searched
         )
+
+    async def EstimateGroups(  # noqa: N802
+        self, request: worker_service_pb2.EstimateGroupsRequest, context: _Context
+    ) -> worker_service_pb2.EstimateGroupsResponse:
+        """Return what the index says of groups of sequences, and the sequences by which to correct that."""
+        served, stopwatch, deadline = self._served(), Stopwatch(), Deadline.of(context)
+        served.require_generation(request.generation)
+        index, shards = served.require_index(), served.held_shards(request.shards)
+        samples, keep = _count(request.samples, "samples"), await served.filters.of(request.filter, shards)
+        sketch = wire.array(request.sketch, "sketch")
+
+        def check() -> None:
+            if deadline.remaining_s() <= 0:
+                raise deadline_error("while the index was summed")
+
+        def work() -> GroupSums:
+            names, groups = served.groupings.of(shards, request.group_by)
+            parts = index.row_estimates(sketch, shards, groups, keep, check)
+            return sum_groups(names, parts, samples, request.seed)
+
+        with stopwatch.stage("search"):
+            sums = await asyncio.to_thread(work)
+        response = groups_response(sums)
+        response.timings.extend(self._timings(stopwatch))
+        return response
 
     async def Rescore(  # noqa: N802
         self, request: worker_service_pb2.RescoreRequest, context: _Context

@@ -14,7 +14,7 @@ from whence.filters import Filter
 from whence.models import Model
 from whence.queries import Query
 from whence.requests import Direction, Search
-from whence.results import Attribution, Explanation, Progress, ScoreTable, SelfInfluences
+from whence.results import Attribution, Explanation, GroupInfluences, Progress, ScoreTable, SelfInfluences
 from whence.v1 import attribution_service_pb2, attribution_service_pb2_grpc
 
 DEFAULT_TARGET: Final = "localhost:50051"
@@ -197,6 +197,43 @@ class Client:
         """
         request = requests.self_influence(top_k=top_k, only=only, model=model, request_id=request_id)
         return parsing.self_influences(self._call(self._stub.SelfInfluence, request, timeout_s))
+
+    def group_influence(
+        self,
+        query: Query | None = None,
+        *,
+        prompt: str = "",
+        completion: str | None = None,
+        group_by: str = "source",
+        samples: int | None = None,
+        seed: int = 0,
+        only: Filter | None = None,
+        layers: Sequence[str] = (),
+        damping_factor: float | None = None,
+        model: str = "",
+        request_id: str = "",
+        timeout_s: float | None = None,
+    ) -> GroupInfluences:
+        """Return how much of one output comes from each group of training sequences, with standard errors.
+
+        ``group_by`` is ``"source"``, ``"document"`` or ``"metadata.NAME"``. The index's estimates are summed over every
+        sequence and corrected by the exact influence of ``samples`` of them (None: the server's choice): more samples
+        make the standard errors smaller, and as many as there are sequences make the sums exact. ``seed`` chooses the
+        sample. The server needs an index. Other arguments: :meth:`attribute`.
+        """
+        asked = requests.one_query(query, prompt, completion)
+        request = requests.group_influence(
+            asked,
+            group_by=group_by,
+            samples=samples,
+            seed=seed,
+            only=only,
+            layers=layers,
+            damping_factor=damping_factor,
+            model=model,
+            request_id=request_id,
+        )
+        return parsing.group_influences(self._call(self._stub.GroupInfluence, request, timeout_s))
 
     def score(
         self,

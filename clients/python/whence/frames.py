@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from whence.errors import UnimplementedError
-from whence.results import Attribution, Explanation, Hit, ScoreTable
+from whence.results import Attribution, Explanation, GroupInfluences, Hit, ScoreTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +39,13 @@ def scores(table: ScoreTable) -> pd.DataFrame:
         index=[query_id or f"query {number}" for number, query_id in enumerate(table.query_ids, 1)],
         columns=table.sequence_names,
     )
+
+
+def groups(found: GroupInfluences) -> pd.DataFrame:
+    """Return a row for each group, named by its index."""
+    columns = ["influence", "standard_error", "sequences", "sampled"]
+    rows = [[getattr(group, column) for column in columns] for group in found]
+    return _frame(rows, index=[group.name for group in found], columns=columns)
 
 
 def parts(explanation: Explanation) -> pd.DataFrame:

@@ -76,6 +76,26 @@ def self_influences(response: attribution_service_pb2.SelfInfluenceResponse) -> 
     )
 
 
+def group_influences(response: attribution_service_pb2.GroupInfluenceResponse) -> results.GroupInfluences:
+    """Return the influence of groups."""
+    return results.GroupInfluences(
+        **_fields(_answer(response.metadata)),
+        groups=tuple(map(_group, response.groups)),
+        total=_group(response.total),
+        log_likelihood=response.log_likelihood,
+    )
+
+
+def _group(proto: attribution_service_pb2.GroupInfluence) -> results.GroupInfluence:
+    return results.GroupInfluence(
+        name=proto.name,
+        sequences=proto.sequences,
+        influence=proto.influence,
+        standard_error=proto.standard_error,
+        sampled=proto.sampled,
+    )
+
+
 @_consistent
 def score_table(response: attribution_service_pb2.ScoreResponse, query_ids: Sequence[str]) -> results.ScoreTable:
     """Return the scores; ``query_ids`` are the request's, which the response does not repeat."""

@@ -82,12 +82,6 @@ def options(
             reason="CANDIDATES_INVALID",
             field="options.candidates",
         )
-    if isinstance(layers, str):
-        raise InvalidRequestError(
-            f"layers is the text {layers!r}: it is a list of names or patterns, such as [{layers!r}]",
-            reason="LAYERS_NOT_A_LIST",
-            field="options.layers",
-        )
     if query_rank is not None and query_rank < 0:
         raise InvalidRequestError(
             f"query_rank is {query_rank}: it must be 0 (whole), at least 1, or None for the server's choice",
@@ -103,7 +97,7 @@ def options(
         search=_choice(_SEARCHES, search, "search"),
         candidates=candidates or 0,
         filter=None if only is None else only.to_proto(),
-        layers=layers,
+        layers=_names(layers, "options.layers"),
         return_partial_success=return_partial_success,
         query_rank=query_rank,
     )
@@ -149,6 +143,42 @@ def self_influence(
         model=model,
         top_k=top_k,
         filter=None if only is None else only.to_proto(),
+        request_id=request_id or new_request_id(),
+    )
+
+
+def group_influence(
+    query: Query,
+    *,
+    group_by: str,
+    samples: int | None,
+    seed: int,
+    only: Filter | None,
+    layers: Sequence[str],
+    damping_factor: float | None,
+    model: str,
+    request_id: str,
+) -> attribution_service_pb2.GroupInfluenceRequest:
+    """Return the request for the influence of groups of sequences."""
+    if samples is not None and samples < 1:
+        raise InvalidRequestError(
+            f"samples is {samples}: it must be at least 1, or None for the server's choice",
+            reason="SAMPLES_OUT_OF_RANGE",
+            field="samples",
+        )
+    if not 0 <= seed < 2**64:
+        raise InvalidRequestError(
+            f"seed is {seed}: it must be from 0 to 2**64 - 1", reason="SEED_INVALID", field="seed"
+        )
+    return attribution_service_pb2.GroupInfluenceRequest(
+        model=model,
+        query=query.to_proto(),
+        group_by=group_by,
+        samples=samples or 0,
+        seed=seed,
+        filter=None if only is None else only.to_proto(),
+        layers=_names(layers, "layers"),
+        damping_factor=damping_factor,
         request_id=request_id or new_request_id(),
     )
 
@@ -232,6 +262,16 @@ def one_selector(sequence_id: str | None, text: str | None) -> attribution_servi
 def new_request_id() -> str:
     """Return a fresh name for a call: made here, so that it is known even of a call that got no answer."""
     return str(uuid.uuid4())
+
+
+def _names(layers: Sequence[str], field: str) -> Sequence[str]:
+    if isinstance(layers, str):
+        raise InvalidRequestError(
+            f"layers is the text {layers!r}: it is a list of names or patterns, such as [{layers!r}]",
+            reason="LAYERS_NOT_A_LIST",
+            field=field,
+        )
+    return layers
 
 
 def _choice(choices: dict[str, R], name: str, field: str) -> R:

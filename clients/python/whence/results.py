@@ -152,6 +152,42 @@ class Attribution(Answer):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GroupInfluence:
+    """The influence of a group of training sequences: what one more copy of each would add to the log-likelihood.
+
+    ``influence`` is estimated without bias; ``standard_error`` is its standard deviation over samples, 0 where all of
+    the group's sequences were scored. ``sampled`` of its ``sequences`` were.
+    """
+
+    name: str
+    sequences: int
+    influence: float
+    standard_error: float
+    sampled: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupInfluences(Answer):
+    """How much of one output comes from each group of training sequences, most positive first, and from all of them."""
+
+    groups: tuple[GroupInfluence, ...]
+    total: GroupInfluence
+    log_likelihood: float
+
+    def __iter__(self) -> Iterator[GroupInfluence]:
+        return iter(self.groups)
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row for each group, named by its index. Needs ``whence[pandas]``."""
+        from whence import frames
+
+        return frames.groups(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SelfInfluences(Answer):
     """The training sequences that influence themselves most: outliers, and what was learnt by heart.
 

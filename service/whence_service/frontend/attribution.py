@@ -136,11 +136,16 @@ def chosen_search(generation: Generation, asked: Search) -> Search:
 def require_some(found: Found, asked: Asked) -> None:
     """Raise :class:`~whence.errors.NotFoundError` where the filter let nothing through."""
     if asked.wanted is not None and not (found.sequences_searched or found.sequences_total):
-        raise NotFoundError(
-            "the filter lets no sequence of the corpus through; check the spelling of its sources, metadata and ids: a "
-            "sequence must have all that is asked",
-            reason="FILTER_MATCHES_NOTHING",
-        )
+        raise matches_nothing()
+
+
+def matches_nothing() -> NotFoundError:
+    """Return the error of a filter that lets nothing through."""
+    return NotFoundError(
+        "the filter lets no sequence of the corpus through; check the spelling of its sources, metadata and ids: a "
+        "sequence must have all that is asked",
+        reason="FILTER_MATCHES_NOTHING",
+    )
 
 
 def search_warnings(search: Search, found: Found, asked: Asked, job: Job) -> Iterator[attribution_pb2.Warning]:

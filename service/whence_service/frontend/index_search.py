@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import math
-import time
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -19,18 +17,15 @@ from whence.errors import InternalError, UnavailableError
 from whence.v1 import attribution_pb2, tensor_pb2
 from whence.worker.v1 import worker_service_pb2 as messages
 from whence_service.frontend.job import Job
-from whence_service.frontend.merge import Candidate, Found, Ranking, RecallOfQuery, worst_of
+from whence_service.frontend.merge import Candidate, Found, Ranking, RecallOfQuery
 from whence_service.frontend.partial import all_unreachable, unreachable_shards
 from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.preparation import Prepared
 from whence_service.frontend.recall import Pair, Recall, estimate_recall
+from whence_service.frontend.rescoring import Rescoring
 from whence_service.frontend.routing import ShardGroup
-from whence_service.frontend.together import raise_first, together
+from whence_service.frontend.together import together
 from whence_service.rpc.deadlines import deadline_error
-
-# What is kept of the remaining time for describing the hits and for the way home: a share, and at least so much.
-_KEPT_SHARE: Final = 0.1
-_KEPT_S: Final = 0.25
 
 _ONLY_NEGATIVE: Final = (attribution_pb2.DIRECTION_NEGATIVE,)
 _NEGATIVE: Final = (attribution_pb2.DIRECTION_NEGATIVE, attribution_pb2.DIRECTION_BOTH)
@@ -54,11 +49,7 @@ class Proposals:
 
 
 class IndexSearch:
-    """One request's search with the index. ``rerank`` false: the estimates are the answer.
-
-    State: the exact influences that have arrived, by position. The tasks that follow the workers add to it and set
-    ``_news``; :meth:`found` alone reads it.
-    """
+    """One request's search with the index. ``rerank`` false: the estimates are the answer."""
 
     def __init__(
         self,
@@ -82,9 +73,6 @@ class IndexSearch:
         self._rerank = rerank
         self._progress = progress
         self._wanted = wanted
-        self._exact: dict[int, Sequence[float]] = {}
-        self._news = asyncio.Event()
-        self._truncation_errors: list[Sequence[float]] = []  # of each query, as each worker told
         self._searched: dict[ShardGroup, int] = {}  # sequences that each worker compared
         self._lost: set[ShardGroup] = set()  # whose worker could not be reached, in an answer that may be partial
 
@@ -99,33 +87,19 @@ class IndexSearch:
         if not self._rerank:
             yield self._estimated(proposals)
             return
-        started = time.perf_counter()
-        wanted = by_owner(self._job, in_order_of_promise(proposals))
-        total = sum(map(len, wanted.values()))
-        limit_s = self._limit_s()
-        tasks = [asyncio.create_task(self._rescore(worker, positions)) for worker, positions in wanted.items()]
-        for task in tasks:
-            task.add_done_callback(lambda _: self._news.set())
-        try:
-            while not all(task.done() for task in tasks):
-                if not await self._news_within(limit_s - (time.perf_counter() - started)):
-                    break
-                raise_first(tasks)
-                if self._progress and self._exact and not all(task.done() for task in tasks):
-                    yield self._reranked(total)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        raise_first(tasks)
+        rescoring = Rescoring(self._pool, self._job, in_order_of_promise(proposals))
+        async with aclosing(rescoring.run()) as news:
+            async for _ in news:
+                if self._progress:
+                    yield self._reranked(rescoring, rescoring.total)
+        self._lost |= rescoring.lost
         if len(self._lost) == len(self._job.route.groups):
             raise all_unreachable(self._job)
-        self._job.watch.add("rescore", time.perf_counter() - started)
-        proposals, total = self._without_lost(proposals, wanted)
-        if total and not self._exact:
+        proposals, total = self._without_lost(proposals, rescoring.wanted)
+        if total and not rescoring.exact:
             raise deadline_error("before a single candidate was scored exactly")
-        found = self._reranked(total)
-        yield await asyncio.to_thread(with_recall, found, proposals, self._exact, self._top_k)
+        found = self._reranked(rescoring, total)
+        yield await asyncio.to_thread(with_recall, found, proposals, rescoring.exact, self._top_k)
 
     async def _propose(self) -> list[Proposals]:
         found = await together(self._search(group) for group in self._job.route.groups)
@@ -173,52 +147,6 @@ class IndexSearch:
         self._searched[group] = answer.sequences_searched
         return answer
 
-    async def _rescore(self, worker: str, positions: Sequence[int]) -> None:
-        request = messages.RescoreRequest(
-            generation=self._job.generation_proto,
-            queries=self._job.queries,
-            positions=positions,
-            preconditioning=self._job.preconditioning,
-        )
-        shards, left = self._job.shards_of(worker), set(positions)
-        try:
-            async with aclosing(self._pool.client(worker).rescore(request, self._job.deadline, shards)) as answers:
-                async for answer in answers:
-                    self._job.watch.merge(answer.timings)
-                    self._take(answer)
-                    self._truncation_errors.append(answer.truncation_errors)
-                    left.difference_update(answer.positions)
-        except UnavailableError:
-            if not self._job.partial:
-                raise
-            self._lost.update(group for group in self._job.route.groups if group.worker == worker)
-            for position in positions:  # its shards are missing as a whole, not in part
-                self._exact.pop(position, None)
-            return
-        if left:
-            raise InternalError(
-                f"the worker {worker} scored {len(positions) - len(left)} of {len(positions)} candidates; the ranking "
-                "would be wrong, so none is given",
-                reason="SCAN_INCOMPLETE",
-                worker=worker,
-                shards=", ".join(shards),
-            )
-
-    def _take(self, answer: messages.RescoreResponse) -> None:
-        by_query = tensors.rows(answer.raw_influence) if answer.positions else []
-        for number, position in enumerate(answer.positions):
-            self._exact[position] = [row[number] for row in by_query]
-        self._news.set()
-
-    async def _news_within(self, seconds: float) -> bool:
-        """Wait for news; False where the time ran out first."""
-        try:
-            await asyncio.wait_for(self._news.wait(), None if math.isinf(seconds) else max(0.0, seconds))
-        except TimeoutError:
-            return False
-        self._news.clear()
-        return True
-
     def _without_lost(
         self, proposals: Sequence[Proposals], wanted: Mapping[str, Sequence[int]]
     ) -> tuple[list[Proposals], int]:
@@ -238,31 +166,28 @@ class IndexSearch:
         """How many sequences were compared, without those of workers that were lost later."""
         return sum(count for group, count in self._searched.items() if group not in self._lost)
 
-    def _limit_s(self) -> float:
-        left_s = self._job.deadline.remaining_s()
-        return left_s - max(_KEPT_S, _KEPT_SHARE * left_s) if math.isfinite(left_s) else math.inf
-
-    def _reranked(self, total: int) -> Found:
+    def _reranked(self, rescoring: Rescoring, total: int) -> Found:
+        exact = rescoring.exact
         with self._job.watch.stage("merge"):
             rankings = tuple(
                 Ranking(
-                    positive=self._ranked(query, sign=1) if self._direction not in _ONLY_NEGATIVE else (),
-                    negative=self._ranked(query, sign=-1) if self._direction in _NEGATIVE else (),
+                    positive=self._ranked(exact, query, sign=1) if self._direction not in _ONLY_NEGATIVE else (),
+                    negative=self._ranked(exact, query, sign=-1) if self._direction in _NEGATIVE else (),
                 )
                 for query in range(len(self._job.queries))
             )
             return Found(
                 rankings=rankings,
-                sequences_scored=len(self._exact),
+                sequences_scored=len(exact),
                 sequences_total=total,
                 sequences_searched=self._sequences_searched,
                 unreachable=unreachable_shards(self._job, self._lost),
-                truncation_errors=worst_of(self._truncation_errors),
+                truncation_errors=rescoring.truncation_errors,
             )
 
-    def _ranked(self, query: int, *, sign: int) -> tuple[Candidate, ...]:
+    def _ranked(self, exact: Mapping[int, Sequence[float]], query: int, *, sign: int) -> tuple[Candidate, ...]:
         """Return the best of what was scored for a query: of a batch each has scores of thousands of sequences."""
-        scored = ((-sign * row[query], position) for position, row in self._exact.items())
+        scored = ((-sign * row[query], position) for position, row in exact.items())
         return tuple(
             Candidate(shard=self._job.generation.shard_of(position), position=position, raw_influence=-sign * key)
             for key, position in heapq.nsmallest(self._top_k, scored)
@@ -293,14 +218,6 @@ def in_order_of_promise(proposals: Sequence[Proposals]) -> list[int]:
             for rank, proposal in enumerate(ranking):
                 ranks[proposal.position] = min(rank, ranks.get(proposal.position, rank))
     return sorted(ranks, key=lambda position: (ranks[position], position))
-
-
-def by_owner(job: Job, positions: Iterable[int]) -> dict[str, list[int]]:
-    """Return each worker's positions, in the order given."""
-    owned: dict[str, list[int]] = {}
-    for position in positions:
-        owned.setdefault(job.route.owner(job.generation.shard_of(position)), []).append(position)
-    return owned
 
 
 def with_recall(

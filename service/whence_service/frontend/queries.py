@@ -19,6 +19,8 @@ DEFAULT_TOP_K: Final = 10
 # Candidates of a search that names no number: at least so many, and so many for each sequence that is returned.
 DEFAULT_CANDIDATES: Final = 400
 CANDIDATES_PER_HIT: Final = 4
+# The smallest sample that tells a variance.
+MIN_SAMPLES: Final = 30
 # The rank of a batch's queries where they are too many to be kept whole, after Grosse et al. 2023.
 DEFAULT_QUERY_RANK: Final = 32
 
@@ -146,6 +148,38 @@ def choose_rank(asked: int | None, queries: int, whole: int) -> int:
     if asked is not None:
         return asked
     return DEFAULT_QUERY_RANK if whole and queries > whole else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedGroups:
+    """What makes a group, how many sequences are scored exactly and which draw, and which sequences count."""
+
+    group_by: str
+    samples: int
+    seed: int
+    wanted: attribution_pb2.Filter | None
+
+
+def check_groups(request: attribution_service_pb2.GroupInfluenceRequest, limits: RequestLimits) -> AskedGroups:
+    """Return what a request for groups asks for, or raise :class:`~whence.errors.InvalidRequestError`.
+
+    Whether there is such a grouping the workers check.
+    """
+    samples = request.samples or DEFAULT_CANDIDATES
+    if not MIN_SAMPLES <= samples <= limits.max_candidates:
+        raise InvalidRequestError(
+            f"samples is {samples}; this server scores from {MIN_SAMPLES} to {limits.max_candidates}: fewer would say "
+            "nothing about their own error",
+            reason="SAMPLES_OUT_OF_RANGE",
+            field="samples",
+            max_samples=limits.max_candidates,
+        )
+    return AskedGroups(
+        group_by=request.group_by or "source",
+        samples=samples,
+        seed=request.seed,
+        wanted=check_filter(request.filter) if request.HasField("filter") else None,
+    )
 
 
 def check_filter(wanted: attribution_pb2.Filter) -> attribution_pb2.Filter | None:

@@ -1,4 +1,4 @@
-"""The eight calls of ``whence.v1.AttributionService``: check, admit, route, hand over."""
+"""The calls of ``whence.v1.AttributionService``: check, admit, route, hand over."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from whence_service.frontend.answers import Answer, build_partial
 from whence_service.frontend.attribution import Attributor
 from whence_service.frontend.catalogue import describe_model, list_models
 from whence_service.frontend.config import FrontEndSettings
+from whence_service.frontend.group_influence import GroupInfluencer
 from whence_service.frontend.job import Job
 from whence_service.frontend.placement import Generation
 from whence_service.frontend.pool import WorkerPool
@@ -24,6 +25,7 @@ from whence_service.frontend.queries import (
     Asked,
     RequestLimits,
     check_damping,
+    check_groups,
     check_lengths,
     check_options,
     check_queries,
@@ -62,6 +64,7 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
         budget_bytes = settings.max_message_bytes // _BUDGET_SHARE
         self._attributor = Attributor(pool, budget_bytes=budget_bytes)
         self._scorer = Scorer(pool, budget_bytes=budget_bytes)
+        self._group_influencer = GroupInfluencer(pool)
         self._self_influencer = SelfInfluencer(pool, budget_bytes=budget_bytes)
 
     async def Attribute(  # noqa: N802 - the protocol's name
@@ -140,6 +143,19 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
         asked = check_options(options, self._limits)
         async with self._admit_search(context, request.model, [], [], asked) as job:
             return self._fitting(await self._self_influencer.answer(job, asked))
+
+    async def GroupInfluence(  # noqa: N802 - the protocol's name
+        self, request: messages.GroupInfluenceRequest, context: _Context
+    ) -> messages.GroupInfluenceResponse:
+        """Answer with how much of an output comes from each group of sequences."""
+        check_query(request.query)
+        groups = check_groups(request, self._limits)
+        options = attribution_pb2.AttributionOptions(layers=request.layers)
+        if request.HasField("damping_factor"):
+            options.damping_factor = request.damping_factor
+        asked = check_options(options, self._limits)
+        async with self._admit_search(context, request.model, [request.query], ["query"], asked) as job:
+            return self._fitting(await self._group_influencer.answer(job, groups))
 
     async def ListModels(  # noqa: N802 - the protocol's name
         self, request: messages.ListModelsRequest, context: _Context

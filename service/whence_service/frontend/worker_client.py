@@ -96,6 +96,15 @@ class WorkerClient:
         )
         return answer
 
+    async def estimate_groups(
+        self, request: messages.EstimateGroupsRequest, deadline: Deadline
+    ) -> messages.EstimateGroupsResponse:
+        """Sum the index's estimates over groups."""
+        answer: messages.EstimateGroupsResponse = await self._unary(
+            self._stub.EstimateGroups, request, deadline, request.shards
+        )
+        return answer
+
     async def rescore(
         self, request: messages.RescoreRequest, deadline: Deadline, shards: Sequence[str]
     ) -> AsyncGenerator[messages.RescoreResponse, None]:

@@ -15,6 +15,7 @@ COMMANDS: Final = (
     Subcommand("attribute", "whence.cli.attribute:attribute", "Which training sequences is an output from?"),
     Subcommand("score", "whence.cli.score:score", "How much do these sequences influence an output?"),
     Subcommand("explain", "whence.cli.explain:explain", "Which layers and tokens carry an influence?"),
+    Subcommand("groups", "whence.cli.groups:groups", "How much of an output comes from each source?"),
     Subcommand("outliers", "whence.cli.outliers:outliers", "Which sequences influence themselves most?"),
     Subcommand("models", "whence.cli.models:models", "What does the server serve?"),
     Subcommand("doctor", "whence.cli.doctor:doctor", "Is everything in order, here and at the server?"),

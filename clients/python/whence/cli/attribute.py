@@ -59,13 +59,7 @@ def attribute(
     ] = None,
     source: options.Sources = None,
     where: options.Where = None,
-    layer: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Only influence through this layer, or layers: a name or a pattern such as 'model.layers.3.*'; repeat "
-            "for more."
-        ),
-    ] = None,
+    layer: options.Layers = None,
     partial: Annotated[
         bool, typer.Option("--partial", help="Answer although shards of the corpus cannot be reached, and name them.")
     ] = False,

@@ -7,10 +7,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from whence.models import Model
-from whence.results import Attribution, Explanation, ScoreTable, SelfInfluences
+from whence.results import Attribution, Explanation, GroupInfluences, ScoreTable, SelfInfluences
 
 
 def attribution(result: Attribution) -> dict[str, Any]:
+    """Return everything in the answer."""
+    return dataclasses.asdict(result)
+
+
+def group_influences(result: GroupInfluences) -> dict[str, Any]:
     """Return everything in the answer."""
     return dataclasses.asdict(result)
 

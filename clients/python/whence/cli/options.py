@@ -45,6 +45,14 @@ Where = Annotated[
         "--where", help="Only sequences with this metadata; repeat for more that must hold.", metavar="NAME=VALUE"
     ),
 ]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--layer",
+        help="Only influence through this layer, or layers: a name or a pattern such as 'model.layers.3.*'; repeat for "
+        "more.",
+    ),
+]
 FullText = Annotated[bool, typer.Option("--full-text", help="Print whole sequences, not their strongest passage.")]
 
 DEFAULT_SERVER: Final = DEFAULT_TARGET

@@ -489,6 +489,139 @@ class SelfInfluenceResponse(google.protobuf.message.Message):
 global___SelfInfluenceResponse = SelfInfluenceResponse
 
 @typing.final
+class GroupInfluenceRequest(google.protobuf.message.Message):
+    """Asks how much of an output comes from each part of the corpus. Needs an index."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: builtins.int
+    QUERY_FIELD_NUMBER: builtins.int
+    GROUP_BY_FIELD_NUMBER: builtins.int
+    SAMPLES_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
+    LAYERS_FIELD_NUMBER: builtins.int
+    DAMPING_FACTOR_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    model: builtins.str
+    """The served model's name. May be empty where only one is served."""
+    group_by: builtins.str
+    """What makes a group: "source" (also where it is empty), "document", or "metadata.NAME" for that field's value."""
+    samples: builtins.int
+    """How many sequences are scored exactly. More of them make the standard errors smaller; as many as there are make the
+    sums exact. 0 means 400.
+    """
+    damping_factor: builtins.float
+    """Damping as a multiple of each layer's mean corrected eigenvalue. Unset means the model's default."""
+    seed: builtins.int
+    """Which sample of the sequences is scored: another seed, another sample of the same size."""
+    request_id: builtins.str
+    """Names the call in logs and answers; a UUID is made where it is empty."""
+    @property
+    def query(self) -> whence.v1.query_pb2.Query:
+        """The output."""
+
+    @property
+    def filter(self) -> whence.v1.attribution_pb2.Filter:
+        """Which sequences count. Unset: all of them."""
+
+    @property
+    def layers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The layers that influence is computed through, as in AttributionOptions. Empty: all."""
+
+    def __init__(
+        self,
+        *,
+        model: builtins.str = ...,
+        query: whence.v1.query_pb2.Query | None = ...,
+        group_by: builtins.str = ...,
+        samples: builtins.int = ...,
+        filter: whence.v1.attribution_pb2.Filter | None = ...,
+        layers: collections.abc.Iterable[builtins.str] | None = ...,
+        damping_factor: builtins.float | None = ...,
+        seed: builtins.int = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "damping_factor", b"damping_factor", "filter", b"filter", "query", b"query"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "damping_factor", b"damping_factor", "filter", b"filter", "group_by", b"group_by", "layers", b"layers", "model", b"model", "query", b"query", "request_id", b"request_id", "samples", b"samples", "seed", b"seed"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_damping_factor", b"_damping_factor"]) -> typing.Literal["damping_factor"] | None: ...
+
+global___GroupInfluenceRequest = GroupInfluenceRequest
+
+@typing.final
+class GroupInfluenceResponse(google.protobuf.message.Message):
+    """How much of an output comes from each part of the corpus."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    GROUPS_FIELD_NUMBER: builtins.int
+    TOTAL_FIELD_NUMBER: builtins.int
+    LOG_LIKELIHOOD_FIELD_NUMBER: builtins.int
+    METADATA_FIELD_NUMBER: builtins.int
+    log_likelihood: builtins.float
+    """The measurement's value: the log-likelihood of the completion, in nats."""
+    @property
+    def groups(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___GroupInfluence]:
+        """Most positive first."""
+
+    @property
+    def total(self) -> global___GroupInfluence:
+        """The sum over all groups, without a name."""
+
+    @property
+    def metadata(self) -> whence.v1.attribution_pb2.ResponseMetadata:
+        """About the answer. `sequences_scored` is how large the sample was."""
+
+    def __init__(
+        self,
+        *,
+        groups: collections.abc.Iterable[global___GroupInfluence] | None = ...,
+        total: global___GroupInfluence | None = ...,
+        log_likelihood: builtins.float = ...,
+        metadata: whence.v1.attribution_pb2.ResponseMetadata | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["metadata", b"metadata", "total", b"total"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["groups", b"groups", "log_likelihood", b"log_likelihood", "metadata", b"metadata", "total", b"total"]) -> None: ...
+
+global___GroupInfluenceResponse = GroupInfluenceResponse
+
+@typing.final
+class GroupInfluence(google.protobuf.message.Message):
+    """The influence of a group of training sequences: how much one more copy of every one of them would raise the
+    measurement, to first order.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    SEQUENCES_FIELD_NUMBER: builtins.int
+    INFLUENCE_FIELD_NUMBER: builtins.int
+    STANDARD_ERROR_FIELD_NUMBER: builtins.int
+    SAMPLED_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The source, the document's id or the metadata's value; empty for sequences that have none."""
+    sequences: builtins.int
+    """How many sequences it has."""
+    influence: builtins.float
+    """The sum of their influences, in nats: estimated by the index, corrected by the sample. Not biased."""
+    standard_error: builtins.float
+    """The standard deviation of `influence` over samples; 0 where every sequence of the group was scored."""
+    sampled: builtins.int
+    """How many of its sequences were scored exactly."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        sequences: builtins.int = ...,
+        influence: builtins.float = ...,
+        standard_error: builtins.float = ...,
+        sampled: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["influence", b"influence", "name", b"name", "sampled", b"sampled", "sequences", b"sequences", "standard_error", b"standard_error"]) -> None: ...
+
+global___GroupInfluence = GroupInfluence
+
+@typing.final
 class ListModelsRequest(google.protobuf.message.Message):
     """Asks what is served."""
 

@@ -68,6 +68,11 @@ class AttributionServiceStub(object):
                 request_serializer=whence_dot_v1_dot_attribution__service__pb2.SelfInfluenceRequest.SerializeToString,
                 response_deserializer=whence_dot_v1_dot_attribution__service__pb2.SelfInfluenceResponse.FromString,
                 _registered_method=True)
+        self.GroupInfluence = channel.unary_unary(
+                '/whence.v1.AttributionService/GroupInfluence',
+                request_serializer=whence_dot_v1_dot_attribution__service__pb2.GroupInfluenceRequest.SerializeToString,
+                response_deserializer=whence_dot_v1_dot_attribution__service__pb2.GroupInfluenceResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/whence.v1.AttributionService/ListModels',
                 request_serializer=whence_dot_v1_dot_attribution__service__pb2.ListModelsRequest.SerializeToString,
@@ -129,6 +134,13 @@ class AttributionServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GroupInfluence(self, request, context):
+        """How much of an output comes from each part of the corpus: its sources, its documents, or what metadata says.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListModels(self, request, context):
         """What is served.
         """
@@ -175,6 +187,11 @@ def add_AttributionServiceServicer_to_server(servicer, server):
                     servicer.SelfInfluence,
                     request_deserializer=whence_dot_v1_dot_attribution__service__pb2.SelfInfluenceRequest.FromString,
                     response_serializer=whence_dot_v1_dot_attribution__service__pb2.SelfInfluenceResponse.SerializeToString,
+            ),
+            'GroupInfluence': grpc.unary_unary_rpc_method_handler(
+                    servicer.GroupInfluence,
+                    request_deserializer=whence_dot_v1_dot_attribution__service__pb2.GroupInfluenceRequest.FromString,
+                    response_serializer=whence_dot_v1_dot_attribution__service__pb2.GroupInfluenceResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -353,6 +370,33 @@ class AttributionService(object):
             '/whence.v1.AttributionService/SelfInfluence',
             whence_dot_v1_dot_attribution__service__pb2.SelfInfluenceRequest.SerializeToString,
             whence_dot_v1_dot_attribution__service__pb2.SelfInfluenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GroupInfluence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/whence.v1.AttributionService/GroupInfluence',
+            whence_dot_v1_dot_attribution__service__pb2.GroupInfluenceRequest.SerializeToString,
+            whence_dot_v1_dot_attribution__service__pb2.GroupInfluenceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -61,6 +61,12 @@ class AttributionServiceStub:
     ]
     """The training sequences that influence themselves most: outliers, and what the model has learnt by heart."""
 
+    GroupInfluence: grpc.UnaryUnaryMultiCallable[
+        whence.v1.attribution_service_pb2.GroupInfluenceRequest,
+        whence.v1.attribution_service_pb2.GroupInfluenceResponse,
+    ]
+    """How much of an output comes from each part of the corpus: its sources, its documents, or what metadata says."""
+
     ListModels: grpc.UnaryUnaryMultiCallable[
         whence.v1.attribution_service_pb2.ListModelsRequest,
         whence.v1.attribution_service_pb2.ListModelsResponse,
@@ -115,6 +121,12 @@ class AttributionServiceAsyncStub:
         whence.v1.attribution_service_pb2.SelfInfluenceResponse,
     ]
     """The training sequences that influence themselves most: outliers, and what the model has learnt by heart."""
+
+    GroupInfluence: grpc.aio.UnaryUnaryMultiCallable[
+        whence.v1.attribution_service_pb2.GroupInfluenceRequest,
+        whence.v1.attribution_service_pb2.GroupInfluenceResponse,
+    ]
+    """How much of an output comes from each part of the corpus: its sources, its documents, or what metadata says."""
 
     ListModels: grpc.aio.UnaryUnaryMultiCallable[
         whence.v1.attribution_service_pb2.ListModelsRequest,
@@ -182,6 +194,14 @@ class AttributionServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[whence.v1.attribution_service_pb2.SelfInfluenceResponse, collections.abc.Awaitable[whence.v1.attribution_service_pb2.SelfInfluenceResponse]]:
         """The training sequences that influence themselves most: outliers, and what the model has learnt by heart."""
+
+    @abc.abstractmethod
+    def GroupInfluence(
+        self,
+        request: whence.v1.attribution_service_pb2.GroupInfluenceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[whence.v1.attribution_service_pb2.GroupInfluenceResponse, collections.abc.Awaitable[whence.v1.attribution_service_pb2.GroupInfluenceResponse]]:
+        """How much of an output comes from each part of the corpus: its sources, its documents, or what metadata says."""
 
     @abc.abstractmethod
     def ListModels(

@@ -617,6 +617,163 @@ class SelfInfluenceResponse(google.protobuf.message.Message):
 global___SelfInfluenceResponse = SelfInfluenceResponse
 
 @typing.final
+class EstimateGroupsRequest(google.protobuf.message.Message):
+    """Asks for the sums of the estimates of groups of sequences."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: builtins.int
+    SKETCH_FIELD_NUMBER: builtins.int
+    SHARDS_FIELD_NUMBER: builtins.int
+    GROUP_BY_FIELD_NUMBER: builtins.int
+    SAMPLES_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
+    group_by: builtins.str
+    """"source", "document" or "metadata.NAME"."""
+    samples: builtins.int
+    """How many sequences to draw."""
+    seed: builtins.int
+    """Which draw."""
+    @property
+    def generation(self) -> global___Generation:
+        """The digests the caller believes the worker has; refused with FAILED_PRECONDITION where they differ."""
+
+    @property
+    def sketch(self) -> whence.v1.tensor_pb2.Tensor:
+        """float32 [values]: the sketch of the query."""
+
+    @property
+    def shards(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The shards."""
+
+    @property
+    def filter(self) -> whence.v1.attribution_pb2.Filter:
+        """Which sequences count. Unset: all."""
+
+    def __init__(
+        self,
+        *,
+        generation: global___Generation | None = ...,
+        sketch: whence.v1.tensor_pb2.Tensor | None = ...,
+        shards: collections.abc.Iterable[builtins.str] | None = ...,
+        group_by: builtins.str = ...,
+        samples: builtins.int = ...,
+        seed: builtins.int = ...,
+        filter: whence.v1.attribution_pb2.Filter | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["filter", b"filter", "generation", b"generation", "sketch", b"sketch"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["filter", b"filter", "generation", b"generation", "group_by", b"group_by", "samples", b"samples", "seed", b"seed", "shards", b"shards", "sketch", b"sketch"]) -> None: ...
+
+global___EstimateGroupsRequest = EstimateGroupsRequest
+
+@typing.final
+class EstimateGroupsResponse(google.protobuf.message.Message):
+    """The sums of the estimates of groups of sequences."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    GROUPS_FIELD_NUMBER: builtins.int
+    DRAWN_FIELD_NUMBER: builtins.int
+    SEQUENCES_SEARCHED_FIELD_NUMBER: builtins.int
+    TIMINGS_FIELD_NUMBER: builtins.int
+    sequences_searched: builtins.int
+    """How many sequences were compared: those of the shards that the filter lets through."""
+    @property
+    def groups(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___EstimatedGroup]:
+        """The groups, in the order of their names."""
+
+    @property
+    def drawn(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___DrawnSequence]:
+        """The sequences of the shards with the smallest priorities, smallest first: one more than were asked for, if there are."""
+
+    @property
+    def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.StageTiming]:
+        """Where the time went."""
+
+    def __init__(
+        self,
+        *,
+        groups: collections.abc.Iterable[global___EstimatedGroup] | None = ...,
+        drawn: collections.abc.Iterable[global___DrawnSequence] | None = ...,
+        sequences_searched: builtins.int = ...,
+        timings: collections.abc.Iterable[whence.v1.attribution_pb2.StageTiming] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["drawn", b"drawn", "groups", b"groups", "sequences_searched", b"sequences_searched", "timings", b"timings"]) -> None: ...
+
+global___EstimateGroupsResponse = EstimateGroupsResponse
+
+@typing.final
+class EstimatedGroup(google.protobuf.message.Message):
+    """What the index says of a group of sequences."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    SEQUENCES_FIELD_NUMBER: builtins.int
+    ESTIMATE_FIELD_NUMBER: builtins.int
+    SCALE_FIELD_NUMBER: builtins.int
+    SQUARED_SCALE_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Its name."""
+    sequences: builtins.int
+    """How many sequences it has."""
+    estimate: builtins.float
+    """The sum of their estimated raw influences."""
+    scale: builtins.float
+    """The sum of their scales: of each, about how far its influence may be from what the estimate says."""
+    squared_scale: builtins.float
+    """The sum of the squares of their scales."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        sequences: builtins.int = ...,
+        estimate: builtins.float = ...,
+        scale: builtins.float = ...,
+        squared_scale: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["estimate", b"estimate", "name", b"name", "scale", b"scale", "sequences", b"sequences", "squared_scale", b"squared_scale"]) -> None: ...
+
+global___EstimatedGroup = EstimatedGroup
+
+@typing.final
+class DrawnSequence(google.protobuf.message.Message):
+    """A sequence that was drawn. A priority is a random number from 0 to 1, which depends on seed and position alone, over the
+    sequence's scale: sequences of a larger scale are drawn more often (Duffield, Lund and Thorup 2007).
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: builtins.int
+    GROUP_FIELD_NUMBER: builtins.int
+    ESTIMATE_FIELD_NUMBER: builtins.int
+    SCALE_FIELD_NUMBER: builtins.int
+    PRIORITY_FIELD_NUMBER: builtins.int
+    position: builtins.int
+    """Its position in the corpus."""
+    group: builtins.int
+    """Its group: an index into `groups`."""
+    estimate: builtins.float
+    """Its estimated raw influence."""
+    scale: builtins.float
+    """Its scale."""
+    priority: builtins.float
+    """Its priority."""
+    def __init__(
+        self,
+        *,
+        position: builtins.int = ...,
+        group: builtins.int = ...,
+        estimate: builtins.float = ...,
+        scale: builtins.float = ...,
+        priority: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["estimate", b"estimate", "group", b"group", "position", b"position", "priority", b"priority", "scale", b"scale"]) -> None: ...
+
+global___DrawnSequence = DrawnSequence
+
+@typing.final
 class RescoreRequest(google.protobuf.message.Message):
     """Asks for the exact influence of sequences of the corpus, most wanted first."""
 

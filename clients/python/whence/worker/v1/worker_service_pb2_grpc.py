@@ -61,6 +61,11 @@ class WorkerServiceStub(object):
                 request_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SelfInfluenceRequest.SerializeToString,
                 response_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SelfInfluenceResponse.FromString,
                 _registered_method=True)
+        self.EstimateGroups = channel.unary_unary(
+                '/whence.worker.v1.WorkerService/EstimateGroups',
+                request_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.EstimateGroupsRequest.SerializeToString,
+                response_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.EstimateGroupsResponse.FromString,
+                _registered_method=True)
         self.Rescore = channel.unary_stream(
                 '/whence.worker.v1.WorkerService/Rescore',
                 request_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.RescoreRequest.SerializeToString,
@@ -113,6 +118,13 @@ class WorkerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EstimateGroups(self, request, context):
+        """Sums the index's estimates over groups of sequences, and draws sequences by which to correct the sums.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Rescore(self, request, context):
         """Scores given sequences exactly, the first of them first; streams influences as they are computed.
         """
@@ -154,6 +166,11 @@ def add_WorkerServiceServicer_to_server(servicer, server):
                     servicer.SelfInfluence,
                     request_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SelfInfluenceRequest.FromString,
                     response_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SelfInfluenceResponse.SerializeToString,
+            ),
+            'EstimateGroups': grpc.unary_unary_rpc_method_handler(
+                    servicer.EstimateGroups,
+                    request_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.EstimateGroupsRequest.FromString,
+                    response_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.EstimateGroupsResponse.SerializeToString,
             ),
             'Rescore': grpc.unary_stream_rpc_method_handler(
                     servicer.Rescore,
@@ -303,6 +320,33 @@ class WorkerService(object):
             '/whence.worker.v1.WorkerService/SelfInfluence',
             whence_dot_worker_dot_v1_dot_worker__service__pb2.SelfInfluenceRequest.SerializeToString,
             whence_dot_worker_dot_v1_dot_worker__service__pb2.SelfInfluenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EstimateGroups(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/whence.worker.v1.WorkerService/EstimateGroups',
+            whence_dot_worker_dot_v1_dot_worker__service__pb2.EstimateGroupsRequest.SerializeToString,
+            whence_dot_worker_dot_v1_dot_worker__service__pb2.EstimateGroupsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,6 +53,12 @@ class WorkerServiceStub:
     ]
     """The sequences of the named shards whose influence on themselves is largest, as the index has it."""
 
+    EstimateGroups: grpc.UnaryUnaryMultiCallable[
+        whence.worker.v1.worker_service_pb2.EstimateGroupsRequest,
+        whence.worker.v1.worker_service_pb2.EstimateGroupsResponse,
+    ]
+    """Sums the index's estimates over groups of sequences, and draws sequences by which to correct the sums."""
+
     Rescore: grpc.UnaryStreamMultiCallable[
         whence.worker.v1.worker_service_pb2.RescoreRequest,
         whence.worker.v1.worker_service_pb2.RescoreResponse,
@@ -99,6 +105,12 @@ class WorkerServiceAsyncStub:
         whence.worker.v1.worker_service_pb2.SelfInfluenceResponse,
     ]
     """The sequences of the named shards whose influence on themselves is largest, as the index has it."""
+
+    EstimateGroups: grpc.aio.UnaryUnaryMultiCallable[
+        whence.worker.v1.worker_service_pb2.EstimateGroupsRequest,
+        whence.worker.v1.worker_service_pb2.EstimateGroupsResponse,
+    ]
+    """Sums the index's estimates over groups of sequences, and draws sequences by which to correct the sums."""
 
     Rescore: grpc.aio.UnaryStreamMultiCallable[
         whence.worker.v1.worker_service_pb2.RescoreRequest,
@@ -156,6 +168,14 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[whence.worker.v1.worker_service_pb2.SelfInfluenceResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.SelfInfluenceResponse]]:
         """The sequences of the named shards whose influence on themselves is largest, as the index has it."""
+
+    @abc.abstractmethod
+    def EstimateGroups(
+        self,
+        request: whence.worker.v1.worker_service_pb2.EstimateGroupsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[whence.worker.v1.worker_service_pb2.EstimateGroupsResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.EstimateGroupsResponse]]:
+        """Sums the index's estimates over groups of sequences, and draws sequences by which to correct the sums."""
 
     @abc.abstractmethod
     def Rescore(

@@ -1,0 +1,59 @@
+"""``whence groups``: how much of an output comes from each source."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from whence.cli import console, documents, options, render_groups
+
+
+def groups(
+    prompt: options.Prompt = None,
+    completion: options.Completion = None,
+    prompt_file: options.PromptFile = None,
+    chat: options.Chat = None,
+    by: Annotated[
+        str, typer.Option(help="What makes a group: 'source', 'document', or 'metadata.NAME' such as 'metadata.year'.")
+    ] = "source",
+    samples: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many sequences are scored exactly: more of them, smaller standard errors."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, another sample.")] = 0,
+    source: options.Sources = None,
+    where: options.Where = None,
+    layer: options.Layers = None,
+    damping_factor: options.Damping = None,
+    model: options.ModelName = "",
+    server: options.Server = options.DEFAULT_SERVER,
+    tls: options.Tls = False,
+    ca_file: options.CaFile = None,
+    timeout: options.Timeout = options.TIMEOUT_S,
+    as_json: options.Json = False,
+) -> None:
+    """Show how much of an output comes from each part of the corpus, with standard errors.
+
+    The index's estimates are summed over all sequences and corrected by a sample that is scored exactly. The server
+    needs an index.
+
+    whence groups --prompt "The capital of Durrow is" --completion " Brelary" --by source
+    """
+    query = options.query(prompt, prompt_file, completion, chat)
+    connection = options.Connection(server=server, tls=tls, ca_file=ca_file, timeout_s=timeout)
+    with connection.client() as client:
+        result = client.group_influence(
+            query,
+            group_by=by,
+            samples=samples,
+            seed=seed,
+            only=options.only(source, where),
+            layers=layer or (),
+            damping_factor=damping_factor,
+            model=model,
+        )
+    if as_json:
+        console.print_json(documents.group_influences(result))
+        return
+    console.stdout().print(render_groups.group_influences(result))

@@ -1,0 +1,61 @@
+"""The influence of groups, for people: a row and a bar for each, the most positive first."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from whence.cli import render_answer
+from whence.cli.render_text import number, printable
+from whence.results import GroupInfluence, GroupInfluences
+
+_BAR: Final = 24
+_SHOWN: Final = 50
+# Closer to 0 than so many standard errors, a group's influence may as well be 0.
+_SURE: Final = 2.0
+
+
+def group_influences(result: GroupInfluences) -> RenderableType:
+    """Return a table with a bar for each group; of many groups those at both ends."""
+    table = Table(
+        title=f"log-likelihood of the output {result.log_likelihood:.3f} nats",
+        title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False,
+    )  # fmt: skip
+    table.add_column("group", overflow="fold", max_width=40)
+    table.add_column("sequences", justify="right", no_wrap=True)
+    table.add_column("influence", justify="right", no_wrap=True)
+    table.add_column("± error", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    largest = max((abs(group.influence) for group in result), default=0.0)
+    half = _SHOWN // 2
+    for place, group in enumerate(result.groups):
+        if len(result) > _SHOWN and place == half:
+            table.add_row(Text(f"… {len(result) - 2 * half:,} more, in --json", style="dim"))
+        if len(result) <= _SHOWN or place < half or place >= len(result) - half:
+            table.add_row(*_cells(group, largest))
+    table.add_section()
+    table.add_row(*_cells(result.total, 0.0, name="all"))
+    unit = printable(result.influence_unit) or "nats per added copy"
+    note = Text(
+        f"Influence is summed over a group's sequences, in {unit}; "
+        f"estimated from {result.sequences_scored:,} that were scored exactly; dim is within {_SURE:g} errors of 0.",
+        style="dim",
+    )
+    return Group(table, note, *render_answer.about(result))
+
+
+def _cells(group: GroupInfluence, largest: float, *, name: str = "(none)") -> tuple[Text, ...]:
+    style = "green" if group.influence >= 0 else "red"
+    unsure = abs(group.influence) < _SURE * group.standard_error
+    length = round(_BAR * abs(group.influence) / largest) if largest else 0
+    return (
+        Text(printable(group.name) or name, style="bold"),
+        Text(f"{group.sequences:,}"),
+        Text(number(group.influence), style="dim" if unsure else style),
+        Text(number(group.standard_error).lstrip("+") if group.standard_error else "exact", style="dim"),
+        Text("█" * length, style="dim" if unsure else style),
+    )

@@ -1,0 +1,180 @@
+"""How much of an output comes from each part of the corpus: the index's sums, corrected by an exact sample."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Final
+
+from whence.errors import InternalError
+from whence.v1 import attribution_pb2, attribution_service_pb2
+from whence.worker.v1 import worker_service_pb2 as messages
+from whence_service.frontend.answers import build_metadata, training_set_size
+from whence_service.frontend.attribution import chosen_search, matches_nothing
+from whence_service.frontend.group_estimates import (
+    Drawn,
+    GroupSum,
+    GroupTotals,
+    estimate_groups,
+    merge_totals,
+)
+from whence_service.frontend.job import Job
+from whence_service.frontend.pool import WorkerPool
+from whence_service.frontend.preparation import prepare
+from whence_service.frontend.queries import AskedGroups
+from whence_service.frontend.rescoring import Rescoring
+from whence_service.frontend.routing import ShardGroup
+from whence_service.frontend.together import together
+from whence_service.rpc.deadlines import deadline_error
+
+# A worker scores what it is asked for by length, so a sample that the deadline cuts short would have gaps: it is asked
+# for so many of a worker's at a time.
+_ROUND: Final = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Draw:
+    """A drawn sequence whose influence is not known yet."""
+
+    position: int
+    priority: float
+    drawn: Drawn
+
+
+class GroupInfluencer:
+    """Answers from the indexes and engines of a pool's workers. Holds no state of its own."""
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self._pool = pool
+
+    async def answer(self, job: Job, asked: AskedGroups) -> attribution_service_pb2.GroupInfluenceResponse:
+        """Return the influence of every group on the job's one query.
+
+        A deadline that leaves no time for the whole sample leaves a smaller one: the draw is in an order each of whose
+        beginnings is a draw. Raises :class:`~whence.errors.MismatchError` (``NO_INDEX``) without an index, and
+        :class:`~whence.errors.NotFoundError` for a filter that lets nothing through.
+        """
+        search = chosen_search(job.generation, attribution_pb2.SEARCH_INDEX_RERANK)
+        prepared = await prepare(self._pool, job, sketch=True)
+        with job.watch.stage("search"):
+            answers = await together(self._ask(job, asked, group, prepared.queries[0]) for group in job.route.groups)
+        for answer in answers:
+            job.watch.merge(answer.timings)
+        searched = sum(answer.sequences_searched for answer in answers)
+        if not searched:
+            raise matches_nothing()
+        totals = merge_totals(_totals(group) for answer in answers for group in answer.groups)
+        draws = _merged(answers, asked.samples + 1)
+        sample, threshold = _scored(draws, await self._exact(job, draws[: asked.samples]))
+        if not sample:
+            raise deadline_error("before a single sequence was scored exactly")
+        *sums, total = estimate_groups(totals, sample, threshold)
+        size = training_set_size(job)
+        return attribution_service_pb2.GroupInfluenceResponse(
+            groups=[_message(each, size) for each in sums],
+            total=_message(total, size),
+            log_likelihood=prepared.queries[0].log_likelihood,
+            metadata=build_metadata(
+                job,
+                warnings=(*prepared.warnings, *_warnings(len(sample), min(asked.samples, searched))),
+                sequences_scored=len(sample),
+                sequences_searched=searched,
+                search=search,
+                with_layers=False,
+            ),
+        )
+
+    async def _exact(self, job: Job, draws: Sequence[_Draw]) -> dict[int, float]:
+        """Return the influence of the drawn sequences, by position, as far as there was time."""
+        found: dict[int, float] = {}
+        step = _ROUND * max(1, len(job.route.groups))
+        for start in range(0, len(draws), step):
+            rescoring = Rescoring(self._pool, job, [draw.position for draw in draws[start : start + step]])
+            async with aclosing(rescoring.run()) as news:
+                async for _ in news:
+                    pass
+            found.update((position, row[0]) for position, row in rescoring.exact.items())
+            if len(rescoring.exact) < rescoring.total:
+                break
+        return found
+
+    async def _ask(
+        self, job: Job, asked: AskedGroups, group: ShardGroup, prepared: messages.PreparedQuery
+    ) -> messages.EstimateGroupsResponse:
+        request = messages.EstimateGroupsRequest(
+            generation=job.generation_proto,
+            sketch=prepared.sketch,
+            shards=group.shards,
+            group_by=asked.group_by,
+            samples=asked.samples,
+            seed=asked.seed,
+            filter=asked.wanted,
+        )
+        answer = await self._pool.client(group.worker).estimate_groups(request, job.deadline)
+        if asked.wanted is None and answer.sequences_searched != group.sequences:
+            raise InternalError(
+                f"the worker {group.worker} summed {answer.sequences_searched} of {group.sequences} sequences; the "
+                "sums would be wrong, so none are given",
+                reason="SEARCH_INCOMPLETE",
+                worker=group.worker,
+                shards=", ".join(group.shards),
+            )
+        return answer
+
+
+def _totals(group: messages.EstimatedGroup) -> GroupTotals:
+    return GroupTotals(
+        name=group.name,
+        sequences=group.sequences,
+        estimate=group.estimate,
+        scale=group.scale,
+        squared_scale=group.squared_scale,
+    )
+
+
+def _merged(answers: list[messages.EstimateGroupsResponse], count: int) -> list[_Draw]:
+    """Return the draw over all shards: the smallest priorities of all, in order; ties go to the lower position."""
+    draws = (
+        _Draw(
+            position=one.position,
+            priority=one.priority,
+            drawn=Drawn(group=answer.groups[one.group].name, estimate=one.estimate, scale=one.scale, influence=0.0),
+        )
+        for answer in answers
+        for one in answer.drawn
+    )
+    return heapq.nsmallest(count, draws, key=lambda draw: (draw.priority, draw.position))
+
+
+def _scored(draws: Sequence[_Draw], exact: Mapping[int, float]) -> tuple[list[Drawn], float | None]:
+    """Return the sample, as far as it was scored without a gap, and the priority where it ends."""
+    found: list[Drawn] = []
+    for draw in draws:
+        if draw.position not in exact:
+            break
+        found.append(replace(draw.drawn, influence=exact[draw.position]))
+    return found, draws[len(found)].priority if len(found) < len(draws) else None
+
+
+def _message(found: GroupSum, size: int) -> attribution_service_pb2.GroupInfluence:
+    return attribution_service_pb2.GroupInfluence(
+        name=found.name,
+        sequences=found.sequences,
+        influence=found.influence / size,
+        standard_error=found.standard_error / size,
+        sampled=found.sampled,
+    )
+
+
+def _warnings(scored: int, asked: int) -> list[attribution_pb2.Warning]:
+    if scored >= asked:
+        return []
+    return [
+        attribution_pb2.Warning(
+            code="SAMPLE_INCOMPLETE",
+            message=f"the deadline left time to score {scored} of {asked} sequences; the standard errors account for "
+            "it: allow more time for smaller ones",
+        )
+    ]
