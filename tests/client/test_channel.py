@@ -15,7 +15,16 @@ def retried_methods(retry: RetryPolicy | None) -> set[str]:
 
 
 def test_every_unary_method_is_retried_and_the_stream_is_not():
-    unary = {"Attribute", "BatchAttribute", "Score", "Explain", "SelfInfluence", "GroupInfluence", "ListModels", "GetModel"}
+    unary = {
+        "Attribute",
+        "BatchAttribute",
+        "Score",
+        "Explain",
+        "SelfInfluence",
+        "GroupInfluence",
+        "ListModels",
+        "GetModel",
+    }
     assert retried_methods(RetryPolicy()) == unary
     assert retried_methods(None) == set()
 

@@ -252,6 +252,39 @@ def test_self_influence_is_the_influence_of_a_sequence_on_itself(indexed: Servic
     assert ranked(indexed_halves.clients[0].self_influence(top_k=7).hits) == ranked(answer.hits[:7])
 
 
+def test_the_self_influence_of_what_is_named_is_computed(indexed: Service, whole: Service, halves: Service):
+    """Of any text and with any damping, without an index, wherever the sequences are. Broken by: one query for all."""
+    named = [hit.sequence_id for hit in indexed.client.self_influence(top_k=80)][::7]
+    expected = {hit.sequence_id: hit.influence for hit in indexed.client.self_influence(top_k=80)}
+    for service in (whole, halves):
+        answer = service.client.self_influence(sequence_ids=named, texts=["the lamp the lamp"])
+        found = {hit.sequence_id: hit.influence for hit in answer}
+        assert found.pop("") > 0
+        assert found == pytest.approx({name: expected[name] for name in named}, rel=1e-5)
+        assert [hit.influence for hit in answer] == sorted((hit.influence for hit in answer), reverse=True)
+    text = next(hit for hit in answer if not hit.sequence_id)
+    damped = whole.client.self_influence(texts=["the lamp the lamp"], damping_factor=5.0)
+    assert (text.text, len(damped)) == ("the lamp the lamp", 1)
+    assert 0 < damped.hits[0].influence < text.influence
+    assert ranked(whole.client.self_influence(sequence_ids=named, top_k=2).hits) == [
+        (hit.sequence_id, hit.raw_influence) for hit in whole.client.self_influence(sequence_ids=named).hits[:2]
+    ]
+
+
+def test_what_makes_no_self_influence_is_refused(indexed: Service):
+    for request, reason in (
+        ({"sequence_ids": ["doc1#0"], "only": Filter(sources=["log"])}, "FILTER_INVALID"),
+        ({"damping_factor": 0.5}, "DAMPING_INVALID"),
+        ({"texts": ["a"], "damping_factor": -1.0}, "DAMPING_INVALID"),
+    ):
+        with pytest.raises(InvalidRequestError) as caught:
+            indexed.client.self_influence(**request)
+        assert caught.value.reason == reason
+    with pytest.raises(NotFoundError) as missing:
+        indexed.client.self_influence(sequence_ids=["nobody#0"])
+    assert missing.value.reason == "SEQUENCE_NOT_FOUND"
+
+
 def test_self_influence_can_be_filtered_and_needs_an_index(indexed: Service, whole: Service):
     assert {hit.source for hit in indexed.client.self_influence(only=Filter(sources=["log"]))} == {"log"}
     with pytest.raises(NotFoundError, match="check the spelling"):
@@ -265,6 +298,9 @@ def test_the_command_line_lists_outliers(indexed: Service):
     assert done.returncode == 0, done.stderr
     assert "Influence themselves most" in done.stdout
     assert "doc10#0" in done.stdout
+    given = whence("outliers", "--text", "the lamp", "--id", "doc3#0", server=indexed.front.address)
+    assert given.returncode == 0, given.stderr
+    assert "doc3#0" in given.stdout
 
 
 def test_torchrun_shares_the_shards_out(with_index: Artefacts, tmp_path):

@@ -14,7 +14,7 @@ from whence.errors import InvalidRequestError
 from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
 from whence_backends.contract import Detail
-from whence_backends.topk import Order
+from whence_backends.topk import Order, require_finite
 from whence_backends.worker import wire
 from whence_backends.worker.answers import (
     candidate,
@@ -221,7 +221,10 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         response = worker_service_pb2.ScoreSequencesResponse(sequences=messages)
         if not request.lookup_only:
             async with self._admission.slot(deadline):
-                await self._score(request, response, resolved, detail, served, deadline, stopwatch)
+                if request.on_themselves:
+                    await self._score_themselves(request, response, resolved, served, deadline, stopwatch)
+                else:
+                    await self._score(request, response, resolved, detail, served, deadline, stopwatch)
         response.timings.extend(self._timings(stopwatch))
         return response
 
@@ -252,6 +255,39 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         log_likelihoods = np.array([query.gradient.log_likelihood for query in gradients])
         response.log_likelihood.CopyFrom(wire.tensor(log_likelihoods))
         response.warnings.extend(truncation_warnings(gradients))
+
+    async def _score_themselves(
+        self,
+        request: worker_service_pb2.ScoreSequencesRequest,
+        response: worker_service_pb2.ScoreSequencesResponse,
+        resolved: Sequence[ResolvedSequence],
+        served: ServedModel,
+        deadline: Deadline,
+        stopwatch: Stopwatch,
+    ) -> None:
+        """Fill in each sequence's influence on itself, [1], one after the other: each is a query of its own."""
+        if request.queries:
+            raise InvalidRequestError(
+                f"{len(request.queries)} queries beside on_themselves; send none: each sequence is its own query",
+                reason="QUERIES_NOT_WANTED",
+                field="queries",
+            )
+        likelihoods = []
+        for message, sequence in zip(response.sequences, resolved, strict=True):
+            if deadline.remaining_s() <= 0:
+                raise deadline_error(f"after {len(likelihoods)} of {len(resolved)} sequences were scored")
+            tokens = sequence.record.tokens
+            [gradient] = await served.gradients.get([tokens], stopwatch)
+            influence = await served.scorer.score(
+                await served.precondition([gradient], request.preconditioning, stopwatch),
+                lambda tokens=tokens: [tokens],  # type: ignore[misc]
+                Detail.TOTAL,
+                stopwatch,
+            )
+            require_finite(influence, np.array([sequence.index]))
+            message.raw_influence.CopyFrom(wire.tensor(influence[:, 0]))
+            likelihoods.append(gradient.gradient.log_likelihood)
+        response.log_likelihood.CopyFrom(wire.tensor(np.array(likelihoods)))
 
     def _timings(self, stopwatch: Stopwatch) -> list[attribution_pb2.StageTiming]:
         """Return where the time of a finished call went, and observe each stage once."""

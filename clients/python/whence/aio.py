@@ -190,17 +190,31 @@ class AsyncClient:
     async def self_influence(
         self,
         *,
-        top_k: int = 10,
+        top_k: int | None = None,
         only: Filter | None = None,
+        sequence_ids: Sequence[str] = (),
+        texts: Sequence[str] = (),
+        damping_factor: float | None = None,
         model: str = "",
         request_id: str = "",
         timeout_s: float | None = None,
     ) -> SelfInfluences:
-        """Return the ``top_k`` training sequences that influence themselves most; ``only`` says which count.
+        """Return the training sequences that influence themselves most.
 
-        Such sequences are unlike the others: outliers, or learnt by heart. The server needs an index.
+        Such sequences are unlike the others: outliers, or learnt by heart. They are the ``top_k`` (None: 10) of the
+        whole corpus, or of what ``only`` lets through, as the server's index has it; or, of the sequences that
+        ``sequence_ids`` name and ``texts`` are, the ``top_k`` (None: all), computed with ``damping_factor`` (None: the
+        model's) and without an index.
         """
-        request = requests.self_influence(top_k=top_k, only=only, model=model, request_id=request_id)
+        request = requests.self_influence(
+            top_k=top_k,
+            only=only,
+            sequence_ids=sequence_ids,
+            texts=texts,
+            damping_factor=damping_factor,
+            model=model,
+            request_id=request_id,
+        )
         return parsing.self_influences(await self._call(self._stub.SelfInfluence, request, timeout_s))
 
     async def group_influence(

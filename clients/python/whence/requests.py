@@ -134,15 +134,24 @@ def batch(
 
 
 def self_influence(
-    *, top_k: int, only: Filter | None, model: str, request_id: str
+    *,
+    top_k: int | None,
+    only: Filter | None,
+    sequence_ids: Sequence[str],
+    texts: Sequence[str],
+    damping_factor: float | None,
+    model: str,
+    request_id: str,
 ) -> attribution_service_pb2.SelfInfluenceRequest:
     """Return the request for the sequences that influence themselves most."""
-    if top_k < 1:
+    if top_k is not None and top_k < 1:
         raise InvalidRequestError(f"top_k is {top_k}: it must be at least 1", reason="TOP_K_INVALID", field="top_k")
     return attribution_service_pb2.SelfInfluenceRequest(
         model=model,
-        top_k=top_k,
+        top_k=top_k or 0,
         filter=None if only is None else only.to_proto(),
+        sequences=selectors(sequence_ids, texts) if sequence_ids or texts else (),
+        damping_factor=damping_factor,
         request_id=request_id or new_request_id(),
     )
 

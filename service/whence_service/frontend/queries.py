@@ -276,6 +276,27 @@ def check_sequences(selectors: Sequence[attribution_service_pb2.SequenceSelector
         check_sequence(selector, f"sequences[{number}]")
 
 
+def check_self_influence(request: attribution_service_pb2.SelfInfluenceRequest, limits: RequestLimits) -> None:
+    """Check a request for self-influence: of the corpus, by its index, or of given sequences."""
+    damping_factor = request.damping_factor if request.HasField("damping_factor") else None
+    check_damping(damping_factor, "damping_factor")
+    if request.sequences:
+        check_sequences(request.sequences, limits)
+        if request.HasField("filter"):
+            raise InvalidRequestError(
+                "the request has both sequences and a filter; a filter chooses among the corpus: send one of them",
+                reason="FILTER_INVALID",
+                field="filter",
+            )
+    elif damping_factor is not None:
+        raise InvalidRequestError(
+            "the self-influences of the whole corpus are the index's, with its damping; name sequences to have theirs "
+            "computed with another",
+            reason="DAMPING_INVALID",
+            field="damping_factor",
+        )
+
+
 def check_sequence(selector: attribution_service_pb2.SequenceSelector, field: str = "sequence") -> None:
     """Check one sequence selector; ``field`` is where the request has it."""
     kind = selector.WhichOneof("selector")

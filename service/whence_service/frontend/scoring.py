@@ -67,8 +67,13 @@ class Scorer:
         scored = await self._run(job, [selector], ["sequence"], worker_service_pb2.DETAIL_LAYERS_TOKENS)
         return build_explanation(job, scored)
 
+    async def on_themselves(self, job: Job, selectors: Sequence[Selector]) -> Scored:
+        """Return each sequence with its influence on itself, [1]. The job has no queries. Raises as :meth:`score`."""
+        fields = [f"sequences[{number}]" for number in range(len(selectors))]
+        return await self._run(job, selectors, fields, worker_service_pb2.DETAIL_TOTAL)
+
     async def _run(self, job: Job, selectors: Sequence[Selector], fields: Sequence[str], detail: Detail) -> Scored:
-        chunk = sequences_per_call(job.generation.model, detail, len(job.queries), self._budget_bytes)
+        chunk = sequences_per_call(job.generation.model, detail, max(1, len(job.queries)), self._budget_bytes)
         owners, warnings = await self._plan(job, selectors, chunk)
         by_worker: dict[str, list[ScoreCall]] = {}
         for call in plan_scores(owners, chunk):
@@ -98,7 +103,7 @@ class Scorer:
             # nobody to share the queries' gradients with.
             return (job.route.groups[0].worker,) * len(selectors), ()
         owners = await self._locate(job, selectors)
-        return owners, (await prepare(self._pool, job)).warnings
+        return owners, (await prepare(self._pool, job)).warnings if job.queries else ()
 
     async def _locate(self, job: Job, selectors: Sequence[Selector]) -> tuple[str, ...]:
         numbers = [number for number, selector in enumerate(selectors) if not selector.text]
@@ -110,7 +115,8 @@ class Scorer:
             for worker, answer in zip(workers, answers, strict=True):
                 for scored in answer.sequences:
                     holders[numbers[scored.index]].append(worker)
-        return choose_owners(selectors, holders, text_worker=job.route.preparers[0])
+        text_worker = job.route.preparers[0] if job.route.preparers else job.route.groups[0].worker
+        return choose_owners(selectors, holders, text_worker=text_worker)
 
     async def _look_up(
         self, job: Job, worker: str, selectors: Sequence[Selector], numbers: Sequence[int]
@@ -140,6 +146,7 @@ class Scorer:
                 sequences=[to_reference(selectors[number]) for number in call.numbers],
                 preconditioning=job.preconditioning,
                 detail=detail,
+                on_themselves=not job.queries,
             )
             client = self._pool.client(call.worker)
             places = [fields[number] for number in call.numbers]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from whence import tensors
 from whence.errors import InternalError
 from whence.v1 import attribution_pb2, attribution_service_pb2
 from whence.worker.v1 import worker_service_pb2
-from whence_service.frontend.answers import build_hits, build_metadata
+from whence_service.frontend.answers import build_hits, build_metadata, training_set_size
 from whence_service.frontend.attribution import chosen_search, require_some, search_warnings
 from whence_service.frontend.details import describe
 from whence_service.frontend.job import Job
@@ -13,15 +16,41 @@ from whence_service.frontend.merge import Found, merge_rankings
 from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.queries import Asked
 from whence_service.frontend.routing import ShardGroup
+from whence_service.frontend.scoring import Scorer, Selector
 from whence_service.frontend.together import together
 
 
 class SelfInfluencer:
-    """Answers from the indexes of a pool's workers. Holds no state of its own."""
+    """Answers from the indexes of a pool's workers, and for given sequences from their engines. Holds no state."""
 
-    def __init__(self, pool: WorkerPool, *, budget_bytes: int) -> None:
+    def __init__(self, pool: WorkerPool, scorer: Scorer, *, budget_bytes: int) -> None:
         self._pool = pool
+        self._scorer = scorer
         self._budget_bytes = budget_bytes
+
+    async def of_given(
+        self, job: Job, selectors: Sequence[Selector], top_k: int
+    ) -> attribution_service_pb2.SelfInfluenceResponse:
+        """Return the ``top_k`` of the given sequences, all where it is 0; ties in the order of the request.
+
+        Raises :class:`~whence.errors.NotFoundError` (``SEQUENCE_NOT_FOUND``) for an id that no shard has.
+        """
+        scored = await self._scorer.on_themselves(job, selectors)
+        size = training_set_size(job)
+        raw = [tensors.unpack(sequence.raw_influence)[0] for sequence in scored.sequences]
+        order = sorted(range(len(raw)), key=lambda number: -raw[number])[: top_k or len(raw)]
+        return attribution_service_pb2.SelfInfluenceResponse(
+            sequences=[
+                attribution_pb2.Hit(
+                    rank=rank,
+                    sequence=scored.sequences[number].sequence,
+                    influence=raw[number] / size,
+                    raw_influence=raw[number],
+                )
+                for rank, number in enumerate(order, start=1)
+            ],
+            metadata=build_metadata(job, warnings=scored.warnings, sequences_scored=len(raw), with_layers=False),
+        )
 
     async def answer(self, job: Job, asked: Asked) -> attribution_service_pb2.SelfInfluenceResponse:
         """Return the ``top_k`` sequences of the corpus.

@@ -30,6 +30,7 @@ from whence_service.frontend.queries import (
     check_options,
     check_queries,
     check_query,
+    check_self_influence,
     check_sequence,
     check_sequences,
     choose_layers,
@@ -65,7 +66,7 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
         self._attributor = Attributor(pool, budget_bytes=budget_bytes)
         self._scorer = Scorer(pool, budget_bytes=budget_bytes)
         self._group_influencer = GroupInfluencer(pool)
-        self._self_influencer = SelfInfluencer(pool, budget_bytes=budget_bytes)
+        self._self_influencer = SelfInfluencer(pool, self._scorer, budget_bytes=budget_bytes)
 
     async def Attribute(  # noqa: N802 - the protocol's name
         self, request: messages.AttributeRequest, context: _Context
@@ -136,7 +137,12 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
     async def SelfInfluence(  # noqa: N802 - the protocol's name
         self, request: messages.SelfInfluenceRequest, context: _Context
     ) -> messages.SelfInfluenceResponse:
-        """Answer with the sequences of the corpus that influence themselves most."""
+        """Answer with the sequences that influence themselves most, of the corpus or of some that are given."""
+        check_self_influence(request, self._limits)
+        damping = request.damping_factor if request.HasField("damping_factor") else None
+        if request.sequences:
+            async with self._admit(context, request.model, [], [], damping) as job:
+                return self._fitting(await self._self_influencer.of_given(job, request.sequences, request.top_k))
         options = attribution_pb2.AttributionOptions(top_k=request.top_k)
         if request.HasField("filter"):
             options.filter.CopyFrom(request.filter)

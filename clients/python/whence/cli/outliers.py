@@ -10,7 +10,16 @@ from whence.cli import console, documents, options, render_attribution
 
 
 def outliers(
-    top_k: Annotated[int, typer.Option("--top-k", "-k", help="How many sequences.", min=1)] = 10,
+    top_k: Annotated[
+        int | None, typer.Option("--top-k", "-k", help="How many sequences: 10, or all that are named.", min=1)
+    ] = None,
+    sequence_id: Annotated[
+        list[str] | None, typer.Option("--id", help="Only this sequence of the corpus, computed anew; repeat for more.")
+    ] = None,
+    text: Annotated[
+        list[str] | None, typer.Option(help="Only this text, as if it were a training sequence; repeat for more.")
+    ] = None,
+    damping_factor: options.Damping = None,
     source: options.Sources = None,
     where: options.Where = None,
     full_text: options.FullText = False,
@@ -23,13 +32,23 @@ def outliers(
 ) -> None:
     """List the training sequences that influence themselves most: outliers, and what was learnt by heart.
 
-    The server needs an index, which has the self-influence of every sequence.
+    The server's index has the self-influence of every sequence of the corpus. Of sequences that are named it is
+    computed, and no index is needed.
 
     whence outliers --top-k 20 --source web
+
+    whence outliers --text "Call me Ishmael."
     """
     connection = options.Connection(server=server, tls=tls, ca_file=ca_file, timeout_s=timeout)
     with connection.client() as client:
-        result = client.self_influence(top_k=top_k, only=options.only(source, where), model=model)
+        result = client.self_influence(
+            top_k=top_k,
+            only=options.only(source, where),
+            sequence_ids=sequence_id or (),
+            texts=text or (),
+            damping_factor=damping_factor,
+            model=model,
+        )
     if as_json:
         console.print_json(documents.self_influences(result))
         return

@@ -428,7 +428,9 @@ global___ExplainResponse = ExplainResponse
 
 @typing.final
 class SelfInfluenceRequest(google.protobuf.message.Message):
-    """Asks for the training sequences whose influence on themselves is largest. Needs an index, which has them all."""
+    """Asks for the training sequences whose influence on themselves is largest, of the whole corpus by its index or of some
+    that are given.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -436,15 +438,23 @@ class SelfInfluenceRequest(google.protobuf.message.Message):
     TOP_K_FIELD_NUMBER: builtins.int
     FILTER_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    SEQUENCES_FIELD_NUMBER: builtins.int
+    DAMPING_FACTOR_FIELD_NUMBER: builtins.int
     model: builtins.str
     """The served model's name. May be empty where only one is served."""
     top_k: builtins.int
-    """How many sequences to return. 0 means 10."""
+    """How many sequences to return. 0 means 10, or all that are given."""
     request_id: builtins.str
     """Names the call in logs and answers; a UUID is made where it is empty."""
+    damping_factor: builtins.float
+    """Damping of given sequences, as a multiple of each layer's mean corrected eigenvalue. Unset means the model's default."""
     @property
     def filter(self) -> whence.v1.attribution_pb2.Filter:
-        """Which sequences count. Unset: all of them."""
+        """Which sequences of the corpus count. Unset: all of them. Not with `sequences`."""
+
+    @property
+    def sequences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SequenceSelector]:
+        """These sequences alone, scored exactly; no index is needed."""
 
     def __init__(
         self,
@@ -453,9 +463,12 @@ class SelfInfluenceRequest(google.protobuf.message.Message):
         top_k: builtins.int = ...,
         filter: whence.v1.attribution_pb2.Filter | None = ...,
         request_id: builtins.str = ...,
+        sequences: collections.abc.Iterable[global___SequenceSelector] | None = ...,
+        damping_factor: builtins.float | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["filter", b"filter"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["filter", b"filter", "model", b"model", "request_id", b"request_id", "top_k", b"top_k"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "damping_factor", b"damping_factor", "filter", b"filter"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "damping_factor", b"damping_factor", "filter", b"filter", "model", b"model", "request_id", b"request_id", "sequences", b"sequences", "top_k", b"top_k"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_damping_factor", b"_damping_factor"]) -> typing.Literal["damping_factor"] | None: ...
 
 global___SelfInfluenceRequest = SelfInfluenceRequest
 
@@ -470,7 +483,7 @@ class SelfInfluenceResponse(google.protobuf.message.Message):
     @property
     def sequences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.Hit]:
         """Most influential first. A hit's influence is how much one more copy of the sequence would raise its own
-        log-likelihood, with the damping that the index was made with.
+        log-likelihood: with the damping that the index was made with, or with the request's where sequences were given.
         """
 
     @property

@@ -866,12 +866,15 @@ class ScoreSequencesRequest(google.protobuf.message.Message):
     DETAIL_FIELD_NUMBER: builtins.int
     SKIP_UNKNOWN_FIELD_NUMBER: builtins.int
     LOOKUP_ONLY_FIELD_NUMBER: builtins.int
+    ON_THEMSELVES_FIELD_NUMBER: builtins.int
     detail: global___Detail.ValueType
     """How far to split the influences."""
     skip_unknown: builtins.bool
     """Leave out sequences this worker does not hold instead of failing."""
     lookup_only: builtins.bool
     """Do not compute influences: only return the sequences."""
+    on_themselves: builtins.bool
+    """Compute the influence of each sequence on itself, as if it were the only query. There are no `queries` then."""
     @property
     def generation(self) -> global___Generation:
         """The digests the caller believes the worker has; refused with FAILED_PRECONDITION where they differ."""
@@ -898,9 +901,10 @@ class ScoreSequencesRequest(google.protobuf.message.Message):
         detail: global___Detail.ValueType = ...,
         skip_unknown: builtins.bool = ...,
         lookup_only: builtins.bool = ...,
+        on_themselves: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["generation", b"generation", "preconditioning", b"preconditioning"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["detail", b"detail", "generation", b"generation", "lookup_only", b"lookup_only", "preconditioning", b"preconditioning", "queries", b"queries", "sequences", b"sequences", "skip_unknown", b"skip_unknown"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["detail", b"detail", "generation", b"generation", "lookup_only", b"lookup_only", "on_themselves", b"on_themselves", "preconditioning", b"preconditioning", "queries", b"queries", "sequences", b"sequences", "skip_unknown", b"skip_unknown"]) -> None: ...
 
 global___ScoreSequencesRequest = ScoreSequencesRequest
 
