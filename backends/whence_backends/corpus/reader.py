@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, final
@@ -97,6 +97,10 @@ class Corpus:
     def grouped(self, shard: str, group_by: str) -> GroupedRows:
         """Return which group each sequence of an open shard is in: see :func:`.groups.group_rows`."""
         return group_rows(self._shard(shard), group_by)
+
+    def token_batches(self, shard: str) -> Iterator[tuple[Int32Array, Int32Array]]:
+        """Yield the tokens of an open shard as they lie mapped, and where each sequence's start in them."""
+        return self._shard(shard).token_batches()
 
     def all_lengths(self) -> Int32Array:
         """Return how many tokens each sequence of the open shards has, in corpus order, int32 [sequences]."""

@@ -125,6 +125,11 @@ class Shard:
         """Return one column whole, as a pyarrow chunked array."""
         return pa.chunked_array([batch.table.column(name) for batch in self._batches], SCHEMA.field(name).type)
 
+    def token_batches(self) -> Iterator[tuple[Int32Array, Int32Array]]:
+        """Yield the tokens as they lie mapped, and where each sequence's start in them, int32 [sequences + 1]."""
+        for batch in self._batches:
+            yield batch.token_ids.starts, batch.token_ids.values
+
     def tokens(self, row: int) -> TokenSequence:
         """Return one sequence as engines take it; the arrays are copies."""
         batch, index = self._locate(row)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_backends.index.search import Float32Array
@@ -18,6 +21,7 @@ from whence_backends.worker.rescore import Rescored
 from whence_backends.worker.scan import ScanProgress
 from whence_backends.worker.sequences import ResolvedSequence
 from whence_backends.worker.served import ServedModel
+from whence_backends.worker.token_search import TokenCounts
 
 # Above this, an answer says that its queries' stored gradients lost something to truncation.
 _NOTABLE_TRUNCATION: Final = 0.01
@@ -78,6 +82,32 @@ def search_response(answer: IndexAnswer) -> worker_service_pb2.SearchResponse:
         positive=messages(Order.HIGHEST),
         negative=messages(Order.LOWEST),
         sequences_searched=answer.searched,
+    )
+
+
+def counts_response(counts: Sequence[TokenCounts], sequences: int) -> worker_service_pb2.CountTokensResponse:
+    """Return what queries consist of."""
+    return worker_service_pb2.CountTokensResponse(
+        queries=[
+            worker_service_pb2.TokenCounts(
+                tokens=each.tokens.tolist(), counts=each.counts.tolist(), sequences=each.sequences.tolist()
+            )
+            for each in counts
+        ],
+        sequences_searched=sequences,
+    )
+
+
+def matches_response(
+    found: Sequence[tuple[NDArray[np.int64], NDArray[np.float64]]], searched: int
+) -> worker_service_pb2.MatchTokensResponse:
+    """Return the sequences that share tokens with queries."""
+    return worker_service_pb2.MatchTokensResponse(
+        queries=[
+            worker_service_pb2.Matches(positions=wire.tensor(positions), scores=wire.tensor(scores))
+            for positions, scores in found
+        ],
+        sequences_searched=searched,
     )
 
 

@@ -37,6 +37,7 @@ from whence_backends.worker.records import WorkerObserver
 from whence_backends.worker.rescore import Rescorer
 from whence_backends.worker.scan import Scanner
 from whence_backends.worker.sequences import SequenceResolver
+from whence_backends.worker.token_search import TokenSearch
 from whence_service.rpc.stages import Stopwatch
 
 
@@ -58,6 +59,7 @@ class ServedModel:
     resolver: SequenceResolver
     filters: FilterMasks
     groupings: Groupings
+    token_search: TokenSearch
     index: GradientIndex | None
 
     async def tokenize(
@@ -241,6 +243,7 @@ def assemble(
         resolver=SequenceResolver(corpus, functools.partial(encode_text, tokenizer=tokenizer, policy=policy)),
         filters=FilterMasks(corpus),
         groupings=Groupings(corpus),
+        token_search=TokenSearch(corpus, vocabulary=max(info.vocabulary_size, tokenizer.vocabulary_size)),
         index=_open_index(loaded, settings, observe),
     )
 

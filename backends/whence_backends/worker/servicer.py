@@ -18,7 +18,9 @@ from whence_backends.topk import Order, require_finite
 from whence_backends.worker import wire
 from whence_backends.worker.answers import (
     candidate,
+    counts_response,
     groups_response,
+    matches_response,
     prepared_query,
     rescore_response,
     scan_response,
@@ -33,6 +35,7 @@ from whence_backends.worker.scoring import score_sequences
 from whence_backends.worker.search_queue import SearchJob
 from whence_backends.worker.sequences import ResolvedSequence
 from whence_backends.worker.served import ServedModel
+from whence_backends.worker.token_search import TokenWeights
 from whence_service.rpc.admission import Admission
 from whence_service.rpc.deadlines import Deadline, deadline_error
 from whence_service.rpc.records import Observer, StageRecord, ignore
@@ -149,6 +152,38 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         response.timings.extend(self._timings(stopwatch))
         return response
 
+    async def CountTokens(  # noqa: N802
+        self, request: worker_service_pb2.CountTokensRequest, context: _Context
+    ) -> worker_service_pb2.CountTokensResponse:
+        """Return which tokens queries consist of, and how many sequences have each."""
+        served, stopwatch = self._served(), Stopwatch()
+        served.require_generation(request.generation)
+        shards = served.held_shards(request.shards)
+        prepared = await served.tokenize(request.queries, stopwatch, rank=1)
+        with stopwatch.stage("search"):
+            counts = await asyncio.to_thread(served.token_search.count, prepared, shards)
+        response = counts_response(counts, sum(len(served.loaded.corpus.positions(shard)) for shard in shards))
+        response.timings.extend(self._timings(stopwatch))
+        return response
+
+    async def MatchTokens(  # noqa: N802
+        self, request: worker_service_pb2.MatchTokensRequest, context: _Context
+    ) -> worker_service_pb2.MatchTokensResponse:
+        """Return the sequences that share the most weighty tokens with queries."""
+        served, stopwatch, check = self._served(), Stopwatch(), _deadline_check(context, "while tokens were compared")
+        served.require_generation(request.generation)
+        shards, k = served.held_shards(request.shards), _count(request.candidates, "candidates")
+        keep = await served.filters.of(request.filter, shards)
+        queries = [
+            TokenWeights(tokens=np.array(query.tokens, np.int64).astype(np.int32), weights=np.array(query.weights))
+            for query in request.queries
+        ]
+        with stopwatch.stage("search"):
+            top, searched = await asyncio.to_thread(served.token_search.match, queries, shards, k, keep, check)
+        response = matches_response([top.arrays(query) for query in range(len(queries))], searched)
+        response.timings.extend(self._timings(stopwatch))
+        return response
+
     async def SelfInfluence(  # noqa: N802
         self, request: worker_service_pb2.SelfInfluenceRequest, context: _Context
     ) -> worker_service_pb2.SelfInfluenceResponse:
@@ -166,15 +201,11 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         self, request: worker_service_pb2.EstimateGroupsRequest, context: _Context
     ) -> worker_service_pb2.EstimateGroupsResponse:
         """Return what the index says of groups of sequences, and the sequences by which to correct that."""
-        served, stopwatch, deadline = self._served(), Stopwatch(), Deadline.of(context)
+        served, stopwatch, check = self._served(), Stopwatch(), _deadline_check(context, "while the index was summed")
         served.require_generation(request.generation)
         index, shards = served.require_index(), served.held_shards(request.shards)
         samples, keep = _count(request.samples, "samples"), await served.filters.of(request.filter, shards)
         sketch = wire.array(request.sketch, "sketch")
-
-        def check() -> None:
-            if deadline.remaining_s() <= 0:
-                raise deadline_error("while the index was summed")
 
         def work() -> GroupSums:
             names, groups = served.groupings.of(shards, request.group_by)
@@ -272,7 +303,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
                 reason="QUERIES_NOT_WANTED",
                 field="queries",
             )
-        likelihoods = []
+        likelihoods: list[float] = []
         for message, sequence in zip(response.sequences, resolved, strict=True):
             if deadline.remaining_s() <= 0:
                 raise deadline_error(f"after {len(likelihoods)} of {len(resolved)} sequences were scored")
@@ -295,6 +326,17 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         for timing in timings:
             self._observe(StageRecord(stage=timing.stage, duration_s=timing.seconds))
         return timings
+
+
+def _deadline_check(context: _Context, when: str) -> Callable[[], None]:
+    """Return what raises :class:`~whence.errors.DeadlineError` once the call's deadline has passed."""
+    deadline = Deadline.of(context)
+
+    def check() -> None:
+        if deadline.remaining_s() <= 0:
+            raise deadline_error(when)
+
+    return check
 
 
 def _count(count: int, field: str) -> int:

@@ -78,8 +78,9 @@ class Client:
         each layer's mean corrected eigenvalue (None: the model's). ``include_layers`` and ``include_tokens``
         split each hit's influence. ``search`` is how they are found: ``"full_scan"`` scores the whole corpus,
         ``"index_rerank"`` the best ``candidates`` of the gradient index (None: the server's choice) and tells
-        how many of the true ``top_k`` it expects to have found, ``"index_only"`` none; ``"auto"`` is the second
-        where the server has an index, else the first. ``only`` says which sequences count, and ``layers`` through
+        how many of the true ``top_k`` it expects to have found, ``"index_only"`` none; ``"tfidf_rerank"`` scores the
+        sequences that share the most telling tokens with the query; ``"auto"`` is the second where the server has an
+        index, else the first. ``only`` says which sequences count, and ``layers`` through
         which layers: names, or patterns such as ``"model.layers.3.*"`` (none: all). Where shards of the corpus
         cannot be reached the call fails, unless ``return_partial_success``: then the answer names them in
         ``unreachable_shards``. ``model`` may be empty where only one is served.

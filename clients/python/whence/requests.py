@@ -13,7 +13,7 @@ from whence.v1 import attribution_pb2, attribution_service_pb2
 
 R = TypeVar("R")
 Direction = Literal["positive", "negative", "both"]
-Search = Literal["auto", "full_scan", "index_rerank", "index_only"]
+Search = Literal["auto", "full_scan", "index_rerank", "index_only", "tfidf_rerank"]
 
 _DIRECTIONS: Final = {
     "positive": attribution_pb2.DIRECTION_POSITIVE,
@@ -25,6 +25,7 @@ _SEARCHES: Final = {
     "full_scan": attribution_pb2.SEARCH_FULL_SCAN,
     "index_rerank": attribution_pb2.SEARCH_INDEX_RERANK,
     "index_only": attribution_pb2.SEARCH_INDEX_ONLY,
+    "tfidf_rerank": attribution_pb2.SEARCH_TFIDF_RERANK,
 }
 
 SEARCH_NAMES: Final = {number: name for name, number in _SEARCHES.items() if number}

@@ -15,6 +15,8 @@ from whence_service.frontend.merge import Candidate, Found, Ranking, RecallOfQue
 from whence_service.frontend.partial import covered_share
 from whence_service.rpc.request_ids import current_request_id
 
+# Searches that the gradient index has a part in.
+WITH_INDEX: Final = (attribution_pb2.SEARCH_INDEX_RERANK, attribution_pb2.SEARCH_INDEX_ONLY)
 INFLUENCE_UNIT: Final = "nats per added copy"
 
 
@@ -94,7 +96,7 @@ def build_metadata(
             damping_factor=job.damping_factor,
             training_set_size=training_set_size(job),
             engine=", ".join(generation.engines),
-            index_digest=generation.id.index_digest if sequences_searched else "",
+            index_digest=generation.id.index_digest if search in WITH_INDEX else "",
             attributed_layers=[generation.layers[index] for index in job.layers],
         ),
         timings=job.watch.timings(),

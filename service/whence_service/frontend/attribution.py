@@ -12,20 +12,23 @@ from typing import Final, TypeAlias
 
 from whence.errors import MismatchError, NotFoundError
 from whence.v1 import attribution_pb2
-from whence_service.frontend.answers import Answer, build_attribution, build_metadata
+from whence_service.frontend.answers import WITH_INDEX, Answer, build_attribution, build_metadata
 from whence_service.frontend.details import describe
-from whence_service.frontend.index_search import IndexSearch
+from whence_service.frontend.index_search import IndexProposer
 from whence_service.frontend.job import Job
 from whence_service.frontend.merge import Found, RecallOfQuery
 from whence_service.frontend.partial import covered_share
 from whence_service.frontend.placement import Generation
 from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.preparation import Prepared, prepare
+from whence_service.frontend.proposals import Proposer
 from whence_service.frontend.queries import Asked
+from whence_service.frontend.rerank import Rerank
 from whence_service.frontend.scan import FullScan
+from whence_service.frontend.tfidf import TfidfProposer
 
 Search: TypeAlias = attribution_pb2.Search.ValueType
-_WITH_INDEX: Final = (attribution_pb2.SEARCH_INDEX_RERANK, attribution_pb2.SEARCH_INDEX_ONLY)
+_RERANKED: Final = (attribution_pb2.SEARCH_INDEX_RERANK, attribution_pb2.SEARCH_TFIDF_RERANK)
 
 
 class Attributor:
@@ -41,7 +44,7 @@ class Attributor:
     async def attribute(self, job: Job, asked: Asked) -> Answer:
         """Return the attributions of all the job's queries, after one search."""
         search = chosen_search(job.generation, asked.search)
-        prepared = await prepare(self._pool, job, sketch=search in _WITH_INDEX)
+        prepared = await prepare(self._pool, job, sketch=search in WITH_INDEX)
         async with aclosing(self._search(job, asked, search, prepared, progress=False)) as steps:
             async for found in steps:
                 last = found
@@ -50,7 +53,7 @@ class Attributor:
     async def stream(self, job: Job, asked: Asked) -> AsyncGenerator[tuple[Prepared, Found] | Answer, None]:
         """Yield what was found so far, any number of times, and then the answer."""
         search = chosen_search(job.generation, asked.search)
-        prepared = await prepare(self._pool, job, sketch=search in _WITH_INDEX)
+        prepared = await prepare(self._pool, job, sketch=search in WITH_INDEX)
         async with aclosing(self._search(job, asked, search, prepared, progress=True)) as steps:
             async for found in steps:
                 last = found
@@ -60,17 +63,15 @@ class Attributor:
     def _search(
         self, job: Job, asked: Asked, search: Search, prepared: Prepared, *, progress: bool
     ) -> AsyncGenerator[Found, None]:
-        if search in _WITH_INDEX:
-            return IndexSearch(
+        if search != attribution_pb2.SEARCH_FULL_SCAN:
+            return Rerank(
                 self._pool,
                 job,
-                prepared,
+                self._proposer(job, asked, search, prepared),
                 top_k=asked.top_k,
-                candidates=max(asked.candidates, asked.top_k),
                 direction=asked.direction,
-                rerank=search == attribution_pb2.SEARCH_INDEX_RERANK,
+                rerank=search != attribution_pb2.SEARCH_INDEX_ONLY,
                 progress=progress,
-                wanted=asked.wanted,
             ).found()
         return FullScan(
             self._pool,
@@ -80,6 +81,14 @@ class Attributor:
             progress=progress,
             wanted=asked.wanted,
         ).found()
+
+    def _proposer(self, job: Job, asked: Asked, search: Search, prepared: Prepared) -> Proposer:
+        candidates = max(asked.candidates, asked.top_k)
+        if search == attribution_pb2.SEARCH_TFIDF_RERANK:
+            return TfidfProposer(self._pool, job, candidates=candidates, direction=asked.direction, wanted=asked.wanted)
+        return IndexProposer(
+            self._pool, job, prepared, candidates=candidates, direction=asked.direction, wanted=asked.wanted
+        )
 
     async def _answer(self, job: Job, asked: Asked, search: Search, prepared: Prepared, found: Found) -> Answer:
         require_some(found, asked)
@@ -123,7 +132,7 @@ def chosen_search(generation: Generation, asked: Search) -> Search:
     has_index = bool(generation.id.index_digest)
     if asked == attribution_pb2.SEARCH_UNSPECIFIED:
         return attribution_pb2.SEARCH_INDEX_RERANK if has_index else attribution_pb2.SEARCH_FULL_SCAN
-    if asked in _WITH_INDEX and not has_index:
+    if asked in WITH_INDEX and not has_index:
         raise MismatchError(
             f"the workers of {generation.id.model!r} have no gradient index; build one with `whence index` and start "
             "them with --index, or ask for SEARCH_FULL_SCAN",
@@ -170,11 +179,17 @@ def search_warnings(search: Search, found: Found, asked: Asked, job: Job) -> Ite
             message="influences are what the gradient index estimates from the coordinates that it keeps; only their "
             "order means something, and that roughly: ask for SEARCH_INDEX_RERANK for exact ones",
         )
-    if search == attribution_pb2.SEARCH_INDEX_RERANK and found.sequences_scored < found.sequences_total:
+    if search == attribution_pb2.SEARCH_TFIDF_RERANK:
+        yield attribution_pb2.Warning(
+            code="CANDIDATES_BY_TOKENS",
+            message="only sequences that share tokens with the query were scored; what influences it without sharing "
+            "its words is missing, and the more abstract the influence, the more of it: use an index, or a full scan",
+        )
+    if search in _RERANKED and found.sequences_scored < found.sequences_total:
         yield attribution_pb2.Warning(
             code="RERANK_INCOMPLETE",
             message=f"the deadline left time to score {found.sequences_scored} of {found.sequences_total} candidates; "
-            "the recall estimates account for it: allow more time, or ask for fewer candidates",
+            "more of the best may be missing: allow more time, or ask for fewer candidates",
         )
     if any(found.truncation_errors):
         why = "" if asked.query_rank else ": their whole gradients do not fit the workers' memory at once"

@@ -19,6 +19,8 @@ DEFAULT_TOP_K: Final = 10
 # Candidates of a search that names no number: at least so many, and so many for each sequence that is returned.
 DEFAULT_CANDIDATES: Final = 400
 CANDIDATES_PER_HIT: Final = 4
+# Those of a search by tokens, as in Grosse et al. 2023: it finds the influential among many more.
+DEFAULT_TFIDF_CANDIDATES: Final = 10_000
 # The smallest sample that tells a variance.
 MIN_SAMPLES: Final = 30
 # The rank of a batch's queries where they are too many to be kept whole, after Grosse et al. 2023.
@@ -35,6 +37,7 @@ _SEARCHES: Final = (
     attribution_pb2.SEARCH_FULL_SCAN,
     attribution_pb2.SEARCH_INDEX_RERANK,
     attribution_pb2.SEARCH_INDEX_ONLY,
+    attribution_pb2.SEARCH_TFIDF_RERANK,
 )
 _MEASUREMENTS: Final = (
     query_pb2.MEASUREMENT_UNSPECIFIED,
@@ -111,12 +114,18 @@ def check_options(options: attribution_pb2.AttributionOptions, limits: RequestLi
         include_layers=options.include_layers,
         include_tokens=options.include_tokens,
         search=options.search,
-        candidates=options.candidates or max(DEFAULT_CANDIDATES, CANDIDATES_PER_HIT * top_k),
+        candidates=options.candidates or _default_candidates(options.search, top_k, limits),
         partial=options.return_partial_success,
         wanted=check_filter(options.filter) if options.HasField("filter") else None,
         layers=tuple(options.layers),
         query_rank=options.query_rank if options.HasField("query_rank") else None,
     )
+
+
+def _default_candidates(search: attribution_pb2.Search.ValueType, top_k: int, limits: RequestLimits) -> int:
+    if search == attribution_pb2.SEARCH_TFIDF_RERANK:
+        return max(top_k, min(DEFAULT_TFIDF_CANDIDATES, limits.max_candidates))
+    return max(DEFAULT_CANDIDATES, CANDIDATES_PER_HIT * top_k)
 
 
 def choose_layers(patterns: Sequence[str], names: Sequence[str]) -> tuple[int, ...]:

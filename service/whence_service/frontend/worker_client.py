@@ -96,6 +96,24 @@ class WorkerClient:
         )
         return answer
 
+    async def count_tokens(
+        self, request: messages.CountTokensRequest, deadline: Deadline
+    ) -> messages.CountTokensResponse:
+        """Count the sequences that have each of the queries' tokens."""
+        answer: messages.CountTokensResponse = await self._unary(
+            self._stub.CountTokens, request, deadline, request.shards
+        )
+        return answer
+
+    async def match_tokens(
+        self, request: messages.MatchTokensRequest, deadline: Deadline
+    ) -> messages.MatchTokensResponse:
+        """Find the sequences that share the most weighty tokens."""
+        answer: messages.MatchTokensResponse = await self._unary(
+            self._stub.MatchTokens, request, deadline, request.shards
+        )
+        return answer
+
     async def estimate_groups(
         self, request: messages.EstimateGroupsRequest, deadline: Deadline
     ) -> messages.EstimateGroupsResponse:

@@ -27,6 +27,7 @@ class Search(StrEnum):
     full_scan = "full-scan"
     index_rerank = "index-rerank"
     index_only = "index-only"
+    tfidf_rerank = "tfidf-rerank"
 
 
 _SEARCHES: Final[dict[Search, requests.Search]] = {
@@ -34,6 +35,7 @@ _SEARCHES: Final[dict[Search, requests.Search]] = {
     Search.full_scan: "full_scan",
     Search.index_rerank: "index_rerank",
     Search.index_only: "index_only",
+    Search.tfidf_rerank: "tfidf_rerank",
 }
 
 
@@ -51,12 +53,10 @@ def attribute(
         Search,
         typer.Option(
             help="'full-scan' scores the whole corpus, 'index-rerank' the best candidates of the index, 'index-only' "
-            "none; 'auto' uses the index where the server has one."
+            "none, 'tfidf-rerank' those that share tokens with the query; 'auto' uses an index where there is one."
         ),
     ] = Search.auto,
-    candidates: Annotated[
-        int | None, typer.Option(min=1, help="How many candidates of the index are scored exactly.")
-    ] = None,
+    candidates: Annotated[int | None, typer.Option(min=1, help="How many candidates are scored exactly.")] = None,
     source: options.Sources = None,
     where: options.Where = None,
     layer: options.Layers = None,

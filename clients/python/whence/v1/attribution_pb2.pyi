@@ -65,6 +65,11 @@ class _SearchEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTyp
     """
     SEARCH_INDEX_ONLY: _Search.ValueType  # 3
     """What the gradient index estimates, and nothing else: no influence in the answer is exact."""
+    SEARCH_TFIDF_RERANK: _Search.ValueType  # 4
+    """The sequences that share the most telling tokens with the query, scored exactly, as in Grosse et al. 2023. Needs no
+    index. Biased: what influences the query without sharing its words is not found, and the answer cannot tell how much
+    it misses.
+    """
 
 class Search(_Search, metaclass=_SearchEnumTypeWrapper):
     """How candidates are found."""
@@ -79,6 +84,11 @@ many of the true top_k are in it.
 """
 SEARCH_INDEX_ONLY: Search.ValueType  # 3
 """What the gradient index estimates, and nothing else: no influence in the answer is exact."""
+SEARCH_TFIDF_RERANK: Search.ValueType  # 4
+"""The sequences that share the most telling tokens with the query, scored exactly, as in Grosse et al. 2023. Needs no
+index. Biased: what influences the query without sharing its words is not found, and the answer cannot tell how much
+it misses.
+"""
 global___Search = Search
 
 @typing.final
@@ -111,8 +121,8 @@ class AttributionOptions(google.protobuf.message.Message):
     search: global___Search.ValueType
     """How candidates are found. Unspecified means the best method that the model's workers have loaded."""
     candidates: builtins.int
-    """How many sequences of the index are scored exactly, in each asked direction. 0 means the larger of 400 and
-    4 * top_k.
+    """How many sequences are scored exactly: of an index, in each asked direction, where 0 means the larger of 400 and
+    4 * top_k; by tokens, in all, where 0 means 10,000.
     """
     return_partial_success: builtins.bool
     """Answer from the shards that can be reached, where some cannot: the answer then says which are missing. Otherwise

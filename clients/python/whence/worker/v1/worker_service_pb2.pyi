@@ -523,6 +523,229 @@ class SearchResponse(google.protobuf.message.Message):
 global___SearchResponse = SearchResponse
 
 @typing.final
+class CountTokensRequest(google.protobuf.message.Message):
+    """Asks which tokens queries consist of, and how many sequences have each."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: builtins.int
+    QUERIES_FIELD_NUMBER: builtins.int
+    SHARDS_FIELD_NUMBER: builtins.int
+    @property
+    def generation(self) -> global___Generation:
+        """The digests the caller believes the worker has; refused with FAILED_PRECONDITION where they differ."""
+
+    @property
+    def queries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.query_pb2.Query]:
+        """The queries."""
+
+    @property
+    def shards(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The shards."""
+
+    def __init__(
+        self,
+        *,
+        generation: global___Generation | None = ...,
+        queries: collections.abc.Iterable[whence.v1.query_pb2.Query] | None = ...,
+        shards: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["generation", b"generation"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["generation", b"generation", "queries", b"queries", "shards", b"shards"]) -> None: ...
+
+global___CountTokensRequest = CountTokensRequest
+
+@typing.final
+class CountTokensResponse(google.protobuf.message.Message):
+    """Which tokens queries consist of, and how many sequences of the shards have each."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    QUERIES_FIELD_NUMBER: builtins.int
+    SEQUENCES_SEARCHED_FIELD_NUMBER: builtins.int
+    TIMINGS_FIELD_NUMBER: builtins.int
+    sequences_searched: builtins.int
+    """How many sequences were looked at: all of the shards."""
+    @property
+    def queries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TokenCounts]:
+        """One for each query."""
+
+    @property
+    def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.StageTiming]:
+        """Where the time went."""
+
+    def __init__(
+        self,
+        *,
+        queries: collections.abc.Iterable[global___TokenCounts] | None = ...,
+        sequences_searched: builtins.int = ...,
+        timings: collections.abc.Iterable[whence.v1.attribution_pb2.StageTiming] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["queries", b"queries", "sequences_searched", b"sequences_searched", "timings", b"timings"]) -> None: ...
+
+global___CountTokensResponse = CountTokensResponse
+
+@typing.final
+class TokenCounts(google.protobuf.message.Message):
+    """The distinct tokens of a query, in the order of their ids."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOKENS_FIELD_NUMBER: builtins.int
+    COUNTS_FIELD_NUMBER: builtins.int
+    SEQUENCES_FIELD_NUMBER: builtins.int
+    @property
+    def tokens(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Their ids."""
+
+    @property
+    def counts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """How often the query has each."""
+
+    @property
+    def sequences(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """How many sequences of the shards have each, once or more often."""
+
+    def __init__(
+        self,
+        *,
+        tokens: collections.abc.Iterable[builtins.int] | None = ...,
+        counts: collections.abc.Iterable[builtins.int] | None = ...,
+        sequences: collections.abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["counts", b"counts", "sequences", b"sequences", "tokens", b"tokens"]) -> None: ...
+
+global___TokenCounts = TokenCounts
+
+@typing.final
+class MatchTokensRequest(google.protobuf.message.Message):
+    """Asks for the sequences that share the most weighty tokens with queries."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: builtins.int
+    QUERIES_FIELD_NUMBER: builtins.int
+    SHARDS_FIELD_NUMBER: builtins.int
+    CANDIDATES_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
+    candidates: builtins.int
+    """How many sequences to return for each query."""
+    @property
+    def generation(self) -> global___Generation:
+        """The digests the caller believes the worker has; refused with FAILED_PRECONDITION where they differ."""
+
+    @property
+    def queries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TokenWeights]:
+        """One for each query."""
+
+    @property
+    def shards(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The shards."""
+
+    @property
+    def filter(self) -> whence.v1.attribution_pb2.Filter:
+        """Which sequences count. Unset: all."""
+
+    def __init__(
+        self,
+        *,
+        generation: global___Generation | None = ...,
+        queries: collections.abc.Iterable[global___TokenWeights] | None = ...,
+        shards: collections.abc.Iterable[builtins.str] | None = ...,
+        candidates: builtins.int = ...,
+        filter: whence.v1.attribution_pb2.Filter | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["filter", b"filter", "generation", b"generation"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["candidates", b"candidates", "filter", b"filter", "generation", b"generation", "queries", b"queries", "shards", b"shards"]) -> None: ...
+
+global___MatchTokensRequest = MatchTokensRequest
+
+@typing.final
+class TokenWeights(google.protobuf.message.Message):
+    """How much a sequence's having a token counts for one query. A sequence that has it f times scores
+    weight * f * (k1 + 1) / (f + k1), with k1 = 1.5.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOKENS_FIELD_NUMBER: builtins.int
+    WEIGHTS_FIELD_NUMBER: builtins.int
+    @property
+    def tokens(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Token ids."""
+
+    @property
+    def weights(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """Their weights."""
+
+    def __init__(
+        self,
+        *,
+        tokens: collections.abc.Iterable[builtins.int] | None = ...,
+        weights: collections.abc.Iterable[builtins.float] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["tokens", b"tokens", "weights", b"weights"]) -> None: ...
+
+global___TokenWeights = TokenWeights
+
+@typing.final
+class MatchTokensResponse(google.protobuf.message.Message):
+    """The sequences that share the most weighty tokens with queries."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    QUERIES_FIELD_NUMBER: builtins.int
+    SEQUENCES_SEARCHED_FIELD_NUMBER: builtins.int
+    TIMINGS_FIELD_NUMBER: builtins.int
+    sequences_searched: builtins.int
+    """How many sequences were looked at: those of the shards that the filter lets through."""
+    @property
+    def queries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Matches]:
+        """One for each query."""
+
+    @property
+    def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.StageTiming]:
+        """Where the time went."""
+
+    def __init__(
+        self,
+        *,
+        queries: collections.abc.Iterable[global___Matches] | None = ...,
+        sequences_searched: builtins.int = ...,
+        timings: collections.abc.Iterable[whence.v1.attribution_pb2.StageTiming] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["queries", b"queries", "sequences_searched", b"sequences_searched", "timings", b"timings"]) -> None: ...
+
+global___MatchTokensResponse = MatchTokensResponse
+
+@typing.final
+class Matches(google.protobuf.message.Message):
+    """Sequences and their scores, highest first. Ties go to the lower position."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    POSITIONS_FIELD_NUMBER: builtins.int
+    SCORES_FIELD_NUMBER: builtins.int
+    @property
+    def positions(self) -> whence.v1.tensor_pb2.Tensor:
+        """int64 [n]: positions in the corpus."""
+
+    @property
+    def scores(self) -> whence.v1.tensor_pb2.Tensor:
+        """float64 [n]: their scores."""
+
+    def __init__(
+        self,
+        *,
+        positions: whence.v1.tensor_pb2.Tensor | None = ...,
+        scores: whence.v1.tensor_pb2.Tensor | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["positions", b"positions", "scores", b"scores"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["positions", b"positions", "scores", b"scores"]) -> None: ...
+
+global___Matches = Matches
+
+@typing.final
 class Estimates(google.protobuf.message.Message):
     """Sequences and what the index takes their influences on one query to be."""
 

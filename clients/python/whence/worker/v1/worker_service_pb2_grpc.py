@@ -56,6 +56,16 @@ class WorkerServiceStub(object):
                 request_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SearchRequest.SerializeToString,
                 response_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SearchResponse.FromString,
                 _registered_method=True)
+        self.CountTokens = channel.unary_unary(
+                '/whence.worker.v1.WorkerService/CountTokens',
+                request_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.CountTokensRequest.SerializeToString,
+                response_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.CountTokensResponse.FromString,
+                _registered_method=True)
+        self.MatchTokens = channel.unary_unary(
+                '/whence.worker.v1.WorkerService/MatchTokens',
+                request_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.MatchTokensRequest.SerializeToString,
+                response_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.MatchTokensResponse.FromString,
+                _registered_method=True)
         self.SelfInfluence = channel.unary_unary(
                 '/whence.worker.v1.WorkerService/SelfInfluence',
                 request_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SelfInfluenceRequest.SerializeToString,
@@ -111,6 +121,20 @@ class WorkerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CountTokens(self, request, context):
+        """Which tokens queries consist of, and how many sequences of the named shards have each.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MatchTokens(self, request, context):
+        """The sequences of the named shards that share the most weighty tokens with queries.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SelfInfluence(self, request, context):
         """The sequences of the named shards whose influence on themselves is largest, as the index has it.
         """
@@ -161,6 +185,16 @@ def add_WorkerServiceServicer_to_server(servicer, server):
                     servicer.Search,
                     request_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SearchRequest.FromString,
                     response_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SearchResponse.SerializeToString,
+            ),
+            'CountTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountTokens,
+                    request_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.CountTokensRequest.FromString,
+                    response_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.CountTokensResponse.SerializeToString,
+            ),
+            'MatchTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.MatchTokens,
+                    request_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.MatchTokensRequest.FromString,
+                    response_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.MatchTokensResponse.SerializeToString,
             ),
             'SelfInfluence': grpc.unary_unary_rpc_method_handler(
                     servicer.SelfInfluence,
@@ -293,6 +327,60 @@ class WorkerService(object):
             '/whence.worker.v1.WorkerService/Search',
             whence_dot_worker_dot_v1_dot_worker__service__pb2.SearchRequest.SerializeToString,
             whence_dot_worker_dot_v1_dot_worker__service__pb2.SearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/whence.worker.v1.WorkerService/CountTokens',
+            whence_dot_worker_dot_v1_dot_worker__service__pb2.CountTokensRequest.SerializeToString,
+            whence_dot_worker_dot_v1_dot_worker__service__pb2.CountTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MatchTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/whence.worker.v1.WorkerService/MatchTokens',
+            whence_dot_worker_dot_v1_dot_worker__service__pb2.MatchTokensRequest.SerializeToString,
+            whence_dot_worker_dot_v1_dot_worker__service__pb2.MatchTokensResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,18 @@ class WorkerServiceStub:
     ]
     """Compares queries with the gradient index of the named shards: the sequences whose estimated influence is largest."""
 
+    CountTokens: grpc.UnaryUnaryMultiCallable[
+        whence.worker.v1.worker_service_pb2.CountTokensRequest,
+        whence.worker.v1.worker_service_pb2.CountTokensResponse,
+    ]
+    """Which tokens queries consist of, and how many sequences of the named shards have each."""
+
+    MatchTokens: grpc.UnaryUnaryMultiCallable[
+        whence.worker.v1.worker_service_pb2.MatchTokensRequest,
+        whence.worker.v1.worker_service_pb2.MatchTokensResponse,
+    ]
+    """The sequences of the named shards that share the most weighty tokens with queries."""
+
     SelfInfluence: grpc.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.SelfInfluenceRequest,
         whence.worker.v1.worker_service_pb2.SelfInfluenceResponse,
@@ -99,6 +111,18 @@ class WorkerServiceAsyncStub:
         whence.worker.v1.worker_service_pb2.SearchResponse,
     ]
     """Compares queries with the gradient index of the named shards: the sequences whose estimated influence is largest."""
+
+    CountTokens: grpc.aio.UnaryUnaryMultiCallable[
+        whence.worker.v1.worker_service_pb2.CountTokensRequest,
+        whence.worker.v1.worker_service_pb2.CountTokensResponse,
+    ]
+    """Which tokens queries consist of, and how many sequences of the named shards have each."""
+
+    MatchTokens: grpc.aio.UnaryUnaryMultiCallable[
+        whence.worker.v1.worker_service_pb2.MatchTokensRequest,
+        whence.worker.v1.worker_service_pb2.MatchTokensResponse,
+    ]
+    """The sequences of the named shards that share the most weighty tokens with queries."""
 
     SelfInfluence: grpc.aio.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.SelfInfluenceRequest,
@@ -160,6 +184,22 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[whence.worker.v1.worker_service_pb2.SearchResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.SearchResponse]]:
         """Compares queries with the gradient index of the named shards: the sequences whose estimated influence is largest."""
+
+    @abc.abstractmethod
+    def CountTokens(
+        self,
+        request: whence.worker.v1.worker_service_pb2.CountTokensRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[whence.worker.v1.worker_service_pb2.CountTokensResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.CountTokensResponse]]:
+        """Which tokens queries consist of, and how many sequences of the named shards have each."""
+
+    @abc.abstractmethod
+    def MatchTokens(
+        self,
+        request: whence.worker.v1.worker_service_pb2.MatchTokensRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[whence.worker.v1.worker_service_pb2.MatchTokensResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.MatchTokensResponse]]:
+        """The sequences of the named shards that share the most weighty tokens with queries."""
 
     @abc.abstractmethod
     def SelfInfluence(

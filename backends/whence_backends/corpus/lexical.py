@@ -1,0 +1,90 @@
+"""Which sequences share tokens with a query: one pass over the tokens, as they lie mapped.
+
+No inverted index: it would take several times the tokens' own size in memory, and this search is made once in a while,
+before a re-rank that costs far more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from whence_backends.contract import Int32Array
+
+# Where each sequence's tokens start, int32 [sequences + 1], and the tokens, int32.
+TokenBatch = tuple[Int32Array, Int32Array]
+
+# How soon more of the same token counts no more, as in Grosse et al. 2023.
+K1: Final = 1.5
+
+
+def document_frequencies(batches: Iterable[TokenBatch], vocabulary: int) -> NDArray[np.int64]:
+    """Return how many sequences have each token, int64 [vocabulary]."""
+    counts, last = np.zeros(vocabulary, np.int64), np.full(vocabulary, -1, np.int64)
+    first = 0
+    for starts, tokens in batches:
+        _count_rows(starts, tokens, first, last, counts)
+        first += len(starts) - 1
+    return counts
+
+
+def match_scores(
+    batches: Iterable[TokenBatch],
+    tokens: Int32Array,
+    weights: NDArray[np.float64],
+    vocabulary: int,
+    on_batch: Callable[[], None] = lambda: None,
+) -> NDArray[np.float64]:
+    """Return the score of each sequence, float64 [sequences]: Σ_t weight · f (k1 + 1) / (f + k1).
+
+    f is how often the sequence has the token t. ``on_batch`` is called now and then and may raise.
+    """
+    places = np.full(vocabulary, -1, np.int32)
+    places[tokens] = np.arange(len(tokens), dtype=np.int32)
+    counts, parts = np.zeros(len(tokens), np.int64), [np.zeros(0)]
+    for starts, batch in batches:
+        on_batch()
+        parts.append(np.empty(len(starts) - 1))
+        _score_rows(starts, batch, places, weights, counts, parts[-1])
+    return np.concatenate(parts)
+
+
+def _compiled(function: Callable[..., None]) -> Callable[..., None]:
+    """Compile at the first call, and keep the machine code on disk where a cache can be written."""
+    try:
+        compiled: Callable[..., None] = njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # numba found no folder that it may write to
+        compiled = njit(nogil=True)(function)
+    return compiled
+
+
+@_compiled
+def _count_rows(starts: Any, tokens: Any, first: Any, last: Any, counts: Any) -> None:  # noqa: ANN401
+    """Add 1 to ``counts`` of each token for each row that has it; ``last`` is the last row that had it."""
+    for row in range(len(starts) - 1):
+        for place in range(starts[row], starts[row + 1]):
+            token = tokens[place]
+            if last[token] != first + row:
+                last[token] = first + row
+                counts[token] += 1
+
+
+@_compiled
+def _score_rows(starts: Any, tokens: Any, places: Any, weights: Any, counts: Any, out: Any) -> None:  # noqa: ANN401
+    """Write each row's score; ``counts`` is 0 before and after."""
+    for row in range(len(starts) - 1):
+        for place in range(starts[row], starts[row + 1]):
+            at = places[tokens[place]]
+            if at >= 0:
+                counts[at] += 1
+        total = 0.0
+        for place in range(starts[row], starts[row + 1]):
+            at = places[tokens[place]]
+            if at >= 0 and counts[at] > 0:
+                total += weights[at] * counts[at] * (K1 + 1) / (counts[at] + K1)
+                counts[at] = 0
+        out[row] = total

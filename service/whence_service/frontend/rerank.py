@@ -1,0 +1,199 @@
+"""Two-stage searches: a proposer names candidates of all shards, and the best of them are scored exactly.
+
+Candidates are chosen over all shards at once, so that how the corpus is cut into shards does not matter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+
+from whence.v1 import attribution_pb2
+from whence_service.frontend.index_search import NEGATIVE, POSITIVE
+from whence_service.frontend.job import Job
+from whence_service.frontend.merge import Candidate, Found, Ranking, RecallOfQuery
+from whence_service.frontend.partial import all_unreachable, unreachable_shards
+from whence_service.frontend.pool import WorkerPool
+from whence_service.frontend.proposals import Proposal, Proposals, Proposer
+from whence_service.frontend.recall import Pair, Recall, estimate_recall
+from whence_service.frontend.rescoring import Rescoring
+from whence_service.frontend.routing import ShardGroup
+from whence_service.rpc.deadlines import deadline_error
+
+
+class Rerank:
+    """One request's two-stage search. ``rerank`` false: what was proposed is the answer."""
+
+    def __init__(
+        self,
+        pool: WorkerPool,
+        job: Job,
+        proposer: Proposer,
+        *,
+        top_k: int,
+        direction: attribution_pb2.Direction.ValueType,
+        rerank: bool,
+        progress: bool,
+    ) -> None:
+        self._pool = pool
+        self._job = job
+        self._proposer = proposer
+        self._top_k = top_k
+        self._direction = direction
+        self._rerank = rerank
+        self._progress = progress
+
+    async def found(self) -> AsyncGenerator[Found, None]:
+        """Yield what was found so far at every change, if progress is wanted, and at the end the whole.
+
+        An answer whose time ran out has fewer candidates scored than asked, and says so. Raises
+        :class:`~whence.errors.DeadlineError` where there was time for none.
+        """
+        with self._job.watch.stage("search"):
+            proposals = await self._proposer.propose()
+        if not self._rerank:
+            yield self._estimated(proposals)
+            return
+        rescoring = Rescoring(self._pool, self._job, in_order_of_promise(proposals))
+        async with aclosing(rescoring.run()) as news:
+            async for _ in news:
+                if self._progress:
+                    yield self._reranked(rescoring, rescoring.total)
+        self._lost.update(rescoring.lost)
+        if len(self._lost) == len(self._job.route.groups):
+            raise all_unreachable(self._job)
+        proposals, total = self._without_lost(proposals, rescoring.wanted)
+        if total and not rescoring.exact:
+            raise deadline_error("before a single candidate was scored exactly")
+        found = self._reranked(rescoring, total)
+        if self._proposer.estimates:
+            found = await asyncio.to_thread(with_recall, found, proposals, rescoring.exact, self._top_k)
+        yield found
+
+    @property
+    def _lost(self) -> set[ShardGroup]:
+        return self._proposer.search.lost
+
+    def _without_lost(
+        self, proposals: Sequence[Proposals], wanted: Mapping[str, Sequence[int]]
+    ) -> tuple[list[Proposals], int]:
+        """Return the candidates of the shards that were reached to the end, and how many these are."""
+        lost = {position for group in self._lost for position in wanted.get(group.worker, ())}
+        left = [
+            Proposals(
+                positive=tuple(one for one in each.positive if one.position not in lost),
+                negative=tuple(one for one in each.negative if one.position not in lost),
+            )
+            for each in proposals
+        ]
+        return left, sum(map(len, wanted.values())) - len(lost)
+
+    @property
+    def _sequences_searched(self) -> int:
+        """How many sequences were compared, without those of workers that were lost later."""
+        return sum(count for group, count in self._proposer.search.searched.items() if group not in self._lost)
+
+    def _reranked(self, rescoring: Rescoring, total: int) -> Found:
+        exact = rescoring.exact
+        with self._job.watch.stage("merge"):
+            rankings = tuple(
+                Ranking(
+                    positive=self._ranked(exact, query, sign=1) if self._direction in POSITIVE else (),
+                    negative=self._ranked(exact, query, sign=-1) if self._direction in NEGATIVE else (),
+                )
+                for query in range(len(self._job.queries))
+            )
+            return Found(
+                rankings=rankings,
+                sequences_scored=len(exact),
+                sequences_total=total,
+                sequences_searched=self._sequences_searched,
+                unreachable=unreachable_shards(self._job, self._lost),
+                truncation_errors=rescoring.truncation_errors,
+            )
+
+    def _ranked(self, exact: Mapping[int, Sequence[float]], query: int, *, sign: int) -> tuple[Candidate, ...]:
+        """Return the best of what was scored for a query: of a batch each has scores of thousands of sequences."""
+        scored = ((-sign * row[query], position) for position, row in exact.items())
+        return tuple(
+            Candidate(shard=self._job.generation.shard_of(position), position=position, raw_influence=-sign * key)
+            for key, position in heapq.nsmallest(self._top_k, scored)
+        )
+
+    def _estimated(self, proposals: Sequence[Proposals]) -> Found:
+        rankings = tuple(
+            Ranking(
+                positive=_as_candidates(self._job, one.positive[: self._top_k]),
+                negative=_as_candidates(self._job, one.negative[: self._top_k]),
+            )
+            for one in proposals
+        )
+        return Found(
+            rankings=rankings,
+            sequences_scored=0,
+            sequences_total=0,
+            sequences_searched=self._sequences_searched,
+            unreachable=unreachable_shards(self._job, self._lost),
+        )
+
+
+def in_order_of_promise(proposals: Sequence[Proposals]) -> list[int]:
+    """Return each proposed position once: first every query's first candidates, then their second ones, and so on."""
+    ranks: dict[int, int] = {}
+    for one in proposals:
+        for ranking in (one.positive, one.negative):
+            for rank, proposal in enumerate(ranking):
+                ranks[proposal.position] = min(rank, ranks.get(proposal.position, rank))
+    return sorted(ranks, key=lambda position: (ranks[position], position))
+
+
+def with_recall(
+    found: Found, proposals: Sequence[Proposals], exact: Mapping[int, Sequence[float]], top_k: int
+) -> Found:
+    """Return what was found with the recall of each query's rankings."""
+    recalls, searched = [], found.sequences_searched
+    for query, one in enumerate(proposals):
+        influences = {position: row[query] for position, row in exact.items()}
+        recalls.append(
+            RecallOfQuery(
+                positive=recall_of(one.positive, influences, top_k, searched, sign=1),
+                negative=recall_of(one.negative, influences, top_k, searched, sign=-1),
+            )
+        )
+    return replace(found, recalls=tuple(recalls))
+
+
+def recall_of(
+    proposals: Sequence[Proposal], exact: Mapping[int, float], top_k: int, searched: int, *, sign: int
+) -> attribution_pb2.RecallEstimate | None:
+    """Return the recall of one ranking of one query; ``sign`` -1 for the most negative."""
+    if not proposals:
+        return None
+    scored = [proposal for proposal in proposals if proposal.position in exact]
+    if len(scored) == searched:  # every sequence of the corpus
+        return attribution_pb2.RecallEstimate(recall=1.0, candidates=len(proposals), reranked=len(scored))
+    unscored = [sign * proposal.estimate for proposal in proposals if proposal.position not in exact]
+    cut = max(unscored, default=sign * proposals[-1].estimate)
+    pairs = [
+        Pair(estimate=sign * proposal.estimate, error=proposal.error, influence=sign * exact[proposal.position])
+        for proposal in scored
+        if sign * proposal.estimate >= cut
+    ]
+    recall: Recall = estimate_recall(pairs, cut=cut, k=min(top_k, searched))
+    return attribution_pb2.RecallEstimate(
+        recall=recall.recall, margin=recall.margin, candidates=len(proposals), reranked=len(scored)
+    )
+
+
+def _as_candidates(job: Job, proposals: Iterable[Proposal]) -> tuple[Candidate, ...]:
+    return tuple(
+        Candidate(
+            shard=job.generation.shard_of(proposal.position),
+            position=proposal.position,
+            raw_influence=proposal.estimate,
+        )
+        for proposal in proposals
+    )
