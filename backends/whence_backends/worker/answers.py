@@ -135,7 +135,9 @@ def groups_response(sums: GroupSums) -> worker_service_pb2.EstimateGroupsRespons
 def rescore_response(rescored: Rescored) -> worker_service_pb2.RescoreResponse:
     """Return influences that were just computed."""
     return worker_service_pb2.RescoreResponse(
-        positions=rescored.positions.tolist(), raw_influence=wire.tensor(rescored.influence)
+        positions=rescored.positions.tolist(),
+        raw_influence=wire.tensor(rescored.influence),
+        truncation_errors=rescored.truncation_errors,
     )
 
 

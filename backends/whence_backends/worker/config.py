@@ -81,6 +81,11 @@ class WorkerSettings(BaseSettings):
     )
 
     batch_tokens: PositiveInt = Field(4096, description="Most tokens, padding included, in one engine batch.")
+    share_batches: bool = Field(
+        True,
+        description="Re-ranks that are under way at the same time share batches; their influences then differ from "
+        "those of a call by itself in rounding.",
+    )
     max_query_tokens: int = Field(0, ge=0, description="Longest query in tokens; 0: what the model takes.")
     default_damping_factor: PositiveFloat = Field(
         0.1, description="Damping, as a multiple of each layer's mean eigenvalue, where a request names none."

@@ -1,9 +1,8 @@
-"""The exact influence of candidates, the most promising first, handed over as it is computed."""
+"""Which candidates of a call go through the engine together, the most promising first. Pure."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,17 +11,10 @@ from numpy.typing import NDArray
 
 from whence.errors import NotFoundError
 from whence_backends.batching import IndexArray, plan_batches
-from whence_backends.contract import Detail, Float64Array
-from whence_backends.topk import require_finite
-from whence_backends.worker.batch_scorer import BatchScorer
-from whence_backends.worker.preconditioned import Preconditioned
-from whence_backends.worker.scan import ScannedCorpus
-from whence_service.rpc.deadlines import Deadline, deadline_error
-from whence_service.rpc.stages import Stopwatch
+from whence_backends.contract import Float64Array
 
 # Candidates of one shard among which batches are made up by length: no candidate waits for more than so many others.
 BLOCK: Final = 256
-REPORT_INTERVAL_S: Final = 0.25
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,10 +27,11 @@ class HeldShard:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rescored:
-    """Positions [n] and their raw influences [Q, n]."""
+    """Positions [n] and their raw influences [Q, n]; and what keeping each query in a bounded rank cost, [Q]."""
 
     positions: IndexArray
     influence: Float64Array
+    truncation_errors: tuple[float, ...] = ()
 
 
 def plan_rescore(
@@ -73,56 +66,10 @@ def plan_rescore(
     return [batch for number in sorted(by_block) for batch in by_block[number]]
 
 
-class Rescorer:
-    """Scores given sequences of one corpus with one engine. Whoever was cancelled stops after the batch in hand."""
-
-    def __init__(
-        self,
-        *,
-        scorer: BatchScorer,
-        corpus: ScannedCorpus,
-        shards: Mapping[str, int],
-        token_budget: int,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._scorer = scorer
-        self._corpus = corpus
-        self._token_budget = token_budget
-        self._clock = clock
-        self._shards = [HeldShard(first_position=first, lengths=corpus.lengths(name)) for name, first in shards.items()]
-
-    async def rescore(
-        self, preconditioned: Preconditioned, positions: Sequence[int], deadline: Deadline, stopwatch: Stopwatch
-    ) -> AsyncGenerator[Rescored, None]:
-        """Yield influences a few times a second, each position once.
-
-        Raises :class:`~whence.errors.DeadlineError` once the deadline has passed,
-        :class:`~whence.errors.InternalError` for an influence that is not finite, and what :func:`plan_rescore` raises.
-        """
-        batches = plan_rescore(positions, self._shards, self._token_budget)
-        total, scored, reported_at = sum(map(len, batches)), 0, self._clock()
-        ready: list[Rescored] = []
-        for batch in batches:
-            if deadline.remaining_s() <= 0:
-                raise deadline_error(f"after {scored} of {total} sequences were scored")
-            influence = await self._score(preconditioned, batch, stopwatch)
-            require_finite(influence, batch)
-            ready.append(Rescored(positions=batch, influence=influence))
-            scored += len(batch)
-            if scored == total or self._clock() - reported_at >= REPORT_INTERVAL_S:
-                yield _joined(ready)
-                ready, reported_at = [], self._clock()
-
-    async def _score(
-        self, preconditioned: Preconditioned, batch: IndexArray, stopwatch: Stopwatch
-    ) -> NDArray[np.float64]:
-        return await self._scorer.score(
-            preconditioned, lambda: self._corpus.tokens_at(batch.tolist()), Detail.TOTAL, stopwatch
-        )
-
-
-def _joined(parts: Sequence[Rescored]) -> Rescored:
+def joined(parts: Sequence[Rescored]) -> Rescored:
+    """Return the parts as one."""
     return Rescored(
         positions=np.concatenate([part.positions for part in parts]),
         influence=np.concatenate([part.influence for part in parts], axis=1),
+        truncation_errors=parts[-1].truncation_errors,
     )

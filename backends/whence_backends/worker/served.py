@@ -34,7 +34,7 @@ from whence_backends.worker.preconditioned import (
 )
 from whence_backends.worker.queries import PreparedTokens, QueryLimits, QueryPreparer
 from whence_backends.worker.records import WorkerObserver
-from whence_backends.worker.rescore import Rescorer
+from whence_backends.worker.rescore_queue import RescoreQueue
 from whence_backends.worker.scan import Scanner
 from whence_backends.worker.sequences import SequenceResolver
 from whence_backends.worker.token_search import TokenSearch
@@ -55,7 +55,7 @@ class ServedModel:
     preconditioned: PreconditionedCache
     scorer: BatchScorer
     scanner: Scanner
-    rescorer: Rescorer
+    rescores: RescoreQueue
     resolver: SequenceResolver
     filters: FilterMasks
     groupings: Groupings
@@ -91,9 +91,7 @@ class ServedModel:
     ) -> Preconditioned:
         """Return the queries, preconditioned."""
         how = self.preconditioning(asked)
-        return await self.thread.run(
-            lambda: self.preconditioned.get(gradients, how), stage="precondition", stopwatch=stopwatch
-        )
+        return await _precondition(self.preconditioned, self.thread, gradients, how, stopwatch)
 
     def preconditioning(self, asked: worker_service_pb2.Preconditioning) -> Preconditioning:
         """Return how gradients are preconditioned; raise for a damping or a layer that there is not."""
@@ -171,10 +169,21 @@ class ServedModel:
 
     async def close(self) -> None:
         """Finish what is under way in the background and release the engine."""
+        await self.rescores.close()
         await self.gradients.close()
         if self.index is not None:
             await self.index.close()
         await self.thread.run(self.loaded.engine.close, stage="close")
+
+
+async def _precondition(
+    cache: PreconditionedCache,
+    thread: EngineThread,
+    gradients: Sequence[NamedGradient],
+    how: Preconditioning,
+    stopwatch: Stopwatch,
+) -> Preconditioned:
+    return await thread.run(lambda: cache.get(gradients, how), stage="precondition", stopwatch=stopwatch)
 
 
 def assemble(
@@ -190,6 +199,7 @@ def assemble(
     info, policy = engine.info, corpus.policy
     max_query_tokens = min(settings.max_query_tokens or info.max_tokens, info.max_tokens)
     memory = QueryMemory(engine, limit_bytes=settings.query_memory_bytes)
+    preconditioned = PreconditionedCache(engine, memory, capacity_bytes=settings.preconditioned_cache_bytes)
     scorer = BatchScorer(engine, thread, observe=observe)
     return ServedModel(
         loaded=loaded,
@@ -226,7 +236,7 @@ def assemble(
             observe=observe,
         ),
         query_memory=memory,
-        preconditioned=PreconditionedCache(engine, memory, capacity_bytes=settings.preconditioned_cache_bytes),
+        preconditioned=preconditioned,
         scorer=scorer,
         scanner=Scanner(
             scorer=scorer,
@@ -234,11 +244,14 @@ def assemble(
             shards=[shard.name for shard in corpus.shards],
             token_budget=settings.batch_tokens,
         ),
-        rescorer=Rescorer(
+        rescores=RescoreQueue(
             scorer=scorer,
+            precondition=functools.partial(_precondition, preconditioned, thread),
             corpus=corpus,
             shards={shard.name: shard.first_position for shard in corpus.shards},
             token_budget=settings.batch_tokens,
+            max_queries=memory.max_queries,
+            share=settings.share_batches,
         ),
         resolver=SequenceResolver(corpus, functools.partial(encode_text, tokenizer=tokenizer, policy=policy)),
         filters=FilterMasks(corpus),

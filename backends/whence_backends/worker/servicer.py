@@ -227,14 +227,12 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         async with self._admission.slot(deadline):
             prepared = await served.tokenize(request.queries, stopwatch, rank=request.preconditioning.rank)
             gradients = await served.find_gradients(prepared, stopwatch)
-            preconditioned = await served.precondition(gradients, request.preconditioning, stopwatch)
-            scored = served.rescorer.rescore(preconditioned, request.positions, deadline, stopwatch)
+            how = served.preconditioning(request.preconditioning)
+            scored = served.rescores.rescore(gradients, how, request.positions, deadline, stopwatch)
             async with aclosing(scored):
                 async for part in scored:
                     yield rescore_response(part)
-        yield worker_service_pb2.RescoreResponse(
-            timings=self._timings(stopwatch), truncation_errors=preconditioned.truncation_errors
-        )
+        yield worker_service_pb2.RescoreResponse(timings=self._timings(stopwatch))
 
     async def ScoreSequences(  # noqa: N802
         self, request: worker_service_pb2.ScoreSequencesRequest, context: _Context

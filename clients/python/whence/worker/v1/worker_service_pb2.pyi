@@ -1059,9 +1059,7 @@ class RescoreResponse(google.protobuf.message.Message):
 
     @property
     def truncation_errors(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
-        """One for each query: what keeping its gradient in a bounded rank costs, as Attribution.truncation_error. In the last
-        message.
-        """
+        """One for each query: what keeping its gradient in a bounded rank costs, as Attribution.truncation_error."""
 
     def __init__(
         self,
