@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SOURCES = ("clients/python", "service", "backends")
 EKFAC, INDEX = "backends/whence_backends/ekfac", "backends/whence_backends/index"
+WORKER, FRONT = "backends/whence_backends/worker", "service/whence_service/frontend"
 EXACT, FACTORS, ENGINES = "tests/laws/test_exactness.py", "tests/laws/test_factors.py", "tests/conformance"
 GPT2 = "gpt2-float64 and not wire"
 ORT, ORT_GPT2 = "backends/whence_backends/engines/ort", f"ort and dense_damped and {GPT2}"
@@ -348,6 +349,91 @@ BREAKAGES = (
         new="    for shard in [HeldShard(first_position=0, lengths=np.concatenate([s.lengths for s in shards]))]:\n"
         "        rows = wanted - shard.first_position",
         tests="tests/worker/test_rescore.py",
+    ),
+    Breakage(
+        name="a bounded rank: factors of V rotated back with Qᵀ",
+        file=f"{EKFAC}/influence.py",
+        old="lefts.append(found.left @ factors.Q_S.T)",
+        new="lefts.append(found.left @ factors.Q_S)",
+        tests=ENGINES,
+        only=f"pytorch and bounded_rank and {GPT2}",
+    ),
+    Breakage(
+        name="a bounded rank: truncated by V's own singular values",
+        file=f"{EKFAC}/low_rank.py",
+        old="scaled = V * rows[:, None] * columns",
+        new="rows, columns = rows * 0 + 1, columns * 0 + 1\n    scaled = V * rows[:, None] * columns",
+        tests="tests/laws/test_low_rank.py",
+    ),
+    Breakage(
+        name="layers: the restriction is not in the name that gradients are kept under",
+        file=f"{WORKER}/gradients.py",
+        old="return NamedGradient(key=name,",
+        new="return NamedGradient(key=named.key,",
+        tests="tests/worker/test_preconditioned.py",
+    ),
+    Breakage(
+        name="layers: hits are described through all layers",
+        file=f"{FRONT}/details.py",
+        old="preconditioning=job.preconditioning,",
+        new="preconditioning=worker_service_pb2.Preconditioning(damping_factor=job.damping_factor),",
+        tests="tests/frontend/test_attribution.py",
+    ),
+    Breakage(
+        name="groups: residuals are not weighted by what they stand for",
+        file=f"{FRONT}/group_estimates.py",
+        old="into.correction += residual / probability",
+        new="into.correction += residual",
+        tests="tests/frontend/test_group_estimates.py",
+    ),
+    Breakage(
+        name="groups: random numbers that start anew with each shard",
+        file=f"{WORKER}/grouping.py",
+        old="counter=first)",
+        new="counter=0)",
+        tests="tests/worker/test_grouping.py",
+    ),
+    Breakage(
+        name="groups: a sample with gaps",
+        file=f"{FRONT}/group_influence.py",
+        old="            break\n        found.append(replace",
+        new="            continue\n        found.append(replace",
+        tests="tests/frontend/test_group_influence.py",
+    ),
+    Breakage(
+        name="tokens are weighed by how rare they are in one shard",
+        file=f"{FRONT}/tfidf.py",
+        old="count * math.log((sequences + 1) / (sum(holding) + 0.5))",
+        new="count * math.log((sequences + 1) / (holding[0] + 0.5))",
+        tests="tests/frontend/test_tfidf.py",
+    ),
+    Breakage(
+        name="counts of tokens go on in the next sequence",
+        file="backends/whence_backends/corpus/lexical.py",
+        old="                counts[at] = 0\n",
+        new="",
+        tests="tests/corpus/test_lexical.py",
+    ),
+    Breakage(
+        name="a shared batch: the rows of another call",
+        file=f"{WORKER}/rescore_queue.py",
+        old="mine = influence[rows][:, wanted]",
+        new="mine = influence[: len(rows)][:, wanted]",
+        tests="tests/worker/test_rescore_queue.py",
+    ),
+    Breakage(
+        name="a shared batch: begins with the same call each time",
+        file=f"{WORKER}/rescore_queue.py",
+        old="in_turn = [work for work in able if work not in chosen] + chosen",
+        new="in_turn = able",
+        tests="tests/worker/test_rescore_queue.py",
+    ),
+    Breakage(
+        name="search with torch: bits in another order",
+        file=f"{INDEX}/device_search.py",
+        old="bits = (codes.unsqueeze(-1) >> torch.arange(8, dtype=torch.uint8, device=codes.device)) & 1",
+        new="bits = (codes.unsqueeze(-1) >> torch.arange(7, -1, -1, dtype=torch.uint8, device=codes.device)) & 1",
+        tests="tests/index/test_device_search.py",
     ),
 )
 

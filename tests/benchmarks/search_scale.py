@@ -38,6 +38,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--groups", type=int, default=4, help="segments of a sketch")
     parser.add_argument("--candidates", type=int, default=1000, help="how many of the best are selected")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--device", help="search with torch there, such as cuda; the kernel for CPUs otherwise")
+    parser.add_argument("--folder", type=Path, help="keep the codes in a mapped file here, for more than memory holds")
     parser.add_argument("--repeats", type=int, default=5)
     return parser.parse_args()
 
@@ -51,7 +53,7 @@ def main() -> None:
         start += width
     rng = np.random.default_rng(0)
     most = max(options.rows)
-    codes = rng.integers(0, 256, (most, options.values // 8), dtype=np.uint8)
+    codes = make_codes(options, rng)
     scales = rng.random((most, options.groups), dtype=np.float32)
     bandwidth = codes.nbytes / best(options.repeats, lambda: read(codes, options.threads))
     bytes_per_row = codes.shape[1] + 4 * options.groups
@@ -61,7 +63,7 @@ def main() -> None:
     for rows in options.rows:
         info = IndexedShard(name="s", first_position=0, sequences=rows)
         part = ShardRows(info=info, codes=codes[:rows], scales=scales[:rows], self_influence=scales[:rows, 0])
-        searcher = Searcher({"s": part}, segments, threads=options.threads)
+        searcher = make_searcher(options, part, segments)
         for count in options.queries:
             sketches = rng.normal(size=(count, options.values)).astype(np.float32)
 
@@ -82,6 +84,27 @@ def main() -> None:
         batch64_cost_ratio=seconds[most, 64] / (64 * seconds[most, 1]),
         bytes_per_row=bytes_per_row,
     )
+
+
+def make_searcher(options: argparse.Namespace, rows: ShardRows, segments: list[Segment]) -> Searcher:
+    if not options.device:
+        return Searcher({"s": rows}, segments, threads=options.threads)
+    from whence_backends.index.device_search import DeviceSearcher
+
+    return DeviceSearcher({"s": rows}, segments, device=options.device)
+
+
+def make_codes(options: argparse.Namespace, rng: np.random.Generator) -> np.ndarray:
+    """Return random codes, in memory or mapped; a million rows at a time."""
+    shape = (max(options.rows), options.values // 8)
+    if options.folder is None:
+        return rng.integers(0, 256, shape, dtype=np.uint8)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    codes = np.lib.format.open_memmap(options.folder / "codes.npy", mode="w+", dtype=np.uint8, shape=shape)
+    for start in range(0, shape[0], 1_000_000):
+        codes[start : start + 1_000_000] = rng.integers(0, 256, codes[start : start + 1_000_000].shape, dtype=np.uint8)
+    codes.flush()
+    return np.load(options.folder / "codes.npy", mmap_mode="r")
 
 
 def read(codes: np.ndarray, threads: int) -> None:

@@ -90,6 +90,27 @@ def test_where_the_shards_are_does_not_matter_to_the_last_bit(indexed: Service, 
         assert told(indexed_halves.clients[replica].attribute(query, **options)) == told(expected)
 
 
+def test_searching_with_torch_gives_the_same_answers_to_the_bit(
+    launch: Launcher, indexed: Service, with_index: Artefacts
+):
+    """As a GPU does it, here on the CPU: ``cpu:0`` is a device of torch."""
+    arguments = ("worker", *with_index.options(), "--name", "tiny", "--engine", "fake", "--address", "127.0.0.1:0")
+    settings = {"DRAIN_S": "0", "BATCH_TOKENS": "256", "SEARCH_DEVICE": "cpu:0"}
+    worker = launch.start(arguments, {f"WHENCE_WORKER_{name}": value for name, value in settings.items()}, path=None)
+    service = serve(with_index, [worker], [launch.front(worker)])
+    for query in QUERIES:
+        options = {"top_k": 12, "direction": "both", "candidates": 24}
+        assert told(service.client.attribute(query, **options)) == told(indexed.client.attribute(query, **options))
+    assert "libtorch" in worker.libraries()
+
+
+def test_a_device_that_is_not_there_keeps_a_worker_from_serving(launch: Launcher, with_index: Artefacts):
+    arguments = ("worker", *with_index.options(), "--engine", "fake", "--address", "127.0.0.1:0")
+    worker = launch.start(arguments, {"WHENCE_WORKER_SEARCH_DEVICE": "abacus"}, path=None)
+    assert worker.process.wait(timeout=60) != 0
+    assert "no device 'abacus'" in worker.log.read_text()
+
+
 def test_a_batch_is_the_same_bit_for_bit(indexed: Service, indexed_halves: Service):
     expected = indexed.client.attribute_batch(QUERIES, candidates=30)
     found = indexed_halves.clients[1].attribute_batch(QUERIES, candidates=30)
@@ -223,6 +244,27 @@ def test_a_partial_answer_names_what_it_lacks(launch: Launcher, with_index: Arte
     assert [warning.code for warning in answer.warnings if warning.code == "PARTIAL_ANSWER"]
     with pytest.raises(UnavailableError):
         service.client.attribute(QUERY, search=search)
+
+
+def test_a_worker_that_dies_while_it_scores_leaves_a_partial_answer_without_it(launch: Launcher, with_index: Artefacts):
+    """Broken by: hits that it had scored before; its sequences counted as searched; waiting for it to the deadline."""
+    shards = with_index.open_corpus().shards
+    workers = [start_slow(launch, with_index, "--shard", shard.name, delay_s=0.1) for shard in shards]
+    service = serve(with_index, workers, [launch.front(*workers, REFRESH_S="60")])
+    service.client.attribute(QUERY, top_k=1, candidates=1)  # its gradient is cached now
+    answer = None
+    for event in service.client.attribute_stream(QUERY, top_k=100, candidates=100, return_partial_success=True):
+        if answer is None and event.sequences_scored:
+            workers[1].kill()
+        answer = event
+    assert isinstance(answer, Attribution)
+    assert answer.unreachable_shards == (shards[1].name,)
+    assert answer.sequences_searched == answer.sequences_scored == len(answer.positive) == shards[0].sequences
+    corpus = with_index.open_corpus()
+    assert all(corpus.position_of(hit.sequence_id) < shards[0].sequences for hit in answer)
+    assert answer.positive_recall.recall == 1.0
+    with pytest.raises(UnavailableError, match=shards[1].name):
+        service.client.attribute(QUERY, candidates=100)
 
 
 def test_a_shard_that_is_known_to_be_gone_is_not_waited_for(launch: Launcher, with_index: Artefacts):

@@ -10,7 +10,7 @@ import pytest
 
 from whence.errors import InvalidRequestError
 from whence_backends.contract import QueryGradient, TokenSequence
-from whence_backends.worker.gradients import NamedGradient
+from whence_backends.worker.gradients import NamedGradient, through_layers
 from whence_backends.worker.preconditioned import PreconditionedCache, Preconditioning, QueryMemory
 from worker.harness import LAYERS, StubEngine
 
@@ -66,6 +66,21 @@ def test_layers_that_do_not_count_have_nothing(engine: StubEngine):
     through = cache.get([named(engine, 2)], Preconditioning(damping_factor=0.1, layers=(1,))).handle[0]
     assert not through[0].any()
     assert np.array_equal(through[1], whole[1])
+
+
+def test_a_gradient_through_some_layers_has_a_name_of_its_own(engine: StubEngine):
+    """By which its sketch is kept. Broken by: finding that of the whole gradient under it."""
+    whole = named(engine, 2)
+    first, second = through_layers(whole, (0,)), through_layers(whole, (1,))
+    assert len({whole.key, first.key, second.key}) == 3
+    assert through_layers(whole, (1, 0)).key == through_layers(whole, (0, 1)).key
+    assert through_layers(whole, ()) is whole
+    sums = [
+        a.left.T @ a.right + b.left.T @ b.right
+        for a, b in zip(first.gradient.layers, second.gradient.layers, strict=True)
+    ]
+    for found, layer in zip(sums, whole.gradient.layers, strict=True):
+        np.testing.assert_allclose(found, layer.left.T @ layer.right)
 
 
 def test_the_least_recently_used_make_room(engine: StubEngine):

@@ -53,6 +53,9 @@ class WorkerSettings(BaseSettings):
     search_threads: PositiveInt | None = Field(
         None, description="CPU threads that search the index; unset: one a core."
     )
+    search_device: str = Field(
+        "cpu", description="Where the index is searched: cpu, or a GPU whose memory then holds it (cuda; needs torch)."
+    )
     query_rank: PositiveInt | None = Field(
         None, description="Largest rank of a stored query gradient; unset: stored without loss."
     )

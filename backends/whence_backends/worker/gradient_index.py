@@ -51,11 +51,9 @@ class GradientIndex:
     State: the last sketches, by query and damping. Owner: the event loop.
     """
 
-    def __init__(
-        self, index: Index, factors: Factors, *, threads: int | None, observe: WorkerObserver = ignore
-    ) -> None:
+    def __init__(self, index: Index, factors: Factors, searcher: Searcher, *, observe: WorkerObserver = ignore) -> None:
         self.index = index
-        self._searcher = Searcher(index.shards, index.card.segments, threads=threads)
+        self._searcher = searcher
         self._queue = SearchQueue(self._searcher, observe=observe)
         plan = index.plan()
 

@@ -14,6 +14,8 @@ from whence.v1 import model_pb2, query_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_backends.corpus import encode_text
 from whence_backends.ekfac.factors import Factors
+from whence_backends.index import Index
+from whence_backends.index.search import Searcher
 from whence_backends.worker.batch_scorer import BatchScorer
 from whence_backends.worker.cache import GradientCache
 from whence_backends.worker.config import WorkerSettings
@@ -265,4 +267,12 @@ def _open_index(loaded: Loaded, settings: WorkerSettings, observe: WorkerObserve
     if loaded.index is None:
         return None
     factors = Factors.open(settings.factors, verify=False)  # the engine verified them
-    return GradientIndex(loaded.index, factors, threads=settings.search_threads, observe=observe)
+    return GradientIndex(loaded.index, factors, _searcher(loaded.index, settings), observe=observe)
+
+
+def _searcher(index: Index, settings: WorkerSettings) -> Searcher:
+    if settings.search_device == "cpu":
+        return Searcher(index.shards, index.card.segments, threads=settings.search_threads)
+    from whence_backends.index.device_search import DeviceSearcher  # which imports torch
+
+    return DeviceSearcher(index.shards, index.card.segments, device=settings.search_device)

@@ -35,7 +35,7 @@ _ROUND: Final = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Draw:
+class Draw:
     """A drawn sequence whose influence is not known yet."""
 
     position: int
@@ -66,8 +66,8 @@ class GroupInfluencer:
         if not searched:
             raise matches_nothing()
         totals = merge_totals(_totals(group) for answer in answers for group in answer.groups)
-        draws = _merged(answers, asked.samples + 1)
-        sample, threshold = _scored(draws, await self._exact(job, draws[: asked.samples]))
+        draws = merge_draws(answers, asked.samples + 1)
+        sample, threshold = scored_draw(draws, await self._exact(job, draws[: asked.samples]))
         if not sample:
             raise deadline_error("before a single sequence was scored exactly")
         *sums, total = estimate_groups(totals, sample, threshold)
@@ -86,7 +86,7 @@ class GroupInfluencer:
             ),
         )
 
-    async def _exact(self, job: Job, draws: Sequence[_Draw]) -> dict[int, float]:
+    async def _exact(self, job: Job, draws: Sequence[Draw]) -> dict[int, float]:
         """Return the influence of the drawn sequences, by position, as far as there was time."""
         found: dict[int, float] = {}
         step = _ROUND * max(1, len(job.route.groups))
@@ -134,10 +134,10 @@ def _totals(group: messages.EstimatedGroup) -> GroupTotals:
     )
 
 
-def _merged(answers: list[messages.EstimateGroupsResponse], count: int) -> list[_Draw]:
+def merge_draws(answers: list[messages.EstimateGroupsResponse], count: int) -> list[Draw]:
     """Return the draw over all shards: the smallest priorities of all, in order; ties go to the lower position."""
     draws = (
-        _Draw(
+        Draw(
             position=one.position,
             priority=one.priority,
             drawn=Drawn(group=answer.groups[one.group].name, estimate=one.estimate, scale=one.scale, influence=0.0),
@@ -148,7 +148,7 @@ def _merged(answers: list[messages.EstimateGroupsResponse], count: int) -> list[
     return heapq.nsmallest(count, draws, key=lambda draw: (draw.priority, draw.position))
 
 
-def _scored(draws: Sequence[_Draw], exact: Mapping[int, float]) -> tuple[list[Drawn], float | None]:
+def scored_draw(draws: Sequence[Draw], exact: Mapping[int, float]) -> tuple[list[Drawn], float | None]:
     """Return the sample, as far as it was scored without a gap, and the priority where it ends."""
     found: list[Drawn] = []
     for draw in draws:
