@@ -14,7 +14,6 @@ cold_ms and warm_p50_ms are with the index; index_vs_scan and index_vs_kronfluen
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -27,7 +26,7 @@ import numpy as np
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 from measure import print_figures, print_machine
-from realtext import TOKENS, RealText, prepare
+from realtext import TOKENS, RealText, make_artefacts, prepare
 
 from e2e.harness import Artefacts, launcher
 from whence import Client, Query
@@ -84,31 +83,6 @@ def main() -> None:
         index_vs_scan=float(np.median(scans) / np.median(cold)),
         index_vs_kronfluence=float(np.median(theirs) / np.median(cold)),
     )
-
-
-def make_artefacts(text: RealText, folder: Path, count: int) -> Artefacts:
-    """Make corpus, factors and index of the first ``count`` sequences."""
-    from whence_backends.contract import EngineConfig
-    from whence_backends.corpus import ChunkPolicy, Corpus, IngestConfig, ingest
-    from whence_backends.engines import load_engine
-    from whence_backends.fit import FitConfig, fit
-    from whence_backends.index import IndexConfig, build_index
-    from whence_backends.models import Tokenizer, resolve_model
-
-    model = str(text.model)
-    rows = folder / "documents.jsonl"
-    with rows.open("w") as file:
-        for number, content in enumerate(text.texts[:count]):
-            file.write(json.dumps({"id": f"part{number}", "text": content}) + "\n")
-    tokenizer = Tokenizer.load(resolve_model(model))
-    policy = ChunkPolicy(max_tokens=160, bos=False, eos=False)
-    ingest(IngestConfig(inputs=[rows], out=folder / "corpus", tokenizer=tokenizer, policy=policy))
-    corpus = Corpus.open(folder / "corpus")
-    factors = fit(FitConfig(model=model, out=folder / "factors", max_sequences=1000, device="cpu"), corpus)
-    engine = load_engine("pytorch", EngineConfig(model=model, factors=factors.folder, device="cpu"))
-    build_index(IndexConfig(model=model, out=folder / "index"), engine, factors, corpus)
-    engine.close()
-    return Artefacts(model=text.model, corpus=folder / "corpus", factors=folder / "factors", index=folder / "index")
 
 
 def query(ids: np.ndarray) -> Query:

@@ -19,6 +19,8 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
+from e2e.harness import Artefacts
+
 TOKENS = 128
 HELD_OUT = 64
 
@@ -66,6 +68,31 @@ def prepare(folder: Path, *, sequences: int, epochs: int = 1) -> RealText:
         texts=json.loads((folder / "texts.json").read_text()),
         held_out_texts=json.loads((folder / "held_out_texts.json").read_text()),
     )
+
+
+def make_artefacts(text: RealText, folder: Path, count: int) -> Artefacts:
+    """Make corpus, factors and index of the first ``count`` sequences."""
+    from whence_backends.contract import EngineConfig
+    from whence_backends.corpus import ChunkPolicy, Corpus, IngestConfig, ingest
+    from whence_backends.engines import load_engine
+    from whence_backends.fit import FitConfig, fit
+    from whence_backends.index import IndexConfig, build_index
+    from whence_backends.models import Tokenizer, resolve_model
+
+    model = str(text.model)
+    rows = folder / "documents.jsonl"
+    with rows.open("w") as file:
+        for number, content in enumerate(text.texts[:count]):
+            file.write(json.dumps({"id": f"part{number}", "text": content}) + "\n")
+    tokenizer = Tokenizer.load(resolve_model(model))
+    policy = ChunkPolicy(max_tokens=160, bos=False, eos=False)
+    ingest(IngestConfig(inputs=[rows], out=folder / "corpus", tokenizer=tokenizer, policy=policy))
+    corpus = Corpus.open(folder / "corpus")
+    factors = fit(FitConfig(model=model, out=folder / "factors", max_sequences=1000, device="cpu"), corpus)
+    engine = load_engine("pytorch", EngineConfig(model=model, factors=factors.folder, device="cpu"))
+    build_index(IndexConfig(model=model, out=folder / "index"), engine, factors, corpus)
+    engine.close()
+    return Artefacts(model=text.model, corpus=folder / "corpus", factors=folder / "factors", index=folder / "index")
 
 
 def library() -> list[str]:
