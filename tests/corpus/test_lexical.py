@@ -6,6 +6,7 @@ import bm25s
 import numpy as np
 import pytest
 
+from whence.errors import CorruptArtefactError
 from whence_backends.corpus.lexical import K1, TokenBatch, document_frequencies, match_scores
 
 VOCABULARY = 40
@@ -64,3 +65,13 @@ def test_it_can_be_stopped_between_batches(sequences: list[list[int]]):
 
     with pytest.raises(TimeoutError):
         match_scores(batched(sequences), np.zeros(0, np.int32), np.zeros(0), VOCABULARY, stop)
+
+
+def test_a_token_that_is_not_in_the_vocabulary_is_never_written_for(sequences: list[list[int]]):
+    """The kernels do not look where they write."""
+    for work in (
+        lambda: document_frequencies(batched(sequences), 10),
+        lambda: match_scores(batched(sequences), np.zeros(1, np.int32), np.ones(1), 10),
+    ):
+        with pytest.raises(CorruptArtefactError, match="the vocabulary 10"):
+            work()

@@ -10,7 +10,7 @@ import pytest
 
 from e2e.conftest import Service, serve, start_slow
 from e2e.harness import QUERY, Artefacts, Launcher, influences, whence
-from whence import Filter, GroupInfluences, InvalidRequestError, MismatchError, NotFoundError
+from whence import DeadlineError, Filter, GroupInfluences, InvalidRequestError, MismatchError, NotFoundError
 
 
 def exact_sums(service: Service, by: str = "source") -> dict[str, float]:
@@ -97,6 +97,11 @@ def test_what_cannot_be_grouped_is_refused(indexed: Service, whole: Service):
     with pytest.raises(InvalidRequestError, match=r"metadata\.NAME") as caught:
         indexed.client.group_influence(QUERY, group_by="colour")
     assert (caught.value.reason, caught.value.field) == ("UNKNOWN_GROUPING", "group_by")
+    with pytest.raises(InvalidRequestError, match="no sequence has a value"):
+        indexed.client.group_influence(QUERY, group_by="metadata.colour")
+    with pytest.raises(InvalidRequestError) as caught:
+        indexed.client.group_influence(QUERY, layers=["third"])
+    assert (caught.value.reason, caught.value.field) == ("LAYER_UNKNOWN", "layers[0]")
     with pytest.raises(InvalidRequestError, match="from 30 to") as caught:
         indexed.client.group_influence(QUERY, samples=3)
     assert caught.value.reason == "SAMPLES_OUT_OF_RANGE"
@@ -115,3 +120,12 @@ def test_the_command_line_draws_them(indexed: Service):
     assert "from 40 that were scored exactly" in " ".join(done.stdout.split())
     document = json.loads(whence(*asked, "--json", server=indexed.front.address).stdout)
     assert {group["name"] for group in document["groups"]} == {"tale", "log"}
+
+
+def test_a_sample_too_small_to_tell_its_error_is_no_answer(launch: Launcher, with_index: Artefacts):
+    """Broken by: a regression through one point, whose residual is 0, told as exact."""
+    worker = start_slow(launch, with_index, delay_s=0.5)
+    service = serve(with_index, [worker], [launch.front(worker)])
+    service.client.attribute(QUERY, top_k=1, candidates=1)
+    with pytest.raises(DeadlineError, match="tell no error"):
+        service.client.group_influence(QUERY, samples=80, timeout_s=3)

@@ -19,7 +19,9 @@ def test_with_every_sequence_a_candidate_the_answer_is_that_of_a_scan(whole: Ser
     assert [hit.sequence_id for hit in answer] == [hit.sequence_id for hit in scanned]
     assert [hit.raw_influence for hit in answer] == pytest.approx([hit.raw_influence for hit in scanned], rel=1e-9)
     assert answer.search == "tfidf_rerank"
-    assert answer.sequences_scored == answer.sequences_searched == scanned.sequences_scored
+    assert answer.sequences_searched == scanned.sequences_scored
+    # All but those that share nothing, which are no candidates.
+    assert answer.sequences_searched - 3 < answer.sequences_scored < answer.sequences_searched
 
 
 def test_few_candidates_are_those_that_share_its_words_and_the_bias_is_told(whole: Service):
@@ -45,7 +47,10 @@ def test_a_batch_is_each_query_alone_with_more_to_choose_from(whole: Service):
     together = whole.client.attribute_batch(queries, top_k=80, candidates=80, search="tfidf_rerank")
     for query, answer in zip(queries, together, strict=True):
         alone = whole.client.attribute(query, top_k=80, candidates=80, search="tfidf_rerank")
-        assert dict(ranked(answer.positive)) == pytest.approx(dict(ranked(alone.positive)), rel=1e-9)
+        found = dict(ranked(answer.positive))
+        expected = dict(ranked(alone.positive))
+        assert len(expected) > 70
+        assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-9)
 
 
 def test_only_what_the_filter_lets_through_is_a_candidate(whole: Service):
@@ -64,7 +69,10 @@ def test_a_partial_answer_names_what_it_lacks(launch: Launcher, artefacts: Artef
     workers[1].process.wait()
     answer = service.client.attribute(QUERY, search="tfidf_rerank", top_k=100, return_partial_success=True)
     assert answer.unreachable_shards == (shards[1].name,)
-    assert len(answer.positive) == answer.sequences_searched == shards[0].sequences
+    assert answer.sequences_searched == shards[0].sequences
+    corpus = artefacts.open_corpus()
+    assert answer.positive
+    assert all(corpus.position_of(hit.sequence_id) < shards[0].sequences for hit in answer)
 
 
 def test_the_command_line_takes_it(whole: Service):

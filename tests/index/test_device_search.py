@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from index.test_search import SEGMENTS, WIDTH, queries, searcher, shard
+from index.test_search import SEGMENTS, queries, searcher, shard
 from whence.errors import InvalidRequestError
 from whence_backends.index.device_search import DeviceSearcher
 from whence_backends.index.storage import ShardRows
@@ -66,4 +66,3 @@ def test_what_a_device_cannot_do_is_refused():
     assert (caught.value.reason, caught.value.field) == ("SEARCH_DEVICE", "search_device")
     with pytest.raises(InvalidRequestError, match="8 bits a value"):
         on("cpu", [shard("s", 0, 5, bits=8)])
-    assert WIDTH % 8 == 0

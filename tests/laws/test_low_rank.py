@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from whence.errors import InternalError
+from whence_backends.ekfac.influence import LayerFactors, precondition_low_rank
 from whence_backends.ekfac.low_rank import LowRank, range_noise, truncate_weighted, worthwhile
 
 
@@ -68,10 +70,26 @@ def test_numpy_and_torch_agree_and_each_repeats_itself_to_the_bit() -> None:
     assert (ours.left.tobytes(), ours.right.tobytes()) == (again.left.tobytes(), again.right.tobytes())
 
 
-def test_a_layer_that_saw_nothing_in_training_is_no_trouble() -> None:
-    found = truncated(np.zeros((4, 4)), np.zeros((4, 4)), 1)
+def test_a_layer_that_is_left_out_is_no_trouble() -> None:
+    found = truncated(np.zeros((4, 4)), np.ones((4, 4)), 1)
     assert np.isfinite(found.left).all()
     assert found.squared_error == 0
+
+
+def test_a_query_that_is_not_finite_is_named_for_what_it_is() -> None:
+    """As of a layer whose eigenvalues are all 0. Broken by: a decomposition that does not converge."""
+    with pytest.raises(InternalError, match="not finite") as caught:
+        truncated(np.full((4, 4), np.nan), np.zeros((4, 4)), 1)
+    assert caught.value.reason == "NON_FINITE_INFLUENCE"
+
+
+def test_a_rank_that_is_no_bound_costs_nothing() -> None:
+    """Broken by: making noise for the largest rank that a request can name."""
+    eye = torch.eye(4)
+    factors = LayerFactors(Q_A=eye, Q_S=eye, Lambda=torch.ones(4, 4))
+    queries, errors, _ = precondition_low_rank([(eye[:1], eye[:1])], factors, 0.1, 2**32 - 1)
+    assert isinstance(queries, torch.Tensor)
+    assert errors == [0.0]
 
 
 def test_two_factors_must_be_smaller_than_what_they_stand_for() -> None:

@@ -98,3 +98,11 @@ def test_a_part_starts_without_what_only_others_need(module, absent):
     program = f"import sys; sys.modules.update(dict.fromkeys({absent.split()!r})); import {module}"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_rank_that_is_promised_is_the_rank_that_is_asked_for():
+    """The worker says how many queries fit in its default rank, the front end asks for its own."""
+    from whence_backends.worker.preconditioned import DEFAULT_RANK
+    from whence_service.frontend.queries import DEFAULT_QUERY_RANK
+
+    assert DEFAULT_RANK == DEFAULT_QUERY_RANK

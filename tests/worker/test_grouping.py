@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from whence_backends.worker.grouping import RowEstimates, sum_groups, uniform
+from whence.errors import InvalidRequestError
+from whence_backends.worker.grouping import MAX_GROUPS, RowEstimates, sum_groups, uniform
 
 
 def rows(first: int, count: int) -> RowEstimates:
@@ -70,3 +71,28 @@ def test_random_numbers_are_of_seed_and_position_alone():
     assert whole.max() <= 1
     assert np.abs(np.histogram(whole, bins=10)[0] - 500).max() < 100
     assert abs(np.corrcoef(whole[:-1], whole[1:])[0, 1]) < 0.05
+
+
+def test_a_sequence_of_which_nothing_is_known_can_be_drawn_all_the_same():
+    """Broken by: priorities that are infinite, so that the first sequences are the draw."""
+    nothing = RowEstimates(
+        positions=np.arange(500), groups=np.zeros(500, np.int32), estimates=np.zeros(500), errors=np.zeros(500)
+    )
+    sums = sum_groups(("a",), [nothing], 30, 0)
+    assert np.isfinite(sums.priority).all()
+    assert sums.drawn.max() > 250
+
+
+def test_too_many_groups_are_no_summary_but_a_filter_may_leave_few():
+    many = MAX_GROUPS + 1
+    rows = RowEstimates(
+        positions=np.arange(many), groups=np.arange(many, dtype=np.int32), estimates=np.ones(many), errors=np.ones(many)
+    )
+    names = tuple(map(str, range(many)))
+    with pytest.raises(InvalidRequestError, match="or filter them") as caught:
+        sum_groups(names, [rows], 30, 0)
+    assert caught.value.reason == "TOO_MANY_GROUPS"
+    few = RowEstimates(
+        positions=rows.positions[:9], groups=rows.groups[:9], estimates=rows.estimates[:9], errors=rows.errors[:9]
+    )
+    assert len(sum_groups(names, [few], 30, 0).names) == 9

@@ -12,13 +12,13 @@ import pytest
 from whence import tensors
 from whence.errors import DeadlineError
 from whence.worker.v1 import worker_service_pb2 as pb
-from whence_backends.contract import QueryGradient
+from whence_backends.contract import Detail, QueryGradient
 from whence_backends.worker.gradients import NamedGradient
 from whence_backends.worker.preconditioned import Preconditioning
 from whence_backends.worker.rescore_queue import RescoreWork, SharedBatch, plan_shared
 from whence_service.rpc.deadlines import Deadline
 from whence_service.rpc.stages import Stopwatch
-from worker.harness import Running, Serve, ask, failure, until
+from worker.harness import LAYERS, Running, Serve, ask, failure, until
 
 HOW = Preconditioning(damping_factor=0.1)
 
@@ -27,14 +27,9 @@ def work(
     name: str, *batches: list[int], how: Preconditioning = HOW, expires_at_s: float = 100.0, queries: int = 1
 ) -> RescoreWork:
     gradient = QueryGradient(layers=(), log_likelihood=0.0)
-    return RescoreWork(
-        gradients=tuple(NamedGradient(key=f"{name}{number}", gradient=gradient) for number in range(queries)),
-        how=how,
-        batches=[np.array(batch) for batch in batches],
-        deadline=Deadline(expires_at_s=expires_at_s),
-        stopwatch=Stopwatch(),
-        total=sum(map(len, batches)),
-    )
+    named = [NamedGradient(key=f"{name}{number}", gradient=gradient) for number in range(queries)]
+    held = [np.array(batch) for batch in batches]
+    return RescoreWork(named, how, held, Deadline(expires_at_s=expires_at_s), Stopwatch())
 
 
 def plan(*waiting: RescoreWork, now_s: float = 0.0, budget: int = 4, most: int = 10, share: bool = True) -> SharedBatch:
@@ -68,8 +63,9 @@ def test_whoever_wants_a_sequence_of_a_full_batch_takes_part():
     assert (found.chosen, found.positions.tolist()) == ((a, b), [1, 2, 3, 4])
     assert found.positions[b.wanted(found.positions)].tolist() == [3]
     b.drop(found.positions)
-    assert [batch.tolist() for batch in b.batches] == [[7, 8, 9]]
-    assert b.left == 3
+    assert (b.next_batch().tolist(), b.left) == ([7, 8, 9], 3)
+    b.drop(np.array([7, 8, 9]))
+    assert (b.next_batch().tolist(), b.left) == ([], 0)
 
 
 def test_only_those_that_are_preconditioned_alike_share():
@@ -198,3 +194,74 @@ async def test_batches_are_not_shared_where_that_is_not_wanted(serve: Serve, que
         alone = [await influences(worker, query, some) for query, some in zip(queries[:2], wanted, strict=True)]
         calls = [lambda q=q, w=w: influences(worker, q, w) for q, w in zip(queries[:2], wanted, strict=True)]
         assert await together(worker, calls, Gate()) == alone
+
+
+async def test_a_batch_that_fails_together_is_tried_for_each_by_itself(serve: Serve, queries):
+    """Broken by: one call's failure, or what memory they take together, failing the others."""
+    wanted = [list(range(20)), list(range(10, 30))]
+    async with serve() as worker:
+        alone = [await influences(worker, query, some) for query, some in zip(queries[:2], wanted, strict=True)]
+        precondition = worker.engine.precondition
+
+        def one_at_a_time(gradients, damping_factor):
+            if len(gradients) > 1:
+                raise MemoryError("two do not fit")
+            return precondition(gradients, damping_factor)
+
+        worker.engine.precondition = one_at_a_time
+        calls = [lambda q=q, w=w: influences(worker, q, w) for q, w in zip(queries[:2], wanted, strict=True)]
+        assert await together(worker, calls, Gate()) == alone
+
+
+async def test_calls_that_do_not_all_fit_are_not_preconditioned_again_and_again(serve: Serve, queries):
+    """Broken by: a composition that forgets who was in the one before, at each turn."""
+    whole = 8 * sum(layer.d_out * layer.d_in for layer in LAYERS)
+    wanted = [list(range(50)), list(range(10, 60)), list(range(5, 55))]
+    async with serve(batch_tokens=64, query_memory_bytes=2 * whole, preconditioned_cache_bytes=0) as worker:
+        for query in queries:
+            await influences(worker, query, [0])  # their gradients are cached
+        before = worker.engine.count("precondition")
+        calls = [lambda q=q, w=w: influences(worker, q, w) for q, w in zip(queries, wanted, strict=True)]
+        found = await together(worker, calls, Gate())
+        assert [len(each) for each in found] == [50, 50, 50]
+        assert worker.engine.count("precondition") - before <= 6
+
+
+async def test_an_influence_that_is_not_finite_fails_its_own_call_alone(serve: Serve, queries):
+    wanted = [list(range(20)), list(range(10, 30))]
+    async with serve() as worker:
+        expected = await influences(worker, queries[1], wanted[1])
+        await influences(worker, queries[0], [0])
+        score = worker.engine.score
+
+        def poisoned(preconditioned, sequences, detail=Detail.TOTAL):
+            found = score(preconditioned, sequences, detail)
+            key = worker.worker._served.rescores
+            rows = next(work.composition.rows for work in key._waiting if work.composition is not None)
+            first = min(rows, key=lambda name: rows[name])
+            if len(rows) > 1:
+                found[rows[first]] = np.nan
+                broken.add(first)
+            return found
+
+        broken: set[str] = set()
+        worker.engine.score = poisoned
+        calls = [lambda q=q, w=w: influences(worker, q, w) for q, w in zip(queries[:2], wanted, strict=True)]
+        found = await together(worker, calls, Gate())
+    assert len(broken) == 1
+    assert sorted(isinstance(each, Exception) for each in found) == [False, True]
+    if isinstance(found[0], Exception):
+        assert found[1] == pytest.approx(expected, rel=1e-9)
+
+
+async def test_who_waits_when_the_worker_ends_is_told(serve: Serve, queries):
+    async with serve() as worker:
+        await influences(worker, queries[0], [0])
+        gate = Gate()
+        worker.engine.before = gate
+        waiting = asyncio.create_task(failure(worker.stub.Rescore(rescore(worker, queries[0], list(range(20))))))
+        await until(gate.reached.is_set)
+        closing = asyncio.create_task(worker.worker._served.rescores.close())
+        assert (await waiting).reason == "SHUTTING_DOWN"
+        gate.opened.set()
+        await closing

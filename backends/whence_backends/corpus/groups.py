@@ -13,7 +13,7 @@ from whence.errors import InvalidRequestError
 from whence_backends.contract import Int32Array
 from whence_backends.corpus.shard import Shard
 
-_COLUMNS: Final = {"": "source", "source": "source", "document": "document_id"}
+_COLUMNS: Final = {"source": "source", "document": "document_id"}
 _METADATA: Final = "metadata."
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from whence.errors import CorruptArtefactError
 from whence_backends.contract import Int32Array
 
 # Where each sequence's tokens start, int32 [sequences + 1], and the tokens, int32.
@@ -27,6 +28,7 @@ def document_frequencies(batches: Iterable[TokenBatch], vocabulary: int) -> NDAr
     counts, last = np.zeros(vocabulary, np.int64), np.full(vocabulary, -1, np.int64)
     first = 0
     for starts, tokens in batches:
+        _require_known(tokens, vocabulary)
         _count_rows(starts, tokens, first, last, counts)
         first += len(starts) - 1
     return counts
@@ -41,16 +43,28 @@ def match_scores(
 ) -> NDArray[np.float64]:
     """Return the score of each sequence, float64 [sequences]: Σ_t weight · f (k1 + 1) / (f + k1).
 
-    f is how often the sequence has the token t. ``on_batch`` is called now and then and may raise.
+    f is how often the sequence has the token t. ``on_batch`` is called now and then and may raise. Raises
+    :class:`~whence.errors.CorruptArtefactError` for a token that is not in the vocabulary.
     """
     places = np.full(vocabulary, -1, np.int32)
     places[tokens] = np.arange(len(tokens), dtype=np.int32)
     counts, parts = np.zeros(len(tokens), np.int64), [np.zeros(0)]
     for starts, batch in batches:
         on_batch()
+        _require_known(batch, vocabulary)
         parts.append(np.empty(len(starts) - 1))
         _score_rows(starts, batch, places, weights, counts, parts[-1])
     return np.concatenate(parts)
+
+
+def _require_known(tokens: Int32Array, vocabulary: int) -> None:
+    """The kernels do not look where they write."""
+    if len(tokens) and not (tokens.min() >= 0 and tokens.max() < vocabulary):
+        raise CorruptArtefactError(
+            f"the corpus has token ids from {tokens.min()} to {tokens.max()}, and the vocabulary {vocabulary}; make "
+            "the corpus again with the model's own tokenizer",
+            reason="CORRUPT_ARTEFACT",
+        )
 
 
 def _compiled(function: Callable[..., None]) -> Callable[..., None]:

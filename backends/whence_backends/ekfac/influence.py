@@ -102,8 +102,9 @@ def precondition_low_rank(
     factors would take as much memory.
     """
     damped = factors.damped(damping_factor)
-    noise = torch.from_numpy(range_noise(factors.Q_A.shape[0], rank)).to(factors.Q_A)
     truncate, lefts, rights, errors, norms = worthwhile(rank, *factors.Lambda.shape), [], [], [], []
+    # Not for a rank that is no bound: it might be any number.
+    noise = torch.from_numpy(range_noise(factors.Q_A.shape[0], rank)).to(factors.Q_A) if truncate else None
     for left, right in gradients:  # one whole V at a time, which may be large
         divided = (left.T @ right) / damped
         norms.append(weighted_square(divided, factors.Lambda))

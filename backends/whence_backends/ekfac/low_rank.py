@@ -7,10 +7,13 @@ and columns scaled by the root of Λ's own means over columns and rows.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from whence.errors import InternalError
 
 # A randomized range finder (Halko et al. 2011) has so many columns more than the rank, and so many power iterations.
 _OVERSAMPLING: Final = 8
@@ -38,6 +41,12 @@ def truncate_weighted(V: Any, Lambda: Any, rank: int, linalg: Any, noise: Any) -
     ``V`` and ``Lambda`` are arrays of numpy or torch, and ``linalg`` that library's; ``noise`` [D_in, n] is
     :func:`range_noise` on the same device. The same arguments give the same result.
     """
+    if not math.isfinite(float(abs(V).max())):
+        raise InternalError(
+            "a preconditioned query is not finite: the gradient overflows in this precision, or a layer's eigenvalues "
+            "are all 0; try precision=float32, or factors fitted on more sequences",
+            reason="NON_FINITE_INFLUENCE",
+        )
     total = Lambda.mean() + 1e-30
     rows = (Lambda.mean(1) / total).clip(_FLOOR) ** 0.5
     columns = (Lambda.mean(0) / total).clip(_FLOOR) ** 0.5

@@ -32,6 +32,8 @@ class DeviceSearcher(Searcher):
 
     def __init__(self, shards: Mapping[str, ShardRows], segments: Sequence[Segment], *, device: str) -> None:
         self._device = _require_device(device)
+        if 15 * max((segment.width for segment in segments), default=0) >= 1 << 24:
+            raise _refused("a segment of the index is too wide for exact products in float32")
         self._held: dict[str, tuple[Tensor, Tensor]] = {}
         for name, rows in shards.items():
             if rows.codes.dtype != np.uint8:
@@ -58,7 +60,7 @@ class DeviceSearcher(Searcher):
         levels = torch.from_numpy(_levels(queries)).to(self._device)
         steps = torch.from_numpy(queries.steps).to(self._device, torch.float64)
         out = torch.empty(len(sketches), stop - start, dtype=torch.float32, device=self._device)
-        at_once = max(1, _NUMBERS_AT_ONCE[self._device.type] // max(1, levels.shape[1]))
+        at_once = max(1, _NUMBERS_AT_ONCE.get(self._device.type, _NUMBERS_AT_ONCE["cpu"]) // max(1, levels.shape[1]))
         for low in range(start, stop, at_once):
             high = min(low + at_once, stop)
             total = torch.zeros(len(sketches), high - low, dtype=torch.float64, device=self._device)

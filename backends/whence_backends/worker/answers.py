@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2
+from whence_backends.contract import QueryGradient
 from whence_backends.index.search import Float32Array
 from whence_backends.topk import Order, Ranked, TopK
 from whence_backends.worker import wire
@@ -149,9 +150,9 @@ def _estimates(found: Estimates) -> worker_service_pb2.Estimates:
     )
 
 
-def truncation_warnings(gradients: Sequence[NamedGradient]) -> list[attribution_pb2.Warning]:
+def truncation_warnings(gradients: Sequence[QueryGradient]) -> list[attribution_pb2.Warning]:
     """Return what to say of gradients that were truncated."""
-    worst = max((named.gradient.truncation_error for named in gradients), default=0.0)
+    worst = max((gradient.truncation_error for gradient in gradients), default=0.0)
     if worst <= _NOTABLE_TRUNCATION:
         return []
     return [

@@ -42,7 +42,7 @@ class EngineThread:
         Raises :class:`~whence.errors.UnavailableError` (``SHUTTING_DOWN``) after :meth:`close`.
         """
         if self._closed:
-            raise _shutting_down()
+            raise shutting_down()
         submitted = time.perf_counter()
 
         def timed() -> tuple[_T, float]:
@@ -54,7 +54,7 @@ class EngineThread:
             result, began = await asyncio.wrap_future(self._executor.submit(timed))
         except asyncio.CancelledError:
             if self._closed and not _is_being_cancelled():
-                raise _shutting_down() from None
+                raise shutting_down() from None
             raise
         finally:
             self._waiting -= 1
@@ -77,5 +77,6 @@ def _is_being_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _shutting_down() -> UnavailableError:
+def shutting_down() -> UnavailableError:
+    """Return the error of a call to a worker that is shutting down."""
     return UnavailableError("this worker is shutting down; ask another replica", reason="SHUTTING_DOWN")

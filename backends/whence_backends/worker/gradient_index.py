@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from whence.errors import InvalidRequestError
+from whence.errors import InvalidRequestError, MismatchError
 from whence_backends.contract import SketchPlan
 from whence_backends.ekfac.factors import Factors
 from whence_backends.index import Index
@@ -26,6 +26,8 @@ from whence_backends.worker.search_queue import SearchJob, SearchQueue
 from whence_service.rpc.stages import Stopwatch
 
 _SKETCHES_KEPT: Final = 256
+# Rows whose standard errors are computed at a time: with eight or sixteen bits their codes are decoded for it.
+_ERRORS_AT_ONCE: Final = 1 << 13
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,9 +72,20 @@ class GradientIndex:
     async def sketches(
         self, gradients: Sequence[NamedGradient], damping_factor: float, stopwatch: Stopwatch
     ) -> list[Float32Array]:
-        """Return each query's sketch, float32 [values]."""
+        """Return each query's sketch, float32 [values].
+
+        Raises :class:`~whence.errors.MismatchError` (``LAYERS_NOT_INDEXED``) for one that has nothing of a gradient.
+        """
         with stopwatch.stage("sketch"):
-            return [await self._sketch(named, damping_factor) for named in gradients]
+            found = [await self._sketch(named, damping_factor) for named in gradients]
+        for named, sketch in zip(gradients, found, strict=True):
+            if not sketch.any() and any(part.left.any() and part.right.any() for part in named.gradient.layers):
+                raise MismatchError(
+                    "the index keeps nothing of the layers that the query's gradient is in; ask for other layers, for "
+                    "SEARCH_FULL_SCAN, or build an index that keeps more (whence index --keep)",
+                    reason="LAYERS_NOT_INDEXED",
+                )
+        return found
 
     async def search(self, job: SearchJob, stopwatch: Stopwatch) -> IndexAnswer:
         """Return the best rows for each of the job's queries.
@@ -125,9 +138,19 @@ class GradientIndex:
                     positions=positions,
                     groups=groups[shard][rows],
                     estimates=estimates[rows].astype(np.float64),
-                    errors=self._searcher.errors(sketch, positions).astype(np.float64),
+                    errors=self._errors(sketch, positions, check),
                 )
             )
+        return found
+
+    def _errors(
+        self, sketch: Float32Array, positions: NDArray[np.int64], check: Callable[[], None]
+    ) -> NDArray[np.float64]:
+        found = np.empty(len(positions))
+        for start in range(0, len(positions), _ERRORS_AT_ONCE):
+            check()
+            part = slice(start, start + _ERRORS_AT_ONCE)
+            found[part] = self._searcher.errors(sketch, positions[part])
         return found
 
     async def close(self) -> None:

@@ -21,10 +21,12 @@ from whence_backends.corpus.groups import GroupedRows
 
 # More groups than these are no summary: ask for fewer, or filter.
 MAX_GROUPS: Final = 10_000
-_KEPT: Final = 32
+_KEPT: Final = 4
 # A sequence's scale is the standard error of its estimate, and this share of the estimate, which the coordinates that
 # the index does not keep may add or take.
 _SHARE_OFF: Final = 1.0
+# No scale is less than this share of their mean: every sequence has a chance.
+_LEAST: Final = 1e-3
 
 Float64Array = NDArray[np.float64]
 
@@ -56,54 +58,52 @@ class GroupSums:
 
 
 class Groupings:
-    """Which group each sequence of a corpus is in; reading metadata takes a while, so the last answers are kept."""
+    """Which group each held sequence of a corpus is in; reading metadata takes a while: the last answers are kept."""
 
     def __init__(self, corpus: Corpus) -> None:
         @lru_cache(maxsize=_KEPT)
-        def of(shard: str, group_by: str) -> GroupedRows:
-            return corpus.grouped(shard, group_by)
+        def of(group_by: str) -> dict[str, GroupedRows]:
+            return {shard.name: corpus.grouped(shard.name, group_by) for shard in corpus.shards}
 
         self._of = of
 
     def of(self, shards: Sequence[str], group_by: str) -> tuple[tuple[str, ...], Mapping[str, NDArray[np.int32]]]:
-        """Return the groups of all the shards, by name, and which of them each shard's rows are in.
-
-        Raises :class:`~whence.errors.InvalidRequestError` (``TOO_MANY_GROUPS``) where they are no summary any more.
-        """
-        parts = {shard: self._of(shard, group_by) for shard in shards}
-        names = sorted(set().union(*(part.names for part in parts.values())))
-        if len(names) > MAX_GROUPS:
-            raise InvalidRequestError(
-                f"the sequences are in {len(names)} groups by {group_by or 'source'}; at most {MAX_GROUPS} are summed: "
-                "group them by something coarser, or filter them",
-                reason="TOO_MANY_GROUPS",
-                field="group_by",
-            )
+        """Return the groups of these shards, by name, and which of them each shard's rows are in."""
+        held = self._of(group_by)
+        names = sorted(set[str]().union(*(held[shard].names for shard in shards)))
         place = {name: number for number, name in enumerate(names)}
         return tuple(names), {
-            shard: np.array([place[name] for name in part.names], np.int32)[part.groups]
-            for shard, part in parts.items()
+            shard: np.array([place[name] for name in held[shard].names], np.int32)[held[shard].groups]
+            for shard in shards
         }
 
 
 def sum_groups(names: tuple[str, ...], parts: Sequence[RowEstimates], samples: int, seed: int) -> GroupSums:
     """Return the sums of the groups and the draw: ``samples`` rows and one more, which says where the others end. Pure.
 
-    Groups without a row are left out.
+    Groups without a row are left out. Raises :class:`~whence.errors.InvalidRequestError` (``TOO_MANY_GROUPS``) where
+    those that are left are no summary any more.
     """
     positions = np.concatenate([part.positions for part in parts])
     groups = np.concatenate([part.groups for part in parts])
     estimates = np.concatenate([part.estimates for part in parts])
     scales = np.hypot(np.concatenate([part.errors for part in parts]), _SHARE_OFF * estimates)
+    scales = np.maximum(scales, _LEAST * scales.mean()) if scales.any() else np.ones_like(scales)
 
     def total(values: Float64Array | None = None) -> Float64Array:
         return np.bincount(groups, values, minlength=len(names)).astype(np.float64)
 
-    with np.errstate(divide="ignore"):
-        priorities = np.concatenate([uniform(part.positions, seed) for part in parts]) / scales
+    priorities = np.concatenate([uniform(part.positions, seed) for part in parts]) / scales
     drawn = _smallest(priorities, positions, samples + 1)
     sequences = total().astype(np.int64)
     held = np.flatnonzero(sequences)
+    if len(held) > MAX_GROUPS:
+        raise InvalidRequestError(
+            f"the sequences are in {len(held)} groups; at most {MAX_GROUPS} are summed: group them by something "
+            "coarser, or filter them",
+            reason="TOO_MANY_GROUPS",
+            field="group_by",
+        )
     return GroupSums(
         names=tuple(names[group] for group in held),
         sequences=sequences[held],

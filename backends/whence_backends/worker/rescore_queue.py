@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -20,6 +21,7 @@ from whence_backends.batching import IndexArray
 from whence_backends.contract import Detail
 from whence_backends.topk import require_finite
 from whence_backends.worker.batch_scorer import BatchScorer
+from whence_backends.worker.engine_thread import shutting_down
 from whence_backends.worker.gradients import NamedGradient
 from whence_backends.worker.preconditioned import Preconditioned, Preconditioning
 from whence_backends.worker.rescore import HeldShard, Rescored, joined, plan_rescore
@@ -40,38 +42,59 @@ class Composition:
     preconditioned: Preconditioned
 
 
-@dataclass(kw_only=True, eq=False)
 class RescoreWork:
-    """One call's candidates. ``batches`` are those still to be scored, the most promising first.
+    """One call's candidates, in batches, the most promising first.
 
     State: what is left, what was scored and not fetched yet, and its queries as they were last preconditioned, with or
-    without those of others. Owner: the event loop.
+    without those of others. ``alone``: a batch that it shared failed, so it shares no more. Owner: the event loop.
     """
 
-    gradients: tuple[NamedGradient, ...]
-    how: Preconditioning
-    batches: list[IndexArray]
-    deadline: Deadline
-    stopwatch: Stopwatch
-    total: int
-    ready: asyncio.Queue[Rescored | Exception] = field(default_factory=asyncio.Queue, repr=False)
-    abandoned: bool = False
-    composition: Composition | None = None
+    def __init__(
+        self,
+        gradients: Sequence[NamedGradient],
+        how: Preconditioning,
+        batches: Sequence[IndexArray],
+        deadline: Deadline,
+        stopwatch: Stopwatch,
+    ) -> None:
+        self.gradients = tuple(gradients)
+        self.names = {query.key for query in self.gradients}
+        self.how = how
+        self.deadline = deadline
+        self.stopwatch = stopwatch
+        self.total = sum(map(len, batches))
+        self.ready: asyncio.Queue[Rescored | Exception] = asyncio.Queue()
+        self.abandoned = False
+        self.alone = False
+        self.composition: Composition | None = None
+        self._batches = deque(batches)
+        self._left = {position for batch in batches for position in batch.tolist()}
+
+    def __repr__(self) -> str:
+        return f"RescoreWork({len(self.gradients)} queries, {self.left} of {self.total} left)"
 
     @property
     def left(self) -> int:
         """How many positions are still to be scored."""
-        return sum(map(len, self.batches))
+        return len(self._left)
+
+    def next_batch(self) -> IndexArray:
+        """Return the next batch, without what was scored already; empty where nothing is left."""
+        while self._batches:
+            batch = self._batches[0]
+            kept = batch[self.wanted(batch)]
+            if len(kept):
+                return kept
+            self._batches.popleft()
+        return np.zeros(0, np.int64)
 
     def wanted(self, positions: IndexArray) -> IndexArray:
         """Return which of the positions, as indices, this call still wants."""
-        mine = np.concatenate(self.batches) if self.batches else np.zeros(0, np.int64)
-        return np.flatnonzero(np.isin(positions, mine))
+        return np.array([i for i, position in enumerate(positions.tolist()) if position in self._left], np.int64)
 
     def drop(self, positions: IndexArray) -> None:
         """Take note that these were scored."""
-        kept = (batch[~np.isin(batch, positions)] for batch in self.batches)
-        self.batches = [batch for batch in kept if len(batch)]
+        self._left.difference_update(positions.tolist())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -105,13 +128,13 @@ def plan_shared(
     """
     live = [work for work in waiting if not work.abandoned]
     expired = tuple(work for work in live if work.deadline.expires_at_s <= now_s)
-    able = [work for work in live if work not in expired and work.batches]
+    able = [work for work in live if work not in expired and work.left]
     if not able:
         return SharedBatch(chosen=(), group=(), positions=np.zeros(0, np.int64), expired=expired, waiting=())
     group = _alike(able, max_queries) if share else able[:1]
-    positions = group[0].batches[0]
+    positions = group[0].next_batch()
     for work in group[1:]:
-        filled = np.concatenate([positions, np.setdiff1d(work.batches[0], positions)])
+        filled = np.concatenate([positions, np.setdiff1d(work.next_batch(), positions)])
         if padded_tokens(filled) <= token_budget:
             positions = filled
     chosen = [work for work in group if len(work.wanted(positions))]
@@ -122,11 +145,18 @@ def plan_shared(
 
 
 def _alike(able: Sequence[RescoreWork], max_queries: Callable[[int], int]) -> list[RescoreWork]:
-    """Return the first and those that can share its batches, in turn, as long as their queries fit."""
+    """Return the first and those that can share its batches, as long as their queries fit.
+
+    Those that it was preconditioned with come first: with them nothing has to be preconditioned anew.
+    """
     first, *others = able
+    if first.alone:
+        return [first]
+    known = first.composition.rows.keys() if first.composition is not None else set[str]()
+    alike = [work for work in others if work.how == first.how and not work.alone]
     group, queries = [first], len(first.gradients)
-    for work in others:
-        if work.how == first.how and queries + len(work.gradients) <= max_queries(first.how.rank):
+    for work in sorted(alike, key=lambda work: not work.names <= known):
+        if queries + len(work.gradients) <= max_queries(first.how.rank):
             group.append(work)
             queries += len(work.gradients)
     return group
@@ -179,10 +209,7 @@ class RescoreQueue:
         :func:`~whence_backends.worker.rescore.plan_rescore` raises.
         """
         batches = plan_rescore(positions, self._shards, self._token_budget)
-        work = RescoreWork(
-            gradients=tuple(gradients), how=how, batches=batches, deadline=deadline, stopwatch=stopwatch,
-            total=sum(map(len, batches)),
-        )  # fmt: skip
+        work = RescoreWork(gradients, how, batches, deadline, stopwatch)
         self._waiting = (*self._waiting, work)
         if self._runner is None or self._runner.done():
             self._runner = asyncio.create_task(self._run())
@@ -205,26 +232,39 @@ class RescoreQueue:
         if self._runner is not None:
             self._runner.cancel()
             await asyncio.gather(self._runner, return_exceptions=True)
+        self._fail(self._waiting, shutting_down())
 
     async def _run(self) -> None:
-        while True:
-            plan = plan_shared(
-                self._waiting,
-                self._clock(),
-                padded_tokens=self._padded_tokens,
-                token_budget=self._token_budget,
-                max_queries=self._max_queries,
-                share=self._share,
-            )
-            self._waiting = plan.waiting
-            for work in plan.expired:
-                work.ready.put_nowait(deadline_error(f"after {work.total - work.left} of {work.total} were scored"))
-            if not plan.chosen:
-                return
-            try:
-                await self._score(plan)
-            except Exception as error:
+        try:
+            while await self._turn():
+                pass
+        except Exception as error:  # a bug, of which nobody who waits may be left without an answer
+            self._fail(self._waiting, error)
+            raise
+
+    async def _turn(self) -> bool:
+        """Score the next batch; False where there is none."""
+        plan = plan_shared(
+            self._waiting,
+            self._clock(),
+            padded_tokens=self._padded_tokens,
+            token_budget=self._token_budget,
+            max_queries=self._max_queries,
+            share=self._share,
+        )
+        self._waiting = plan.waiting
+        for work in plan.expired:
+            work.ready.put_nowait(deadline_error(f"after {work.total - work.left} of {work.total} were scored"))
+        if not plan.chosen:
+            return False
+        try:
+            await self._score(plan)
+        except Exception as error:
+            if len(plan.group) == 1:
                 self._fail(plan.chosen, error)
+            for work in plan.group:  # each may succeed by itself, or learns why not
+                work.alone, work.composition = True, None
+        return True
 
     async def _score(self, plan: SharedBatch) -> None:
         """Score a batch, and hand each of the chosen what it wants of it."""
@@ -254,8 +294,9 @@ class RescoreQueue:
     async def _compose(self, plan: SharedBatch, watch: Stopwatch) -> Composition:
         """Return queries among which are those of the chosen: as they are held, or those of the whole group anew."""
         held = plan.chosen[0].composition
-        names = {query.key for work in plan.chosen for query in work.gradients}
-        if held is not None and names <= held.rows.keys():
+        chosen, live = (set[str]().union(*(work.names for work in part)) for part in (plan.chosen, plan.group))
+        # Rows of calls that are gone cost memory and time: where they are most, begin anew.
+        if held is not None and chosen <= held.rows.keys() and 2 * len(live & held.rows.keys()) >= len(held.rows):
             return held
         queries = _distinct(plan.group)
         preconditioned = await self._precondition(queries, plan.group[0].how, watch)
@@ -265,10 +306,11 @@ class RescoreQueue:
             work.composition = composition
         return composition
 
-    def _fail(self, chosen: Sequence[RescoreWork], error: Exception) -> None:
-        for work in chosen:
-            work.abandoned = True
-            work.ready.put_nowait(error)
+    def _fail(self, failed: Sequence[RescoreWork], error: Exception) -> None:
+        for work in failed:
+            if not work.abandoned:
+                work.abandoned = True
+                work.ready.put_nowait(error)
 
     def _padded_tokens(self, positions: IndexArray) -> int:
         longest = 0

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from whence.errors import InvalidRequestError, MismatchError, NotFoundError
 from whence.v1 import model_pb2, query_pb2
 from whence.worker.v1 import worker_service_pb2
+from whence_backends.contract import Float64Array, QueryGradient, TokenSequence
 from whence_backends.corpus import encode_text
 from whence_backends.ekfac.factors import Factors
 from whence_backends.index import Index
@@ -65,15 +66,17 @@ class ServedModel:
     index: GradientIndex | None
 
     async def tokenize(
-        self, queries: Sequence[query_pb2.Query], stopwatch: Stopwatch, *, rank: int
+        self, queries: Sequence[query_pb2.Query], stopwatch: Stopwatch, *, rank: int | None = None
     ) -> list[PreparedTokens]:
         """Return the tokens of every query, or raise for the first that is wrong.
 
-        Also where they are more than may be kept at once in this ``rank``, before anything is computed for them.
+        Also where they are more than may be kept at once in this ``rank`` (``None``: they will not be preconditioned),
+        before anything is computed for them.
         """
         if not queries:
             raise InvalidRequestError("no query was sent; send at least one", reason="NO_QUERIES", field="queries")
-        self.query_memory.require(len(queries), rank)
+        if rank is not None:
+            self.query_memory.require(len(queries), rank)
 
         def work() -> list[PreparedTokens]:
             return [self.preparer.prepare(query, f"queries[{i}]") for i, query in enumerate(queries)]
@@ -94,6 +97,18 @@ class ServedModel:
         """Return the queries, preconditioned."""
         how = self.preconditioning(asked)
         return await _precondition(self.preconditioned, self.thread, gradients, how, stopwatch)
+
+    async def influence_on_itself(
+        self, tokens: TokenSequence, damping_factor: float, stopwatch: Stopwatch
+    ) -> tuple[Float64Array, QueryGradient]:
+        """Return a sequence's raw influence on itself, [1, 1], and its gradient, of which nothing is kept."""
+        engine = self.loaded.engine
+
+        def work() -> tuple[Float64Array, QueryGradient]:
+            [gradient] = engine.query_gradients([tokens])
+            return engine.score(engine.precondition([gradient], damping_factor), [tokens]), gradient
+
+        return await self.thread.run(work, stage="score", stopwatch=stopwatch)
 
     def preconditioning(self, asked: worker_service_pb2.Preconditioning) -> Preconditioning:
         """Return how gradients are preconditioned; raise for a damping or a layer that there is not."""

@@ -9,11 +9,12 @@ from typing import Any, Final
 
 import grpc
 import numpy as np
+from numpy.typing import NDArray
 
 from whence.errors import InvalidRequestError
 from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
-from whence_backends.contract import Detail
+from whence_backends.contract import Detail, QueryGradient
 from whence_backends.topk import Order, require_finite
 from whence_backends.worker import wire
 from whence_backends.worker.answers import (
@@ -101,7 +102,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         return worker_service_pb2.PrepareQueriesResponse(
             queries=[prepared_query(query, gradient, sketch) for query, gradient, sketch in parts],
             timings=self._timings(stopwatch),
-            warnings=truncation_warnings(gradients),
+            warnings=truncation_warnings([named.gradient for named in gradients]),
         )
 
     async def Scan(  # noqa: N802
@@ -159,9 +160,10 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         served, stopwatch = self._served(), Stopwatch()
         served.require_generation(request.generation)
         shards = served.held_shards(request.shards)
-        prepared = await served.tokenize(request.queries, stopwatch, rank=1)
-        with stopwatch.stage("search"):
-            counts = await asyncio.to_thread(served.token_search.count, prepared, shards)
+        prepared = await served.tokenize(request.queries, stopwatch)
+        async with self._admission.slot(Deadline.of(context)):
+            with stopwatch.stage("search"):
+                counts = await asyncio.to_thread(served.token_search.count, prepared, shards)
         response = counts_response(counts, sum(len(served.loaded.corpus.positions(shard)) for shard in shards))
         response.timings.extend(self._timings(stopwatch))
         return response
@@ -178,9 +180,10 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             TokenWeights(tokens=np.array(query.tokens, np.int64).astype(np.int32), weights=np.array(query.weights))
             for query in request.queries
         ]
-        with stopwatch.stage("search"):
-            top, searched = await asyncio.to_thread(served.token_search.match, queries, shards, k, keep, check)
-        response = matches_response([top.arrays(query) for query in range(len(queries))], searched)
+        async with self._admission.slot(Deadline.of(context)):
+            with stopwatch.stage("search"):
+                top, searched = await asyncio.to_thread(served.token_search.match, queries, shards, k, keep, check)
+        response = matches_response([_sharing(*top.arrays(query)) for query in range(len(queries))], searched)
         response.timings.extend(self._timings(stopwatch))
         return response
 
@@ -212,8 +215,9 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             parts = index.row_estimates(sketch, shards, groups, keep, check)
             return sum_groups(names, parts, samples, request.seed)
 
-        with stopwatch.stage("search"):
-            sums = await asyncio.to_thread(work)
+        async with self._admission.slot(Deadline.of(context)):
+            with stopwatch.stage("search"):
+                sums = await asyncio.to_thread(work)
         response = groups_response(sums)
         response.timings.extend(self._timings(stopwatch))
         return response
@@ -283,7 +287,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             message.raw_influence.CopyFrom(wire.tensor(influence))
         log_likelihoods = np.array([query.gradient.log_likelihood for query in gradients])
         response.log_likelihood.CopyFrom(wire.tensor(log_likelihoods))
-        response.warnings.extend(truncation_warnings(gradients))
+        response.warnings.extend(truncation_warnings([named.gradient for named in gradients]))
 
     async def _score_themselves(
         self,
@@ -301,22 +305,18 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
                 reason="QUERIES_NOT_WANTED",
                 field="queries",
             )
-        likelihoods: list[float] = []
+        damping = served.preconditioning(request.preconditioning).damping_factor
+        gradients: list[QueryGradient] = []
         for message, sequence in zip(response.sequences, resolved, strict=True):
             if deadline.remaining_s() <= 0:
-                raise deadline_error(f"after {len(likelihoods)} of {len(resolved)} sequences were scored")
-            tokens = sequence.record.tokens
-            [gradient] = await served.gradients.get([tokens], stopwatch)
-            influence = await served.scorer.score(
-                await served.precondition([gradient], request.preconditioning, stopwatch),
-                lambda tokens=tokens: [tokens],  # type: ignore[misc]
-                Detail.TOTAL,
-                stopwatch,
-            )
+                raise deadline_error(f"after {len(gradients)} of {len(resolved)} sequences were scored")
+            influence, gradient = await served.influence_on_itself(sequence.record.tokens, damping, stopwatch)
             require_finite(influence, np.array([sequence.index]))
             message.raw_influence.CopyFrom(wire.tensor(influence[:, 0]))
-            likelihoods.append(gradient.gradient.log_likelihood)
-        response.log_likelihood.CopyFrom(wire.tensor(np.array(likelihoods)))
+            gradients.append(gradient)
+        likelihoods = np.array([gradient.log_likelihood for gradient in gradients])
+        response.log_likelihood.CopyFrom(wire.tensor(likelihoods))
+        response.warnings.extend(truncation_warnings(gradients))
 
     def _timings(self, stopwatch: Stopwatch) -> list[attribution_pb2.StageTiming]:
         """Return where the time of a finished call went, and observe each stage once."""
@@ -324,6 +324,13 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         for timing in timings:
             self._observe(StageRecord(stage=timing.stage, duration_s=timing.seconds))
         return timings
+
+
+def _sharing(
+    positions: NDArray[np.int64], scores: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the sequences that share anything at all."""
+    return positions[scores > 0], scores[scores > 0]
 
 
 def _deadline_check(context: _Context, when: str) -> Callable[[], None]:

@@ -155,8 +155,9 @@ class Attribution(Answer):
 class GroupInfluence:
     """The influence of a group of training sequences: what one more copy of each would add to the log-likelihood.
 
-    ``influence`` is estimated without bias; ``standard_error`` is its standard deviation over samples, 0 where all of
-    the group's sequences were scored. ``sampled`` of its ``sequences`` were.
+    ``influence`` is estimated, all but unbiased for groups of more than a few sequences; ``standard_error`` is its
+    standard deviation over samples, 0 where all of the group's sequences were scored. ``sampled`` of its ``sequences``
+    were.
     """
 
     name: str

@@ -19,6 +19,16 @@ def fields_of_caller(name: str, places: Sequence[str]) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def top_level_fields() -> Iterator[None]:
+    """Let errors raised in the ``with`` name fields of a request that has the options in itself, not in ``options``."""
+    try:
+        yield
+    except InvalidRequestError as error:
+        error.field = error.field.removeprefix("options.")
+        raise
+
+
 def rename(field: str, name: str, places: Sequence[str]) -> str:
     """Return the path with its beginning ``name[n]``, if it has that, replaced by ``places[n]``."""
     found = re.match(rf"{name}\[(\d+)\]", field)

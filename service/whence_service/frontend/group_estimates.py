@@ -2,7 +2,7 @@
 
 For every sequence the index has an estimate e; of a sample drawn by priority sampling the exact influence x is known.
 The sum over a group is taken as b·Σe plus the sample's residuals x - b·e, each over its probability of having been
-drawn: a regression estimator (Särndal, Swensson and Wretman 1992, §6), which is unbiased for any b and the better the
+drawn: a regression estimator (Särndal, Swensson and Wretman 1992, §6), unbiased for any fixed b and the better the
 closer b·e comes to x. Draws are all but independent (Duffield, Lund and Thorup 2007): variances add up over groups.
 """
 

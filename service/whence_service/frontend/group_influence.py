@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final
 
-from whence.errors import InternalError
+from whence.errors import InternalError, InvalidRequestError
 from whence.v1 import attribution_pb2, attribution_service_pb2
 from whence.worker.v1 import worker_service_pb2 as messages
 from whence_service.frontend.answers import build_metadata, training_set_size
@@ -23,14 +23,14 @@ from whence_service.frontend.group_estimates import (
 from whence_service.frontend.job import Job
 from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.preparation import prepare
-from whence_service.frontend.queries import AskedGroups
+from whence_service.frontend.queries import MAX_GROUPS, MIN_SAMPLES, AskedGroups
 from whence_service.frontend.rescoring import Rescoring
 from whence_service.frontend.routing import ShardGroup
 from whence_service.frontend.together import together
 from whence_service.rpc.deadlines import deadline_error
 
-# A worker scores what it is asked for by length, so a sample that the deadline cuts short would have gaps: it is asked
-# for so many of a worker's at a time.
+# A worker scores what it is asked for by length, so a sample that the deadline cuts short would have gaps: first it is
+# asked for so many, then for twice as many each time.
 _ROUND: Final = 32
 
 
@@ -66,10 +66,11 @@ class GroupInfluencer:
         if not searched:
             raise matches_nothing()
         totals = merge_totals(_totals(group) for answer in answers for group in answer.groups)
+        _require_groups(totals, asked.group_by)
         draws = merge_draws(answers, asked.samples + 1)
         sample, threshold = scored_draw(draws, await self._exact(job, draws[: asked.samples]))
-        if not sample:
-            raise deadline_error("before a single sequence was scored exactly")
+        if len(sample) < MIN_SAMPLES and threshold is not None:
+            raise deadline_error(f"after {len(sample)} sequences were scored; fewer than {MIN_SAMPLES} tell no error")
         *sums, total = estimate_groups(totals, sample, threshold)
         size = training_set_size(job)
         return attribution_service_pb2.GroupInfluenceResponse(
@@ -89,9 +90,10 @@ class GroupInfluencer:
     async def _exact(self, job: Job, draws: Sequence[Draw]) -> dict[int, float]:
         """Return the influence of the drawn sequences, by position, as far as there was time."""
         found: dict[int, float] = {}
-        step = _ROUND * max(1, len(job.route.groups))
-        for start in range(0, len(draws), step):
+        start, step = 0, _ROUND * max(1, len(job.route.groups))
+        while start < len(draws):
             rescoring = Rescoring(self._pool, job, [draw.position for draw in draws[start : start + step]])
+            start, step = start + step, 2 * step
             async with aclosing(rescoring.run()) as news:
                 async for _ in news:
                     pass
@@ -122,6 +124,22 @@ class GroupInfluencer:
                 shards=", ".join(group.shards),
             )
         return answer
+
+
+def _require_groups(totals: Sequence[GroupTotals], group_by: str) -> None:
+    if len(totals) > MAX_GROUPS:
+        raise InvalidRequestError(
+            f"the sequences are in {len(totals)} groups; at most {MAX_GROUPS} are summed: group them by something "
+            "coarser, or filter them",
+            reason="TOO_MANY_GROUPS",
+            field="group_by",
+        )
+    if [each.name for each in totals] == [""] and group_by.startswith("metadata."):
+        raise InvalidRequestError(
+            f"no sequence has a value for {group_by}; check the spelling of the field",
+            reason="UNKNOWN_GROUPING",
+            field="group_by",
+        )
 
 
 def _totals(group: messages.EstimatedGroup) -> GroupTotals:

@@ -179,9 +179,13 @@ def _generation(id_: GenerationId, views: list[WorkerView]) -> Generation:
             firsts[shard.shard] = shard.first_position
             if view.reachable and shard.shard in holders:
                 holders[shard.shard].append(view.address)
+    model = model_pb2.Model()
+    model.CopyFrom(views[0].info.model)
+    for name in ("max_queries", "max_batch_queries", "max_query_tokens"):  # what all of them can
+        setattr(model.limits, name, min(getattr(view.info.model.limits, name) for view in views))
     return Generation(
         id=id_,
-        model=views[0].info.model,
+        model=model,
         shards={shard: tuple(workers) for shard, workers in holders.items()},
         sizes=sizes,
         firsts=firsts,

@@ -23,6 +23,8 @@ CANDIDATES_PER_HIT: Final = 4
 DEFAULT_TFIDF_CANDIDATES: Final = 10_000
 # The smallest sample that tells a variance.
 MIN_SAMPLES: Final = 30
+# More groups than these are no summary.
+MAX_GROUPS: Final = 10_000
 # The rank of a batch's queries where they are too many to be kept whole, after Grosse et al. 2023.
 DEFAULT_QUERY_RANK: Final = 32
 

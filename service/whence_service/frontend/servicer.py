@@ -17,6 +17,7 @@ from whence_service.frontend.answers import Answer, build_partial
 from whence_service.frontend.attribution import Attributor
 from whence_service.frontend.catalogue import describe_model, list_models
 from whence_service.frontend.config import FrontEndSettings
+from whence_service.frontend.fields import top_level_fields
 from whence_service.frontend.group_influence import GroupInfluencer
 from whence_service.frontend.job import Job
 from whence_service.frontend.placement import Generation
@@ -146,7 +147,8 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
         options = attribution_pb2.AttributionOptions(top_k=request.top_k)
         if request.HasField("filter"):
             options.filter.CopyFrom(request.filter)
-        asked = check_options(options, self._limits)
+        with top_level_fields():
+            asked = check_options(options, self._limits)
         async with self._admit_search(context, request.model, [], [], asked) as job:
             return self._fitting(await self._self_influencer.answer(job, asked))
 
@@ -155,13 +157,15 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
     ) -> messages.GroupInfluenceResponse:
         """Answer with how much of an output comes from each group of sequences."""
         check_query(request.query)
-        groups = check_groups(request, self._limits)
+        with top_level_fields():
+            groups = check_groups(request, self._limits)
         options = attribution_pb2.AttributionOptions(layers=request.layers)
         if request.HasField("damping_factor"):
             options.damping_factor = request.damping_factor
-        asked = check_options(options, self._limits)
-        async with self._admit_search(context, request.model, [request.query], ["query"], asked) as job:
-            return self._fitting(await self._group_influencer.answer(job, groups))
+        with top_level_fields():
+            asked = check_options(options, self._limits)
+            async with self._admit_search(context, request.model, [request.query], ["query"], asked) as job:
+                return self._fitting(await self._group_influencer.answer(job, groups))
 
     async def ListModels(  # noqa: N802 - the protocol's name
         self, request: messages.ListModelsRequest, context: _Context

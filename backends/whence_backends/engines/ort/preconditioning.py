@@ -101,7 +101,8 @@ class Preconditioner:
             else:
                 layers.append(self._whole(parts, factors, damping_factor))
                 divided = (self._divided(part, factors, damping_factor) for part in parts)
-                norms[index] = [weighted_square(each, factors.Lambda.numpy()) for each in divided]
+                Lambda = factors.Lambda.numpy()
+                norms[index] = [weighted_square(each, Lambda) for each in divided]
         return Preconditioned(queries=len(gradients), layers=layers), expected_error(errors, norms)
 
     def multiplied_out(self, queries: DeviceArray | LowRankQueries) -> Iterator[DeviceArray]:

@@ -122,7 +122,7 @@ class AttributionOptions(google.protobuf.message.Message):
     """How candidates are found. Unspecified means the best method that the model's workers have loaded."""
     candidates: builtins.int
     """How many sequences are scored exactly: of an index, in each asked direction, where 0 means the larger of 400 and
-    4 * top_k; by tokens, in all, where 0 means 10,000.
+    4 * top_k; by tokens, for each query, where 0 means 10,000.
     """
     return_partial_success: builtins.bool
     """Answer from the shards that can be reached, where some cannot: the answer then says which are missing. Otherwise

@@ -616,7 +616,9 @@ class GroupInfluence(google.protobuf.message.Message):
     sequences: builtins.int
     """How many sequences it has."""
     influence: builtins.float
-    """The sum of their influences, in nats: estimated by the index, corrected by the sample. Not biased."""
+    """The sum of their influences, in nats: estimated by the index, corrected by the sample. All but unbiased, except for
+    groups of a few sequences, which are exact where all of them were drawn and lean towards the index where not.
+    """
     standard_error: builtins.float
     """The standard deviation of `influence` over samples; 0 where every sequence of the group was scored."""
     sampled: builtins.int
