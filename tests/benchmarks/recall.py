@@ -18,12 +18,11 @@ tenth, over all settings of one bit.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +32,14 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 from measure import print_figures, print_machine
 from realtext import HELD_OUT, TOKENS, prepare
+from recall_baselines import Projections, bm25
+from recall_evaluation import WIDTHS, Scores, calibrate, calibration_error, evaluate, plot, show
 
-WIDTHS = (3584, 7680, 15872, 31744)
 DEFAULT = (0.5, 15872)
 # Shares of the coordinates that are kept, by width.
 SETTINGS = [
     (kept, width) for width in WIDTHS for kept in ((0.05, 0.1, 0.25, 0.5, 1.0) if width == 15872 else (0.1, 0.5, 1.0))
 ]
-SHARES = (0.005, 0.01, 0.02, 0.05)  # of the corpus that are candidates
-DEPTHS = (10, 100)
 COMPLETION = 32
 
 
@@ -57,17 +55,6 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@dataclass(kw_only=True)
-class Scores:
-    """What the pass gave: exact influences [Q, N], sketches of queries and sequences by setting, baselines' scores."""
-
-    exact: np.ndarray
-    queries: dict[tuple[float, int], np.ndarray] = field(default_factory=dict)
-    sequences: dict[tuple[float, int], np.ndarray] = field(default_factory=dict)
-    segments: dict[tuple[float, int], Any] = field(default_factory=dict)
-    baselines: dict[str, np.ndarray] = field(default_factory=dict)
-
-
 def main() -> None:
     options = arguments()
     print_machine()
@@ -76,12 +63,6 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         scores = one_pass(options, folder)
     recalls = evaluate(scores)
-    for name, estimates in scores.baselines.items():
-        recalls[name] = {
-            (depth, share): float(np.mean(found(scores.exact, estimates, depth, share)))
-            for depth in DEPTHS
-            for share in SHARES
-        }
     show(recalls)
     calibration = calibrate(scores)
     if options.plots:
@@ -216,91 +197,6 @@ def prepared(fold: Any, damped: Any) -> Fold:
     )
 
 
-class Projections:
-    """LoGra and TrackStar at the same storage: two bytes a value, as many values for each layer on both sides."""
-
-    def __init__(self, layers: Sequence[Any], damped: Sequence[Any], *, bytes_per_sequence: int) -> None:
-        import torch
-
-        self.torch = torch
-        self.side = int((bytes_per_sequence / 2 / len(layers)) ** 0.5)
-        generator = torch.Generator().manual_seed(0)
-        shapes = [layer.Lambda.shape for layer in layers]
-        self.left = [torch.randn(o, self.side, generator=generator) for o, _ in shapes]
-        self.right = [torch.randn(i, self.side, generator=generator) for _, i in shapes]
-        self.shapes = shapes
-        self.moments: list[Any] = [None] * len(layers)
-        self.kinds = ("LoGra, random", "LoGra, PCA", "TrackStar")
-        self.asked: dict[str, list[Any]] = {kind: [None] * len(layers) for kind in self.kinds}
-        self.stored: dict[str, list[np.ndarray]] = {}
-
-    def observe(self, index: int, G: Any) -> None:
-        """Take the second moments of gradients, of rank one as Adafactor keeps them."""
-        squares = G.square().mean(0)
-        by_row, by_column = squares.mean(1), squares.mean(0)
-        self.moments[index] = (by_row[:, None] * by_column[None] / by_row.mean()).clamp_min(1e-20).sqrt()
-
-    def project(self, index: int, rotated_G: Any, G: Any) -> dict[str, Any]:
-        (D_out, D_in), side = self.shapes[index], self.side
-        square = rotated_G.view(-1, D_out, D_in)
-        left, right = self.left[index].T, self.right[index]
-        return {
-            "LoGra, random": (left @ square @ right).flatten(1),  # rotated or not, the projection is as random
-            "LoGra, PCA": square[:, D_out - side :, D_in - side :].flatten(1),
-            "TrackStar": (left @ (G / self.moments[index]) @ right).flatten(1),
-        }
-
-    def query(self, index: int, rotated_G: Any, G: Any) -> None:
-        for kind, values in self.project(index, rotated_G, G).items():
-            self.asked[kind][index] = values.numpy().copy()
-
-    def begin(self, queries: int, sequences: int) -> None:
-        size = self.side**2
-        self.stored = {kind: [np.zeros((sequences, size), np.float32) for _ in self.shapes] for kind in self.kinds}
-
-    def sequence(self, index: int, batch: Any, rotated_G: Any, G: Any) -> None:
-        for kind, values in self.project(index, rotated_G, G).items():
-            self.stored[kind][index][batch] = values.numpy()
-
-    def scores(self) -> dict[str, np.ndarray]:
-        found = {}
-        for kind in ("LoGra, random", "LoGra, PCA"):
-            found[kind] = sum(
-                asked @ np.linalg.solve(damped_gram(stored), half(stored).T)
-                for asked, stored in zip(self.asked[kind], self.stored[kind], strict=True)
-            )
-        asked, stored = (np.concatenate(parts["TrackStar"], axis=1) for parts in (self.asked, self.stored))
-        values, vectors = np.linalg.eigh(damped_gram(stored))
-        root = (vectors / np.sqrt(values)) @ vectors.T
-        asked, stored = unit(asked @ root), half(unit(stored @ root))
-        found["TrackStar"] = asked @ stored.T
-        return found
-
-
-def damped_gram(values: np.ndarray) -> np.ndarray:
-    gram = values.T.astype(np.float64) @ values / len(values)
-    return gram + 0.1 * np.trace(gram) / len(gram) * np.eye(len(gram))
-
-
-def half(values: np.ndarray) -> np.ndarray:
-    """What sixteen bits keep; scaled, so that nothing overflows."""
-    scale = np.abs(values).max() or 1.0
-    return (values / scale).astype(np.float16).astype(np.float64) * scale
-
-
-def unit(values: np.ndarray) -> np.ndarray:
-    return values / np.linalg.norm(values, axis=1, keepdims=True)
-
-
-def bm25(texts: Sequence[str], asked: Sequence[str]) -> np.ndarray:
-    import bm25s
-
-    index = bm25s.BM25()
-    index.index(bm25s.tokenize(list(texts), show_progress=False), show_progress=False)
-    tokens = bm25s.tokenize(list(asked), return_ids=False, show_progress=False)
-    return np.stack([index.get_scores(words) for words in tokens])
-
-
 def smollm2_tokens(texts: Sequence[str], count: int) -> np.ndarray:
     from whence_backends.models import Tokenizer, resolve_model
 
@@ -311,138 +207,6 @@ def smollm2_tokens(texts: Sequence[str], count: int) -> np.ndarray:
     needed = (count + HELD_OUT) * TOKENS
     assert len(ids) >= needed, f"{len(ids)} tokens for {needed}"
     return np.array(ids[:needed], np.int32).reshape(-1, TOKENS)
-
-
-def found(exact: np.ndarray, estimates: np.ndarray, depth: int, share: float) -> list[float]:
-    """Return for each query which share of the exact top ``depth`` is among the candidates."""
-    count = max(1, round(share * exact.shape[1]))
-    found = []
-    for truth, guess in zip(exact, estimates, strict=True):
-        top = set(np.argsort(-truth, kind="stable")[:depth].tolist())
-        found.append(len(top & set(np.argsort(-guess, kind="stable")[:count].tolist())) / depth)
-    return found
-
-
-def searched(scores: Scores, setting: tuple[float, int], bits: int) -> tuple[np.ndarray, Any]:
-    """Return the index's estimates [Q, N], and a function to the standard errors of a query's at some positions."""
-    from whence_backends.index.codes import encode
-    from whence_backends.index.search import Searcher
-    from whence_backends.index.storage import IndexedShard, ShardRows
-
-    segments = scores.segments[setting]
-    codes, scales = encode(scores.sequences[setting].astype(np.float32), segments, bits)
-    info = IndexedShard(name="s", first_position=0, sequences=len(codes))
-    rows = ShardRows(info=info, codes=codes, scales=scales, self_influence=scales[:, 0])
-    searcher = Searcher({"s": rows}, segments)
-    sketches = scores.queries[setting]
-    return searcher.estimate(sketches, "s"), lambda query, positions: searcher.errors(sketches[query], positions)
-
-
-def evaluate(scores: Scores) -> dict[str, dict[tuple[int, float], float]]:
-    recalls = {}
-    for setting in scores.sequences:
-        for bits in (1, 8, 16):
-            estimates, _ = searched(scores, setting, bits)
-            recalls[f"{bits} bit, {setting[1]} values, {setting[0]:.0%} kept"] = {
-                (depth, share): float(np.mean(found(scores.exact, estimates, depth, share)))
-                for depth in DEPTHS
-                for share in SHARES
-            }
-    return recalls
-
-
-@dataclass(frozen=True, kw_only=True)
-class Predicted:
-    """One query's recall, predicted and true."""
-
-    setting: tuple[float, int]
-    depth: int
-    share: float
-    predicted: float
-    true: float
-
-
-def calibrate(scores: Scores) -> list[Predicted]:
-    from whence_service.frontend.recall import Pair, estimate_recall
-
-    results = []
-    for setting in scores.sequences:
-        estimates, errors_of = searched(scores, setting, 1)
-        for depth in DEPTHS:
-            for share in SHARES:
-                count = round(share * scores.exact.shape[1])
-                if count < depth:
-                    continue
-                truths = found(scores.exact, estimates, depth, share)
-                for query, true in enumerate(truths):
-                    order = np.argsort(-estimates[query], kind="stable")[:count]
-                    known = zip(
-                        estimates[query, order].tolist(),
-                        errors_of(query, order).tolist(),
-                        scores.exact[query, order].tolist(),
-                        strict=True,
-                    )
-                    pairs = [Pair(estimate=e, error=error, influence=x) for e, error, x in known]
-                    recall = estimate_recall(pairs, cut=pairs[-1].estimate, k=depth)
-                    results.append(
-                        Predicted(setting=setting, depth=depth, share=share, predicted=recall.recall, true=true)
-                    )
-    return results
-
-
-def binned(calibration: Sequence[Predicted]) -> list[tuple[float, float, int]]:
-    """Return mean prediction, mean truth and count for each tenth of the predictions."""
-    predicted = np.array([one.predicted for one in calibration])
-    true = np.array([one.true for one in calibration])
-    bins = np.minimum((predicted * 10).astype(int), 9)
-    return [
-        (float(predicted[bins == number].mean()), float(true[bins == number].mean()), int((bins == number).sum()))
-        for number in range(10)
-        if (bins == number).any()
-    ]
-
-
-def calibration_error(calibration: Sequence[Predicted]) -> float:
-    bins = binned(calibration)
-    return sum(abs(predicted - true) * count for predicted, true, count in bins) / sum(count for *_, count in bins)
-
-
-def show(recalls: dict[str, dict[tuple[int, float], float]]) -> None:
-    columns = [(depth, share) for depth in DEPTHS for share in SHARES]
-    print(f"{'':36}" + " ".join(f"{depth}@{share:.1%}".rjust(9) for depth, share in columns))
-    for name, values in recalls.items():
-        print(f"{name:36}" + " ".join(f"{values[column]:9.3f}" for column in columns))
-
-
-def plot(options: argparse.Namespace, recalls: Any, calibration: Sequence[Predicted]) -> None:
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "whence"
-    from matplotlib import pyplot as plt
-
-    options.plots.mkdir(parents=True, exist_ok=True)
-    figure, axes = plt.subplots(1, 3, figsize=(13, 4))
-    for axis, depth in zip(axes, DEPTHS, strict=False):
-        for bits in (1, 8, 16):
-            for kept in (0.1, 0.5, 1.0):
-                names = {width: f"{bits} bit, {width} values, {kept:.0%} kept" for width in WIDTHS}
-                held = [(w * bits / 8, recalls[name][depth, 0.02]) for w, name in names.items() if name in recalls]
-                axis.plot(*zip(*held, strict=True), marker="o", label=f"{bits} bit, {kept:.0%} kept")
-        for name in ("LoGra, random", "LoGra, PCA", "TrackStar", "BM25"):
-            if name in recalls:
-                axis.axhline(recalls[name][depth, 0.02], linestyle=":", linewidth=1, color="gray")
-                axis.text(500, recalls[name][depth, 0.02], name, fontsize=7, va="bottom")
-        axis.set(xscale="log", xlabel="bytes a sequence", ylabel=f"recall@{depth}, candidates 2 %", ylim=(0, 1.02))
-    axes[0].legend(fontsize=7)
-    bins = binned(calibration)
-    axes[2].plot([0, 1], [0, 1], color="gray", linewidth=1)
-    axes[2].scatter([b[0] for b in bins], [b[1] for b in bins], s=[10 + b[2] / 5 for b in bins])
-    axes[2].set(xlabel="predicted recall", ylabel="true recall", xlim=(0, 1.02), ylim=(0, 1.02))
-    figure.tight_layout()
-    figure.savefig(options.plots / f"recall-{options.model}.svg", metadata={"Date": None})
-    table = {name: {f"{d}@{s}": v for (d, s), v in values.items()} for name, values in recalls.items()}
-    (options.plots / f"recall-{options.model}.json").write_text(json.dumps(table, indent=1) + "\n")
 
 
 if __name__ == "__main__":
