@@ -3,16 +3,18 @@
     python tests/benchmarks/recall.py [--model tiny|smollm2] [--folder DIR] [--plots docs/figures]
 
 ``tiny`` is a model of the demo's shape trained on the source of Python's library (tests/benchmarks/realtext.py) with
-20,000 sequences of 128 tokens; ``smollm2`` the real model on fewer sequences of the same text. Queries are the last 32
-tokens of held-out sequences after the 96 before. A sequence counts as found where it is among the candidates, since
-these are scored exactly. One pass over the corpus computes the exact influences and every index at once; bits x bytes x
-candidates are compared from there, and, at the bytes of the default: random and PCA projections of both sides with the
-projected Fisher matrix (LoGra, Choe et al. 2024), a random projection of the normalized gradient with unit norm
-(TrackStar, Chang et al. 2024), and BM25 on the texts.
+20,000 sequences of 128 tokens; ``smollm2`` the real model on 1,000 sequences of 64 tokens of the same text, which takes
+8 GB of memory. Queries are the last 32 tokens of held-out sequences after those before. A sequence counts as found
+where it is among the candidates, since these are scored exactly. One pass over the corpus computes the exact influences
+and every index at once; bits x bytes x candidates are compared from there, and, at the bytes of the default: random and
+PCA projections of both sides with the projected Fisher matrix (LoGra, Choe et al. 2024), a random projection of the
+normalized gradient with unit norm (TrackStar, Chang et al. 2024), and BM25 on the texts.
 
-The last line is of the default setting at candidates of 2 % of the corpus. predicted_recall10 is the answer's own
-estimate, averaged over queries; calibration_error the mean absolute difference of prediction and truth, in bins of a
-tenth, over all settings of one bit.
+Depths that are more than the candidates of a share are left out: 10 sequences cannot hold the top 100.
+
+The last line is of the default setting at candidates of 2 % of the corpus, or 20 % for smollm2. predicted_recall10 is
+the answer's own estimate, averaged over queries; calibration_error the mean absolute difference of prediction and
+truth, in bins of a tenth, over all settings of one bit.
 """
 
 from __future__ import annotations
@@ -20,193 +22,138 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 from measure import print_figures, print_machine
-from realtext import HELD_OUT, TOKENS, prepare
-from recall_baselines import Projections, bm25
-from recall_evaluation import WIDTHS, Scores, calibrate, calibration_error, evaluate, plot, show
+from recall_baselines import bm25
+from recall_evaluation import (
+    Predicted,
+    Scores,
+    Setting,
+    calibrate,
+    calibration_error,
+    evaluate,
+    plot,
+    possible_columns,
+    setting_name,
+    show,
+    write_json,
+)
+from recall_pass import PassOptions, score_corpus
+from recall_workload import Workload, smollm2, tiny
 
-DEFAULT = (0.5, 15872)
-# Shares of the coordinates that are kept, by width.
-SETTINGS = [
-    (kept, width) for width in WIDTHS for kept in ((0.05, 0.1, 0.25, 0.5, 1.0) if width == 15872 else (0.1, 0.5, 1.0))
-]
-COMPLETION = 32
+DEFAULT: Setting = (0.5, 15872)
+DEFAULT_BYTES = 2004
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """What is measured of a model, unless the command line says else; ``share`` of candidates is the last line's."""
+
+    workload: Callable[[Path, int, int], Workload]
+    settings: tuple[Setting, ...]
+    shares: tuple[float, ...]
+    share: float
+    sequences: int
+    queries: int
+    batch_tokens: int
+    fit_sequences: int
+    moment_sequences: int
+
+
+PRESETS = {
+    "tiny": Preset(
+        workload=tiny,
+        settings=(
+            *((kept, width) for width in (3584, 7680) for kept in (0.1, 0.5, 1.0)),
+            *((kept, 15872) for kept in (0.05, 0.1, 0.25, 0.5, 1.0)),
+            *((kept, 31744) for kept in (0.1, 0.5, 1.0)),
+        ),
+        shares=(0.005, 0.01, 0.02, 0.05),
+        share=0.02,
+        sequences=20_000,
+        queries=24,
+        batch_tokens=4096,
+        fit_sequences=4000,
+        moment_sequences=256,
+    ),
+    # A query takes 320 MB, a setting 12 bytes a kept coordinate of 80 million.
+    "smollm2": Preset(
+        workload=smollm2,
+        settings=((0.1, 15872), (0.5, 15872), (0.5, 31744)),
+        shares=(0.01, 0.02, 0.05, 0.1, 0.2, 0.4),
+        share=0.2,
+        sequences=1000,
+        queries=8,
+        batch_tokens=1024,
+        fit_sequences=128,
+        moment_sequences=32,
+    ),
+}
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", choices=["tiny", "smollm2"], default="tiny")
+    parser.add_argument("--model", choices=PRESETS, default="tiny")
     parser.add_argument("--sequences", type=int, help="20000, or 1000 for smollm2")
-    parser.add_argument("--queries", type=int, default=24)
-    parser.add_argument("--batch-tokens", type=int, default=4096)
+    parser.add_argument("--queries", type=int, help="24, or 8 for smollm2")
+    parser.add_argument("--batch-tokens", type=int, help="4096, or 1024 for smollm2")
     parser.add_argument("--fit-sequences", type=int, help="4000, or 128 for smollm2")
-    parser.add_argument("--folder", type=Path, help="keep model, factors and scores here, and use what is there")
+    parser.add_argument("--folder", type=Path, help="keep model and factors here, and use what is there")
     parser.add_argument("--plots", type=Path, help="write the plots into this folder (needs matplotlib)")
     return parser.parse_args()
 
 
 def main() -> None:
     options = arguments()
+    preset = PRESETS[options.model]
     print_machine()
     with tempfile.TemporaryDirectory() as temporary:
-        folder = options.folder or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        scores = one_pass(options, folder)
-    recalls = evaluate(scores)
-    show(recalls)
-    calibration = calibrate(scores)
+        scores = measure(options, preset, options.folder or Path(temporary))
+    columns = possible_columns(preset.shares, scores.exact.shape[1])
+    recalls = evaluate(scores, columns)
+    show(recalls, columns)
+    calibration = calibrate(scores, columns)
     if options.plots:
-        plot(options, recalls, calibration)
-    chosen = recalls[f"1 bit, {DEFAULT[1]} values, {DEFAULT[0]:.0%} kept"]
-    predicted = [one for one in calibration if one.setting == DEFAULT and (one.depth, one.share) == (10, 0.02)]
-    figures = {
-        "recall10": chosen[10, 0.02],
-        "recall100": chosen[100, 0.02],
-        "bytes_per_sequence": DEFAULT[1] // 8 + 4 * len(scores.segments[DEFAULT]) + 4,
-        "candidates_share": 0.02,
-        "sequences": scores.exact.shape[1],
-        "predicted_recall10": float(np.mean([one.predicted for one in predicted])),
-        "calibration_error": calibration_error(calibration),
-    }
-    print_figures(**figures)
+        options.plots.mkdir(parents=True, exist_ok=True)
+        write_json(options.plots / f"recall-{options.model}.json", recalls)
+        plot(options.plots / f"recall-{options.model}.svg", scores, recalls, preset.share, calibration)
+    print_figures(**last_line(scores, recalls[setting_name(DEFAULT, 1)], calibration, preset.share))
 
 
-def one_pass(options: argparse.Namespace, folder: Path) -> Scores:
-    """Score and sketch the whole corpus."""
-    import torch
-
-    from data import InMemory
-    from whence_backends.batching import plan_batches
-    from whence_backends.contract import EngineConfig, TokenSequence
-    from whence_backends.ekfac.batch import collate
-    from whence_backends.engines import load_engine
-    from whence_backends.fit import FitConfig, fit
-    from whence_backends.index.plan import make_plan
-
-    real = options.model == "smollm2"
-    count = options.sequences or (1000 if real else 20_000)
-    text = prepare(folder, sequences=20_000)
-    model = "smollm2" if real else str(text.model)
-    rows = smollm2_tokens(text.texts + text.held_out_texts, count) if real else text.corpus[:count]
-    held = rows[-HELD_OUT:] if real else text.held_out
-    rows = rows[:-HELD_OUT] if real else rows
-    weights = np.ones(TOKENS, np.float32)
-    weights[0] = 0
-    asked = np.zeros(TOKENS, np.float32)
-    asked[-COMPLETION:] = 1
-    corpus = [TokenSequence(token_ids=ids, weights=weights) for ids in rows]
-    queries = [TokenSequence(token_ids=ids, weights=asked) for ids in held[: options.queries]]
-    factors = fit(
-        FitConfig(
-            model=model, out=folder / f"factors-{options.model}-{len(corpus)}", batch_tokens=options.batch_tokens,
-            max_sequences=options.fit_sequences or (128 if real else 4000), device="cpu",
-        ),
-        InMemory(corpus),
-    )  # fmt: skip
-    engine: Any = load_engine("pytorch", EngineConfig(model=model, factors=factors.folder, device="cpu"))
-    tracked, layers = engine._model, engine._factors
-    damped = [factor.damped(0.1) for factor in layers]
-    settings = [setting for setting in SETTINGS if not real or setting[1] == DEFAULT[1]]
-    Lambdas = [factors.Lambda(index) for index in range(len(layers))]
-    scores = Scores(exact=np.zeros((len(queries), len(corpus))))
-    folds: dict[tuple[float, int], Any] = {}
-    for kept, width in settings:
-        plan, segments = make_plan(
-            factors.card.layers, Lambdas, damping_factor=0.1, keep=kept, width=width, groups=4, seed=0
-        )
-        folds[kept, width] = [prepared(fold, damped[index]) for index, fold in enumerate(plan.folds)]
-        scores.segments[kept, width] = segments
-        scores.queries[kept, width] = np.zeros((len(queries), width), np.float32)
-        scores.sequences[kept, width] = np.zeros((len(corpus), width), np.float16)
-    projections = Projections(layers, damped, bytes_per_sequence=DEFAULT[1] // 8 + 20)
-    whole: list[Any] = [None] * len(layers)  # the queries' rotated gradients, whitened
-
-    def rotated(batch: Any, consume: Any) -> None:
-        def take(index: int, a: Any, s: Any) -> None:
-            left, right = s @ layers[index].Q_S, a @ layers[index].Q_A
-            consume(index, (left.transpose(1, 2) @ right).flatten(1), s.transpose(1, 2) @ a)
-
-        tracked.trace(batch, tracked.data_targets(batch), take)
-
-    def ask(index: int, rotated_G: Any, G: Any) -> None:
-        whole[index] = (rotated_G / damped[index].flatten()).clone()
-        projections.query(index, rotated_G, G)
-        sketch(scores.queries, slice(None), index, rotated_G)
-
-    def sketch(into: Any, where: Any, index: int, rotated_G: Any) -> None:
-        for setting, prepared_folds in folds.items():
-            fold = prepared_folds[index]
-            gathered = torch.gather(rotated_G, 1, fold.indices.expand(len(rotated_G), -1)) * fold.weights
-            into[setting][where, fold.start : fold.stop] += gathered.view(len(rotated_G), *fold.shape).sum(1).numpy()
-
-    sample = collate(corpus[:: max(1, len(corpus) // 256)][:256], tracked.device)
-    rotated(sample, lambda index, _, G: projections.observe(index, G))
-    rotated(collate(queries, tracked.device), ask)
-    projections.begin(len(queries), len(corpus))
-    started = time.perf_counter()
-    for number, batch in enumerate(plan_batches([TOKENS] * len(corpus), options.batch_tokens)):
-        values = {setting: np.zeros((len(batch), setting[1]), np.float32) for setting in folds}
-
-        def score(index: int, rotated_G: Any, G: Any, batch: Any = batch, values: Any = values) -> None:
-            scores.exact[:, batch] += (whole[index] @ rotated_G.T).double().numpy()
-            projections.sequence(index, batch, rotated_G, G)
-            sketch(values, slice(None), index, rotated_G)
-
-        rotated(collate([corpus[i] for i in batch], tracked.device), score)
-        for setting, value in values.items():
-            scores.sequences[setting][batch] = value
-        if number % 50 == 0:
-            print(f"# batch {number}, {time.perf_counter() - started:.0f} s", flush=True)
-    scores.baselines.update(projections.scores())
-    if not real:
-        scores.baselines["BM25"] = bm25(text.texts[:count], text.held_out_texts[: options.queries])
+def measure(options: argparse.Namespace, preset: Preset, folder: Path) -> Scores:
+    folder.mkdir(parents=True, exist_ok=True)
+    workload = preset.workload(folder, options.sequences or preset.sequences, options.queries or preset.queries)
+    pass_options = PassOptions(
+        settings=preset.settings,
+        batch_tokens=options.batch_tokens or preset.batch_tokens,
+        fit_sequences=options.fit_sequences or preset.fit_sequences,
+        moment_sequences=preset.moment_sequences,
+        baseline_bytes=DEFAULT_BYTES,
+    )
+    scores = score_corpus(workload, folder / f"factors-{options.model}-{len(workload.corpus)}", pass_options)
+    scores.baselines["BM25"] = bm25(workload.texts, workload.query_texts)
     return scores
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fold:
-    """A layer's fold as tensors; ``weights`` whiten and give signs."""
-
-    start: int
-    stop: int
-    shape: tuple[int, int]
-    indices: Any
-    weights: Any
-
-
-def prepared(fold: Any, damped: Any) -> Fold:
-    import torch
-
-    rows, width = fold.indices.shape
-    return Fold(
-        start=fold.start,
-        stop=fold.start + width,
-        shape=(rows, width),
-        indices=torch.from_numpy(fold.indices.reshape(1, -1)).long(),
-        weights=torch.from_numpy(fold.weights.reshape(-1)),
-    )
-
-
-def smollm2_tokens(texts: Sequence[str], count: int) -> np.ndarray:
-    from whence_backends.models import Tokenizer, resolve_model
-
-    tokenizer = Tokenizer.load(resolve_model("smollm2"))
-    ids: list[int] = []
-    for text in texts[:: max(1, len(texts) // (2 * count))]:
-        ids.extend(tokenizer.encode(text)[0])
-    needed = (count + HELD_OUT) * TOKENS
-    assert len(ids) >= needed, f"{len(ids)} tokens for {needed}"
-    return np.array(ids[:needed], np.int32).reshape(-1, TOKENS)
+def last_line(
+    scores: Scores, recalls: dict[tuple[int, float], float], calibration: list[Predicted], share: float
+) -> dict[str, float]:
+    predicted = [one.predicted for one in calibration if (one.setting, one.column) == (DEFAULT, (10, share))]
+    return {
+        **{f"recall{depth}": value for (depth, of), value in recalls.items() if of == share},
+        "bytes_per_sequence": DEFAULT[1] // 8 + 4 * len(scores.segments[DEFAULT]) + 4,
+        "candidates_share": share,
+        "sequences": scores.exact.shape[1],
+        "predicted_recall10": float(np.mean(predicted)),
+        "calibration_error": calibration_error(calibration),
+    }
 
 
 if __name__ == "__main__":

@@ -3,70 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import torch
+from torch import Tensor
+
+LOGRA = ("LoGra, random", "LoGra, PCA")
+TRACKSTAR = "TrackStar"
+Side = Literal["queries", "sequences"]
 
 
 class Projections:
-    """LoGra and TrackStar at the same storage: two bytes a value, as many values for each layer on both sides."""
+    """LoGra and TrackStar at the same storage: two bytes a value, as many values for each layer on both sides.
 
-    def __init__(self, layers: Sequence[Any], damped: Sequence[Any], *, bytes_per_sequence: int) -> None:
-        import torch
+    Gradients are never formed: each side of their products of tokens is projected.
+    """
 
-        self.torch = torch
+    def __init__(self, layers: Sequence[Any], queries: int, sequences: int, *, bytes_per_sequence: int) -> None:
         self.side = int((bytes_per_sequence / 2 / len(layers)) ** 0.5)
         generator = torch.Generator().manual_seed(0)
         shapes = [layer.Lambda.shape for layer in layers]
-        self.left = [torch.randn(o, self.side, generator=generator) for o, _ in shapes]
-        self.right = [torch.randn(i, self.side, generator=generator) for _, i in shapes]
-        self.shapes = shapes
-        self.moments: list[Any] = [None] * len(layers)
-        self.kinds = ("LoGra, random", "LoGra, PCA", "TrackStar")
-        self.asked: dict[str, list[Any]] = {kind: [None] * len(layers) for kind in self.kinds}
-        self.stored: dict[str, list[np.ndarray]] = {}
-
-    def observe(self, index: int, G: Any) -> None:
-        """Take the second moments of gradients, of rank one as Adafactor keeps them."""
-        squares = G.square().mean(0)
-        by_row, by_column = squares.mean(1), squares.mean(0)
-        self.moments[index] = (by_row[:, None] * by_column[None] / by_row.mean()).clamp_min(1e-20).sqrt()
-
-    def project(self, index: int, rotated_G: Any, G: Any) -> dict[str, Any]:
-        (D_out, D_in), side = self.shapes[index], self.side
-        square = rotated_G.view(-1, D_out, D_in)
-        left, right = self.left[index].T, self.right[index]
-        return {
-            "LoGra, random": (left @ square @ right).flatten(1),  # rotated or not, the projection is as random
-            "LoGra, PCA": square[:, D_out - side :, D_in - side :].flatten(1),
-            "TrackStar": (left @ (G / self.moments[index]) @ right).flatten(1),
+        self.left = [torch.randn(D_out, self.side, generator=generator) for D_out, _ in shapes]
+        self.right = [torch.randn(D_in, self.side, generator=generator) for _, D_in in shapes]
+        self.by_row = [torch.zeros(D_out) for D_out, _ in shapes]
+        self.by_column = [torch.zeros(D_in) for _, D_in in shapes]
+        self.values: dict[Side, dict[str, list[np.ndarray]]] = {
+            kind: {name: [np.zeros((count, self.side**2), np.float32) for _ in layers] for name in (*LOGRA, TRACKSTAR)}
+            for kind, count in (("queries", queries), ("sequences", sequences))
         }
 
-    def query(self, index: int, rotated_G: Any, G: Any) -> None:
-        for kind, values in self.project(index, rotated_G, G).items():
-            self.asked[kind][index] = values.numpy().copy()
+    @property
+    def bytes_per_sequence(self) -> int:
+        """What is stored of a sequence, which is at most what was asked for."""
+        return 2 * self.side**2 * len(self.left)
 
-    def begin(self, queries: int, sequences: int) -> None:
-        size = self.side**2
-        self.stored = {kind: [np.zeros((sequences, size), np.float32) for _ in self.shapes] for kind in self.kinds}
+    def observe(self, index: int, a: Tensor, s: Tensor) -> None:
+        """Add to the second moments of gradients, of rank one as Adafactor keeps them."""
+        squares = (s.transpose(1, 2) @ a).square_().sum(0)
+        self.by_row[index] += squares.mean(1)
+        self.by_column[index] += squares.mean(0)
 
-    def sequence(self, index: int, batch: Any, rotated_G: Any, G: Any) -> None:
-        for kind, values in self.project(index, rotated_G, G).items():
-            self.stored[kind][index][batch] = values.numpy()
+    def add(self, kind: Side, index: int, positions: Any, rotated: Any, a: Tensor, s: Tensor) -> None:
+        """Project one layer's gradients, in the factors' basis (``rotated``) and as traced, into these positions."""
+        left, right, side = self.left[index], self.right[index], self.side
+        # Rotated or not, a random projection is as random.
+        projected = {
+            LOGRA[0]: (rotated.left @ left, rotated.right @ right),
+            LOGRA[1]: (rotated.left[..., -side:], rotated.right[..., -side:]),
+            TRACKSTAR: (s @ normalized(left, self.by_row[index]), a @ normalized(right, self.by_column[index])),
+        }
+        for name, (lefts, rights) in projected.items():
+            self.values[kind][name][index][positions] = (lefts.transpose(1, 2) @ rights).flatten(1).numpy()
 
     def scores(self) -> dict[str, np.ndarray]:
-        found = {}
-        for kind in ("LoGra, random", "LoGra, PCA"):
-            found[kind] = sum(
-                asked @ np.linalg.solve(damped_gram(stored), half(stored).T)
-                for asked, stored in zip(self.asked[kind], self.stored[kind], strict=True)
+        """Return each baseline's scores [Q, N]."""
+        asked, stored = self.values["queries"], self.values["sequences"]
+        found = {
+            name: sum(
+                queries @ np.linalg.solve(damped_gram(sequences), half(sequences).T)
+                for queries, sequences in zip(asked[name], stored[name], strict=True)
             )
-        asked, stored = (np.concatenate(parts["TrackStar"], axis=1) for parts in (self.asked, self.stored))
-        values, vectors = np.linalg.eigh(damped_gram(stored))
-        root = (vectors / np.sqrt(values)) @ vectors.T
-        asked, stored = unit(asked @ root), half(unit(stored @ root))
-        found["TrackStar"] = asked @ stored.T
+            for name in LOGRA
+        }
+        queries, sequences = (np.concatenate(values[TRACKSTAR], axis=1) for values in (asked, stored))
+        eigenvalues, vectors = np.linalg.eigh(damped_gram(sequences))
+        root = (vectors / np.sqrt(eigenvalues)) @ vectors.T
+        found[TRACKSTAR] = unit(queries @ root) @ half(unit(sequences @ root)).T
         return found
+
+
+def normalized(projection: Tensor, squares: Tensor) -> Tensor:
+    """Return a projection of one side that first divides by this side's part of the root of the second moments.
+
+    The moments' rank-one estimate is rows · columns / mean, and both sides have the same mean.
+    """
+    mean = squares.mean()
+    return projection / (squares.clamp_min(1e-8 * mean) / mean.sqrt()).sqrt()[:, None]
 
 
 def damped_gram(values: np.ndarray) -> np.ndarray:
@@ -85,6 +98,7 @@ def unit(values: np.ndarray) -> np.ndarray:
 
 
 def bm25(texts: Sequence[str], asked: Sequence[str]) -> np.ndarray:
+    """Return the scores [Q, N] of texts, word by word."""
     import bm25s
 
     index = bm25s.BM25()
