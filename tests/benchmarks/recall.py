@@ -8,7 +8,8 @@
 where it is among the candidates, since these are scored exactly. One pass over the corpus computes the exact influences
 and every index at once; bits x bytes x candidates are compared from there, and, at the bytes of the default: random and
 PCA projections of both sides with the projected Fisher matrix (LoGra, Choe et al. 2024), a random projection of the
-normalized gradient with unit norm (TrackStar, Chang et al. 2024), and BM25 on the texts.
+normalized gradient with unit norm (TrackStar, Chang et al. 2024), and BM25 on the texts. ``--bergson`` adds what the
+library of that name finds (tests/benchmarks/recall_bergson.py).
 
 Depths that are more than the candidates of a share are left out: 10 sequences cannot hold the top 100.
 
@@ -106,6 +107,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch-tokens", type=int, help="4096, or 1024 for smollm2")
     parser.add_argument("--fit-sequences", type=int, help="4000, or 128 for smollm2")
     parser.add_argument("--folder", type=Path, help="keep model and factors here, and use what is there")
+    parser.add_argument(
+        "--bergson", type=Path, help="scores of bergson, which tests/benchmarks/recall_bergson.py writes"
+    )
     parser.add_argument("--plots", type=Path, help="write the plots into this folder (needs matplotlib)")
     return parser.parse_args()
 
@@ -139,7 +143,17 @@ def measure(options: argparse.Namespace, preset: Preset, folder: Path) -> Scores
     )
     scores = score_corpus(workload, folder / f"factors-{options.model}-{len(workload.corpus)}", pass_options)
     scores.baselines["BM25"] = bm25(workload.texts, workload.query_texts)
+    if options.bergson:
+        scores.baselines.update(read_scores(options.bergson, scores.exact.shape))
     return scores
+
+
+def read_scores(path: Path, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    found = dict(np.load(path))
+    for name, values in found.items():
+        if values.shape != shape:
+            raise SystemExit(f"{path}: {name} has the scores of {values.shape} queries and sequences, not of {shape}")
+    return found
 
 
 def last_line(
