@@ -4,7 +4,7 @@
 
 ``tiny`` is a model of the demo's shape trained on the source of Python's library (tests/benchmarks/realtext.py) with
 20,000 sequences of 128 tokens; ``smollm2`` the real model on 1,000 sequences of 64 tokens of the same text, which takes
-8 GB of memory. Queries are the last 32 tokens of held-out sequences after those before. A sequence counts as found
+9 GB of memory. Queries are the last 32 tokens of held-out sequences after those before. A sequence counts as found
 where it is among the candidates, since these are scored exactly. One pass over the corpus computes the exact influences
 and every index at once; bits x bytes x candidates are compared from there, and, at the bytes of the default: random and
 PCA projections of both sides with the projected Fisher matrix (LoGra, Choe et al. 2024), a random projection of the
