@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from whence.errors import InvalidRequestError
 from whence_backends.contract import LayerGradient, LayerSpec, QueryGradient
-from whence_backends.index.plan import group_layers, keep_largest, make_plan, share_out
+from whence_backends.index.plan import default_keep, group_layers, keep_largest, make_plan, share_out
 from whence_backends.index.sketch import fold_gradient, with_damping
 
 LAYERS = [
@@ -128,3 +128,10 @@ def test_nonsense_is_refused(option: str, value: float) -> None:
     with pytest.raises(InvalidRequestError) as caught:
         plan(**{option: value})
     assert caught.value.reason == {"keep": "BAD_KEEP", "damping_factor": "BAD_DAMPING_FACTOR"}[option]
+
+
+def test_what_is_kept_by_default_is_half_or_what_the_values_can_hold() -> None:
+    """Broken by: half of a large model's coordinates, thousands to a value."""
+    assert default_keep(15872, 589_824) == 0.5
+    assert default_keep(15872, 80_000_000) == pytest.approx(0.00992)
+    assert default_keep(2 * 15872, 80_000_000) == pytest.approx(2 * 0.00992)

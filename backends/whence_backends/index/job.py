@@ -27,7 +27,7 @@ from whence_backends.batching import plan_batches
 from whence_backends.contract import Engine, SketchPlan, TokenSequence
 from whence_backends.ekfac.factors import Factors
 from whence_backends.index.codes import encode, require_bits
-from whence_backends.index.plan import make_plan
+from whence_backends.index.plan import default_keep, make_plan
 from whence_backends.index.sketch import Sketcher, make_sketcher
 from whence_backends.index.storage import (
     FORMAT,
@@ -78,7 +78,8 @@ class ShardedSource(Protocol):
 class IndexConfig:
     """How an index is built.
 
-    ``keep`` is the share of coordinates that is kept, ``width`` how many values a sketch has, each stored in ``bits``
+    ``keep`` is the share of coordinates that is kept (``None``: by their number and that of the values,
+    :func:`~whence_backends.index.plan.default_keep`), ``width`` how many values a sketch has, each stored in ``bits``
     bits; ``layer_groups`` how many segments there are at most. ``batch_tokens`` bounds a batch's padded tokens, and
     ``block_sequences`` what a kill loses. ``rank`` of ``world_size`` jobs takes its share of the shards.
     """
@@ -86,7 +87,7 @@ class IndexConfig:
     model: str
     out: Path
     damping_factor: float = 0.1
-    keep: float = 0.5
+    keep: float | None = None
     width: int = 15872
     bits: int = 1
     layer_groups: int = 4
@@ -127,11 +128,13 @@ def build_index(
     index, and :class:`~whence.errors.StorageError` where the disk is full.
     """
     _check(config, engine, factors, source)
+    coordinates = sum(layer.d_in * layer.d_out for layer in factors.card.layers)
+    keep = default_keep(config.width, coordinates) if config.keep is None else config.keep
     plan, segments = make_plan(
         factors.card.layers,
         [factors.Lambda(index) for index in range(len(factors.card.layers))],
         damping_factor=config.damping_factor,
-        keep=config.keep,
+        keep=keep,
         width=config.width,
         groups=config.layer_groups,
         seed=config.seed,
@@ -145,7 +148,7 @@ def build_index(
         engine=engine.info.engine,
         precision=engine.info.precision,
         damping_factor=config.damping_factor,
-        keep=config.keep,
+        keep=keep,
         width=config.width,
         bits=config.bits,
         seed=config.seed,

@@ -23,6 +23,8 @@ from whence_backends.contract import Int32Array, LayerFold, LayerSpec, SketchPla
 
 # A segment's values fill whole vectors of 512 bits, which is what processors compare at a time.
 VECTOR: Final = 512
+_LARGEST_SHARE: Final = 0.5
+_COORDINATES_A_VALUE: Final = 50
 _FloatArray = NDArray[np.floating[Any]]
 
 
@@ -75,6 +77,14 @@ def share_out(width: int, counts: Sequence[int]) -> list[int]:
     leftover = width // VECTOR - int(vectors.sum())
     vectors[np.argsort(-(exact % 1), kind="stable")[:leftover]] += 1
     return [int(count) * VECTOR for count in vectors]
+
+
+def default_keep(width: int, coordinates: int) -> float:
+    """Return the share of coordinates to keep in sketches of ``width`` values: half, or fifty a value if that is less.
+
+    More add more noise of folding than signal: both numbers are the best of those that were measured (docs/index.md).
+    """
+    return min(_LARGEST_SHARE, _COORDINATES_A_VALUE * width / max(1, coordinates))
 
 
 def keep_largest(expected_squares: Sequence[_FloatArray], keep: float) -> list[Int32Array]:

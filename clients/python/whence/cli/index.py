@@ -28,7 +28,13 @@ def index(
             help="Values of a sketch, a multiple of 512: 15872 in one bit each, with their scales, are 2 KB a sequence."
         ),
     ] = 15872,
-    keep: Annotated[float, typer.Option(help="Share of the gradient's coordinates that sketches are made of.")] = 0.5,
+    keep: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the gradient's coordinates that sketches are made of; unset: half, or fifty a value if that "
+            "is less."
+        ),
+    ] = None,
     layer_groups: Annotated[
         int, typer.Option(min=1, help="Groups of neighbouring layers that can be searched by themselves.")
     ] = 4,
@@ -114,7 +120,7 @@ def summary(built: Index) -> Table:
     table.add_row("digest", built.digest)
     table.add_row("sequences", f"{card.sequences:,} in {len(card.shards):,} shards")
     table.add_row("bytes a sequence", f"{card.bytes_per_sequence:,}: {card.width:,} values of {card.bits} bit")
-    table.add_row("coordinates kept", f"{card.keep:.0%}, at damping factor {card.damping_factor}")
+    table.add_row("coordinates kept", f"{card.keep:.3%}, at damping factor {card.damping_factor}")
     table.add_row("layer groups", "\n".join(_named(segment.layers) for segment in card.segments))
     table.add_row("made with", f"{card.engine}/{card.precision}")
     return table
