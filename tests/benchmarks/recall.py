@@ -87,7 +87,10 @@ PRESETS = {
     # A query takes 320 MB, a setting 12 bytes a kept coordinate of 80 million.
     "smollm2": Preset(
         workload=smollm2,
-        settings=((0.1, 15872), (0.5, 15872), (0.5, 31744)),
+        settings=(
+            *((kept, 15872) for kept in (0.01, 0.02, 0.05, 0.1, 0.5)),
+            *((kept, 31744) for kept in (0.05, 0.1, 0.5)),
+        ),
         shares=(0.01, 0.02, 0.05, 0.1, 0.2, 0.4),
         share=0.2,
         sequences=1000,
