@@ -76,7 +76,7 @@ test: $(INSTALLED) ## Run the tests
 
 .PHONY: bench
 bench: $(INSTALLED) ## Run the benchmarks, each against a peer or a bound, in one process each
-	for benchmark in $$(grep -l __main__ tests/benchmarks/*.py); do $(BIN)/python "$$benchmark"; done
+	for benchmark in $$(grep -l __main__ tests/benchmarks/*.py | xargs grep -l print_figures); do $(BIN)/python "$$benchmark"; done
 
 .PHONY: docs
 docs: $(INSTALLED) ## Write anew what the documents repeat from the code

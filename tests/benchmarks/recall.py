@@ -49,14 +49,17 @@ from recall_evaluation import (
 from recall_pass import PassOptions, score_corpus
 from recall_workload import Workload, smollm2, tiny
 
-DEFAULT: Setting = (0.5, 15872)
 DEFAULT_BYTES = 2004
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """What is measured of a model, unless the command line says else; ``share`` of candidates is the last line's."""
+    """What is measured of a model, unless the command line says else.
 
+    ``default`` is what an index of the model has by default, and ``share`` of candidates what the last line is of.
+    """
+
+    default: Setting
     workload: Callable[[Path, int, int], Workload]
     settings: tuple[Setting, ...]
     shares: tuple[float, ...]
@@ -70,6 +73,7 @@ class Preset:
 
 PRESETS = {
     "tiny": Preset(
+        default=(0.5, 15872),
         workload=tiny,
         settings=(
             *((kept, width) for width in (3584, 7680) for kept in (0.1, 0.5, 1.0)),
@@ -86,6 +90,7 @@ PRESETS = {
     ),
     # A query takes 320 MB, a setting 12 bytes a kept coordinate of 80 million.
     "smollm2": Preset(
+        default=(0.01, 15872),
         workload=smollm2,
         settings=(
             *((kept, 15872) for kept in (0.01, 0.02, 0.05, 0.1, 0.5)),
@@ -131,7 +136,7 @@ def main() -> None:
         options.plots.mkdir(parents=True, exist_ok=True)
         write_json(options.plots / f"recall-{options.model}.json", recalls)
         plot(options.plots / f"recall-{options.model}.svg", scores, recalls, preset.share, calibration)
-    print_figures(**last_line(scores, recalls[setting_name(DEFAULT, 1)], calibration, preset.share))
+    print_figures(**last_line(scores, recalls[setting_name(preset.default, 1)], calibration, preset))
 
 
 def measure(options: argparse.Namespace, preset: Preset, folder: Path) -> Scores:
@@ -160,12 +165,13 @@ def read_scores(path: Path, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
 
 
 def last_line(
-    scores: Scores, recalls: dict[tuple[int, float], float], calibration: list[Predicted], share: float
+    scores: Scores, recalls: dict[tuple[int, float], float], calibration: list[Predicted], preset: Preset
 ) -> dict[str, float]:
-    predicted = [one.predicted for one in calibration if (one.setting, one.column) == (DEFAULT, (10, share))]
+    default, share = preset.default, preset.share
+    predicted = [one.predicted for one in calibration if (one.setting, one.column) == (default, (10, share))]
     return {
         **{f"recall{depth}": value for (depth, of), value in recalls.items() if of == share},
-        "bytes_per_sequence": DEFAULT[1] // 8 + 4 * len(scores.segments[DEFAULT]) + 4,
+        "bytes_per_sequence": default[1] // 8 + 4 * len(scores.segments[default]) + 4,
         "candidates_share": share,
         "sequences": scores.exact.shape[1],
         "predicted_recall10": float(np.mean(predicted)),
