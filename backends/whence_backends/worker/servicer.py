@@ -191,13 +191,16 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         self, request: worker_service_pb2.SelfInfluenceRequest, context: _Context
     ) -> worker_service_pb2.SelfInfluenceResponse:
         """Return the rows of the index that influence themselves most."""
-        served = self._served()
+        served, stopwatch = self._served(), Stopwatch()
         served.require_generation(request.generation)
         index, shards = served.require_index(), served.held_shards(request.shards)
         k, keep = _count(request.top_k, "top_k"), await served.filters.of(request.filter, shards)
-        ranked, searched = await asyncio.to_thread(index.self_influence, shards, k, keep)
+        with stopwatch.stage("search"):
+            ranked, searched = await asyncio.to_thread(index.self_influence, shards, k, keep)
         return worker_service_pb2.SelfInfluenceResponse(
-            sequences=[candidate(one, served) for one in ranked], sequences_searched=searched
+            sequences=[candidate(one, served) for one in ranked],
+            sequences_searched=searched,
+            timings=self._timings(stopwatch),
         )
 
     async def EstimateGroups(  # noqa: N802

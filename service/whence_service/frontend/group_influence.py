@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final
 
-from whence.errors import InternalError, InvalidRequestError
+from whence.errors import InvalidRequestError
 from whence.v1 import attribution_pb2, attribution_service_pb2
 from whence.worker.v1 import worker_service_pb2 as messages
 from whence_service.frontend.answers import build_metadata, training_set_size
@@ -23,10 +23,11 @@ from whence_service.frontend.group_estimates import (
 from whence_service.frontend.job import Job
 from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.preparation import prepare
+from whence_service.frontend.proposals import ShardSearch
 from whence_service.frontend.queries import MAX_GROUPS, MIN_SAMPLES, AskedGroups
 from whence_service.frontend.rescoring import Rescoring
 from whence_service.frontend.routing import ShardGroup
-from whence_service.frontend.together import together
+from whence_service.frontend.worker_client import WorkerClient
 from whence_service.rpc.deadlines import deadline_error
 
 # A worker scores what it is asked for by length, so a sample that the deadline cuts short would have gaps: first it is
@@ -59,9 +60,7 @@ class GroupInfluencer:
         search = chosen_search(job.generation, attribution_pb2.SEARCH_INDEX_RERANK)
         prepared = await prepare(self._pool, job, sketch=True)
         with job.watch.stage("search"):
-            answers = await together(self._ask(job, asked, group, prepared.queries[0]) for group in job.route.groups)
-        for answer in answers:
-            job.watch.merge(answer.timings)
+            answers = await self._sums(job, asked, prepared.queries[0])
         searched = sum(answer.sequences_searched for answer in answers)
         if not searched:
             raise matches_nothing()
@@ -102,28 +101,24 @@ class GroupInfluencer:
                 break
         return found
 
-    async def _ask(
-        self, job: Job, asked: AskedGroups, group: ShardGroup, prepared: messages.PreparedQuery
-    ) -> messages.EstimateGroupsResponse:
-        request = messages.EstimateGroupsRequest(
-            generation=job.generation_proto,
-            sketch=prepared.sketch,
-            shards=group.shards,
-            group_by=asked.group_by,
-            samples=asked.samples,
-            seed=asked.seed,
-            filter=asked.wanted,
-        )
-        answer = await self._pool.client(group.worker).estimate_groups(request, job.deadline)
-        if asked.wanted is None and answer.sequences_searched != group.sequences:
-            raise InternalError(
-                f"the worker {group.worker} summed {answer.sequences_searched} of {group.sequences} sequences; the "
-                "sums would be wrong, so none are given",
-                reason="SEARCH_INCOMPLETE",
-                worker=group.worker,
-                shards=", ".join(group.shards),
+    async def _sums(
+        self, job: Job, asked: AskedGroups, prepared: messages.PreparedQuery
+    ) -> list[messages.EstimateGroupsResponse]:
+        """Return what the index of every shard says."""
+
+        async def call(worker: WorkerClient, group: ShardGroup) -> messages.EstimateGroupsResponse:
+            request = messages.EstimateGroupsRequest(
+                generation=job.generation_proto,
+                sketch=prepared.sketch,
+                shards=group.shards,
+                group_by=asked.group_by,
+                samples=asked.samples,
+                seed=asked.seed,
+                filter=asked.wanted,
             )
-        return answer
+            return await worker.estimate_groups(request, job.deadline)
+
+        return await ShardSearch(self._pool, job, filtered=asked.wanted is not None).ask(call)
 
 
 def _require_groups(totals: Sequence[GroupTotals], group_by: str) -> None:

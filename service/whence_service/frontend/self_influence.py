@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from whence import tensors
-from whence.errors import InternalError
 from whence.v1 import attribution_pb2, attribution_service_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_service.frontend.answers import build_hits, build_metadata, training_set_size
@@ -14,10 +13,11 @@ from whence_service.frontend.details import describe
 from whence_service.frontend.job import Job
 from whence_service.frontend.merge import Found, merge_rankings
 from whence_service.frontend.pool import WorkerPool
+from whence_service.frontend.proposals import ShardSearch
 from whence_service.frontend.queries import Asked
 from whence_service.frontend.routing import ShardGroup
 from whence_service.frontend.scoring import Scorer, Selector
-from whence_service.frontend.together import together
+from whence_service.frontend.worker_client import WorkerClient
 
 
 class SelfInfluencer:
@@ -60,7 +60,7 @@ class SelfInfluencer:
         """
         search = chosen_search(job.generation, attribution_pb2.SEARCH_INDEX_ONLY)
         with job.watch.stage("search"):
-            answers = await together(self._ask(job, asked, group) for group in job.route.groups)
+            answers = await self._largest(job, asked)
         searched = sum(answer.sequences_searched for answer in answers)
         parts = [[worker_service_pb2.Candidates(positive=answer.sequences)] for answer in answers]
         rankings = merge_rankings(parts, queries=1, top_k=asked.top_k, direction=asked.direction)
@@ -82,17 +82,13 @@ class SelfInfluencer:
             ),
         )
 
-    async def _ask(self, job: Job, asked: Asked, group: ShardGroup) -> worker_service_pb2.SelfInfluenceResponse:
-        request = worker_service_pb2.SelfInfluenceRequest(
-            generation=job.generation_proto, shards=group.shards, top_k=asked.top_k, filter=asked.wanted
-        )
-        answer = await self._pool.client(group.worker).self_influence(request, job.deadline)
-        if asked.wanted is None and answer.sequences_searched != group.sequences:
-            raise InternalError(
-                f"the worker {group.worker} looked at {answer.sequences_searched} of {group.sequences} sequences; the "
-                "ranking would be wrong, so none is given",
-                reason="SEARCH_INCOMPLETE",
-                worker=group.worker,
-                shards=", ".join(group.shards),
+    async def _largest(self, job: Job, asked: Asked) -> list[worker_service_pb2.SelfInfluenceResponse]:
+        """Return the largest of every shard."""
+
+        async def call(worker: WorkerClient, group: ShardGroup) -> worker_service_pb2.SelfInfluenceResponse:
+            request = worker_service_pb2.SelfInfluenceRequest(
+                generation=job.generation_proto, shards=group.shards, top_k=asked.top_k, filter=asked.wanted
             )
-        return answer
+            return await worker.self_influence(request, job.deadline)
+
+        return await ShardSearch(self._pool, job, filtered=asked.wanted is not None).ask(call)

@@ -823,19 +823,25 @@ class SelfInfluenceResponse(google.protobuf.message.Message):
 
     SEQUENCES_FIELD_NUMBER: builtins.int
     SEQUENCES_SEARCHED_FIELD_NUMBER: builtins.int
+    TIMINGS_FIELD_NUMBER: builtins.int
     sequences_searched: builtins.int
     """How many sequences were looked at."""
     @property
     def sequences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Candidate]:
         """Their positions, and their influences on themselves, not divided by N."""
 
+    @property
+    def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.StageTiming]:
+        """Where the time went."""
+
     def __init__(
         self,
         *,
         sequences: collections.abc.Iterable[global___Candidate] | None = ...,
         sequences_searched: builtins.int = ...,
+        timings: collections.abc.Iterable[whence.v1.attribution_pb2.StageTiming] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["sequences", b"sequences", "sequences_searched", b"sequences_searched"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["sequences", b"sequences", "sequences_searched", b"sequences_searched", "timings", b"timings"]) -> None: ...
 
 global___SelfInfluenceResponse = SelfInfluenceResponse
 
