@@ -5,17 +5,18 @@
 ``tiny`` is a model of the demo's shape trained on the source of Python's library (tests/benchmarks/realtext.py) with
 20,000 sequences of 128 tokens; ``smollm2`` the real model on 1,000 sequences of 64 tokens of the same text, which takes
 9 GB of memory. Queries are the last 32 tokens of held-out sequences after those before. A sequence counts as found
-where it is among the candidates, since these are scored exactly. One pass over the corpus computes the exact influences
-and every index at once; bits x bytes x candidates are compared from there, and, at the bytes of the default: random and
-PCA projections of both sides with the projected Fisher matrix (LoGra, Choe et al. 2024), a random projection of the
-normalized gradient with unit norm (TrackStar, Chang et al. 2024), and BM25 on the texts. ``--bergson`` adds what the
-library of that name finds (tests/benchmarks/recall_bergson.py).
+where it is among the candidates, since these are scored exactly; in two rounds the second half of the candidates is
+chosen when the influences of the first half are known, as the service does it. One pass over the corpus computes the
+exact influences and every index at once; bits x bytes x candidates are compared from there, and, at the bytes of the
+default: random and PCA projections of both sides with the projected Fisher matrix (LoGra, Choe et al. 2024), a random
+projection of the normalized gradient with unit norm (TrackStar, Chang et al. 2024), and BM25 on the texts.
+``--bergson`` adds what the library of that name finds (tests/benchmarks/recall_bergson.py).
 
 Depths that are more than the candidates of a share are left out: 10 sequences cannot hold the top 100.
 
-The last line is of the default setting at candidates of 2 % of the corpus, or 20 % for smollm2. predicted_recall10 is
-the answer's own estimate, averaged over queries; calibration_error the mean absolute difference of prediction and
-truth, in bins of a tenth, over all settings of one bit.
+The last line is of the default setting, in two rounds, at candidates of 2 % of the corpus, or 20 % for smollm2.
+predicted_recall10 is the answer's own estimate, averaged over queries; calibration_error the mean absolute difference
+of prediction and truth, in bins of a tenth, over all settings of one bit in two rounds.
 """
 
 from __future__ import annotations
@@ -37,9 +38,10 @@ from recall_evaluation import (
     Predicted,
     Scores,
     Setting,
-    calibrate,
     calibration_error,
     evaluate,
+    keep_scores,
+    kept_scores,
     plot,
     possible_columns,
     setting_name,
@@ -114,7 +116,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--queries", type=int, help="24, or 8 for smollm2")
     parser.add_argument("--batch-tokens", type=int, help="4096, or 1024 for smollm2")
     parser.add_argument("--fit-sequences", type=int, help="4000, or 128 for smollm2")
-    parser.add_argument("--folder", type=Path, help="keep model and factors here, and use what is there")
+    parser.add_argument(
+        "--folder", type=Path, help="keep model, factors and the scores of the pass here, and use what is there"
+    )
     parser.add_argument(
         "--bergson", type=Path, help="scores of bergson, which tests/benchmarks/recall_bergson.py writes"
     )
@@ -129,14 +133,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         scores = measure(options, preset, options.folder or Path(temporary))
     columns = possible_columns(preset.shares, scores.exact.shape[1])
-    recalls = evaluate(scores, columns)
+    recalls, calibration = evaluate(scores, columns)
     show(recalls, columns)
-    calibration = calibrate(scores, columns)
     if options.plots:
         options.plots.mkdir(parents=True, exist_ok=True)
         write_json(options.plots / f"recall-{options.model}.json", recalls)
         plot(options.plots / f"recall-{options.model}.svg", scores, recalls, preset.share, calibration)
-    print_figures(**last_line(scores, recalls[setting_name(preset.default, 1)], calibration, preset))
+    print_figures(**last_line(scores, recalls[setting_name(preset.default, 1, rounds=2)], calibration, preset))
 
 
 def measure(options: argparse.Namespace, preset: Preset, folder: Path) -> Scores:
@@ -149,7 +152,12 @@ def measure(options: argparse.Namespace, preset: Preset, folder: Path) -> Scores
         moment_sequences=preset.moment_sequences,
         baseline_bytes=DEFAULT_BYTES,
     )
-    scores = score_corpus(workload, folder / f"factors-{options.model}-{len(workload.corpus)}", pass_options)
+    name = f"{options.model}-{len(workload.corpus)}"
+    kept, asked = folder / f"scores-{name}.pickle", repr((pass_options, len(workload.queries)))
+    scores = kept_scores(kept, asked)
+    if scores is None:
+        scores = score_corpus(workload, folder / f"factors-{name}", pass_options)
+        keep_scores(kept, asked, scores)
     scores.baselines["BM25"] = bm25(workload.texts, workload.query_texts)
     if options.bergson:
         scores.baselines.update(read_scores(options.bergson, scores.exact.shape))

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import pickle
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from whence_backends.index.codes import encode
+from whence_backends.index.codes import Encoded, encode
+from whence_backends.index.refine import refine
 from whence_backends.index.search import Searcher
 from whence_backends.index.storage import IndexedShard, ShardRows
-from whence_service.frontend.recall import Pair, estimate_recall
+from whence_service.frontend.proposals import Proposal, Proposals
+from whence_service.frontend.refinement import first_round, second_round
+from whence_service.frontend.rerank import recall_of
 
 DEPTHS = (10, 100)
 BITS = (1, 8, 16)
@@ -32,45 +36,82 @@ class Scores:
     baselines: dict[str, np.ndarray] = field(default_factory=dict)
 
 
+def keep_scores(path: Path, asked: str, scores: Scores) -> None:
+    """Write the scores of a pass that was asked for in these words."""
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        pickle.dump((asked, scores), file, protocol=5)
+    partial.replace(path)
+
+
+def kept_scores(path: Path, asked: str) -> Scores | None:
+    """Return what :func:`keep_scores` wrote, if it was asked for in the same words: only read what you wrote."""
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        of, scores = pickle.load(file)
+    return scores if of == asked else None
+
+
 def possible_columns(shares: Sequence[float], sequences: int) -> list[Column]:
     """Return the pairs of depth and share with at least as many candidates as the depth: others could not reach 1."""
     return [(depth, share) for depth in DEPTHS for share in shares if round(share * sequences) >= depth]
 
 
-def setting_name(setting: Setting, bits: int) -> str:
-    return f"{bits} bit, {setting[1]} values, {setting[0]:.0%} kept"
+def setting_name(setting: Setting, bits: int, rounds: int = 1) -> str:
+    return f"{bits} bit, {setting[1]} values, {setting[0]:.0%} kept" + (", two rounds" if rounds == 2 else "")
 
 
-def found(exact: np.ndarray, estimates: np.ndarray, depth: int, share: float) -> list[float]:
-    """Return for each query which share of the exact top ``depth`` is among the candidates."""
-    count = max(1, round(share * exact.shape[1]))
-    found = []
-    for truth, guess in zip(exact, estimates, strict=True):
-        top = set(np.argsort(-truth, kind="stable")[:depth].tolist())
-        found.append(len(top & set(np.argsort(-guess, kind="stable")[:count].tolist())) / depth)
-    return found
+class Indexed:
+    """An index of one setting, asked as the service asks it."""
+
+    def __init__(self, scores: Scores, setting: Setting, bits: int) -> None:
+        self.scores, self.segments = scores, scores.segments[setting]
+        self.sketches = scores.queries[setting]
+        self.rows = encode(scores.sequences[setting].astype(np.float32), self.segments, bits)
+        self.sequences = len(self.rows.codes)
+        info = IndexedShard(name="s", first_position=0, sequences=self.sequences)
+        shard = ShardRows(
+            info=info, codes=self.rows.codes, scales=self.rows.scales, self_influence=self.rows.scales[:, 0]
+        )
+        self.searcher = Searcher({"s": shard}, self.segments)
+
+    def one_round(self, query: int, count: int) -> Proposals:
+        """Return the candidates of a query."""
+        return self._search(self.sketches[query], count)
+
+    def two_rounds(self, query: int, count: int) -> Proposals:
+        """Return the candidates of a query, half of which were chosen when the influences of the others were known."""
+        proposals = self.one_round(query, count)
+        first = first_round(proposals, self.sequences)
+        if first == proposals:
+            return proposals
+        known = np.array([one.position for one in first.positive])
+        rows = Encoded(self.rows.codes[known], self.rows.scales[known])
+        refined = refine(self.sketches[query], rows, self.scores.exact[query, known], self.segments)
+        now = proposed(known, refined.estimates, refined.errors)
+        by_position = {one.position: one for one in now}
+        return second_round(proposals, first, self._search(refined.sketch, count), by_position)
+
+    def _search(self, sketch: np.ndarray, count: int) -> Proposals:
+        estimates = self.searcher.estimate(sketch[None], "s")[0]
+        best = np.argsort(-estimates, kind="stable")[:count]
+        return Proposals(positive=proposed(best, estimates[best], self.searcher.errors(sketch, best)))
 
 
-def searched(scores: Scores, setting: Setting, bits: int) -> tuple[np.ndarray, Any]:
-    """Return the index's estimates [Q, N], and a function to the standard errors of a query's at some positions."""
-    segments = scores.segments[setting]
-    codes, scales = encode(scores.sequences[setting].astype(np.float32), segments, bits)
-    info = IndexedShard(name="s", first_position=0, sequences=len(codes))
-    rows = ShardRows(info=info, codes=codes, scales=scales, self_influence=scales[:, 0])
-    searcher = Searcher({"s": rows}, segments)
-    sketches = scores.queries[setting]
-    return searcher.estimate(sketches, "s"), lambda query, positions: searcher.errors(sketches[query], positions)
+def proposed(positions: np.ndarray, estimates: np.ndarray, errors: np.ndarray) -> tuple[Proposal, ...]:
+    known = zip(positions.tolist(), estimates.tolist(), errors.tolist(), strict=True)
+    return tuple(Proposal(position=position, estimate=estimate, error=error) for position, estimate, error in known)
 
 
-def evaluate(scores: Scores, columns: Sequence[Column]) -> dict[str, dict[Column, float]]:
-    """Return the mean recall of every setting and baseline."""
-    by_setting = {
-        setting_name(setting, bits): searched(scores, setting, bits)[0] for setting in scores.sequences for bits in BITS
-    }
-    return {
-        name: {column: float(np.mean(found(scores.exact, estimates, *column))) for column in columns}
-        for name, estimates in (by_setting | scores.baselines).items()
-    }
+def by_scores(scores: np.ndarray) -> Callable[[int, int], Proposals]:
+    """Return what proposes the sequences with the largest scores [Q, N] of a baseline."""
+
+    def propose(query: int, count: int) -> Proposals:
+        best = np.argsort(-scores[query], kind="stable")[:count]
+        return Proposals(positive=proposed(best, scores[query, best], np.zeros(len(best))))
+
+    return propose
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,25 +124,41 @@ class Predicted:
     true: float
 
 
-def calibrate(scores: Scores, columns: Sequence[Column]) -> list[Predicted]:
-    """Return what answers would have said of their recall, for every setting of one bit, column and query."""
-    results = []
+Recalls = dict[str, dict[Column, float]]
+
+
+def evaluate(scores: Scores, columns: Sequence[Column]) -> tuple[Recalls, list[Predicted]]:
+    """Return the mean recall of every setting and baseline, and what answers of one bit would have said of theirs."""
+    orders = [np.argsort(-exact, kind="stable").tolist() for exact in scores.exact]
+    recalls: Recalls = {}
+    calibration: list[Predicted] = []
+
+    def add(name: str, propose: Callable[[int, int], Proposals], of: Setting | None = None) -> None:
+        by_column: dict[Column, list[float]] = {column: [] for column in columns}
+        for share in dict.fromkeys(share for _, share in columns):
+            for query, exact in enumerate(scores.exact):
+                proposals = propose(query, round(share * len(exact))).positive
+                candidates = {one.position for one in proposals}
+                for depth in (depth for depth, other in columns if other == share):
+                    true = len(candidates.intersection(orders[query][:depth])) / depth
+                    by_column[depth, share].append(true)
+                    if of is not None:
+                        known = {position: float(exact[position]) for position in candidates}
+                        told = recall_of(proposals, known, depth, len(exact), sign=1)
+                        calibration.append(
+                            Predicted(setting=of, column=(depth, share), predicted=told.recall, true=true)
+                        )
+        recalls[name] = {column: float(np.mean(values)) for column, values in by_column.items()}
+
     for setting in scores.sequences:
-        estimates, errors_of = searched(scores, setting, 1)
-        for column in columns:
-            depth, share = column
-            for query, true in enumerate(found(scores.exact, estimates, depth, share)):
-                order = np.argsort(-estimates[query], kind="stable")[: round(share * scores.exact.shape[1])]
-                known = zip(
-                    estimates[query, order].tolist(),
-                    errors_of(query, order).tolist(),
-                    scores.exact[query, order].tolist(),
-                    strict=True,
-                )
-                pairs = [Pair(estimate=e, error=error, influence=x) for e, error, x in known]
-                recall = estimate_recall(pairs, cut=pairs[-1].estimate, k=depth)
-                results.append(Predicted(setting=setting, column=column, predicted=recall.recall, true=true))
-    return results
+        for bits in BITS:
+            index = Indexed(scores, setting, bits)
+            add(setting_name(setting, bits), index.one_round)
+            if bits == 1:
+                add(setting_name(setting, bits, rounds=2), index.two_rounds, setting)
+    for name, baseline in scores.baselines.items():
+        add(name, by_scores(baseline))
+    return recalls, calibration
 
 
 def binned(calibration: Sequence[Predicted]) -> list[tuple[float, float, int]]:
@@ -121,18 +178,18 @@ def calibration_error(calibration: Sequence[Predicted]) -> float:
     return sum(abs(predicted - true) * count for predicted, true, count in bins) / sum(count for *_, count in bins)
 
 
-def show(recalls: dict[str, dict[Column, float]], columns: Sequence[Column]) -> None:
-    print(f"{'':36}" + " ".join(f"{depth}@{share:.1%}".rjust(9) for depth, share in columns))
+def show(recalls: Recalls, columns: Sequence[Column]) -> None:
+    print(f"{'':42}" + " ".join(f"{depth}@{share:.1%}".rjust(9) for depth, share in columns))
     for name, values in recalls.items():
-        print(f"{name:36}" + " ".join(f"{values[column]:9.3f}" for column in columns))
+        print(f"{name:42}" + " ".join(f"{values[column]:9.3f}" for column in columns))
 
 
-def write_json(path: Path, recalls: dict[str, dict[Column, float]]) -> None:
+def write_json(path: Path, recalls: Recalls) -> None:
     table = {name: {f"{d}@{s}": v for (d, s), v in values.items()} for name, values in recalls.items()}
     path.write_text(json.dumps(table, indent=1) + "\n")
 
 
-def plot(path: Path, scores: Scores, recalls: dict[str, dict[Column, float]], share: float, calibration: Any) -> None:
+def plot(path: Path, scores: Scores, recalls: Recalls, share: float, calibration: Any) -> None:
     """Draw recall against bytes with this share of the corpus as candidates, and predicted against true recall."""
     import matplotlib as mpl
 
@@ -144,12 +201,13 @@ def plot(path: Path, scores: Scores, recalls: dict[str, dict[Column, float]], sh
     for axis, depth in zip(axes, DEPTHS, strict=False):
         if any((depth, share) not in values for values in recalls.values()):
             continue
-        for bits in BITS:
-            for kept in (0.1, 0.5, 1.0):
+        for bits, rounds in (*((bits, 1) for bits in BITS), (1, 2)):
+            for kept in (0.1, 0.5, 1.0) if rounds == 1 else (0.5,):
                 settings = [setting for setting in scores.sequences if setting[0] == kept]
-                held = [(s[1] * bits / 8, recalls[setting_name(s, bits)][depth, share]) for s in settings]
+                held = [(s[1] * bits / 8, recalls[setting_name(s, bits, rounds)][depth, share]) for s in settings]
                 if held:
-                    axis.plot(*zip(*held, strict=True), marker="o", label=f"{bits} bit, {kept:.0%} kept")
+                    label = f"{bits} bit, {kept:.0%} kept" + (", two rounds" if rounds == 2 else "")
+                    axis.plot(*zip(*held, strict=True), marker="o", label=label)
         for name in scores.baselines:
             axis.axhline(recalls[name][depth, share], linestyle=":", linewidth=1, color="gray")
             axis.text(500, recalls[name][depth, share], name, fontsize=7, va="bottom")

@@ -63,11 +63,13 @@ def logs() -> list[structlog.typing.EventDict]:
 
 @pytest.fixture
 async def start_worker() -> AsyncIterator[StartWorker]:
-    """Start a stub worker; takes StubWorker's arguments and ``address``."""
+    """Start a stub worker of a ``kind``; takes that kind's arguments and ``address``."""
     running: list[RunningWorker] = []
 
-    async def start(*args: object, address: str = "127.0.0.1:0", **kwargs: object) -> RunningWorker:
-        stub = StubWorker(*args, **kwargs)
+    async def start(
+        *args: object, address: str = "127.0.0.1:0", kind: type[StubWorker] = StubWorker, **kwargs: object
+    ) -> RunningWorker:
+        stub = kind(*args, **kwargs)
         host, bound = await host_stub(stub, address)
         running.append(RunningWorker(stub=stub, host=host, address=bound))
         return running[-1]

@@ -67,6 +67,32 @@ def decode(codes: NDArray[Any], scales: NDArray[np.float32], segments: Sequence[
     return values
 
 
+def row_bytes(rows: Encoded) -> list[bytes]:
+    """Return each row as bytes: its code, then its scales."""
+    return [code.tobytes() + scales.tobytes() for code, scales in zip(rows.codes, rows.scales, strict=True)]
+
+
+def rows_of_bytes(rows: Sequence[bytes], segments: Sequence[Segment], bits: int) -> Encoded:
+    """Return the rows that :func:`row_bytes` gave, for an index of these segments.
+
+    Raises :class:`~whence.errors.InvalidRequestError` (``BAD_INDEX_ROWS``) for others, and for scales that are not
+    finite.
+    """
+    kind, columns = CODE_TYPES[bits], code_columns(segments[-1].stop, bits)
+    size = columns * kind.itemsize
+    expected = size + 4 * len(segments)
+    joined = np.frombuffer(b"".join(row for row in rows if len(row) == expected), np.uint8).reshape(-1, expected)
+    scales = joined[:, size:].copy().view(np.float32)
+    if len(joined) != len(rows) or not np.isfinite(scales).all():
+        raise InvalidRequestError(
+            f"{len(rows)} rows of an index, {len(rows) - len(joined)} of which do not have {expected} bytes, or whose "
+            "scales are not finite; expected rows as ReadIndexRows returns them",
+            reason="BAD_INDEX_ROWS",
+            field="rows",
+        )
+    return Encoded(joined[:, :size].copy().view(kind), scales)
+
+
 def _scale(values: NDArray[np.floating[Any]], bits: int) -> NDArray[np.float32]:
     """Return the scale of each row of one segment."""
     sizes: NDArray[np.float64] = np.abs(values.astype(np.float64))

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from whence_backends.index.codes import decode
+from whence_backends.index.codes import Encoded, decode
 from whence_backends.index.kernel import estimate_one_bit
 from whence_backends.index.plan import Segment
 from whence_backends.index.storage import ShardRows
@@ -136,24 +136,14 @@ class Searcher:
         return found
 
     def errors(self, sketch: Float32Array, positions: NDArray[np.int64]) -> Float32Array:
-        """Return the standard deviation of the estimates of some rows for one query [width], float32 [n].
-
-        That of a random fold (and, with one bit, of random signs) is √(Σ_segments ‖query‖² · ‖code‖² / width), with a
-        code's norm that of the values it stands for.
-        """
-        squared_norms = np.array([float(np.square(sketch[s.start : s.stop]).sum()) for s in self._segments])
-        variances = np.zeros(len(positions))
+        """Return the standard deviation of the estimates of some rows for one query [width], float32 [n]."""
+        found = np.zeros(len(positions), np.float32)
         for rows in self._shards.values():
             first = rows.info.first_position
             held = np.flatnonzero((positions >= first) & (positions < first + rows.info.sequences))
-            for number, segment in enumerate(self._segments):
-                scale = rows.scales[positions[held] - first, number].astype(np.float64)
-                if rows.codes.dtype != np.uint8:  # with one bit a code's norm is √width
-                    codes = rows.codes[positions[held] - first, segment.start : segment.stop].astype(np.float64)
-                    scale *= np.sqrt(np.square(codes).mean(axis=1))
-                variances[held] += squared_norms[number] * np.square(scale)
-        narrow: Float32Array = np.sqrt(variances).astype(np.float32)
-        return narrow
+            within = positions[held] - first
+            found[held] = standard_errors(sketch, Encoded(rows.codes[within], rows.scales[within]), self._segments)
+        return found
 
     def close(self) -> None:
         """End the threads."""
@@ -192,6 +182,23 @@ class Searcher:
             stop = min(start + step, high)
             values = decode(rows.codes[start:stop], rows.scales[start:stop], self._segments)
             out[:, start - low : stop - low] = sketches @ values.T
+
+
+def standard_errors(sketch: Float32Array, rows: Encoded, segments: Sequence[Segment]) -> Float32Array:
+    """Return the standard deviation of the estimates of ``rows`` for one query [width], float32 [n].
+
+    That of a random fold (and, with one bit, of random signs) is √(Σ_segments ‖query‖² · ‖code‖² / width), with a
+    code's norm that of the values it stands for.
+    """
+    variances = np.zeros(len(rows.codes))
+    for number, segment in enumerate(segments):
+        part = slice(segment.start, segment.stop)
+        scale = rows.scales[:, number].astype(np.float64)
+        if rows.codes.dtype != np.uint8:  # with one bit a code's norm is √width
+            scale *= np.sqrt(np.square(rows.codes[:, part].astype(np.float64)).mean(axis=1))
+        variances += float(np.square(sketch[part]).sum()) * np.square(scale)
+    narrow: Float32Array = np.sqrt(variances).astype(np.float32)
+    return narrow
 
 
 def _quantize(values: Float32Array) -> tuple[NDArray[np.uint8], Float32Array]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_backends.contract import QueryGradient
+from whence_backends.index.refine import Refined
 from whence_backends.index.search import Float32Array
 from whence_backends.topk import Order, Ranked, TopK
 from whence_backends.worker import wire
@@ -139,6 +140,15 @@ def rescore_response(rescored: Rescored) -> worker_service_pb2.RescoreResponse:
         positions=rescored.positions.tolist(),
         raw_influence=wire.tensor(rescored.influence),
         truncation_errors=rescored.truncation_errors,
+    )
+
+
+def refine_response(refined: Refined) -> worker_service_pb2.RefineSketchResponse:
+    """Return a corrected sketch."""
+    return worker_service_pb2.RefineSketchResponse(
+        sketch=wire.tensor(refined.sketch),
+        estimates=wire.tensor(refined.estimates),
+        errors=wire.tensor(refined.errors),
     )
 
 

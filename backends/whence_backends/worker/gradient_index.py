@@ -16,12 +16,15 @@ from whence.errors import InvalidRequestError, MismatchError
 from whence_backends.contract import SketchPlan
 from whence_backends.ekfac.factors import Factors
 from whence_backends.index import Index
+from whence_backends.index.codes import Encoded, row_bytes, rows_of_bytes
+from whence_backends.index.refine import Refined, refine
 from whence_backends.index.search import Float32Array, Searcher
 from whence_backends.index.sketch import fold_gradient, with_damping
 from whence_backends.topk import Order, Ranked, TopK
 from whence_backends.worker.gradients import NamedGradient
 from whence_backends.worker.grouping import RowEstimates
 from whence_backends.worker.records import WorkerObserver, ignore
+from whence_backends.worker.rescore import not_held
 from whence_backends.worker.search_queue import SearchJob, SearchQueue
 from whence_service.rpc.stages import Stopwatch
 
@@ -102,6 +105,30 @@ class GradientIndex:
                 by_order[order] = await asyncio.to_thread(self._with_errors, job.sketches, best)
         return IndexAnswer(by_order=by_order, searched=found.searched)
 
+    def rows(self, positions: Sequence[int]) -> list[bytes]:
+        """Return what the index holds of some sequences, for :meth:`refine`. Reads mapped files.
+
+        Raises :class:`~whence.errors.NotFoundError` for one that is not here.
+        """
+        return [self._row(position) for position in positions]
+
+    def refine(self, sketch: Float32Array, rows: Sequence[bytes], influences: NDArray[np.float64]) -> Refined:
+        """Return the sketch with what the exact ``influences`` [n] of some rows, held here or not, teach.
+
+        Raises :class:`~whence.errors.InvalidRequestError` (``BAD_SKETCH``, ``BAD_INDEX_ROWS``) for what is not of this
+        index.
+        """
+        self._require_sketches(sketch[None])
+        card = self.index.card
+        encoded = rows_of_bytes(rows, card.segments, card.bits)
+        if influences.shape != (len(rows),) or not np.isfinite(influences).all():
+            raise InvalidRequestError(
+                f"influences of shape {list(influences.shape)} for {len(rows)} rows; expected a finite one for each",
+                reason="BAD_INDEX_ROWS",
+                field="raw_influence",
+            )
+        return refine(sketch, encoded, influences, card.segments)
+
     def self_influence(
         self, shards: Sequence[str], k: int, keep: Mapping[str, NDArray[np.bool_]] | None
     ) -> tuple[list[Ranked], int]:
@@ -166,6 +193,13 @@ class GradientIndex:
                 reason="BAD_SKETCH",
                 field="sketches",
             )
+
+    def _row(self, position: int) -> bytes:
+        for rows in self.index.shards.values():
+            row = position - rows.info.first_position
+            if 0 <= row < rows.info.sequences:
+                return row_bytes(Encoded(rows.codes[row : row + 1], rows.scales[row : row + 1]))[0]
+        raise not_held(position)
 
     async def _sketch(self, named: NamedGradient, damping_factor: float) -> Float32Array:
         key = (named.key, damping_factor)

@@ -57,13 +57,17 @@ def plan_rescore(
             batches = plan_batches(lengths[start : start + block], token_budget)
             by_block.setdefault(number, []).extend(part[batch] for batch in batches)
     if not found.all():
-        position = int(wanted[~found][0])
-        raise NotFoundError(
-            f"this worker holds no sequence at position {position}; ask the worker that holds its shard",
-            reason="SEQUENCE_NOT_FOUND",
-            position=position,
-        )
+        raise not_held(int(wanted[~found][0]))
     return [batch for number in sorted(by_block) for batch in by_block[number]]
+
+
+def not_held(position: int) -> NotFoundError:
+    """Return the error of a position that no shard here has."""
+    return NotFoundError(
+        f"this worker holds no sequence at position {position}; ask the worker that holds its shard",
+        reason="SEQUENCE_NOT_FOUND",
+        position=position,
+    )
 
 
 def joined(parts: Sequence[Rescored]) -> Rescored:

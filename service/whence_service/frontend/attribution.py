@@ -23,6 +23,7 @@ from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.preparation import Prepared, prepare
 from whence_service.frontend.proposals import Proposer
 from whence_service.frontend.queries import Asked
+from whence_service.frontend.refinement import Refinement
 from whence_service.frontend.rerank import Rerank
 from whence_service.frontend.scan import FullScan
 from whence_service.frontend.tfidf import TfidfProposer
@@ -64,10 +65,12 @@ class Attributor:
         self, job: Job, asked: Asked, search: Search, prepared: Prepared, *, progress: bool
     ) -> AsyncGenerator[Found, None]:
         if search != attribution_pb2.SEARCH_FULL_SCAN:
+            proposer, refinement = self._proposer(job, asked, search, prepared)
             return Rerank(
                 self._pool,
                 job,
-                self._proposer(job, asked, search, prepared),
+                proposer,
+                refinement=refinement,
                 top_k=asked.top_k,
                 direction=asked.direction,
                 rerank=search != attribution_pb2.SEARCH_INDEX_ONLY,
@@ -82,13 +85,20 @@ class Attributor:
             wanted=asked.wanted,
         ).found()
 
-    def _proposer(self, job: Job, asked: Asked, search: Search, prepared: Prepared) -> Proposer:
+    def _proposer(
+        self, job: Job, asked: Asked, search: Search, prepared: Prepared
+    ) -> tuple[Proposer, Refinement | None]:
+        """Return what names the candidates, and what makes more of them once some are scored."""
         candidates = max(asked.candidates, asked.top_k)
         if search == attribution_pb2.SEARCH_TFIDF_RERANK:
-            return TfidfProposer(self._pool, job, candidates=candidates, direction=asked.direction, wanted=asked.wanted)
-        return IndexProposer(
+            by_tokens = TfidfProposer(
+                self._pool, job, candidates=candidates, direction=asked.direction, wanted=asked.wanted
+            )
+            return by_tokens, None
+        by_index = IndexProposer(
             self._pool, job, prepared, candidates=candidates, direction=asked.direction, wanted=asked.wanted
         )
+        return by_index, Refinement(self._pool, job, prepared, by_index)
 
     async def _answer(self, job: Job, asked: Asked, search: Search, prepared: Prepared, found: Found) -> Answer:
         require_some(found, asked)

@@ -88,18 +88,14 @@ class GroupInfluencer:
 
     async def _exact(self, job: Job, draws: Sequence[Draw]) -> dict[int, float]:
         """Return the influence of the drawn sequences, by position, as far as there was time."""
-        found: dict[int, float] = {}
+        rescoring = Rescoring(self._pool, job)
         start, step = 0, _ROUND * max(1, len(job.route.groups))
-        while start < len(draws):
-            rescoring = Rescoring(self._pool, job, [draw.position for draw in draws[start : start + step]])
-            start, step = start + step, 2 * step
-            async with aclosing(rescoring.run()) as news:
+        while start < len(draws) and rescoring.complete and not rescoring.lost:
+            async with aclosing(rescoring.run(draw.position for draw in draws[start : start + step])) as news:
                 async for _ in news:
                     pass
-            found.update((position, row[0]) for position, row in rescoring.exact.items())
-            if len(rescoring.exact) < rescoring.total:
-                break
-        return found
+            start, step = start + step, 2 * step
+        return {position: row[0] for position, row in rescoring.exact.items()}
 
     async def _sums(
         self, job: Job, asked: AskedGroups, prepared: messages.PreparedQuery

@@ -47,12 +47,16 @@ class IndexProposer:
 
     async def propose(self) -> list[Proposals]:
         """Return the candidates for each query."""
-        sketches = _stacked(self._prepared)
+        return await self.search_with([query.sketch for query in self._prepared.queries])
+
+    async def search_with(self, sketches: Sequence[tensor_pb2.Tensor]) -> list[Proposals]:
+        """Return the candidates for sketches, one of each query."""
+        stacked = _stacked(sketches)
 
         async def call(worker: WorkerClient, group: ShardGroup) -> messages.SearchResponse:
             request = messages.SearchRequest(
                 generation=self._job.generation_proto,
-                sketches=sketches,
+                sketches=stacked,
                 shards=group.shards,
                 candidates=self._candidates,
                 direction=self._direction,
@@ -84,8 +88,7 @@ def _proposals(found: messages.Estimates) -> Iterator[Proposal]:
         yield Proposal(position=int(position), estimate=estimate, error=error)
 
 
-def _stacked(prepared: Prepared) -> tensor_pb2.Tensor:
-    sketches = [query.sketch for query in prepared.queries]
+def _stacked(sketches: Sequence[tensor_pb2.Tensor]) -> tensor_pb2.Tensor:
     return tensor_pb2.Tensor(
         data_type=sketches[0].data_type,
         shape=[len(sketches), *sketches[0].shape],

@@ -1,5 +1,6 @@
 """Two-stage searches: a proposer names candidates of all shards, and the best of them are scored exactly.
 
+With a refinement the candidates are scored in two rounds, and the second is chosen with what the first taught.
 Candidates are chosen over all shards at once, so that how the corpus is cut into shards does not matter.
 """
 
@@ -7,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
+from whence.errors import DeadlineError
 from whence.v1 import attribution_pb2
 from whence_service.frontend.index_search import NEGATIVE, POSITIVE
 from whence_service.frontend.job import Job
@@ -19,6 +22,7 @@ from whence_service.frontend.partial import all_unreachable, unreachable_shards
 from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.proposals import Proposal, Proposals, Proposer
 from whence_service.frontend.recall import Pair, Recall, estimate_recall
+from whence_service.frontend.refinement import Refinement, first_round
 from whence_service.frontend.rescoring import Rescoring
 from whence_service.frontend.routing import ShardGroup
 from whence_service.rpc.deadlines import deadline_error
@@ -33,6 +37,7 @@ class Rerank:
         job: Job,
         proposer: Proposer,
         *,
+        refinement: Refinement | None,
         top_k: int,
         direction: attribution_pb2.Direction.ValueType,
         rerank: bool,
@@ -41,6 +46,7 @@ class Rerank:
         self._pool = pool
         self._job = job
         self._proposer = proposer
+        self._refinement = refinement
         self._top_k = top_k
         self._direction = direction
         self._rerank = rerank
@@ -57,15 +63,21 @@ class Rerank:
         if not self._rerank:
             yield self._estimated(proposals)
             return
-        rescoring = Rescoring(self._pool, self._job, in_order_of_promise(proposals))
-        async with aclosing(rescoring.run()) as news:
-            async for _ in news:
-                if self._progress:
-                    yield self._reranked(rescoring, rescoring.total)
-        self._lost.update(rescoring.lost)
+        rescoring = Rescoring(self._pool, self._job, self._lost)
+        if self._refinement is not None:
+            first = [first_round(each, self._sequences_searched) for each in proposals]
+            async with aclosing(self._scoring(rescoring, first, proposals)) as steps:
+                async for step in steps:
+                    yield step
+            if rescoring.complete:
+                proposals = await self._refined(self._refinement, rescoring, proposals, first)
+        async with aclosing(self._scoring(rescoring, proposals, proposals)) as steps:
+            async for step in steps:
+                yield step
         if len(self._lost) == len(self._job.route.groups):
             raise all_unreachable(self._job)
-        proposals, total = self._without_lost(proposals, rescoring.wanted)
+        proposals = self._without_lost(proposals)
+        total = len(distinct(proposals))
         if total and not rescoring.exact:
             raise deadline_error("before a single candidate was scored exactly")
         found = self._reranked(rescoring, total)
@@ -73,23 +85,51 @@ class Rerank:
             found = await asyncio.to_thread(with_recall, found, proposals, rescoring.exact, self._top_k)
         yield found
 
+    async def _scoring(
+        self, rescoring: Rescoring, proposals: Sequence[Proposals], planned: Sequence[Proposals]
+    ) -> AsyncGenerator[Found, None]:
+        """Score proposals, of the ``planned`` ones, and yield what was found so far, if progress is wanted."""
+        total = len(distinct(planned))
+        async with aclosing(rescoring.run(in_order_of_promise(proposals))) as news:
+            async for _ in news:
+                if self._progress:
+                    yield self._reranked(rescoring, total)
+
+    async def _refined(
+        self,
+        refinement: Refinement,
+        rescoring: Rescoring,
+        proposals: list[Proposals],
+        first: Sequence[Proposals],
+    ) -> list[Proposals]:
+        """Return better proposals where all of the ``first`` are scored; the same where the time runs short."""
+        proposals, first = self._without_lost(proposals), self._without_lost(first)
+        if first == proposals:
+            return proposals
+        spendable_s = self._job.deadline.spendable_s()
+        try:
+            with self._job.watch.stage("refine"):
+                async with asyncio.timeout(None if math.isinf(spendable_s) else spendable_s):
+                    better = await refinement.improve(proposals, first, rescoring.exact)
+        except (TimeoutError, DeadlineError):
+            return proposals
+        rescoring.forget_lost()
+        return better
+
     @property
     def _lost(self) -> set[ShardGroup]:
         return self._proposer.search.lost
 
-    def _without_lost(
-        self, proposals: Sequence[Proposals], wanted: Mapping[str, Sequence[int]]
-    ) -> tuple[list[Proposals], int]:
-        """Return the candidates of the shards that were reached to the end, and how many these are."""
-        lost = {position for group in self._lost for position in wanted.get(group.worker, ())}
-        left = [
-            Proposals(
-                positive=tuple(one for one in each.positive if one.position not in lost),
-                negative=tuple(one for one in each.negative if one.position not in lost),
-            )
-            for each in proposals
-        ]
-        return left, sum(map(len, wanted.values())) - len(lost)
+    def _without_lost(self, proposals: Sequence[Proposals]) -> list[Proposals]:
+        """Return the candidates of the shards that can be reached."""
+        if not self._lost:
+            return list(proposals)
+        lost = {shard for group in self._lost for shard in group.shards}
+
+        def left(ranking: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
+            return tuple(one for one in ranking if self._job.generation.shard_of(one.position) not in lost)
+
+        return [Proposals(positive=left(each.positive), negative=left(each.negative)) for each in proposals]
 
     @property
     def _sequences_searched(self) -> int:
@@ -148,6 +188,11 @@ def in_order_of_promise(proposals: Sequence[Proposals]) -> list[int]:
             for rank, proposal in enumerate(ranking):
                 ranks[proposal.position] = min(rank, ranks.get(proposal.position, rank))
     return sorted(ranks, key=lambda position: (ranks[position], position))
+
+
+def distinct(proposals: Sequence[Proposals]) -> set[int]:
+    """Return the positions that are proposed for any query."""
+    return {one.position for each in proposals for one in (*each.positive, *each.negative)}
 
 
 def with_recall(

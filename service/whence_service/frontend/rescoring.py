@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
-from typing import Final
 
 from whence import tensors
 from whence.errors import InternalError, UnavailableError
@@ -18,46 +17,51 @@ from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.routing import ShardGroup
 from whence_service.frontend.together import raise_first
 
-# What is kept of the remaining time for what comes after, and for the way home: a share, and at least so much.
-_KEPT_SHARE: Final = 0.1
-_KEPT_S: Final = 0.25
-
 
 class Rescoring:
     """Scores positions of the corpus, the first of them first, until all are or the time runs short.
 
-    State: ``exact``, by position each query's influence as far as it has arrived, and ``lost``, whose workers could not
-    be reached, in an answer that may be partial. The tasks that follow the workers add to them and set ``_news``.
+    State: ``wanted``, each worker's positions that were asked for; ``exact``, by position each query's influence as far
+    as it has arrived; and ``lost``, whose workers could not be reached, in an answer that may be partial. The caller
+    may add to ``lost``, what other calls for the same answer found. The tasks that follow the workers add to all of
+    them and set ``_news``.
     """
 
-    def __init__(self, pool: WorkerPool, job: Job, positions: Iterable[int]) -> None:
+    def __init__(self, pool: WorkerPool, job: Job, lost: set[ShardGroup] | None = None) -> None:
         self._pool = pool
         self._job = job
-        self.wanted = by_owner(job, positions)
+        self.wanted: dict[str, list[int]] = {}
         self.exact: dict[int, Sequence[float]] = {}
-        self.lost: set[ShardGroup] = set()
+        self.lost: set[ShardGroup] = set() if lost is None else lost
         self._truncation_errors: list[Sequence[float]] = []  # of each query, as each worker told
         self._news = asyncio.Event()
 
     @property
-    def total(self) -> int:
-        """How many were asked for."""
-        return sum(map(len, self.wanted.values()))
+    def complete(self) -> bool:
+        """Whether all that was asked for has arrived, but for what is lost."""
+        lost = self._lost_workers
+        return all(
+            position in self.exact
+            for worker, positions in self.wanted.items()
+            if worker not in lost
+            for position in positions
+        )
 
     @property
     def truncation_errors(self) -> tuple[float, ...]:
         """What keeping each query in a bounded rank cost it, once a worker has told."""
         return worst_of(self._truncation_errors)
 
-    async def run(self) -> AsyncGenerator[None, None]:
-        """Yield whenever more has arrived, and end with all of it, or with what there was time for.
+    async def run(self, positions: Iterable[int]) -> AsyncGenerator[None, None]:
+        """Score positions that were not asked for before, and may be run again with others.
 
-        Raises what a worker failed with; one that could not be reached is ``lost`` where the answer may be partial.
+        Yields whenever more has arrived, and ends with all of it, or with what there was time for. Raises what a worker
+        failed with; one that could not be reached is ``lost`` where the answer may be partial.
         """
         started = time.perf_counter()
-        left_s = self._job.deadline.remaining_s()
-        limit_s = left_s - max(_KEPT_S, _KEPT_SHARE * left_s) if math.isfinite(left_s) else math.inf
-        tasks = [asyncio.create_task(self._follow(worker, held)) for worker, held in self.wanted.items()]
+        limit_s = self._job.deadline.spendable_s()
+        asked = self._ask(positions)
+        tasks = [asyncio.create_task(self._follow(worker, held)) for worker, held in asked.items()]
         for task in tasks:
             task.add_done_callback(lambda _: self._news.set())
         try:
@@ -73,6 +77,26 @@ class Rescoring:
             await asyncio.gather(*tasks, return_exceptions=True)
         raise_first(tasks)
         self._job.watch.add("rescore", time.perf_counter() - started)
+
+    def forget_lost(self) -> None:
+        """Drop what lost workers told: their shards are missing as a whole, not in part."""
+        for worker in self._lost_workers:
+            for position in self.wanted.pop(worker, ()):
+                self.exact.pop(position, None)
+
+    @property
+    def _lost_workers(self) -> set[str]:
+        return {group.worker for group in self.lost}
+
+    def _ask(self, positions: Iterable[int]) -> dict[str, list[int]]:
+        """Return what is to be asked of each worker now, and remember it."""
+        before = {position for held in self.wanted.values() for position in held}
+        asked = by_owner(self._job, (position for position in positions if position not in before))
+        for worker in self._lost_workers & set(asked):
+            del asked[worker]
+        for worker, held in asked.items():
+            self.wanted.setdefault(worker, []).extend(held)
+        return asked
 
     async def _follow(self, worker: str, positions: Sequence[int]) -> None:
         request = messages.RescoreRequest(
@@ -92,8 +116,7 @@ class Rescoring:
             if not self._job.partial:
                 raise
             self.lost.update(group for group in self._job.route.groups if group.worker == worker)
-            for position in positions:  # its shards are missing as a whole, not in part
-                self.exact.pop(position, None)
+            self.forget_lost()
             return
         if left:
             raise InternalError(

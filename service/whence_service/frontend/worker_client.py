@@ -87,6 +87,20 @@ class WorkerClient:
         answer: messages.SearchResponse = await self._unary(self._stub.Search, request, deadline, request.shards)
         return answer
 
+    async def read_index_rows(
+        self, request: messages.ReadIndexRowsRequest, deadline: Deadline, shards: Sequence[str]
+    ) -> messages.ReadIndexRowsResponse:
+        """Read what the index holds of sequences."""
+        answer: messages.ReadIndexRowsResponse = await self._unary(self._stub.ReadIndexRows, request, deadline, shards)
+        return answer
+
+    async def refine_sketch(
+        self, request: messages.RefineSketchRequest, deadline: Deadline, shards: Sequence[str]
+    ) -> messages.RefineSketchResponse:
+        """Have a sketch corrected by the exact influences of sequences."""
+        answer: messages.RefineSketchResponse = await self._unary(self._stub.RefineSketch, request, deadline, shards)
+        return answer
+
     async def self_influence(
         self, request: messages.SelfInfluenceRequest, deadline: Deadline
     ) -> messages.SelfInfluenceResponse:

@@ -16,6 +16,9 @@ from whence.errors import DeadlineError
 
 # What is kept back of the remaining time for merging and for the way home.
 MARGIN_S: Final = 0.02
+# What is kept of it for what comes after work that may be broken off: a share, and at least so much.
+_KEPT_SHARE: Final = 0.1
+_KEPT_S: Final = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +47,11 @@ class Deadline:
     def remaining_s(self) -> float:
         """Return the seconds left; negative once it has passed, infinite where there is no deadline."""
         return self.expires_at_s - time.monotonic()
+
+    def spendable_s(self) -> float:
+        """Return the seconds that work may take that can be broken off; infinite where there is no deadline."""
+        left_s = self.remaining_s()
+        return left_s - max(_KEPT_S, _KEPT_SHARE * left_s) if math.isfinite(left_s) else math.inf
 
     def forward_s(self, margin_s: float = MARGIN_S) -> float | None:
         """Return the timeout for a call made on this one's behalf; ``None`` where there is no deadline.

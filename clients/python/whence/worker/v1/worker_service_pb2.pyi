@@ -1081,6 +1081,137 @@ class RescoreResponse(google.protobuf.message.Message):
 global___RescoreResponse = RescoreResponse
 
 @typing.final
+class ReadIndexRowsRequest(google.protobuf.message.Message):
+    """Asks for rows of the gradient index."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: builtins.int
+    POSITIONS_FIELD_NUMBER: builtins.int
+    @property
+    def generation(self) -> global___Generation:
+        """The digests the caller believes the worker has; refused with FAILED_PRECONDITION where they differ."""
+
+    @property
+    def positions(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Positions in the corpus, each in a shard that the worker holds."""
+
+    def __init__(
+        self,
+        *,
+        generation: global___Generation | None = ...,
+        positions: collections.abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["generation", b"generation"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["generation", b"generation", "positions", b"positions"]) -> None: ...
+
+global___ReadIndexRowsRequest = ReadIndexRowsRequest
+
+@typing.final
+class ReadIndexRowsResponse(google.protobuf.message.Message):
+    """Rows of the gradient index."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: builtins.int
+    TIMINGS_FIELD_NUMBER: builtins.int
+    @property
+    def rows(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
+        """One for each position, in order: the code of its sequence, then the scales of it."""
+
+    @property
+    def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.StageTiming]:
+        """Where the time went."""
+
+    def __init__(
+        self,
+        *,
+        rows: collections.abc.Iterable[builtins.bytes] | None = ...,
+        timings: collections.abc.Iterable[whence.v1.attribution_pb2.StageTiming] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["rows", b"rows", "timings", b"timings"]) -> None: ...
+
+global___ReadIndexRowsResponse = ReadIndexRowsResponse
+
+@typing.final
+class RefineSketchRequest(google.protobuf.message.Message):
+    """Asks for a query's sketch to be corrected by what is known of some sequences."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: builtins.int
+    SKETCH_FIELD_NUMBER: builtins.int
+    ROWS_FIELD_NUMBER: builtins.int
+    RAW_INFLUENCE_FIELD_NUMBER: builtins.int
+    @property
+    def generation(self) -> global___Generation:
+        """The digests the caller believes the worker has; refused with FAILED_PRECONDITION where they differ."""
+
+    @property
+    def sketch(self) -> whence.v1.tensor_pb2.Tensor:
+        """float32 [values]: the sketch, as PrepareQueries returned it."""
+
+    @property
+    def rows(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
+        """The sequences' rows of the index, wherever they are held, as ReadIndexRows returns them."""
+
+    @property
+    def raw_influence(self) -> whence.v1.tensor_pb2.Tensor:
+        """float64 [rows]: their exact influences, not divided by N."""
+
+    def __init__(
+        self,
+        *,
+        generation: global___Generation | None = ...,
+        sketch: whence.v1.tensor_pb2.Tensor | None = ...,
+        rows: collections.abc.Iterable[builtins.bytes] | None = ...,
+        raw_influence: whence.v1.tensor_pb2.Tensor | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["generation", b"generation", "raw_influence", b"raw_influence", "sketch", b"sketch"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["generation", b"generation", "raw_influence", b"raw_influence", "rows", b"rows", "sketch", b"sketch"]) -> None: ...
+
+global___RefineSketchRequest = RefineSketchRequest
+
+@typing.final
+class RefineSketchResponse(google.protobuf.message.Message):
+    """What a search finds more with."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SKETCH_FIELD_NUMBER: builtins.int
+    ESTIMATES_FIELD_NUMBER: builtins.int
+    ERRORS_FIELD_NUMBER: builtins.int
+    TIMINGS_FIELD_NUMBER: builtins.int
+    @property
+    def sketch(self) -> whence.v1.tensor_pb2.Tensor:
+        """float32 [values]: the corrected sketch."""
+
+    @property
+    def estimates(self) -> whence.v1.tensor_pb2.Tensor:
+        """float32 [rows]: the estimate of each row's influence that the other rows' influences lead to."""
+
+    @property
+    def errors(self) -> whence.v1.tensor_pb2.Tensor:
+        """float32 [rows]: the standard deviation that sketching and quantization give each of them."""
+
+    @property
+    def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.StageTiming]:
+        """Where the time went."""
+
+    def __init__(
+        self,
+        *,
+        sketch: whence.v1.tensor_pb2.Tensor | None = ...,
+        estimates: whence.v1.tensor_pb2.Tensor | None = ...,
+        errors: whence.v1.tensor_pb2.Tensor | None = ...,
+        timings: collections.abc.Iterable[whence.v1.attribution_pb2.StageTiming] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["errors", b"errors", "estimates", b"estimates", "sketch", b"sketch"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["errors", b"errors", "estimates", b"estimates", "sketch", b"sketch", "timings", b"timings"]) -> None: ...
+
+global___RefineSketchResponse = RefineSketchResponse
+
+@typing.final
 class ScoreSequencesRequest(google.protobuf.message.Message):
     """Asks for the exact influence of given sequences."""
 

@@ -56,6 +56,16 @@ class WorkerServiceStub(object):
                 request_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SearchRequest.SerializeToString,
                 response_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SearchResponse.FromString,
                 _registered_method=True)
+        self.ReadIndexRows = channel.unary_unary(
+                '/whence.worker.v1.WorkerService/ReadIndexRows',
+                request_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.ReadIndexRowsRequest.SerializeToString,
+                response_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.ReadIndexRowsResponse.FromString,
+                _registered_method=True)
+        self.RefineSketch = channel.unary_unary(
+                '/whence.worker.v1.WorkerService/RefineSketch',
+                request_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.RefineSketchRequest.SerializeToString,
+                response_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.RefineSketchResponse.FromString,
+                _registered_method=True)
         self.CountTokens = channel.unary_unary(
                 '/whence.worker.v1.WorkerService/CountTokens',
                 request_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.CountTokensRequest.SerializeToString,
@@ -116,6 +126,20 @@ class WorkerServiceServicer(object):
 
     def Search(self, request, context):
         """Compares queries with the gradient index of the named shards: the sequences whose estimated influence is largest.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadIndexRows(self, request, context):
+        """What the gradient index holds of given sequences, for RefineSketch.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RefineSketch(self, request, context):
+        """Corrects a query's sketch by the exact influences of some sequences, for another Search.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -185,6 +209,16 @@ def add_WorkerServiceServicer_to_server(servicer, server):
                     servicer.Search,
                     request_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SearchRequest.FromString,
                     response_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SearchResponse.SerializeToString,
+            ),
+            'ReadIndexRows': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadIndexRows,
+                    request_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.ReadIndexRowsRequest.FromString,
+                    response_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.ReadIndexRowsResponse.SerializeToString,
+            ),
+            'RefineSketch': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefineSketch,
+                    request_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.RefineSketchRequest.FromString,
+                    response_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.RefineSketchResponse.SerializeToString,
             ),
             'CountTokens': grpc.unary_unary_rpc_method_handler(
                     servicer.CountTokens,
@@ -327,6 +361,60 @@ class WorkerService(object):
             '/whence.worker.v1.WorkerService/Search',
             whence_dot_worker_dot_v1_dot_worker__service__pb2.SearchRequest.SerializeToString,
             whence_dot_worker_dot_v1_dot_worker__service__pb2.SearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadIndexRows(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/whence.worker.v1.WorkerService/ReadIndexRows',
+            whence_dot_worker_dot_v1_dot_worker__service__pb2.ReadIndexRowsRequest.SerializeToString,
+            whence_dot_worker_dot_v1_dot_worker__service__pb2.ReadIndexRowsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefineSketch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/whence.worker.v1.WorkerService/RefineSketch',
+            whence_dot_worker_dot_v1_dot_worker__service__pb2.RefineSketchRequest.SerializeToString,
+            whence_dot_worker_dot_v1_dot_worker__service__pb2.RefineSketchResponse.FromString,
             options,
             channel_credentials,
             insecure,

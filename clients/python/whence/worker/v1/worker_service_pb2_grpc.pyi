@@ -47,6 +47,18 @@ class WorkerServiceStub:
     ]
     """Compares queries with the gradient index of the named shards: the sequences whose estimated influence is largest."""
 
+    ReadIndexRows: grpc.UnaryUnaryMultiCallable[
+        whence.worker.v1.worker_service_pb2.ReadIndexRowsRequest,
+        whence.worker.v1.worker_service_pb2.ReadIndexRowsResponse,
+    ]
+    """What the gradient index holds of given sequences, for RefineSketch."""
+
+    RefineSketch: grpc.UnaryUnaryMultiCallable[
+        whence.worker.v1.worker_service_pb2.RefineSketchRequest,
+        whence.worker.v1.worker_service_pb2.RefineSketchResponse,
+    ]
+    """Corrects a query's sketch by the exact influences of some sequences, for another Search."""
+
     CountTokens: grpc.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.CountTokensRequest,
         whence.worker.v1.worker_service_pb2.CountTokensResponse,
@@ -111,6 +123,18 @@ class WorkerServiceAsyncStub:
         whence.worker.v1.worker_service_pb2.SearchResponse,
     ]
     """Compares queries with the gradient index of the named shards: the sequences whose estimated influence is largest."""
+
+    ReadIndexRows: grpc.aio.UnaryUnaryMultiCallable[
+        whence.worker.v1.worker_service_pb2.ReadIndexRowsRequest,
+        whence.worker.v1.worker_service_pb2.ReadIndexRowsResponse,
+    ]
+    """What the gradient index holds of given sequences, for RefineSketch."""
+
+    RefineSketch: grpc.aio.UnaryUnaryMultiCallable[
+        whence.worker.v1.worker_service_pb2.RefineSketchRequest,
+        whence.worker.v1.worker_service_pb2.RefineSketchResponse,
+    ]
+    """Corrects a query's sketch by the exact influences of some sequences, for another Search."""
 
     CountTokens: grpc.aio.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.CountTokensRequest,
@@ -184,6 +208,22 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[whence.worker.v1.worker_service_pb2.SearchResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.SearchResponse]]:
         """Compares queries with the gradient index of the named shards: the sequences whose estimated influence is largest."""
+
+    @abc.abstractmethod
+    def ReadIndexRows(
+        self,
+        request: whence.worker.v1.worker_service_pb2.ReadIndexRowsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[whence.worker.v1.worker_service_pb2.ReadIndexRowsResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.ReadIndexRowsResponse]]:
+        """What the gradient index holds of given sequences, for RefineSketch."""
+
+    @abc.abstractmethod
+    def RefineSketch(
+        self,
+        request: whence.worker.v1.worker_service_pb2.RefineSketchRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[whence.worker.v1.worker_service_pb2.RefineSketchResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.RefineSketchResponse]]:
+        """Corrects a query's sketch by the exact influences of some sequences, for another Search."""
 
     @abc.abstractmethod
     def CountTokens(

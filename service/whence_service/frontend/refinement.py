@@ -1,0 +1,168 @@
+"""The second round of a search with the index: what the first candidates' exact influences say about all others.
+
+Half of a query's candidates, the most promising, are scored first. What their estimates lack corrects the query's
+sketch (RefineSketch, at the worker that prepared it), the index is searched again with that, and the other half of the
+candidates are the best of what is found then. A query's candidates depend on what is known of that query alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from whence import tensors
+from whence.errors import InternalError, UnavailableError
+from whence.v1 import tensor_pb2
+from whence.worker.v1 import worker_service_pb2 as messages
+from whence_service.frontend.index_search import IndexProposer
+from whence_service.frontend.job import Job
+from whence_service.frontend.pool import WorkerPool
+from whence_service.frontend.preparation import Prepared
+from whence_service.frontend.proposals import Proposal, Proposals
+from whence_service.frontend.rescoring import by_owner
+from whence_service.frontend.together import together
+
+# A query's rows that its sketch is corrected by: they pass through this process, and cost their number squared.
+MOST_ROWS: Final = 512
+# A ranking of fewer candidates than this is scored in one round: too little would be known after the first.
+FEWEST_CANDIDATES: Final = 32
+# Queries whose rows are in this process at a time.
+_AT_ONCE: Final = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """A query's corrected sketch, and by position what each known row's estimate would be by the others."""
+
+    sketch: tensor_pb2.Tensor
+    known: Mapping[int, Proposal]
+
+
+class Refinement:
+    """The second round of one request's search, which ``proposer`` began."""
+
+    def __init__(self, pool: WorkerPool, job: Job, prepared: Prepared, proposer: IndexProposer) -> None:
+        self._pool = pool
+        self._job = job
+        self._prepared = prepared
+        self._proposer = proposer
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def improve(
+        self, proposals: Sequence[Proposals], first: Sequence[Proposals], exact: Mapping[int, Sequence[float]]
+    ) -> list[Proposals]:
+        """Return the proposals with better ones after those of the ``first`` round, which were scored.
+
+        In an answer that may be partial, a query keeps its proposals where a worker that it needs went away.
+        """
+        learned = await together(
+            self._learn(query, each, old, exact) for query, (each, old) in enumerate(zip(first, proposals, strict=True))
+        )
+        if not any(learned):
+            return list(proposals)
+        sketches = [
+            one.sketch if one else query.sketch for one, query in zip(learned, self._prepared.queries, strict=True)
+        ]
+        found = await self._proposer.search_with(sketches)
+        return [
+            second_round(old, each, new, one.known) if one else old
+            for old, each, new, one in zip(proposals, first, found, learned, strict=True)
+        ]
+
+    async def _learn(
+        self, query: int, first: Proposals, proposals: Proposals, exact: Mapping[int, Sequence[float]]
+    ) -> Learned | None:
+        """Return what one query's first round teaches; ``None`` where all are scored, or nobody can tell."""
+        if first == proposals:
+            return None
+        positions = list(dict.fromkeys(one.position for one in (*first.positive, *first.negative)))
+        async with self._turns:
+            try:
+                rows = await self._rows(positions)
+                answer = await self._refined(query, rows, [exact[position][query] for position in positions])
+            except UnavailableError:
+                if not self._job.partial:
+                    raise
+                return None
+        estimates, errors = tensors.unpack(answer.estimates), tensors.unpack(answer.errors)
+        known = {
+            position: Proposal(position=position, estimate=estimate, error=error)
+            for position, estimate, error in zip(positions, estimates, errors, strict=True)
+        }
+        return Learned(sketch=answer.sketch, known=known)
+
+    async def _rows(self, positions: Sequence[int]) -> list[bytes]:
+        """Return what the index holds of each position, from whoever holds it."""
+        owned = by_owner(self._job, positions)
+        read = await together(self._read(worker, held) for worker, held in owned.items())
+        found = {
+            position: row
+            for held, rows in zip(owned.values(), read, strict=True)
+            for position, row in zip(held, rows, strict=True)
+        }
+        return [found[position] for position in positions]
+
+    async def _read(self, worker: str, positions: Sequence[int]) -> Sequence[bytes]:
+        request = messages.ReadIndexRowsRequest(generation=self._job.generation_proto, positions=positions)
+        shards = self._job.shards_of(worker)
+        answer = await self._pool.client(worker).read_index_rows(request, self._job.deadline, shards)
+        self._job.watch.merge(answer.timings)
+        if len(answer.rows) != len(positions):
+            raise InternalError(
+                f"the worker {worker} gave {len(answer.rows)} of {len(positions)} rows of its index",
+                reason="WORKER_ANSWER_INCOMPLETE",
+                worker=worker,
+            )
+        return answer.rows
+
+    async def _refined(
+        self, query: int, rows: Sequence[bytes], influences: Sequence[float]
+    ) -> messages.RefineSketchResponse:
+        worker = self._job.route.preparers[query]
+        request = messages.RefineSketchRequest(
+            generation=self._job.generation_proto,
+            sketch=self._prepared.queries[query].sketch,
+            rows=rows,
+            raw_influence=tensors.pack(influences, [len(influences)]),
+        )
+        answer = await self._pool.client(worker).refine_sketch(request, self._job.deadline, self._job.shards_of(worker))
+        self._job.watch.merge(answer.timings)
+        return answer
+
+
+def first_round(proposals: Proposals, searched: int) -> Proposals:
+    """Return the candidates that are scored before the others are chosen.
+
+    They are half of each ranking, or all of it where it has everything that was ``searched``, or too little to learn
+    from.
+    """
+    rankings = [ranking for ranking in (proposals.positive, proposals.negative) if ranking]
+    most = MOST_ROWS // max(1, len(rankings))
+
+    def beginning(ranking: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
+        if len(ranking) < FEWEST_CANDIDATES or len(ranking) >= searched:
+            return ranking
+        return ranking[: min(len(ranking) // 2, most)]
+
+    return Proposals(positive=beginning(proposals.positive), negative=beginning(proposals.negative))
+
+
+def second_round(old: Proposals, first: Proposals, found: Proposals, known: Mapping[int, Proposal]) -> Proposals:
+    """Return as many candidates as the ``old`` ones: those of the ``first`` round, and the best ``found`` besides.
+
+    Those of the first have the estimates that are ``known`` of them now.
+    """
+
+    def ranking(
+        old: tuple[Proposal, ...], first: tuple[Proposal, ...], found: tuple[Proposal, ...]
+    ) -> tuple[Proposal, ...]:
+        scored = {one.position for one in first}
+        fresh = [one for one in found if one.position not in scored]
+        return (*(known[one.position] for one in first), *fresh[: len(old) - len(first)])
+
+    return Proposals(
+        positive=ranking(old.positive, first.positive, found.positive),
+        negative=ranking(old.negative, first.negative, found.negative),
+    )

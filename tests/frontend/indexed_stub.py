@@ -1,0 +1,134 @@
+"""A stub worker with an index that misjudges half of its sequences, until it is told of some influences.
+
+Every sequence has another influence on a query, so that nothing is left to ties. The index takes those at odd positions
+for half as influential as they are; a refined sketch is right about all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from frontend.stub_worker import StubWorker, sequence
+from whence import tensors
+from whence.errors import UnavailableError
+from whence.v1 import attribution_pb2, model_pb2, query_pb2, tensor_pb2
+from whence.worker.v1 import worker_service_pb2 as messages
+
+SHARDS = {"a": range(120), "b": range(120, 200)}
+SEQUENCES = 200
+ERROR = 0.5
+
+
+def influence(length: int, position: int) -> float:
+    """The influence of a sequence on a query whose completion has so many characters: -100 to 99, each once."""
+    return float((37 * position + 11 * length) % SEQUENCES - 100)
+
+
+def estimate(length: int, position: int, *, refined: bool) -> float:
+    true = influence(length, position)
+    return true if refined or position % 2 == 0 else true / 2
+
+
+class IndexedStub(StubWorker):
+    """Also answers searches. What it was asked to refine is in ``refined``, and to score in ``rescored``.
+
+    State: ``refusal``, what refinements fail with; ``may_refine``, which they wait for; ``rows_short``, how many rows a
+    read leaves out; ``last_search``, the number of the last search that is answered, if there is one.
+    """
+
+    def __init__(self, shards: Sequence[str] = tuple(SHARDS)) -> None:
+        super().__init__(shards)
+        self.refined: list[messages.RefineSketchRequest] = []
+        self.rescored: list[messages.RescoreRequest] = []
+        self.searches = 0
+        self.last_search = 0
+        self.refusal: Exception | None = None
+        self.may_refine = asyncio.Event()
+        self.may_refine.set()
+        self.rows_short = 0
+
+    async def GetInfo(self, request, context):  # noqa: N802 - the protocol's name
+        info = await super().GetInfo(request, context)
+        info.model.index.CopyFrom(model_pb2.Index(digest="i1", values=2, bits=1))
+        info.model.corpus_sequences = SEQUENCES
+        del info.shards[:]
+        info.shards.extend(
+            messages.CorpusShard(shard=name, sequences=len(SHARDS[name]), first_position=SHARDS[name].start)
+            for name in self.shards
+        )
+        info.corpus_shards[:] = list(SHARDS)
+        return info
+
+    async def PrepareQueries(self, request, context):  # noqa: N802 - the protocol's name
+        answer = await super().PrepareQueries(request, context)
+        for query, prepared in zip(request.queries, answer.queries, strict=True):
+            prepared.sketch.CopyFrom(_sketch(_length(query), refined=False))
+        return answer
+
+    async def Search(self, request, context):  # noqa: N802 - the protocol's name
+        self.searches += 1
+        if self.last_search and self.searches > self.last_search:
+            raise UnavailableError("gone", reason="WORKER_NOT_SERVING")
+        positions = [position for shard in request.shards for position in SHARDS[shard]]
+        answer = messages.SearchResponse(sequences_searched=len(positions))
+        for refined, length in tensors.rows(request.sketches):
+            estimates = {p: estimate(int(length), p, refined=bool(refined)) for p in positions}
+            if request.direction != attribution_pb2.DIRECTION_NEGATIVE:
+                answer.positive.append(_best(estimates, request.candidates, sign=1))
+            if request.direction in (attribution_pb2.DIRECTION_NEGATIVE, attribution_pb2.DIRECTION_BOTH):
+                answer.negative.append(_best(estimates, request.candidates, sign=-1))
+        return answer
+
+    async def Rescore(self, request, context):  # noqa: N802 - the protocol's name
+        self.rescored.append(request)
+        values = [influence(_length(query), position) for query in request.queries for position in request.positions]
+        yield messages.RescoreResponse(
+            positions=request.positions,
+            raw_influence=tensors.pack(values, [len(request.queries), len(request.positions)]),
+        )
+
+    async def ReadIndexRows(self, request, context):  # noqa: N802 - the protocol's name
+        held = {position for shard in self.shards for position in SHARDS[shard]}
+        assert held.issuperset(request.positions)
+        rows = [str(position).encode() for position in request.positions]
+        return messages.ReadIndexRowsResponse(rows=rows[: len(rows) - self.rows_short])
+
+    async def RefineSketch(self, request, context):  # noqa: N802 - the protocol's name
+        self.refined.append(request)
+        if self.refusal is not None:
+            raise self.refusal
+        await self.may_refine.wait()
+        _, length = tensors.unpack(request.sketch)
+        count = len(request.rows)
+        known = [estimate(int(length), int(each), refined=True) for each in request.rows]
+        return messages.RefineSketchResponse(
+            sketch=_sketch(int(length), refined=True),
+            estimates=tensors.pack(known, [count], tensor_pb2.DATA_TYPE_FLOAT32),
+            errors=tensors.pack([ERROR] * count, [count], tensor_pb2.DATA_TYPE_FLOAT32),
+        )
+
+    async def ScoreSequences(self, request, context):  # noqa: N802 - the protocol's name
+        return messages.ScoreSequencesResponse(
+            sequences=[
+                messages.ScoredSequence(index=index, sequence=sequence(reference.position))
+                for index, reference in enumerate(request.sequences)
+            ]
+        )
+
+
+def _length(query: query_pb2.Query) -> int:
+    return len(query.text.completion)
+
+
+def _sketch(length: int, *, refined: bool) -> tensor_pb2.Tensor:
+    return tensors.pack([float(refined), float(length)], [2], tensor_pb2.DATA_TYPE_FLOAT32)
+
+
+def _best(estimates: dict[int, float], count: int, *, sign: int) -> messages.Estimates:
+    best = sorted(estimates, key=lambda position: (-sign * estimates[position], position))[:count]
+    return messages.Estimates(
+        positions=tensors.pack(best, [len(best)], tensor_pb2.DATA_TYPE_INT64),
+        estimates=tensors.pack([estimates[p] for p in best], [len(best)], tensor_pb2.DATA_TYPE_FLOAT32),
+        errors=tensors.pack([ERROR] * len(best), [len(best)], tensor_pb2.DATA_TYPE_FLOAT32),
+    )
