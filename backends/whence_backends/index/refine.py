@@ -7,13 +7,13 @@ rows, this is the regression with the kernel ⟨row, row'⟩ + weight · ⟨sket
 known ones, most of all those that are as influential, are then estimated better in another search of the same index.
 By what common factor estimates are off does not matter.
 
-How much to believe the sketch (weight) and the known rows (ridge) is what would have been best for the task itself: for
-telling, from the half of the known rows with the larger estimates, the influences of the other half.
+How much to believe the sketch (weight) and the known rows (ridge) is what tells each of the known influences best from
+all the others (leave-one-out, Rasmussen and Williams 2006, §5.4.2).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ from whence_backends.index.search import Float32Array, standard_errors
 
 # What is tried, relative to the mean squared norm of a row, and to that over the mean square of the estimates.
 RIDGES: Final = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
-WEIGHTS: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 10.0, 100.0)
+WEIGHTS: Final = (0.01, 0.1, 1.0, 10.0, 100.0)
 _Float64Array = NDArray[np.float64]
 
 
@@ -58,9 +58,7 @@ def refine(sketch: Float32Array, rows: Encoded, influences: _Float64Array, segme
     gram = (values @ values.T).astype(np.float64)
     norm, square = np.trace(gram) / len(gram), np.square(estimates).mean()
     kernels = {weight: gram / norm + weight / square * np.outer(estimates, estimates) for weight in WEIGHTS}
-    by_promise = np.argsort(-np.abs(estimates), kind="stable")
-    weight, ridge = _best_for_the_rest(kernels, influences, by_promise[: len(by_promise) // 2])
-    alpha, mistakes = _fit(kernels[weight], influences, ridge)
+    weight, alpha, mistakes = _best_fit(kernels, influences)
     slope = weight / square * float(alpha @ estimates)
     refined = _narrow(slope * sketch + (alpha / norm) @ values)
     return Refined(
@@ -68,30 +66,22 @@ def refine(sketch: Float32Array, rows: Encoded, influences: _Float64Array, segme
     )
 
 
-def _best_for_the_rest(
-    kernels: Mapping[float, _Float64Array], influences: _Float64Array, known: NDArray[np.int64]
-) -> tuple[float, float]:
-    """Return the weight and the ridge with which the ``known`` rows tell the others' influences best."""
-    rest = np.setdiff1d(np.arange(len(influences)), known)
-    best = (np.inf, WEIGHTS[0], RIDGES[0])
-    for weight, kernel in kernels.items():
-        spectrum, vectors = np.linalg.eigh(kernel[np.ix_(known, known)])
-        along = vectors.T @ influences[known]
-        across = kernel[np.ix_(rest, known)] @ vectors
-        for ridge in RIDGES:
-            told = across @ (along / (np.maximum(spectrum, 0) + ridge))
-            best = min(best, (float(np.square(told - influences[rest]).sum()), weight, ridge))
-    return best[1:]
+def _best_fit(
+    kernels: Mapping[float, _Float64Array], influences: _Float64Array
+) -> tuple[float, _Float64Array, _Float64Array]:
+    """Return the best weight, each row's part in the fit, and by how much the others would mispredict it; both [n]."""
+    fits = [(weight, *fit) for weight, kernel in kernels.items() for fit in _fits(kernel, influences)]
+    return min(fits, key=lambda fit: float(np.square(fit[2]).sum()))
 
 
-def _fit(kernel: _Float64Array, influences: _Float64Array, ridge: float) -> tuple[_Float64Array, _Float64Array]:
-    """Return each row's part in the fit, and by how much the others would mispredict it; both [n].
-
-    The latter as in Rasmussen and Williams 2006, §5.4.2.
-    """
-    inverse = np.linalg.inv(kernel + ridge * np.eye(len(kernel)))
-    alpha: _Float64Array = inverse @ influences
-    return alpha, alpha / np.diag(inverse)
+def _fits(kernel: _Float64Array, influences: _Float64Array) -> Iterator[tuple[_Float64Array, _Float64Array]]:
+    """Yield each row's part in the fit, and by how much the others would mispredict it, for every ridge."""
+    spectrum, vectors = np.linalg.eigh(kernel)
+    along = vectors.T @ influences
+    for ridge in RIDGES:
+        inverse = 1 / (np.maximum(spectrum, 0) + ridge)
+        alpha = vectors @ (inverse * along)
+        yield alpha, alpha / (np.square(vectors) @ inverse)
 
 
 def _narrow(values: NDArray[Any]) -> Float32Array:
