@@ -9,10 +9,12 @@ import signal
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 
 from e2e.conftest import Service, serve, start_slow
@@ -32,6 +34,8 @@ from whence.v1 import tensor_pb2
 from whence.worker.v1 import worker_service_pb2 as messages
 from whence.worker.v1 import worker_service_pb2_grpc
 from whence_backends.index import Index
+from whence_backends.index.codes import Encoded
+from whence_backends.index.refine import refine
 
 QUERIES = [QUERY, Query.text("a gull ", "at sea"), Query.text("", "fog")]
 
@@ -84,7 +88,6 @@ def test_fewer_candidates_say_that_they_may_miss_something(indexed: Service):
 
 @pytest.mark.parametrize("layers", [(), ("second",)])
 def test_candidates_are_chosen_in_two_rounds(indexed: Service, layers: tuple[str, ...]):
-    """Broken by: influences of other rows than those sent along, after which little is found again."""
     scanned = indexed.client.attribute(QUERY, search="full_scan", top_k=40, layers=layers)
     best = {hit.sequence_id for hit in scanned}
     answer = indexed.client.attribute(QUERY, top_k=40, candidates=48, layers=layers)
@@ -96,35 +99,70 @@ def test_candidates_are_chosen_in_two_rounds(indexed: Service, layers: tuple[str
     assert found >= 30
 
 
-def test_what_is_no_row_of_the_index_is_refused(indexed: Service):
+@pytest.fixture
+def asked(indexed: Service) -> Iterator[tuple[worker_service_pb2_grpc.WorkerServiceStub, messages.Generation]]:
+    """The worker itself, and the generation that it serves."""
     with grpc.insecure_channel(indexed.worker.address) as channel:
         stub = worker_service_pb2_grpc.WorkerServiceStub(channel)
         held = stub.GetInfo(messages.GetInfoRequest()).model
         digests = {name: getattr(held, name) for name in ("model_digest", "factors_digest", "corpus_digest")}
-        generation = messages.Generation(**digests, index_digest=held.index.digest)
-        rows = stub.ReadIndexRows(messages.ReadIndexRowsRequest(generation=generation, positions=[3, 1])).rows
-        assert [len(row) for row in rows] == [held.index.bytes_per_sequence - 4] * 2  # less its self-influence
+        yield stub, messages.Generation(**digests, index_digest=held.index.digest)
 
-        def refused(rows: list[bytes], influences: list[float]) -> str:
-            sketch = tensors.pack([1.0] * held.index.values, [held.index.values], tensor_pb2.DATA_TYPE_FLOAT32)
-            request = messages.RefineSketchRequest(
-                generation=generation,
-                sketch=sketch,
-                rows=rows,
-                raw_influence=tensors.pack(influences, [len(influences)]),
-            )
-            with pytest.raises(grpc.RpcError) as caught:
-                stub.RefineSketch(request)
-            return status.from_call(caught.value).reason
 
-        not_finite = rows[0][:-4] + struct.pack("<f", math.nan)
-        assert refused([rows[0], rows[1][:-1]], [1.0, 2.0]) == "BAD_INDEX_ROWS"
-        assert refused([not_finite], [1.0]) == "BAD_INDEX_ROWS"
-        assert refused(list(rows), [1.0]) == "BAD_INDEX_ROWS"
-        assert refused(list(rows), [1.0, math.inf]) == "BAD_INDEX_ROWS"
+def float32(values: Sequence[float]) -> tensor_pb2.Tensor:
+    return tensors.pack(values, [len(values)], tensor_pb2.DATA_TYPE_FLOAT32)
+
+
+def test_a_sketch_is_refined_by_the_rows_that_the_index_holds(asked, indexed: Service):
+    """Broken by: influences of other rows; rows of other positions; a sketch that stays as it was."""
+    stub, generation = asked
+    index = Index.open(indexed.artefacts.index)
+    positions, sketch = [60, 3, 41, 7, 12], np.linspace(-1, 2, index.card.width, dtype=np.float32)
+    influences = np.array([5.0, -1.0, 2.5, 0.0, 3.0])
+    read = stub.ReadIndexRows(messages.ReadIndexRowsRequest(generation=generation, positions=positions))
+    answer = stub.RefineSketch(
+        messages.RefineSketchRequest(
+            generation=generation,
+            sketch=float32(sketch.tolist()),
+            rows=read.rows,
+            raw_influence=tensors.pack(influences, [len(influences)]),
+        )
+    )
+    shards = list(index.shards.values())
+    codes, scales = (np.concatenate([getattr(rows, name) for rows in shards]) for name in ("codes", "scales"))
+    expected = refine(sketch, Encoded(codes[positions], scales[positions]), influences, index.card.segments)
+    np.testing.assert_allclose(tensors.unpack(answer.sketch), expected.sketch, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(tensors.unpack(answer.estimates), expected.estimates, rtol=1e-4)
+    np.testing.assert_allclose(tensors.unpack(answer.errors), expected.errors, rtol=1e-4)
+
+
+def test_what_is_no_row_of_the_index_is_refused(asked, indexed: Service):
+    stub, generation = asked
+    read = stub.ReadIndexRows(messages.ReadIndexRowsRequest(generation=generation, positions=[3, 1]))
+    card = indexed.client.model().index
+    assert [len(row) for row in read.rows] == [card.bytes_per_sequence - 4] * 2  # less its self-influence
+
+    def refused(rows: list[bytes], influences: list[float]) -> str:
+        request = messages.RefineSketchRequest(
+            generation=generation,
+            sketch=float32([1.0] * card.values),
+            rows=rows,
+            raw_influence=tensors.pack(influences, [len(influences)]),
+        )
         with pytest.raises(grpc.RpcError) as caught:
-            stub.ReadIndexRows(messages.ReadIndexRowsRequest(generation=generation, positions=[100_000]))
-        assert status.from_call(caught.value).reason == "SEQUENCE_NOT_FOUND"
+            stub.RefineSketch(request)
+        return status.from_call(caught.value).reason
+
+    first, second = read.rows
+    assert refused([first, second[:-1]], [1.0, 2.0]) == "BAD_INDEX_ROWS"
+    assert refused([first[:-4] + struct.pack("<f", math.nan)], [1.0]) == "BAD_INDEX_ROWS"
+    assert refused([first, second], [1.0]) == "BAD_INDEX_ROWS"
+    assert refused([first, second], [1.0, math.inf]) == "BAD_INDEX_ROWS"
+    assert refused([first] * 1025, [1.0] * 1025) == "TOO_MANY_ROWS"
+    for positions, reason in (([100_000], "SEQUENCE_NOT_FOUND"), ([1] * 1025, "TOO_MANY_ROWS")):
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.ReadIndexRows(messages.ReadIndexRowsRequest(generation=generation, positions=positions))
+        assert status.from_call(caught.value).reason == reason
 
 
 def test_the_index_alone_gives_estimates_and_says_so(indexed: Service):

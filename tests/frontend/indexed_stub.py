@@ -34,19 +34,25 @@ class IndexedStub(StubWorker):
     """Also answers searches. What it was asked to refine is in ``refined``, and to score in ``rescored``.
 
     State: ``refusal``, what refinements fail with; ``may_refine``, which they wait for; ``rows_short``, how many rows a
-    read leaves out; ``last_search``, the number of the last search that is answered, if there is one.
+    read leaves out, and ``rows_refusal``, what it fails with; ``last_search``, the number of the last search that is
+    answered, if there is one, and ``late_s``, what later ones take; ``scoring_s``, what a sequence takes to be scored.
+    ``left_s`` is how much time there was when hits were to be described.
     """
 
     def __init__(self, shards: Sequence[str] = tuple(SHARDS)) -> None:
         super().__init__(shards)
         self.refined: list[messages.RefineSketchRequest] = []
         self.rescored: list[messages.RescoreRequest] = []
-        self.searches = 0
+        self.searched: list[messages.SearchRequest] = []
         self.last_search = 0
         self.refusal: Exception | None = None
         self.may_refine = asyncio.Event()
         self.may_refine.set()
         self.rows_short = 0
+        self.rows_refusal: Exception | None = None
+        self.late_s = 0.0
+        self.scoring_s = 0.0
+        self.left_s = 0.0
 
     async def GetInfo(self, request, context):  # noqa: N802 - the protocol's name
         info = await super().GetInfo(request, context)
@@ -67,9 +73,11 @@ class IndexedStub(StubWorker):
         return answer
 
     async def Search(self, request, context):  # noqa: N802 - the protocol's name
-        self.searches += 1
-        if self.last_search and self.searches > self.last_search:
+        self.searched.append(request)
+        if self.last_search and len(self.searched) > self.last_search:
             raise UnavailableError("gone", reason="WORKER_NOT_SERVING")
+        if self.late_s and len(self.searched) > 1:
+            await asyncio.sleep(self.late_s)
         positions = [position for shard in request.shards for position in SHARDS[shard]]
         answer = messages.SearchResponse(sequences_searched=len(positions))
         for refined, length in tensors.rows(request.sketches):
@@ -82,13 +90,19 @@ class IndexedStub(StubWorker):
 
     async def Rescore(self, request, context):  # noqa: N802 - the protocol's name
         self.rescored.append(request)
-        values = [influence(_length(query), position) for query in request.queries for position in request.positions]
-        yield messages.RescoreResponse(
-            positions=request.positions,
-            raw_influence=tensors.pack(values, [len(request.queries), len(request.positions)]),
-        )
+        lengths = [_length(query) for query in request.queries]
+        step = 1 if self.scoring_s else len(request.positions)
+        for start in range(0, len(request.positions), max(1, step)):
+            await asyncio.sleep(self.scoring_s)
+            positions = request.positions[start : start + step]
+            values = [influence(length, position) for length in lengths for position in positions]
+            yield messages.RescoreResponse(
+                positions=positions, raw_influence=tensors.pack(values, [len(lengths), len(positions)])
+            )
 
     async def ReadIndexRows(self, request, context):  # noqa: N802 - the protocol's name
+        if self.rows_refusal is not None:
+            raise self.rows_refusal
         held = {position for shard in self.shards for position in SHARDS[shard]}
         assert held.issuperset(request.positions)
         rows = [str(position).encode() for position in request.positions]
@@ -109,6 +123,7 @@ class IndexedStub(StubWorker):
         )
 
     async def ScoreSequences(self, request, context):  # noqa: N802 - the protocol's name
+        self.left_s = context.time_remaining()
         return messages.ScoreSequencesResponse(
             sequences=[
                 messages.ScoredSequence(index=index, sequence=sequence(reference.position))

@@ -117,3 +117,25 @@ def test_rows_of_nothing_teach_nothing(count: int) -> None:
     refined = refine(sketch, encoded, np.ones(count), SEGMENTS)
     np.testing.assert_array_equal(refined.sketch, sketch)
     assert refined.estimates.tolist() == [0.0] * count
+
+
+@pytest.mark.parametrize("factor", [1e-24, 1e-12, 1e12, 1e18])
+def test_the_unit_of_gradients_does_not_matter(factor: float) -> None:
+    """Broken by: products of rows in float32 that are out of its range."""
+    values, encoded = rows(40)
+    sketch = _random.normal(size=WIDTH).astype(np.float32)
+    influences = values @ (sketch + _random.normal(size=WIDTH))
+    expected = refine(sketch, encoded, influences, SEGMENTS)
+    scaled = Encoded(encoded.codes, encoded.scales * np.float32(factor))
+    found = refine(sketch, scaled, factor * influences, SEGMENTS)
+    np.testing.assert_allclose(found.sketch, expected.sketch, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("scale", "influence"), [(1e30, 1.0), (1e38, 1e30), (1.0, 1e300), (1e-45, 1.0), (1.0, 0.0)])
+def test_what_is_out_of_range_teaches_nothing(scale: float, influence: float) -> None:
+    values, encoded = rows(20)
+    sketch = np.full(WIDTH, 1e5, np.float32)
+    extreme = Encoded(encoded.codes, np.full_like(encoded.scales, scale))
+    refined = refine(sketch, extreme, influence * values[:, 0], SEGMENTS)
+    assert np.isfinite(refined.sketch).all()
+    assert refined.sketch.any()

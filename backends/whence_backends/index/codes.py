@@ -75,22 +75,22 @@ def row_bytes(rows: Encoded) -> list[bytes]:
 def rows_of_bytes(rows: Sequence[bytes], segments: Sequence[Segment], bits: int) -> Encoded:
     """Return the rows that :func:`row_bytes` gave, for an index of these segments.
 
-    Raises :class:`~whence.errors.InvalidRequestError` (``BAD_INDEX_ROWS``) for others, and for scales that are not
+    Raises :class:`~whence.errors.InvalidRequestError` (``BAD_INDEX_ROWS``) for others, and for such as are not
     finite.
     """
     kind, columns = CODE_TYPES[bits], code_columns(segments[-1].stop, bits)
     size = columns * kind.itemsize
     expected = size + 4 * len(segments)
     joined = np.frombuffer(b"".join(row for row in rows if len(row) == expected), np.uint8).reshape(-1, expected)
-    scales = joined[:, size:].copy().view(np.float32)
-    if len(joined) != len(rows) or not np.isfinite(scales).all():
+    codes, scales = joined[:, :size].copy().view(kind), joined[:, size:].copy().view(np.float32)
+    if len(joined) != len(rows) or not (np.isfinite(codes).all() and np.isfinite(scales).all()):
         raise InvalidRequestError(
-            f"{len(rows)} rows of an index, {len(rows) - len(joined)} of which do not have {expected} bytes, or whose "
-            "scales are not finite; expected rows as ReadIndexRows returns them",
+            f"{len(rows)} rows of an index, {len(rows) - len(joined)} of which do not have {expected} bytes, or which "
+            "are not finite; expected rows as ReadIndexRows returns them",
             reason="BAD_INDEX_ROWS",
             field="rows",
         )
-    return Encoded(joined[:, :size].copy().view(kind), scales)
+    return Encoded(codes, scales)
 
 
 def _scale(values: NDArray[np.floating[Any]], bits: int) -> NDArray[np.float32]:

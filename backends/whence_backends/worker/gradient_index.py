@@ -17,7 +17,7 @@ from whence_backends.contract import SketchPlan
 from whence_backends.ekfac.factors import Factors
 from whence_backends.index import Index
 from whence_backends.index.codes import Encoded, row_bytes, rows_of_bytes
-from whence_backends.index.refine import Refined, refine
+from whence_backends.index.refine import MOST_ROWS, Refined, refine
 from whence_backends.index.search import Float32Array, Searcher
 from whence_backends.index.sketch import fold_gradient, with_damping
 from whence_backends.topk import Order, Ranked, TopK
@@ -53,7 +53,7 @@ class IndexAnswer:
 class GradientIndex:
     """An open index with what is needed to ask it.
 
-    State: the last sketches, by query and damping. Owner: the event loop.
+    State: the last sketches, by query and damping; whose turn it is to refine. Owner: the event loop.
     """
 
     def __init__(self, index: Index, factors: Factors, searcher: Searcher, *, observe: WorkerObserver = ignore) -> None:
@@ -68,6 +68,7 @@ class GradientIndex:
 
         self._plan_for = plan_for
         self._sketches: OrderedDict[tuple[str, float], Float32Array] = OrderedDict()
+        self._refining = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"GradientIndex({self.index.digest}, sketches={len(self._sketches)}, {self._queue!r})"
@@ -108,17 +109,20 @@ class GradientIndex:
     def rows(self, positions: Sequence[int]) -> list[bytes]:
         """Return what the index holds of some sequences, for :meth:`refine`. Reads mapped files.
 
-        Raises :class:`~whence.errors.NotFoundError` for one that is not here.
+        Raises :class:`~whence.errors.NotFoundError` for one that is not here, and
+        :class:`~whence.errors.InvalidRequestError` (``TOO_MANY_ROWS``) for more than can be learned from.
         """
+        _require_few(positions, "positions")
         return [self._row(position) for position in positions]
 
-    def refine(self, sketch: Float32Array, rows: Sequence[bytes], influences: NDArray[np.float64]) -> Refined:
-        """Return the sketch with what the exact ``influences`` [n] of some rows, held here or not, teach.
+    async def refine(self, sketch: Float32Array, rows: Sequence[bytes], influences: NDArray[np.float64]) -> Refined:
+        """Return the sketch that the exact ``influences`` [n] of some rows, held here or not, lead to.
 
-        Raises :class:`~whence.errors.InvalidRequestError` (``BAD_SKETCH``, ``BAD_INDEX_ROWS``) for what is not of this
-        index.
+        One after the other: each takes all cores. Raises :class:`~whence.errors.InvalidRequestError` (``BAD_SKETCH``,
+        ``BAD_INDEX_ROWS``, ``TOO_MANY_ROWS``) for what is not of this index.
         """
         self._require_sketches(sketch[None])
+        _require_few(rows, "rows")
         card = self.index.card
         encoded = rows_of_bytes(rows, card.segments, card.bits)
         if influences.shape != (len(rows),) or not np.isfinite(influences).all():
@@ -127,7 +131,8 @@ class GradientIndex:
                 reason="BAD_INDEX_ROWS",
                 field="raw_influence",
             )
-        return refine(sketch, encoded, influences, card.segments)
+        async with self._refining:
+            return await asyncio.to_thread(refine, sketch, encoded, influences, card.segments)
 
     def self_influence(
         self, shards: Sequence[str], k: int, keep: Mapping[str, NDArray[np.bool_]] | None
@@ -222,3 +227,12 @@ class GradientIndex:
             )
             for sketch, (positions, values) in zip(sketches, best, strict=True)
         ]
+
+
+def _require_few(rows: Sequence[object], field: str) -> None:
+    if len(rows) > MOST_ROWS:
+        raise InvalidRequestError(
+            f"{len(rows)} rows of the index at once; at most {MOST_ROWS} are read and learned from",
+            reason="TOO_MANY_ROWS",
+            field=field,
+        )

@@ -161,23 +161,21 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         served, stopwatch = self._served(), Stopwatch()
         served.require_generation(request.generation)
         index = served.require_index()
-        async with self._admission.slot(Deadline.of(context)):
-            with stopwatch.stage("read_rows"):
-                rows = await asyncio.to_thread(index.rows, request.positions)
+        with stopwatch.stage("read_rows"):
+            rows = await asyncio.to_thread(index.rows, request.positions)
         return worker_service_pb2.ReadIndexRowsResponse(rows=rows, timings=self._timings(stopwatch))
 
     async def RefineSketch(  # noqa: N802
         self, request: worker_service_pb2.RefineSketchRequest, context: _Context
     ) -> worker_service_pb2.RefineSketchResponse:
-        """Correct a sketch by the exact influences of some sequences."""
+        """Learn a better sketch from the exact influences of some sequences."""
         served, stopwatch = self._served(), Stopwatch()
         served.require_generation(request.generation)
         index = served.require_index()
         sketch = wire.array(request.sketch, "sketch")
         influences = wire.array(request.raw_influence, "raw_influence")
-        async with self._admission.slot(Deadline.of(context)):
-            with stopwatch.stage("learn"):
-                refined = await asyncio.to_thread(index.refine, sketch, request.rows, influences)
+        with stopwatch.stage("learn"):
+            refined = await index.refine(sketch, request.rows, influences)
         response = refine_response(refined)
         response.timings.extend(self._timings(stopwatch))
         return response

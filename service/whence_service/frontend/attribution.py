@@ -6,6 +6,7 @@ other calls are cancelled: a ranking that lacks a shard is a wrong answer, not a
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Final, TypeAlias
@@ -23,7 +24,7 @@ from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.preparation import Prepared, prepare
 from whence_service.frontend.proposals import Proposer
 from whence_service.frontend.queries import Asked
-from whence_service.frontend.refinement import Refinement
+from whence_service.frontend.refinement import AT_ONCE, Refinement
 from whence_service.frontend.rerank import Rerank
 from whence_service.frontend.scan import FullScan
 from whence_service.frontend.tfidf import TfidfProposer
@@ -33,14 +34,15 @@ _RERANKED: Final = (attribution_pb2.SEARCH_INDEX_RERANK, attribution_pb2.SEARCH_
 
 
 class Attributor:
-    """Answers which sequences an output came from, with the workers of a pool. Holds no state of its own.
+    """Answers which sequences an output came from, with the workers of a pool.
 
-    ``budget_bytes`` bounds the answers of single calls to workers.
+    ``budget_bytes`` bounds the answers of single calls to workers. State: whose turn it is to refine.
     """
 
     def __init__(self, pool: WorkerPool, *, budget_bytes: int) -> None:
         self._pool = pool
         self._budget_bytes = budget_bytes
+        self._refining = asyncio.Semaphore(AT_ONCE)
 
     async def attribute(self, job: Job, asked: Asked) -> Answer:
         """Return the attributions of all the job's queries, after one search."""
@@ -98,7 +100,7 @@ class Attributor:
         by_index = IndexProposer(
             self._pool, job, prepared, candidates=candidates, direction=asked.direction, wanted=asked.wanted
         )
-        return by_index, Refinement(self._pool, job, prepared, by_index)
+        return by_index, Refinement(self._pool, job, prepared, by_index, self._refining)
 
     async def _answer(self, job: Job, asked: Asked, search: Search, prepared: Prepared, found: Found) -> Answer:
         require_some(found, asked)

@@ -1,7 +1,7 @@
 """The second round of a search with the index: what the first candidates' exact influences say about all others.
 
-Half of a query's candidates, the most promising, are scored first. What their estimates lack corrects the query's
-sketch (RefineSketch, at the worker that prepared it), the index is searched again with that, and the other half of the
+Half of a query's candidates, the most promising, are scored first. From these and what the index holds of them a worker
+learns a better sketch of the query (RefineSketch), the index is searched again with that, and the other half of the
 candidates are the best of what is found then. A query's candidates depend on what is known of that query alone.
 """
 
@@ -12,24 +12,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
 from whence import tensors
-from whence.errors import InternalError, UnavailableError
+from whence.errors import InternalError, UnavailableError, UnimplementedError
 from whence.v1 import tensor_pb2
 from whence.worker.v1 import worker_service_pb2 as messages
 from whence_service.frontend.index_search import IndexProposer
 from whence_service.frontend.job import Job
 from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.preparation import Prepared
-from whence_service.frontend.proposals import Proposal, Proposals
+from whence_service.frontend.proposals import Proposal, Proposals, best_of
 from whence_service.frontend.rescoring import by_owner
+from whence_service.frontend.routing import canonical_bytes, rendezvous
 from whence_service.frontend.together import together
 
-# A query's rows that its sketch is corrected by: they pass through this process, and cost their number squared.
+# A query's rows that are learned from: they pass through this process, in one message, and cost their number squared.
 MOST_ROWS: Final = 512
+_MOST_BYTES: Final = 16 << 20
 # A ranking of fewer candidates than this is scored in one round: too little would be known after the first.
 FEWEST_CANDIDATES: Final = 32
-# Queries whose rows are in this process at a time.
-_AT_ONCE: Final = 4
+# Queries whose rows are in a front end at a time.
+AT_ONCE: Final = 4
+
+_log: Final = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,21 +47,29 @@ class Learned:
 
 
 class Refinement:
-    """The second round of one request's search, which ``proposer`` began."""
+    """The second round of one request's search, which ``proposer`` began. All requests share the ``turns``."""
 
-    def __init__(self, pool: WorkerPool, job: Job, prepared: Prepared, proposer: IndexProposer) -> None:
+    def __init__(
+        self, pool: WorkerPool, job: Job, prepared: Prepared, proposer: IndexProposer, turns: asyncio.Semaphore
+    ) -> None:
         self._pool = pool
         self._job = job
         self._prepared = prepared
         self._proposer = proposer
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._turns = turns
+
+    def first_round(self, proposals: Sequence[Proposals], searched: int) -> list[Proposals]:
+        """Return the candidates that are scored before the others are chosen."""
+        most = min(MOST_ROWS, _MOST_BYTES // max(1, self._job.generation.model.index.bytes_per_sequence))
+        return [first_round(each, searched, most) for each in proposals]
 
     async def improve(
         self, proposals: Sequence[Proposals], first: Sequence[Proposals], exact: Mapping[int, Sequence[float]]
     ) -> list[Proposals]:
         """Return the proposals with better ones after those of the ``first`` round, which were scored.
 
-        In an answer that may be partial, a query keeps its proposals where a worker that it needs went away.
+        A query keeps its proposals where a worker is too old to know of second rounds and, in an answer that may be
+        partial, where one that is needed went away.
         """
         learned = await together(
             self._learn(query, each, old, exact) for query, (each, old) in enumerate(zip(first, proposals, strict=True))
@@ -85,6 +99,9 @@ class Refinement:
             except UnavailableError:
                 if not self._job.partial:
                     raise
+                return None
+            except UnimplementedError as error:
+                _log.warning("a worker cannot refine", error=error.message)
                 return None
         estimates, errors = tensors.unpack(answer.estimates), tensors.unpack(answer.errors)
         known = {
@@ -120,7 +137,7 @@ class Refinement:
     async def _refined(
         self, query: int, rows: Sequence[bytes], influences: Sequence[float]
     ) -> messages.RefineSketchResponse:
-        worker = self._job.route.preparers[query]
+        worker = self._teacher(query)
         request = messages.RefineSketchRequest(
             generation=self._job.generation_proto,
             sketch=self._prepared.queries[query].sketch,
@@ -131,15 +148,20 @@ class Refinement:
         self._job.watch.merge(answer.timings)
         return answer
 
+    def _teacher(self, query: int) -> str:
+        """Return one of the workers that the answer needs in any case."""
+        workers = [group.worker for group in self._job.route.groups if group not in self._proposer.search.lost]
+        return rendezvous(canonical_bytes(self._job.queries[query]), workers)
 
-def first_round(proposals: Proposals, searched: int) -> Proposals:
+
+def first_round(proposals: Proposals, searched: int, most: int = MOST_ROWS) -> Proposals:
     """Return the candidates that are scored before the others are chosen.
 
-    They are half of each ranking, or all of it where it has everything that was ``searched``, or too little to learn
-    from.
+    They are half of each ranking, and together no more than ``most``; or all of it where it has everything that was
+    ``searched``, or too little to learn from.
     """
     rankings = [ranking for ranking in (proposals.positive, proposals.negative) if ranking]
-    most = MOST_ROWS // max(1, len(rankings))
+    most = max(1, most // max(1, len(rankings)))
 
     def beginning(ranking: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
         if len(ranking) < FEWEST_CANDIDATES or len(ranking) >= searched:
@@ -152,17 +174,17 @@ def first_round(proposals: Proposals, searched: int) -> Proposals:
 def second_round(old: Proposals, first: Proposals, found: Proposals, known: Mapping[int, Proposal]) -> Proposals:
     """Return as many candidates as the ``old`` ones: those of the ``first`` round, and the best ``found`` besides.
 
-    Those of the first have the estimates that are ``known`` of them now.
+    Whatever is known has the estimate that the other known ones lead to.
     """
 
     def ranking(
-        old: tuple[Proposal, ...], first: tuple[Proposal, ...], found: tuple[Proposal, ...]
+        old: tuple[Proposal, ...], first: tuple[Proposal, ...], found: tuple[Proposal, ...], *, sign: int
     ) -> tuple[Proposal, ...]:
         scored = {one.position for one in first}
-        fresh = [one for one in found if one.position not in scored]
-        return (*(known[one.position] for one in first), *fresh[: len(old) - len(first)])
+        fresh = [known.get(one.position, one) for one in found if one.position not in scored]
+        return (*(known[one.position] for one in first), *best_of(fresh, len(old) - len(first), sign=sign))
 
     return Proposals(
-        positive=ranking(old.positive, first.positive, found.positive),
-        negative=ranking(old.negative, first.negative, found.negative),
+        positive=ranking(old.positive, first.positive, found.positive, sign=1),
+        negative=ranking(old.negative, first.negative, found.negative, sign=-1),
     )

@@ -12,6 +12,9 @@ import math
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Final
+
+import structlog
 
 from whence.errors import DeadlineError
 from whence.v1 import attribution_pb2
@@ -22,10 +25,15 @@ from whence_service.frontend.partial import all_unreachable, unreachable_shards
 from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.proposals import Proposal, Proposals, Proposer
 from whence_service.frontend.recall import Pair, Recall, estimate_recall
-from whence_service.frontend.refinement import Refinement, first_round
+from whence_service.frontend.refinement import Refinement
 from whence_service.frontend.rescoring import Rescoring
 from whence_service.frontend.routing import ShardGroup
 from whence_service.rpc.deadlines import deadline_error
+
+# The share of the time left for scoring that choosing the second round may take: the round itself comes after.
+_REFINING_SHARE: Final = 0.25
+
+_log: Final = structlog.get_logger(__name__)
 
 
 class Rerank:
@@ -65,15 +73,16 @@ class Rerank:
             return
         rescoring = Rescoring(self._pool, self._job, self._lost)
         if self._refinement is not None:
-            first = [first_round(each, self._sequences_searched) for each in proposals]
+            first = self._refinement.first_round(proposals, self._sequences_searched)
             async with aclosing(self._scoring(rescoring, first, proposals)) as steps:
                 async for step in steps:
                     yield step
             if rescoring.complete:
                 proposals = await self._refined(self._refinement, rescoring, proposals, first)
-        async with aclosing(self._scoring(rescoring, proposals, proposals)) as steps:
-            async for step in steps:
-                yield step
+        if rescoring.complete:
+            async with aclosing(self._scoring(rescoring, proposals, proposals)) as steps:
+                async for step in steps:
+                    yield step
         if len(self._lost) == len(self._job.route.groups):
             raise all_unreachable(self._job)
         proposals = self._without_lost(proposals)
@@ -102,19 +111,19 @@ class Rerank:
         proposals: list[Proposals],
         first: Sequence[Proposals],
     ) -> list[Proposals]:
-        """Return better proposals where all of the ``first`` are scored; the same where the time runs short."""
+        """Return better proposals; the same where nothing can be learned in the time that may be spent on it."""
         proposals, first = self._without_lost(proposals), self._without_lost(first)
         if first == proposals:
             return proposals
-        spendable_s = self._job.deadline.spendable_s()
+        left_s = rescoring.until.remaining_s()
         try:
             with self._job.watch.stage("refine"):
-                async with asyncio.timeout(None if math.isinf(spendable_s) else spendable_s):
-                    better = await refinement.improve(proposals, first, rescoring.exact)
+                async with asyncio.timeout(None if math.isinf(left_s) else _REFINING_SHARE * left_s):
+                    proposals = await refinement.improve(proposals, first, rescoring.exact)
         except (TimeoutError, DeadlineError):
-            return proposals
-        rescoring.forget_lost()
-        return better
+            _log.warning("no time to refine", model=self._job.generation.id.model)
+        rescoring.forget_lost()  # the second search may have found that workers are gone
+        return proposals
 
     @property
     def _lost(self) -> set[ShardGroup]:

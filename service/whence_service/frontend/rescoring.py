@@ -21,6 +21,8 @@ from whence_service.frontend.together import raise_first
 class Rescoring:
     """Scores positions of the corpus, the first of them first, until all are or the time runs short.
 
+    It begins when it is made: ``until`` is when it ends, so that time is left to describe what was found.
+
     State: ``wanted``, each worker's positions that were asked for; ``exact``, by position each query's influence as far
     as it has arrived; and ``lost``, whose workers could not be reached, in an answer that may be partial. The caller
     may add to ``lost``, what other calls for the same answer found. The tasks that follow the workers add to all of
@@ -30,6 +32,7 @@ class Rescoring:
     def __init__(self, pool: WorkerPool, job: Job, lost: set[ShardGroup] | None = None) -> None:
         self._pool = pool
         self._job = job
+        self.until = job.deadline.break_off()
         self.wanted: dict[str, list[int]] = {}
         self.exact: dict[int, Sequence[float]] = {}
         self.lost: set[ShardGroup] = set() if lost is None else lost
@@ -59,14 +62,13 @@ class Rescoring:
         failed with; one that could not be reached is ``lost`` where the answer may be partial.
         """
         started = time.perf_counter()
-        limit_s = self._job.deadline.spendable_s()
         asked = self._ask(positions)
         tasks = [asyncio.create_task(self._follow(worker, held)) for worker, held in asked.items()]
         for task in tasks:
             task.add_done_callback(lambda _: self._news.set())
         try:
             while not all(task.done() for task in tasks):
-                if not await self._news_within(limit_s - (time.perf_counter() - started)):
+                if not await self._news_within(self.until.remaining_s()):
                     break
                 raise_first(tasks)
                 if self.exact and not all(task.done() for task in tasks):

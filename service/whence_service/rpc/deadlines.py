@@ -48,10 +48,12 @@ class Deadline:
         """Return the seconds left; negative once it has passed, infinite where there is no deadline."""
         return self.expires_at_s - time.monotonic()
 
-    def spendable_s(self) -> float:
-        """Return the seconds that work may take that can be broken off; infinite where there is no deadline."""
+    def break_off(self) -> Deadline:
+        """Return the moment at which work ends that can be broken off, so that time is left for what comes after."""
         left_s = self.remaining_s()
-        return left_s - max(_KEPT_S, _KEPT_SHARE * left_s) if math.isfinite(left_s) else math.inf
+        if math.isinf(left_s):
+            return self
+        return Deadline(expires_at_s=self.expires_at_s - max(_KEPT_S, _KEPT_SHARE * left_s))
 
     def forward_s(self, margin_s: float = MARGIN_S) -> float | None:
         """Return the timeout for a call made on this one's behalf; ``None`` where there is no deadline.
