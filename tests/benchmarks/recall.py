@@ -46,6 +46,7 @@ from recall_evaluation import (
     possible_columns,
     setting_name,
     show,
+    show_calibration,
     write_json,
 )
 from recall_pass import PassOptions, score_corpus
@@ -135,10 +136,12 @@ def main() -> None:
     columns = possible_columns(preset.shares, scores.exact.shape[1])
     recalls, calibration = evaluate(scores, columns)
     show(recalls, columns)
+    show_calibration(calibration)
     if options.plots:
         options.plots.mkdir(parents=True, exist_ok=True)
         write_json(options.plots / f"recall-{options.model}.json", recalls)
-        plot(options.plots / f"recall-{options.model}.svg", scores, recalls, preset.share, calibration)
+        figure = options.plots / f"recall-{options.model}.svg"
+        plot(figure, scores, recalls, preset.default, preset.share, calibration)
     print_figures(**last_line(scores, recalls[setting_name(preset.default, 1, rounds=2)], calibration, preset))
 
 

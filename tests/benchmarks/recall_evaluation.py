@@ -75,10 +75,11 @@ class Indexed:
             info=info, codes=self.rows.codes, scales=self.rows.scales, self_influence=self.rows.scales[:, 0]
         )
         self.searcher = Searcher({"s": shard}, self.segments)
+        self.estimates = self.searcher.estimate(self.sketches, "s")
 
     def one_round(self, query: int, count: int) -> Proposals:
         """Return the candidates of a query."""
-        return self._search(self.sketches[query], count)
+        return self._best(self.sketches[query], self.estimates[query], count)
 
     def two_rounds(self, query: int, count: int) -> Proposals:
         """Return the candidates of a query, half of which were chosen when the influences of the others were known."""
@@ -91,10 +92,10 @@ class Indexed:
         refined = refine(self.sketches[query], rows, self.scores.exact[query, known], self.segments)
         now = proposed(known, refined.estimates, refined.errors)
         by_position = {one.position: one for one in now}
-        return second_round(proposals, first, self._search(refined.sketch, count), by_position)
+        better = self.searcher.estimate(refined.sketch[None], "s")[0]
+        return second_round(proposals, first, self._best(refined.sketch, better, count), by_position)
 
-    def _search(self, sketch: np.ndarray, count: int) -> Proposals:
-        estimates = self.searcher.estimate(sketch[None], "s")[0]
+    def _best(self, sketch: np.ndarray, estimates: np.ndarray, count: int) -> Proposals:
         best = np.argsort(-estimates, kind="stable")[:count]
         return Proposals(positive=proposed(best, estimates[best], self.searcher.errors(sketch, best)))
 
@@ -184,12 +185,20 @@ def show(recalls: Recalls, columns: Sequence[Column]) -> None:
         print(f"{name:42}" + " ".join(f"{values[column]:9.3f}" for column in columns))
 
 
+def show_calibration(calibration: Sequence[Predicted]) -> None:
+    print("predicted  " + " ".join(f"{predicted:6.2f}" for predicted, _, _ in binned(calibration)))
+    print("true       " + " ".join(f"{true:6.2f}" for _, true, _ in binned(calibration)))
+    print("answers    " + " ".join(f"{count:6d}" for *_, count in binned(calibration)))
+
+
 def write_json(path: Path, recalls: Recalls) -> None:
     table = {name: {f"{d}@{s}": v for (d, s), v in values.items()} for name, values in recalls.items()}
     path.write_text(json.dumps(table, indent=1) + "\n")
 
 
-def plot(path: Path, scores: Scores, recalls: Recalls, share: float, calibration: Any) -> None:
+def plot(
+    path: Path, scores: Scores, recalls: Recalls, default: Setting, share: float, calibration: Sequence[Predicted]
+) -> None:
     """Draw recall against bytes with this share of the corpus as candidates, and predicted against true recall."""
     import matplotlib as mpl
 
@@ -202,7 +211,7 @@ def plot(path: Path, scores: Scores, recalls: Recalls, share: float, calibration
         if any((depth, share) not in values for values in recalls.values()):
             continue
         for bits, rounds in (*((bits, 1) for bits in BITS), (1, 2)):
-            for kept in (0.1, 0.5, 1.0) if rounds == 1 else (0.5,):
+            for kept in sorted({0.1, 0.5, 1.0, default[0]}) if rounds == 1 else (default[0],):
                 settings = [setting for setting in scores.sequences if setting[0] == kept]
                 held = [(s[1] * bits / 8, recalls[setting_name(s, bits, rounds)][depth, share]) for s in settings]
                 if held:
