@@ -336,6 +336,27 @@ BREAKAGES = (
         tests="tests/frontend/test_recall.py",
     ),
     Breakage(
+        name="sums of a long segment in sixteen bits",
+        file=f"{INDEX}/batch_kernel.py",
+        old="_WORDS: Final = 64",
+        new="_WORDS: Final = 256",
+        tests="tests/index/test_search.py",
+    ),
+    Breakage(
+        name="even rows' sums with the odd ones' in them",
+        file=f"{INDEX}/batch_kernel.py",
+        old="even = builder.sub(added[2 * query], builder.shl(odd, eight_bits))",
+        new="even = added[2 * query]",
+        tests="tests/index/test_search.py",
+    ),
+    Breakage(
+        name="many queries of which the last has no partner",
+        file=f"{INDEX}/batch_kernel.py",
+        old="totals[0 if pair[which] == query else 1, :rows]",
+        new="totals[which, :rows] * (pair[0] != pair[1])",
+        tests="tests/index/test_search.py",
+    ),
+    Breakage(
         name="known rows' estimates learned from themselves",
         file=f"{INDEX}/refine.py",
         old="estimates=_narrow(influences - mistakes)",

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from whence.errors import InvalidRequestError
 from whence_backends.index.plan import Segment
-from whence_backends.index.search import PLANES, Float32Array, QueryPlanes, Searcher
+from whence_backends.index.search import Float32Array, QueryLevels, Searcher
 from whence_backends.index.storage import ShardRows
 
 # Numbers of codes that are laid out at a time.
@@ -54,10 +54,10 @@ class DeviceSearcher(Searcher):
             ) from error
 
     def _estimate(
-        self, rows: ShardRows, start: int, stop: int, sketches: Float32Array, queries: QueryPlanes
+        self, rows: ShardRows, start: int, stop: int, sketches: Float32Array, queries: QueryLevels
     ) -> Float32Array:
         codes, scales = self._held[rows.info.name]
-        levels = torch.from_numpy(_levels(queries)).to(self._device)
+        levels = torch.from_numpy(2 * queries.levels.astype(np.float32) - 15).to(self._device)  # in steps
         steps = torch.from_numpy(queries.steps).to(self._device, torch.float64)
         out = torch.empty(len(sketches), stop - start, dtype=torch.float32, device=self._device)
         at_once = max(1, _NUMBERS_AT_ONCE.get(self._device.type, _NUMBERS_AT_ONCE["cpu"]) // max(1, levels.shape[1]))
@@ -74,14 +74,6 @@ class DeviceSearcher(Searcher):
             out[:, low - start : high - start] = total.float()
         found: Float32Array = out.cpu().numpy()
         return found
-
-
-def _levels(queries: QueryPlanes) -> Float32Array:
-    """Return what the planes of queries stand for, in steps: odd numbers from -15 to 15, float32 [Q, values]."""
-    bits = np.unpackbits(queries.planes.view(np.uint8), axis=2, bitorder="little")
-    weights = (1 << np.arange(PLANES)).astype(np.float32)
-    levels: Float32Array = np.einsum("qpw,p->qw", bits.astype(np.float32) * 2 - 1, weights)
-    return levels
 
 
 def _signs(codes: Tensor) -> Tensor:

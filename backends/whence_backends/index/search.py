@@ -1,8 +1,9 @@
 """Search: the estimates of influence of every row of some shards, in one pass over their codes, and the best of them.
 
 One-bit codes are compared with queries of four bits a value: a query is cut into four planes of signs, whose products
-with the codes are counts of differing bits. A product is then an integer, so an estimate has the same bits whatever
-else is searched with it, in how many threads, and from which shards. The kernel reads memory about as fast as it comes.
+with the codes are counts of differing bits, or, of many queries, into tables of sums that the codes choose from. Either
+way a product is an integer, so an estimate has the same bits whatever else is searched with it, in how many threads,
+and from which shards. One query is compared about as fast as memory can be read.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from whence_backends.index.batch_kernel import LANES, MANY, estimate_many
 from whence_backends.index.codes import Encoded, decode
 from whence_backends.index.kernel import estimate_one_bit
 from whence_backends.index.plan import Segment
@@ -37,25 +40,45 @@ BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class QueryPlanes:
-    """Queries as the kernel takes them: ``planes`` uint64 [Q, 4, words] and ``steps`` float32 [Q, segments].
+class QueryLevels:
+    """Queries of four bits a value: ``levels`` uint8 [Q, width] of 0 to 15, and ``steps`` float32 [Q, segments].
 
-    A value is step · Σ_p 2^p · (±1), the sign being bit p's. A segment whose step is 0 is not looked at.
+    A value is step · (2 · level - 15), or step · Σ_p 2^p · (±1) by its four bits. Nothing is compared with a segment
+    whose step is 0.
     """
 
-    planes: NDArray[np.uint64]
+    levels: NDArray[np.uint8]
     steps: Float32Array
 
     @classmethod
-    def of(cls, sketches: Float32Array, segments: Sequence[Segment]) -> QueryPlanes:
+    def of(cls, sketches: Float32Array, segments: Sequence[Segment]) -> QueryLevels:
         """Quantize sketches [Q, width], each segment of each query by itself."""
         levels = np.zeros(sketches.shape, np.uint8)
         steps = np.zeros((len(sketches), len(segments)), np.float32)
         for number, segment in enumerate(segments):
             within = slice(segment.start, segment.stop)
             levels[:, within], steps[:, number] = _quantize(sketches[:, within])
-        bits = [np.packbits(levels >> plane & 1, axis=1, bitorder="little") for plane in range(PLANES)]
-        return cls(planes=np.ascontiguousarray(np.stack(bits, axis=1)).view(np.uint64), steps=steps)
+        return cls(levels=levels, steps=steps)
+
+    @cached_property
+    def planes(self) -> NDArray[np.uint64]:
+        """The levels' bits, uint64 [Q, 4, words]."""
+        bits = [np.packbits(self.levels >> plane & 1, axis=1, bitorder="little") for plane in range(PLANES)]
+        return np.ascontiguousarray(np.stack(bits, axis=1)).view(np.uint64)
+
+    @cached_property
+    def tables(self) -> NDArray[np.uint8]:
+        """What each four levels add up to, by which of them count, uint8 [Q, words, 16, 16]."""
+        fours = self.levels.reshape(len(self.levels), -1, 4)
+        found = np.zeros((*fours.shape[:2], 16), np.uint8)
+        for place in range(4):
+            with_it = slice(1 << place, 2 << place)  # the choices of it and of any before it
+            found[:, :, with_it] = found[:, :, : 1 << place] + fours[:, :, place, None]
+        return found.reshape(len(fours), -1, 16, 16)
+
+    def sums(self, segments: Sequence[Segment]) -> NDArray[np.int64]:
+        """Return the sum of each segment's levels, [Q, segments]."""
+        return np.stack([self.levels[:, s.start : s.stop].sum(axis=1, dtype=np.int64) for s in segments], axis=1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,7 +125,7 @@ class Searcher:
         """
         total = sum(len(self._shards[name].codes) for name in shards)
         best = {order: TopK(min(k, total), order, queries=len(sketches)) for order in orders}
-        queries = QueryPlanes.of(sketches, self._segments)
+        queries = QueryLevels.of(sketches, self._segments)
         step = max(1024, _ESTIMATES_AT_ONCE // max(1, len(sketches)))
         searched = 0
         for name in shards:
@@ -127,7 +150,7 @@ class Searcher:
 
         ``on_chunk`` is called now and then and may raise.
         """
-        rows, queries = self._shards[shard], QueryPlanes.of(sketches, self._segments)
+        rows, queries = self._shards[shard], QueryLevels.of(sketches, self._segments)
         found = np.empty((len(sketches), len(rows.codes)), np.float32)
         for start in range(0, len(rows.codes), _ESTIMATES_AT_ONCE):
             on_chunk()
@@ -150,25 +173,32 @@ class Searcher:
         self._executor.shutdown()
 
     def _compile(self) -> None:
-        """Have the kernel compiled for codes as they lie here, so that no search has to wait for it."""
+        """Have the kernels compiled for codes as they lie here, so that no search has to wait for it."""
         width = self._segments[-1].stop if self._segments else 0
         rows = next((rows for rows in self._shards.values() if len(rows.codes)), None)
         if rows is not None:
-            nothing = np.zeros((1, width), np.float32)
-            self._estimate(rows, 0, 1, nothing, QueryPlanes.of(nothing, self._segments))
+            for count in (1, MANY):
+                nothing = np.zeros((count, width), np.float32)
+                self._estimate(rows, 0, 1, nothing, QueryLevels.of(nothing, self._segments))
 
     def _estimate(
-        self, rows: ShardRows, start: int, stop: int, sketches: Float32Array, queries: QueryPlanes
+        self, rows: ShardRows, start: int, stop: int, sketches: Float32Array, queries: QueryLevels
     ) -> Float32Array:
         out = np.empty((len(sketches), stop - start), np.float32)
         cuts = np.linspace(start, stop, self._threads + 1).astype(int)
+        many = LANES and len(sketches) >= MANY and rows.codes.dtype == np.uint8
+        # Made here, for all threads.
+        sums, _ = (queries.sums(self._segments), queries.tables) if many else (None, queries.planes)
 
         def work(low: int, high: int) -> None:
             part = out[:, low - start : high - start]
             if rows.codes.dtype == np.uint8:
                 codes = np.asarray(rows.codes[low:high]).view(np.uint64)
                 scales = np.asarray(rows.scales[low:high])
-                estimate_one_bit(codes, scales, queries.planes, queries.steps, self._starts, part)
+                if many:
+                    estimate_many(codes, scales, queries.tables, sums, queries.steps, self._starts, part)
+                else:
+                    estimate_one_bit(codes, scales, queries.planes, queries.steps, self._starts, part)
             else:
                 self._multiply(rows, low, high, sketches, part)
 

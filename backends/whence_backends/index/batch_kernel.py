@@ -1,0 +1,216 @@
+"""Many queries against the same rows: sums that are looked up, where counting bits takes longer than fetching them.
+
+⟨query, code⟩ of a query of four bits a value is, but for a constant, the sum of its levels where the code has a bit.
+The sum over four values is one of sixteen: a query is a table of sixteen sums for each four of its values, and four
+bits of a code choose one. A processor's byte shuffle looks up a table for the same four bits of 64 rows at once (of 32
+with AVX2), as in the fast scan of André et al. 2015 (VLDB 9(4)). The sums are whole numbers: estimates are to the bit
+those of :mod:`whence_backends.index.kernel`.
+
+For the lookup the bits of a block of rows are laid out anew, once for all queries. That pays from MANY queries on.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import llvmlite.binding
+import numpy as np
+from llvmlite import ir
+from numba import config, njit, types
+from numba.extending import intrinsic
+
+from whence_backends.index.kernel import compiled, ones
+
+MANY: Final = 8
+_SHUFFLES: Final = {64: ("avx512bw", "llvm.x86.avx512.pshuf.b.512"), 32: ("avx2", "llvm.x86.avx2.pshuf.b")}
+# Words that sixteen bits can add up: 16 lookups of at most 4 · 15 in each.
+_WORDS: Final = 64
+_BYTE, _HALF, _INDEX, _LONG = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+
+
+def _lanes() -> int:
+    """Return how many bytes this processor shuffles at a time; 0 where there is no kernel for it."""
+    if config.CPU_NAME or config.CPU_FEATURES is not None:
+        return 0  # numba was told to compile for another one
+    features = llvmlite.binding.get_host_cpu_features()
+    return next((lanes for lanes, (feature, _) in _SHUFFLES.items() if features.get(feature)), 0)
+
+
+LANES: Final = _lanes()
+
+
+def _load(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
+    loaded = builder.load(builder.inttoptr(address, kind.as_pointer()))
+    loaded.align = 1
+    return loaded
+
+
+def _store(builder: ir.IRBuilder, value: ir.Value, address: ir.Value) -> None:
+    builder.store(value, builder.inttoptr(address, value.type.as_pointer())).align = 1
+
+
+def _times(builder: ir.IRBuilder, value: ir.Value, factor: int) -> ir.Value:
+    return builder.mul(value, ir.Constant(_LONG, factor))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _transpose(typing_context: Any, words: Any, stride: Any, out: Any) -> Any:  # noqa: ANN401 - numba's own types
+    """Write the sixteen fours of bits of one word of eight rows, which are ``stride`` bytes apart.
+
+    Each four of eight rows is eight bytes of ``out``, and LANES bytes from the next four.
+    """
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+        words, stride, out = arguments
+        eight, square = ir.VectorType(_LONG, 8), ir.VectorType(_BYTE, 64)
+        rows: ir.Value = ir.Constant(eight, ir.Undefined)
+        for row in range(8):
+            word = _load(builder, builder.add(words, _times(builder, stride, row)), _LONG)
+            rows = builder.insert_element(rows, word, ir.Constant(_INDEX, row))
+        turned = [8 * row + byte for byte in range(8) for row in range(8)]
+        order = ir.Constant(ir.VectorType(_INDEX, 64), turned)
+        byted = builder.shuffle_vector(builder.bitcast(rows, square), ir.Constant(square, ir.Undefined), order)
+        low = builder.and_(byted, ir.Constant(square, [15] * 64))
+        high = builder.lshr(byted, ir.Constant(square, [4] * 64))
+        for part, bytes_ in enumerate((low, high)):
+            columns = builder.bitcast(bytes_, eight)
+            for byte in range(8):
+                column = builder.extract_element(columns, ir.Constant(_INDEX, byte))
+                _store(builder, column, builder.add(out, ir.Constant(_LONG, (2 * byte + part) * LANES)))
+        return context.get_dummy_value()
+
+    return types.void(types.uintp, types.uintp, types.uintp), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _look_up(typing_context: Any, fours: Any, first: Any, second: Any, words: Any, out: Any) -> Any:  # noqa: ANN401
+    """Write what the tables of two queries add up to over some words of LANES rows: uint16 [2, 2, LANES / 2].
+
+    The first half is of the even rows, the second of the odd ones.
+    """
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+        fours, first, second, words, out = arguments
+        lanes, halves = ir.VectorType(_BYTE, LANES), ir.VectorType(_HALF, LANES // 2)
+        name = _SHUFFLES[LANES][1]
+        shuffle = builder.module.globals.get(name) or ir.Function(
+            builder.module, ir.FunctionType(lanes, [lanes, lanes]), name
+        )
+        eight_bits = ir.Constant(halves, [8] * (LANES // 2))
+        everywhere = ir.Constant(ir.VectorType(_INDEX, LANES), list(range(16)) * (LANES // 16))
+
+        def looked_up(table: ir.Value, four: ir.Value, chosen: ir.Value) -> ir.Value:
+            sums = _load(builder, builder.add(table, _times(builder, four, 16)), ir.VectorType(_BYTE, 16))
+            spread = builder.shuffle_vector(sums, ir.Constant(sums.type, ir.Undefined), everywhere)
+            return builder.call(shuffle, [spread, chosen])
+
+        before, loop, after = builder.block, builder.append_basic_block(), builder.append_basic_block()
+        steps = _times(builder, words, 4)  # four fours, whose sums a byte holds
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        step = builder.phi(_LONG)
+        step.add_incoming(ir.Constant(_LONG, 0), before)
+        totals = [builder.phi(halves) for _ in range(4)]
+        sums: list[ir.Value | None] = [None, None]
+        for within in range(4):
+            four = builder.add(_times(builder, step, 4), ir.Constant(_LONG, within))
+            chosen = _load(builder, builder.add(fours, _times(builder, four, LANES)), lanes)
+            for query, table in enumerate((first, second)):
+                found, others = looked_up(table, four, chosen), sums[query]
+                sums[query] = found if others is None else builder.add(others, found)
+        added = []
+        for query in range(2):
+            pairs = builder.bitcast(sums[query], halves)
+            # The even rows' sums carry the odd ones' above them, which are taken off at the end.
+            added += [builder.add(totals[2 * query], pairs)]
+            added += [builder.add(totals[2 * query + 1], builder.lshr(pairs, eight_bits))]
+        following = builder.add(step, ir.Constant(_LONG, 1))
+        builder.cbranch(builder.icmp_unsigned("<", following, steps), loop, after)
+        step.add_incoming(following, loop)
+        for total, value in zip(totals, added, strict=True):
+            total.add_incoming(ir.Constant(halves, None), before)
+            total.add_incoming(value, loop)
+        builder.position_at_end(after)
+        for query in range(2):
+            odd = added[2 * query + 1]
+            even = builder.sub(added[2 * query], builder.shl(odd, eight_bits))
+            for half, value in enumerate((even, odd)):
+                _store(builder, value, builder.add(out, ir.Constant(_LONG, (2 * query + half) * LANES)))
+        return context.get_dummy_value()
+
+    return types.void(*[types.uintp] * 5), generate
+
+
+@njit  # type: ignore[untyped-decorator]
+def _lay_out(block: Any, fours: Any) -> None:  # noqa: ANN401
+    """Write the bits of uint64 [LANES, W] as uint8 [16 · W, LANES], four bits a byte."""
+    words, out = np.uintp(block.ctypes.data), np.uintp(fours.ctypes.data)
+    stride = np.uintp(8 * block.shape[1])
+    for word in range(block.shape[1]):
+        for row in range(0, LANES, 8):
+            _transpose(
+                words + np.uintp(row) * stride + np.uintp(8 * word), stride, out + np.uintp(16 * LANES * word + row)
+            )
+
+
+@compiled
+def estimate_many(
+    codes: Any, scales: Any, tables: Any, sums: Any, steps: Any, starts: Any, out: Any  # noqa: ANN401
+) -> None:  # fmt: skip
+    """Write Σ_segments scale · ⟨query, code⟩ into ``out`` float32 [Q, N].
+
+    codes uint64 [N, W], scales float32 [N, S], tables uint8 [Q, W, 16, 16] and sums int64 [Q, S] of the levels of
+    queries, steps float32 [Q, S], starts int64 [S + 1]: where each segment's words start.
+    """
+    words, segments, queries = codes.shape[1], steps.shape[1], steps.shape[0]
+    block = np.zeros((LANES, words), np.uint64)
+    fours = np.empty((16 * words, LANES), np.uint8)
+    set_bits = np.zeros((segments, LANES), np.int64)
+    halves = np.empty((2, 2, LANES // 2), np.uint16)
+    found = np.empty((2, LANES // 2, 2), np.int64)
+    totals = np.empty((2, LANES))
+    fours_at, tables_at = np.uintp(fours.ctypes.data), np.uintp(tables.ctypes.data)
+    halves_at = np.uintp(halves.ctypes.data)
+    for first in range(0, codes.shape[0], LANES):
+        rows = min(LANES, codes.shape[0] - first)
+        block[:rows] = codes[first : first + rows]
+        _lay_out(block, fours)
+        for segment in range(segments):
+            for row in range(rows):
+                count = np.uint64(0)
+                for word in range(starts[segment], starts[segment + 1]):
+                    count += ones(block[row, word])
+                set_bits[segment, row] = np.int64(count)
+        for query in range(0, queries, 2):
+            pair = (query, min(query + 1, queries - 1))
+            totals[:] = 0
+            for segment in range(segments):
+                if steps[pair[0], segment] == 0 and steps[pair[1], segment] == 0:
+                    continue
+                found[:] = 0
+                for start in range(starts[segment], starts[segment + 1], _WORDS):
+                    stop = min(start + _WORDS, starts[segment + 1])
+                    _look_up(
+                        fours_at + np.uintp(16 * LANES * start),
+                        tables_at + np.uintp(256 * (pair[0] * words + start)),
+                        tables_at + np.uintp(256 * (pair[1] * words + start)),
+                        np.uintp(stop - start),
+                        halves_at,
+                    )
+                    for which in range(2):
+                        for lane in range(LANES // 2):
+                            found[which, lane, 0] += halves[which, 0, lane]
+                            found[which, lane, 1] += halves[which, 1, lane]
+                values = 64 * (starts[segment + 1] - starts[segment])
+                for which in range(2):
+                    step = np.float64(steps[pair[which], segment])
+                    if step == 0:
+                        continue
+                    looked_up = found[which].reshape(LANES)
+                    # Σ (2 level - 15) · (2 bit - 1)
+                    constant = 15 * values - 2 * sums[pair[which], segment]
+                    for row in range(rows):
+                        product = 4 * looked_up[row] - 30 * set_bits[segment, row] + constant
+                        totals[which, row] += step * np.float64(scales[first + row, segment]) * product
+            for which in range(2):
+                out[pair[which], first : first + rows] = totals[0 if pair[which] == query else 1, :rows]
