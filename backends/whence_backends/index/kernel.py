@@ -12,6 +12,7 @@ from numba.extending import intrinsic
 
 # Rows that are compared with one query before the next is taken: they stay in a core's second cache.
 _ROWS: Final = 64
+_LINE: Final = 64  # bytes that a cache takes at a time
 _1, _2, _3 = np.uint64(1), np.uint64(2), np.uint64(3)
 
 
@@ -23,6 +24,22 @@ def ones(typing_context: Any, word: Any) -> Any:  # noqa: ANN401 - numba's own t
         return builder.ctpop(arguments[0])
 
     return types.uint64(types.uint64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _prefetch(typing_context: Any, address: Any) -> Any:  # noqa: ANN401
+    """Have the line at an address brought to the first cache; any address will do."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        name = "llvm.prefetch.p0i8"
+        call = builder.module.globals.get(name) or ir.Function(
+            builder.module, ir.FunctionType(ir.VoidType(), [byte, number, number, number]), name
+        )
+        builder.call(call, [builder.inttoptr(arguments[0], byte), number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.uintp), generate
 
 
 @njit(inline="always")  # type: ignore[untyped-decorator]
@@ -54,6 +71,7 @@ def estimate_one_bit(codes: Any, scales: Any, planes: Any, steps: Any, starts: A
     codes uint64 [N, W], scales float32 [N, S], planes uint64 [Q, 4, W], steps float32 [Q, S], starts int64 [S + 1]:
     where each segment's words start. Reads N·(8·W + 4·S) bytes once for every query, from memory only the first time.
     """
+    codes_at, row_bytes = np.uintp(codes.ctypes.data), np.uintp(8 * codes.shape[1])
     for first in range(0, codes.shape[0], _ROWS):
         for query in range(planes.shape[0]):
             for row in range(first, min(codes.shape[0], first + _ROWS)):
@@ -63,6 +81,10 @@ def estimate_one_bit(codes: Any, scales: Any, planes: Any, steps: Any, starts: A
                     if step == 0:
                         continue
                     start, stop = starts[segment], starts[segment + 1]
+                    if query == 0:  # the next row comes from memory while this one is counted
+                        following = codes_at + np.uintp(row + 1) * row_bytes
+                        for offset in range(8 * start, 8 * stop, _LINE):
+                            _prefetch(following + np.uintp(offset))
                     differing = _differing(
                         codes[row, start:stop],
                         planes[query, 0, start:stop],
