@@ -350,10 +350,10 @@ BREAKAGES = (
         tests="tests/index/test_search.py",
     ),
     Breakage(
-        name="many queries of which the last has no partner",
+        name="values without their bit that add nothing",
         file=f"{INDEX}/batch_kernel.py",
-        old="totals[0 if pair[which] == query else 1, :rows]",
-        new="totals[which, :rows] * (pair[0] != pair[1])",
+        old="level if choice >> place & 1 else 15 - level",
+        new="level if choice >> place & 1 else 0",
         tests="tests/index/test_search.py",
     ),
     Breakage(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from whence_backends.index import search
-from whence_backends.index.batch_kernel import MANY
+from whence_backends.index.batch_kernel import LANES, MANY, estimate_many
 from whence_backends.index.codes import decode, encode
+from whence_backends.index.kernel import estimate_one_bit
 from whence_backends.index.plan import Segment
 from whence_backends.index.search import QueryLevels, Searcher
 from whence_backends.index.storage import IndexedShard, ShardRows
@@ -96,6 +100,13 @@ def test_ties_go_to_the_lower_position_in_whatever_order_shards_are_searched() -
         assert positions[1] == positions[0] + 50
 
 
+@pytest.fixture
+def looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many queries are looked up of few rows, too."""
+    monkeypatch.setattr(search, "MANY_ROWS", 0)
+
+
+@pytest.mark.usefixtures("looked_up")
 @pytest.mark.parametrize("threads", [1, 3, 8])
 @pytest.mark.parametrize("count", [6, MANY, MANY + 5])
 def test_an_estimate_is_the_same_to_the_bit_in_any_company(threads: int, count: int) -> None:
@@ -112,6 +123,7 @@ def test_an_estimate_is_the_same_to_the_bit_in_any_company(threads: int, count: 
     assert np.array_equal(searcher([half], threads).estimate(asked, "half"), alone[:, 100:150])
 
 
+@pytest.mark.usefixtures("looked_up")
 def test_sums_that_are_looked_up_are_the_largest_that_there_are() -> None:
     """Broken by: sums of a long segment that sixteen bits cannot hold; even rows' sums with the odd ones' in them."""
     segments = (Segment(layers=("a",), start=0, width=64 * 150),)
@@ -126,11 +138,66 @@ def test_sums_that_are_looked_up_are_the_largest_that_there_are() -> None:
     np.testing.assert_allclose(found[:, 1::2], -9600, rtol=1e-5)
 
 
+@pytest.mark.usefixtures("looked_up")
 def test_many_queries_without_a_shuffle_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, asked = shard("s", 0, 100), queries(MANY)
     expected = searcher([rows]).estimate(asked, "s")
     monkeypatch.setattr(search, "LANES", 0)
     assert np.array_equal(searcher([rows]).estimate(asked, "s"), expected)
+
+
+# Compares both kernels, as this processor has them or as one would that lacks what is named.
+BOTH_KERNELS = """
+import sys
+import llvmlite.binding
+import numpy as np
+features = llvmlite.binding.get_host_cpu_features()
+features.update({name: False for name in features if name.startswith(tuple(sys.argv[1:]))})
+llvmlite.binding.get_host_cpu_features = lambda: features
+from whence_backends.index import batch_kernel, kernel
+print(batch_kernel.LANES)
+random = np.random.default_rng(0)
+for words in ([1, 63, 65], [64, 128], [129], [5]) if batch_kernel.LANES else []:
+    starts = np.cumsum([0, *words])
+    for queries, rows in ((1, 31), (2, 64), (9, 333), (3, 1030)):
+        levels = random.integers(0, 16, (queries, 64 * starts[-1]), dtype=np.uint8)
+        codes = random.integers(0, 2**64, (rows, starts[-1]), dtype=np.uint64)
+        scales = random.random((rows, len(words)), dtype=np.float32)
+        steps = random.random((queries, len(words)), dtype=np.float32)
+        bits = [np.packbits(levels >> plane & 1, axis=1, bitorder="little") for plane in range(4)]
+        planes = np.ascontiguousarray(np.stack(bits, axis=1)).view(np.uint64)
+        tables = np.empty((queries, starts[-1], 16, 16), np.uint8)
+        batch_kernel.make_tables(levels, tables)
+        counted, looked_up = np.zeros((2, queries, rows), np.float32)
+        kernel.estimate_one_bit(codes, scales, planes, steps, starts, counted)
+        batch_kernel.estimate_many(codes, scales, tables, steps, starts, looked_up)
+        assert np.array_equal(counted, looked_up), (words, queries, rows)
+"""
+
+
+@pytest.mark.skipif(not LANES, reason="this processor has no shuffle that is known")
+@pytest.mark.parametrize(
+    ("settings", "lacking", "lanes"),
+    [({}, [], LANES), ({}, ["avx512"], 32), ({"NUMBA_ENABLE_AVX": "0"}, [], 0)],
+    ids=["this one", "without AVX-512", "without AVX"],
+)
+def test_every_processor_has_the_same_estimates(settings: dict[str, str], lacking: list[str], lanes: int) -> None:
+    """Broken by: a shuffle that numba's target does not have, which ends the process; an address that is off."""
+    command, variables = [sys.executable, "-c", BOTH_KERNELS, *lacking], os.environ | settings
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(lanes)
+
+
+@pytest.mark.usefixtures("looked_up")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_no_search_waits_for_a_compiler(threads: int) -> None:
+    """Broken by: a kernel compiled for results that lie otherwise than those of a search."""
+    searching = searcher([shard("s", 0, 200)], threads)
+    before = [len(kernel.signatures) for kernel in (estimate_one_bit, estimate_many)]
+    for count in (1, 2, MANY, MANY + 1):
+        searching.estimate(queries(count), "s")
+    assert [len(kernel.signatures) for kernel in (estimate_one_bit, estimate_many)] == before
 
 
 def test_a_query_that_has_nothing_in_a_segment_is_not_compared_there() -> None:
@@ -159,6 +226,7 @@ def test_a_search_ends_where_its_caller_says_so() -> None:
         searcher([shard("a", 0, 5)]).search(queries(1), ["a"], 1, [Order.HIGHEST], on_chunk=expired)
 
 
+@pytest.mark.usefixtures("looked_up")
 def test_mapped_codes_are_searched_as_they_lie(tmp_path: Path) -> None:
     rows = shard("s", 0, 100)
     np.save(tmp_path / "codes.npy", rows.codes)
@@ -166,4 +234,6 @@ def test_mapped_codes_are_searched_as_they_lie(tmp_path: Path) -> None:
         info=rows.info, codes=np.load(tmp_path / "codes.npy", mmap_mode="r"),
         scales=rows.scales, self_influence=rows.self_influence,
     )  # fmt: skip
-    assert np.array_equal(searcher([mapped]).estimate(queries(2), "s"), searcher([rows]).estimate(queries(2), "s"))
+    assert np.array_equal(
+        searcher([mapped]).estimate(queries(MANY), "s"), searcher([rows]).estimate(queries(MANY), "s")
+    )

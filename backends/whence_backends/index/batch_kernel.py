@@ -1,12 +1,12 @@
 """Many queries against the same rows: sums that are looked up, where counting bits takes longer than fetching them.
 
-⟨query, code⟩ of a query of four bits a value is, but for a constant, the sum of its levels where the code has a bit.
-The sum over four values is one of sixteen: a query is a table of sixteen sums for each four of its values, and four
-bits of a code choose one. A processor's byte shuffle looks up a table for the same four bits of 64 rows at once (of 32
-with AVX2), as in the fast scan of André et al. 2015 (VLDB 9(4)). The sums are whole numbers: estimates are to the bit
-those of :mod:`whence_backends.index.kernel`.
+What four values of a query add to ⟨query, code⟩ is one of sixteen sums, chosen by four bits of the code: a query is a
+table of sixteen sums for each four of its values. A processor's byte shuffle looks up a table for the same four bits of
+64 rows at once (of 32 with AVX2), as in the fast scan of André et al. 2015 (VLDB 9(4)). The sums are whole numbers:
+estimates are to the bit those of :mod:`whence_backends.index.kernel`.
 
-For the lookup the bits of a block of rows are laid out anew, once for all queries. That pays from MANY queries on.
+For the lookup the bits of a block of rows are laid out anew, once for all queries, and tables are made, once for all
+rows. That pays from MANY queries and MANY_ROWS rows on.
 """
 
 from __future__ import annotations
@@ -19,19 +19,22 @@ from llvmlite import ir
 from numba import config, njit, types
 from numba.extending import intrinsic
 
-from whence_backends.index.kernel import compiled, ones
+from whence_backends.index.kernel import compiled
 
 MANY: Final = 8
+MANY_ROWS: Final = 4096
 _SHUFFLES: Final = {64: ("avx512bw", "llvm.x86.avx512.pshuf.b.512"), 32: ("avx2", "llvm.x86.avx2.pshuf.b")}
 # Words that sixteen bits can add up: 16 lookups of at most 4 · 15 in each.
 _WORDS: Final = 64
+# Groups of LANES rows that are looked up in a table while it is in a core's first cache.
+_GROUPS: Final = 4
 _BYTE, _HALF, _INDEX, _LONG = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 
 
 def _lanes() -> int:
     """Return how many bytes this processor shuffles at a time; 0 where there is no kernel for it."""
-    if config.CPU_NAME or config.CPU_FEATURES is not None:
-        return 0  # numba was told to compile for another one
+    if config.CPU_NAME or config.CPU_FEATURES is not None or not config.ENABLE_AVX:
+        return 0  # numba compiles for another one
     features = llvmlite.binding.get_host_cpu_features()
     return next((lanes for lanes, (feature, _) in _SHUFFLES.items() if features.get(feature)), 0)
 
@@ -141,76 +144,96 @@ def _look_up(typing_context: Any, fours: Any, first: Any, second: Any, words: An
     return types.void(*[types.uintp] * 5), generate
 
 
+@njit(inline="always")  # type: ignore[untyped-decorator]
+def _address(array: Any, offset: Any) -> Any:  # noqa: ANN401
+    """Return the address of a byte of an array, which must be used once more after it: numba frees it else."""
+    return np.uintp(array.ctypes.data) + np.uintp(offset)
+
+
 @njit  # type: ignore[untyped-decorator]
 def _lay_out(block: Any, fours: Any) -> None:  # noqa: ANN401
     """Write the bits of uint64 [LANES, W] as uint8 [16 · W, LANES], four bits a byte."""
-    words, out = np.uintp(block.ctypes.data), np.uintp(fours.ctypes.data)
-    stride = np.uintp(8 * block.shape[1])
+    stride = 8 * block.shape[1]
     for word in range(block.shape[1]):
         for row in range(0, LANES, 8):
             _transpose(
-                words + np.uintp(row) * stride + np.uintp(8 * word), stride, out + np.uintp(16 * LANES * word + row)
+                _address(block, row * stride + 8 * word), np.uintp(stride), _address(fours, 16 * LANES * word + row)
             )
 
 
 @compiled
-def estimate_many(
-    codes: Any, scales: Any, tables: Any, sums: Any, steps: Any, starts: Any, out: Any  # noqa: ANN401
-) -> None:  # fmt: skip
+def make_tables(levels: Any, tables: Any) -> None:  # noqa: ANN401
+    """Write what four levels add up to, those with a bit as they are and others as 15 less: uint8 [Q, W, 16, 16].
+
+    ``levels`` are uint8 [Q, 64 · W] of 0 to 15. Twice such a sum less 60 is Σ (2 level - 15) · (±1).
+    """
+    for query in range(levels.shape[0]):
+        for word in range(tables.shape[1]):
+            for four in range(16):
+                for choice in range(16):
+                    total = 0
+                    for place in range(4):
+                        level = levels[query, 64 * word + 4 * four + place]
+                        total += level if choice >> place & 1 else 15 - level
+                    tables[query, word, four, choice] = total
+
+
+@compiled
+def estimate_many(codes: Any, scales: Any, tables: Any, steps: Any, starts: Any, out: Any) -> None:  # noqa: ANN401
     """Write Σ_segments scale · ⟨query, code⟩ into ``out`` float32 [Q, N].
 
-    codes uint64 [N, W], scales float32 [N, S], tables uint8 [Q, W, 16, 16] and sums int64 [Q, S] of the levels of
-    queries, steps float32 [Q, S], starts int64 [S + 1]: where each segment's words start.
+    codes uint64 [N, W], scales float32 [N, S], tables uint8 [Q, W, 16, 16] as :func:`make_tables` makes them, steps
+    float32 [Q, S], starts int64 [S + 1]: where each segment's words start.
     """
-    words, segments, queries = codes.shape[1], steps.shape[1], steps.shape[0]
-    block = np.zeros((LANES, words), np.uint64)
-    fours = np.empty((16 * words, LANES), np.uint8)
-    set_bits = np.zeros((segments, LANES), np.int64)
+    words, segments, queries, at_once = codes.shape[1], steps.shape[1], steps.shape[0], _GROUPS * LANES
+    block = np.zeros((_GROUPS, LANES, words), np.uint64)
+    fours = np.empty((_GROUPS, 16 * words, LANES), np.uint8)
     halves = np.empty((2, 2, LANES // 2), np.uint16)
-    found = np.empty((2, LANES // 2, 2), np.int64)
-    totals = np.empty((2, LANES))
-    fours_at, tables_at = np.uintp(fours.ctypes.data), np.uintp(tables.ctypes.data)
-    halves_at = np.uintp(halves.ctypes.data)
-    for first in range(0, codes.shape[0], LANES):
-        rows = min(LANES, codes.shape[0] - first)
-        block[:rows] = codes[first : first + rows]
-        _lay_out(block, fours)
-        for segment in range(segments):
+    found = np.empty((queries, at_once), np.int64)
+    totals = np.empty((queries, at_once), np.float64)
+    for first in range(0, codes.shape[0], at_once):
+        rows = min(at_once, codes.shape[0] - first)
+        groups = (rows + LANES - 1) // LANES
+        for row in range(rows):
+            for word in range(words):
+                block[row // LANES, row % LANES, word] = codes[first + row, word]
+        for group in range(groups):
+            _lay_out(block[group], fours[group])
+        for query in range(queries):
             for row in range(rows):
-                count = np.uint64(0)
-                for word in range(starts[segment], starts[segment + 1]):
-                    count += ones(block[row, word])
-                set_bits[segment, row] = np.int64(count)
-        for query in range(0, queries, 2):
-            pair = (query, min(query + 1, queries - 1))
-            totals[:] = 0
-            for segment in range(segments):
-                if steps[pair[0], segment] == 0 and steps[pair[1], segment] == 0:
-                    continue
-                found[:] = 0
-                for start in range(starts[segment], starts[segment + 1], _WORDS):
-                    stop = min(start + _WORDS, starts[segment + 1])
-                    _look_up(
-                        fours_at + np.uintp(16 * LANES * start),
-                        tables_at + np.uintp(256 * (pair[0] * words + start)),
-                        tables_at + np.uintp(256 * (pair[1] * words + start)),
-                        np.uintp(stop - start),
-                        halves_at,
-                    )
-                    for which in range(2):
-                        for lane in range(LANES // 2):
-                            found[which, lane, 0] += halves[which, 0, lane]
-                            found[which, lane, 1] += halves[which, 1, lane]
-                values = 64 * (starts[segment + 1] - starts[segment])
-                for which in range(2):
-                    step = np.float64(steps[pair[which], segment])
-                    if step == 0:
+                totals[query, row] = 0.0
+        for segment in range(segments):
+            for query in range(queries):
+                for row in range(at_once):
+                    found[query, row] = 0
+            for start in range(starts[segment], starts[segment + 1], _WORDS):
+                count = min(_WORDS, starts[segment + 1] - start)
+                for query in range(0, queries, 2):
+                    other = min(query + 1, queries - 1)
+                    if steps[query, segment] == 0 and steps[other, segment] == 0:
                         continue
-                    looked_up = found[which].reshape(LANES)
-                    # Σ (2 level - 15) · (2 bit - 1)
-                    constant = 15 * values - 2 * sums[pair[which], segment]
-                    for row in range(rows):
-                        product = 4 * looked_up[row] - 30 * set_bits[segment, row] + constant
-                        totals[which, row] += step * np.float64(scales[first + row, segment]) * product
-            for which in range(2):
-                out[pair[which], first : first + rows] = totals[0 if pair[which] == query else 1, :rows]
+                    for group in range(groups):
+                        _look_up(
+                            _address(fours, 16 * LANES * (group * words + start)),
+                            _address(tables, 256 * (query * words + start)),
+                            _address(tables, 256 * (other * words + start)),
+                            np.uintp(count),
+                            _address(halves, 0),
+                        )
+                        for which in range(other - query + 1):
+                            for lane in range(LANES // 2):
+                                row = LANES * group + 2 * lane
+                                found[query + which, row] += halves[which, 0, lane]
+                                found[query + which, row + 1] += halves[which, 1, lane]
+            values = 64 * (starts[segment + 1] - starts[segment])
+            for query in range(queries):
+                step = np.float64(steps[query, segment])
+                if step == 0:
+                    continue
+                for row in range(rows):
+                    product = 2 * found[query, row] - 15 * values
+                    totals[query, row] += step * np.float64(scales[first + row, segment]) * product
+        for query in range(queries):
+            for row in range(rows):
+                out[query, first + row] = totals[query, row]
+    fours[0, 0, 0] = 0  # used once more, see _address

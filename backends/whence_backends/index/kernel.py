@@ -17,7 +17,7 @@ _1, _2, _3 = np.uint64(1), np.uint64(2), np.uint64(3)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def ones(typing_context: Any, word: Any) -> Any:  # noqa: ANN401 - numba's own types
+def _ones(typing_context: Any, word: Any) -> Any:  # noqa: ANN401 - numba's own types
     """Return how many bits of a word are set."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
@@ -48,10 +48,10 @@ def _differing(code: Any, plane_0: Any, plane_1: Any, plane_2: Any, plane_3: Any
     count_0, count_1, count_2, count_3 = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
     for index in range(code.shape[0]):
         word = code[index]
-        count_0 += ones(word ^ plane_0[index])
-        count_1 += ones(word ^ plane_1[index])
-        count_2 += ones(word ^ plane_2[index])
-        count_3 += ones(word ^ plane_3[index])
+        count_0 += _ones(word ^ plane_0[index])
+        count_1 += _ones(word ^ plane_1[index])
+        count_2 += _ones(word ^ plane_2[index])
+        count_3 += _ones(word ^ plane_3[index])
     return np.int64(count_0 + (count_1 << _1) + (count_2 << _2) + (count_3 << _3))
 
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from whence_backends.index.batch_kernel import LANES, MANY, estimate_many
+from whence_backends.index.batch_kernel import LANES, MANY, MANY_ROWS, estimate_many, make_tables
 from whence_backends.index.codes import Encoded, decode
 from whence_backends.index.kernel import estimate_one_bit
 from whence_backends.index.plan import Segment
@@ -68,17 +68,10 @@ class QueryLevels:
 
     @cached_property
     def tables(self) -> NDArray[np.uint8]:
-        """What each four levels add up to, by which of them count, uint8 [Q, words, 16, 16]."""
-        fours = self.levels.reshape(len(self.levels), -1, 4)
-        found = np.zeros((*fours.shape[:2], 16), np.uint8)
-        for place in range(4):
-            with_it = slice(1 << place, 2 << place)  # the choices of it and of any before it
-            found[:, :, with_it] = found[:, :, : 1 << place] + fours[:, :, place, None]
-        return found.reshape(len(fours), -1, 16, 16)
-
-    def sums(self, segments: Sequence[Segment]) -> NDArray[np.int64]:
-        """Return the sum of each segment's levels, [Q, segments]."""
-        return np.stack([self.levels[:, s.start : s.stop].sum(axis=1, dtype=np.int64) for s in segments], axis=1)
+        """What each four levels add up to, by the bits of a code, uint8 [Q, words, 16, 16]."""
+        found = np.empty((len(self.levels), self.levels.shape[1] // _WORD, 16, 16), np.uint8)
+        make_tables(self.levels, found)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -175,36 +168,43 @@ class Searcher:
     def _compile(self) -> None:
         """Have the kernels compiled for codes as they lie here, so that no search has to wait for it."""
         width = self._segments[-1].stop if self._segments else 0
-        rows = next((rows for rows in self._shards.values() if len(rows.codes)), None)
-        if rows is not None:
-            for count in (1, MANY):
-                nothing = np.zeros((count, width), np.float32)
-                self._estimate(rows, 0, 1, nothing, QueryLevels.of(nothing, self._segments))
+        rows = max(self._shards.values(), key=lambda rows: len(rows.codes), default=None)
+        if rows is None or not len(rows.codes) or rows.codes.dtype != np.uint8:
+            return
+        for count in (1, 2, MANY):  # of one query the results lie closely together, of others not
+            queries = QueryLevels.of(np.zeros((count, width), np.float32), self._segments)
+            self._run(rows, 0, min(len(rows.codes), self._threads), queries, many=count == MANY)
 
     def _estimate(
         self, rows: ShardRows, start: int, stop: int, sketches: Float32Array, queries: QueryLevels
     ) -> Float32Array:
+        if rows.codes.dtype == np.uint8:
+            many = len(sketches) >= MANY and len(rows.codes) >= MANY_ROWS
+            return self._run(rows, start, stop, queries, many=many)
         out = np.empty((len(sketches), stop - start), np.float32)
-        cuts = np.linspace(start, stop, self._threads + 1).astype(int)
-        many = LANES and len(sketches) >= MANY and rows.codes.dtype == np.uint8
-        # Made here, for all threads.
-        sums, _ = (queries.sums(self._segments), queries.tables) if many else (None, queries.planes)
-
-        def work(low: int, high: int) -> None:
-            part = out[:, low - start : high - start]
-            if rows.codes.dtype == np.uint8:
-                codes = np.asarray(rows.codes[low:high]).view(np.uint64)
-                scales = np.asarray(rows.scales[low:high])
-                if many:
-                    estimate_many(codes, scales, queries.tables, sums, queries.steps, self._starts, part)
-                else:
-                    estimate_one_bit(codes, scales, queries.planes, queries.steps, self._starts, part)
-            else:
-                self._multiply(rows, low, high, sketches, part)
-
-        for done in [self._executor.submit(work, low, high) for low, high in pairwise(cuts)]:
-            done.result()
+        self._share_out(start, stop, lambda low, high, part: self._multiply(rows, low, high, sketches, part), out)
         return out
+
+    def _run(self, rows: ShardRows, start: int, stop: int, queries: QueryLevels, *, many: bool) -> Float32Array:
+        """Return the estimates of one-bit codes, by the kernel for many queries or the one for few."""
+        kernel, asked = (estimate_many, queries.tables) if many and LANES else (estimate_one_bit, queries.planes)
+
+        def work(low: int, high: int, part: Float32Array) -> None:
+            codes = np.asarray(rows.codes[low:high]).view(np.uint64)
+            kernel(codes, np.asarray(rows.scales[low:high]), asked, queries.steps, self._starts, part)
+
+        out = np.empty((len(queries.levels), stop - start), np.float32)
+        self._share_out(start, stop, work, out)
+        return out
+
+    def _share_out(
+        self, start: int, stop: int, work: Callable[[int, int, Float32Array], None], out: Float32Array
+    ) -> None:
+        """Have each thread work on some of the rows, from ``start`` to ``stop``."""
+        cuts = np.linspace(start, stop, self._threads + 1).astype(int)
+        parts = [(low, high) for low, high in pairwise(cuts) if low < high]
+        for done in [self._executor.submit(work, low, high, out[:, low - start : high - start]) for low, high in parts]:
+            done.result()
 
     def _multiply(self, rows: ShardRows, low: int, high: int, sketches: Float32Array, out: NDArray[Any]) -> None:
         step = max(1, _DECODED_AT_ONCE // max(1, rows.codes.shape[1]))
