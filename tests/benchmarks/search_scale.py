@@ -6,11 +6,15 @@ Codes, scales and queries are random: the arithmetic does not know the differenc
 read from the largest array that was searched, by an exclusive-or over all of it; each figure is the best of --repeats.
 bandwidth_share_q1 is the bytes per second of one query over the largest array, as a share of that; batch64_cost_ratio
 the time of 64 queries at once over 64 times the time of one, better below 1; selecting the best thousand is included.
+MB is the most memory that a search took besides the codes (with --folder, pages of the file count as well). The lines
+before the last say, of the last array and 64 queries, what cutting them to four bits takes, and what counting and
+looking sums up take (lookup_speedup), without selecting.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -22,10 +26,11 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-from measure import print_figures, print_machine
+from measure import Measured, print_figures, print_machine
 
+from whence_backends.index import search
 from whence_backends.index.plan import Segment, share_out
-from whence_backends.index.search import Searcher
+from whence_backends.index.search import QueryLevels, Searcher
 from whence_backends.index.storage import IndexedShard, ShardRows
 from whence_backends.topk import Order
 
@@ -58,8 +63,9 @@ def main() -> None:
     bandwidth = codes.nbytes / best(options.repeats, lambda: read(codes, options.threads))
     bytes_per_row = codes.shape[1] + 4 * options.groups
     print(f"# {bytes_per_row} bytes a row; {options.threads} threads read {bandwidth / 1e9:.1f} GB/s")
-    print(f"{'rows':>10} {'queries':>8} {'ms':>10} {'GB/s':>8} {'share of bandwidth':>19} {'ms a query':>11}")
+    print(f"{'rows':>10} {'queries':>8} {'ms':>10} {'GB/s':>8} {'share of bandwidth':>19} {'ms a query':>11} {'MB':>6}")
     seconds: dict[tuple[int, int], float] = {}
+    speedup = math.nan
     for rows in options.rows:
         info = IndexedShard(name="s", first_position=0, sequences=rows)
         part = ShardRows(info=info, codes=codes[:rows], scales=scales[:rows], self_influence=scales[:rows, 0])
@@ -67,23 +73,41 @@ def main() -> None:
         for count in options.queries:
             sketches = rng.normal(size=(count, options.values)).astype(np.float32)
 
-            def search(searcher: Searcher = searcher, sketches: np.ndarray = sketches) -> None:
+            def ask(searcher: Searcher = searcher, sketches: np.ndarray = sketches) -> None:
                 searcher.search(sketches, ["s"], options.candidates, [Order.HIGHEST])
 
-            search()
-            took = seconds[rows, count] = best(options.repeats if count < 64 else 2, search)
+            with Measured() as memory:
+                ask()
+            took = seconds[rows, count] = best(options.repeats if count < 64 else 2, ask)
             rate = rows * bytes_per_row / took
             print(
                 f"{rows:>10} {count:>8} {took * 1e3:>10.2f} {rate / 1e9:>8.2f} {rate / bandwidth:>19.1%} "
-                f"{took / count * 1e3:>11.3f}",
+                f"{took / count * 1e3:>11.3f} {memory.peak_bytes / 1e6:>6.0f}",
                 flush=True,
             )
+        if rows == options.rows[-1] and not options.device:
+            speedup = compare_kernels(searcher, part, segments, rng)
         searcher.close()
     print_figures(
         bandwidth_share_q1=most * bytes_per_row / seconds[most, 1] / bandwidth,
         batch64_cost_ratio=seconds[most, 64] / (64 * seconds[most, 1]),
         bytes_per_row=bytes_per_row,
+        lookup_speedup=speedup,
     )
+
+
+def compare_kernels(searcher: Searcher, rows: ShardRows, segments: list[Segment], rng: np.random.Generator) -> float:
+    """Return the time of counting over that of looking up, for 64 queries, whose estimates have to be the same."""
+    sketches = rng.normal(size=(64, segments[-1].stop)).astype(np.float32)
+    quantizing = best(3, lambda: QueryLevels.of(sketches, segments))
+    print(f"# 64 queries are cut to four bits in {quantizing * 1e3:.1f} ms")
+    seconds, found = [], []
+    lanes = search.LANES
+    for search.LANES in (0, lanes):
+        seconds.append(best(2, lambda: found.append(searcher.estimate(sketches, rows.info.name)[:, ::97])))
+    assert np.array_equal(found[0], found[-1])
+    print(f"# counting takes {seconds[0] * 1e3:.0f} ms, looking up {seconds[1] * 1e3:.0f} ms")
+    return seconds[0] / seconds[1]
 
 
 def make_searcher(options: argparse.Namespace, rows: ShardRows, segments: list[Segment]) -> Searcher:

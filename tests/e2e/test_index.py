@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import signal
-import struct
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import grpc
-import numpy as np
 import pytest
 
 from e2e.conftest import Service, serve, start_slow
@@ -27,15 +22,8 @@ from whence import (
     NotFoundError,
     Query,
     UnavailableError,
-    status,
-    tensors,
 )
-from whence.v1 import tensor_pb2
-from whence.worker.v1 import worker_service_pb2 as messages
-from whence.worker.v1 import worker_service_pb2_grpc
 from whence_backends.index import Index
-from whence_backends.index.codes import Encoded
-from whence_backends.index.refine import refine
 
 QUERIES = [QUERY, Query.text("a gull ", "at sea"), Query.text("", "fog")]
 
@@ -84,85 +72,6 @@ def test_fewer_candidates_say_that_they_may_miss_something(indexed: Service):
     assert 0 <= few.recall < many.recall <= 1
     assert few.margin < many.margin
     assert (few.candidates, few.reranked) == (10, 10)
-
-
-@pytest.mark.parametrize("layers", [(), ("second",)])
-def test_candidates_are_chosen_in_two_rounds(indexed: Service, layers: tuple[str, ...]):
-    scanned = indexed.client.attribute(QUERY, search="full_scan", top_k=40, layers=layers)
-    best = {hit.sequence_id for hit in scanned}
-    answer = indexed.client.attribute(QUERY, top_k=40, candidates=48, layers=layers)
-    assert answer.sequences_scored == 48
-    assert "refine" in answer.timings
-    alone = indexed.client.attribute(QUERY, search="index_only", top_k=48, layers=layers)
-    found, before = (len(best & {hit.sequence_id for hit in hits}) for hits in (answer, alone))
-    assert found >= before - 2
-    assert found >= 30
-
-
-@pytest.fixture
-def asked(indexed: Service) -> Iterator[tuple[worker_service_pb2_grpc.WorkerServiceStub, messages.Generation]]:
-    """The worker itself, and the generation that it serves."""
-    with grpc.insecure_channel(indexed.worker.address) as channel:
-        stub = worker_service_pb2_grpc.WorkerServiceStub(channel)
-        held = stub.GetInfo(messages.GetInfoRequest()).model
-        digests = {name: getattr(held, name) for name in ("model_digest", "factors_digest", "corpus_digest")}
-        yield stub, messages.Generation(**digests, index_digest=held.index.digest)
-
-
-def float32(values: Sequence[float]) -> tensor_pb2.Tensor:
-    return tensors.pack(values, [len(values)], tensor_pb2.DATA_TYPE_FLOAT32)
-
-
-def test_a_sketch_is_refined_by_the_rows_that_the_index_holds(asked, indexed: Service):
-    """Broken by: influences of other rows; rows of other positions; a sketch that stays as it was."""
-    stub, generation = asked
-    index = Index.open(indexed.artefacts.index)
-    positions, sketch = [60, 3, 41, 7, 12], np.linspace(-1, 2, index.card.width, dtype=np.float32)
-    influences = np.array([5.0, -1.0, 2.5, 0.0, 3.0])
-    read = stub.ReadIndexRows(messages.ReadIndexRowsRequest(generation=generation, positions=positions))
-    answer = stub.RefineSketch(
-        messages.RefineSketchRequest(
-            generation=generation,
-            sketch=float32(sketch.tolist()),
-            rows=read.rows,
-            raw_influence=tensors.pack(influences, [len(influences)]),
-        )
-    )
-    shards = list(index.shards.values())
-    codes, scales = (np.concatenate([getattr(rows, name) for rows in shards]) for name in ("codes", "scales"))
-    expected = refine(sketch, Encoded(codes[positions], scales[positions]), influences, index.card.segments)
-    np.testing.assert_allclose(tensors.unpack(answer.sketch), expected.sketch, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(tensors.unpack(answer.estimates), expected.estimates, rtol=1e-4)
-    np.testing.assert_allclose(tensors.unpack(answer.errors), expected.errors, rtol=1e-4)
-
-
-def test_what_is_no_row_of_the_index_is_refused(asked, indexed: Service):
-    stub, generation = asked
-    read = stub.ReadIndexRows(messages.ReadIndexRowsRequest(generation=generation, positions=[3, 1]))
-    card = indexed.client.model().index
-    assert [len(row) for row in read.rows] == [card.bytes_per_sequence - 4] * 2  # less its self-influence
-
-    def refused(rows: list[bytes], influences: list[float]) -> str:
-        request = messages.RefineSketchRequest(
-            generation=generation,
-            sketch=float32([1.0] * card.values),
-            rows=rows,
-            raw_influence=tensors.pack(influences, [len(influences)]),
-        )
-        with pytest.raises(grpc.RpcError) as caught:
-            stub.RefineSketch(request)
-        return status.from_call(caught.value).reason
-
-    first, second = read.rows
-    assert refused([first, second[:-1]], [1.0, 2.0]) == "BAD_INDEX_ROWS"
-    assert refused([first[:-4] + struct.pack("<f", math.nan)], [1.0]) == "BAD_INDEX_ROWS"
-    assert refused([first, second], [1.0]) == "BAD_INDEX_ROWS"
-    assert refused([first, second], [1.0, math.inf]) == "BAD_INDEX_ROWS"
-    assert refused([first] * 1025, [1.0] * 1025) == "TOO_MANY_ROWS"
-    for positions, reason in (([100_000], "SEQUENCE_NOT_FOUND"), ([1] * 1025, "TOO_MANY_ROWS")):
-        with pytest.raises(grpc.RpcError) as caught:
-            stub.ReadIndexRows(messages.ReadIndexRowsRequest(generation=generation, positions=positions))
-        assert status.from_call(caught.value).reason == reason
 
 
 def test_the_index_alone_gives_estimates_and_says_so(indexed: Service):
@@ -369,71 +278,6 @@ def test_a_shard_that_is_known_to_be_gone_is_not_waited_for(launch: Launcher, wi
     answer = service.client.attribute(QUERY, return_partial_success=True)
     assert answer.unreachable_shards == (shards[1].name,)
     assert 0 < answer.corpus_share < 1
-
-
-def test_self_influence_is_the_influence_of_a_sequence_on_itself(indexed: Service, indexed_halves: Service):
-    """Broken by: the index's rows in another order; a sum over the kept coordinates alone."""
-    corpus = indexed.artefacts.open_corpus()
-    answer = indexed.client.self_influence(top_k=corpus.sequences)
-    assert len(answer) == corpus.sequences
-    for hit in (*answer.hits[:3], answer.hits[-1]):
-        record = corpus.record(corpus.position_of(hit.sequence_id))
-        query = Query.tokens(record.token_ids.tolist(), completion_start=1)
-        score = indexed.client.score(query, sequence_ids=[hit.sequence_id])
-        assert hit.influence == pytest.approx(score.influence[0][0], rel=1e-5)
-    assert [hit.raw_influence for hit in answer] == sorted((hit.raw_influence for hit in answer), reverse=True)
-    assert ranked(indexed_halves.clients[0].self_influence(top_k=7).hits) == ranked(answer.hits[:7])
-
-
-def test_the_self_influence_of_what_is_named_is_computed(indexed: Service, whole: Service, halves: Service):
-    """Of any text and with any damping, without an index, wherever the sequences are. Broken by: one query for all."""
-    named = [hit.sequence_id for hit in indexed.client.self_influence(top_k=80)][::7]
-    expected = {hit.sequence_id: hit.influence for hit in indexed.client.self_influence(top_k=80)}
-    for service in (whole, halves):
-        answer = service.client.self_influence(sequence_ids=named, texts=["the lamp the lamp"])
-        found = {hit.sequence_id: hit.influence for hit in answer}
-        assert found.pop("") > 0
-        assert found == pytest.approx({name: expected[name] for name in named}, rel=1e-5)
-        assert [hit.influence for hit in answer] == sorted((hit.influence for hit in answer), reverse=True)
-    text = next(hit for hit in answer if not hit.sequence_id)
-    damped = whole.client.self_influence(texts=["the lamp the lamp"], damping_factor=5.0)
-    assert (text.text, len(damped)) == ("the lamp the lamp", 1)
-    assert 0 < damped.hits[0].influence < text.influence
-    assert ranked(whole.client.self_influence(sequence_ids=named, top_k=2).hits) == [
-        (hit.sequence_id, hit.raw_influence) for hit in whole.client.self_influence(sequence_ids=named).hits[:2]
-    ]
-
-
-def test_what_makes_no_self_influence_is_refused(indexed: Service):
-    for request, reason in (
-        ({"sequence_ids": ["doc1#0"], "only": Filter(sources=["log"])}, "FILTER_INVALID"),
-        ({"damping_factor": 0.5}, "DAMPING_INVALID"),
-        ({"texts": ["a"], "damping_factor": -1.0}, "DAMPING_INVALID"),
-    ):
-        with pytest.raises(InvalidRequestError) as caught:
-            indexed.client.self_influence(**request)
-        assert caught.value.reason == reason
-    with pytest.raises(NotFoundError) as missing:
-        indexed.client.self_influence(sequence_ids=["nobody#0"])
-    assert missing.value.reason == "SEQUENCE_NOT_FOUND"
-
-
-def test_self_influence_can_be_filtered_and_needs_an_index(indexed: Service, whole: Service):
-    assert {hit.source for hit in indexed.client.self_influence(only=Filter(sources=["log"]))} == {"log"}
-    with pytest.raises(NotFoundError, match="check the spelling"):
-        indexed.client.self_influence(only=Filter(sources=["tail"]))
-    with pytest.raises(MismatchError, match="whence index"):
-        whole.client.self_influence()
-
-
-def test_the_command_line_lists_outliers(indexed: Service):
-    done = whence("outliers", "-k", "3", "--where", "year=1910", server=indexed.front.address)
-    assert done.returncode == 0, done.stderr
-    assert "Influence themselves most" in done.stdout
-    assert "doc10#0" in done.stdout
-    given = whence("outliers", "--text", "the lamp", "--id", "doc3#0", server=indexed.front.address)
-    assert given.returncode == 0, given.stderr
-    assert "doc3#0" in given.stdout
 
 
 def test_torchrun_shares_the_shards_out(with_index: Artefacts, tmp_path):

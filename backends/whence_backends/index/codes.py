@@ -67,9 +67,9 @@ def decode(codes: NDArray[Any], scales: NDArray[np.float32], segments: Sequence[
     return values
 
 
-def row_bytes(rows: Encoded) -> list[bytes]:
-    """Return each row as bytes: its code, then its scales."""
-    return [code.tobytes() + scales.tobytes() for code, scales in zip(rows.codes, rows.scales, strict=True)]
+def row_bytes(code: NDArray[Any], scales: NDArray[np.float32]) -> bytes:
+    """Return one row as bytes: its code, then its scales."""
+    return code.tobytes() + scales.tobytes()
 
 
 def rows_of_bytes(rows: Sequence[bytes], segments: Sequence[Segment], bits: int) -> Encoded:

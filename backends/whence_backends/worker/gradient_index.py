@@ -16,7 +16,7 @@ from whence.errors import InvalidRequestError, MismatchError
 from whence_backends.contract import SketchPlan
 from whence_backends.ekfac.factors import Factors
 from whence_backends.index import Index
-from whence_backends.index.codes import Encoded, row_bytes, rows_of_bytes
+from whence_backends.index.codes import row_bytes, rows_of_bytes
 from whence_backends.index.refine import MOST_ROWS, Refined, refine
 from whence_backends.index.search import Float32Array, Searcher
 from whence_backends.index.sketch import fold_gradient, with_damping
@@ -203,7 +203,7 @@ class GradientIndex:
         for rows in self.index.shards.values():
             row = position - rows.info.first_position
             if 0 <= row < rows.info.sequences:
-                return row_bytes(Encoded(rows.codes[row : row + 1], rows.scales[row : row + 1]))[0]
+                return row_bytes(rows.codes[row], rows.scales[row])
         raise not_held(position)
 
     async def _sketch(self, named: NamedGradient, damping_factor: float) -> Float32Array:
