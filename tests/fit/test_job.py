@@ -116,10 +116,26 @@ def test_the_same_fit_again_returns_what_is_there(model_folder: Folder, tmp_path
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "factors").iterdir()} == before
 
 
+def test_the_same_model_under_another_spelling_of_its_path_is_the_same_fit(
+    model_folder: Folder, tmp_path: Path
+) -> None:
+    """Broken by: comparing what the commands called the model, finished or not."""
+    source, model = data.InMemory(data.sequences(12)), model_folder("llama")
+    respelled = model / ".." / model.name
+
+    def interrupt(progress: FitProgress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(config(model, tmp_path / "factors"), source, interrupt)
+    first = fit(config(respelled, tmp_path / "factors"), source)
+    assert fit(config(model, tmp_path / "factors"), source).digest == first.digest
+
+
 def test_another_fit_in_the_same_folder_is_refused(model_folder: Folder, tmp_path: Path) -> None:
     source = data.InMemory(data.sequences(12))
     fit(config(model_folder("llama"), tmp_path / "factors"), source)
-    with pytest.raises(MismatchError, match="choose another folder") as caught:
+    with pytest.raises(MismatchError, match="with another seed; choose another folder") as caught:
         fit(config(model_folder("llama"), tmp_path / "factors", seed=1), source)
     assert caught.value.reason == "FACTORS_EXIST"
 

@@ -56,7 +56,7 @@ class Subject:
 
     def config(self, out: Path, **options: object) -> IndexConfig:
         small = {"width": 512, "keep": 0.5, "batch_tokens": 64, "block_sequences": 5, "layer_groups": 1}
-        return IndexConfig(model="fake", out=out, **{**small, **options})
+        return IndexConfig(out=out, **{"model": "fake", **small, **options})
 
 
 def make_subject(folder: Path) -> Subject:

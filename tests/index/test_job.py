@@ -100,6 +100,18 @@ def test_an_index_says_what_it_is_made_of(subject: Subject, tmp_path: Path) -> N
     assert card.sequences == 40
 
 
+def test_the_same_model_under_another_spelling_of_its_path_is_the_same_index(subject: Subject, tmp_path: Path) -> None:
+    """Broken by: comparing what the commands called the model, finished or not."""
+
+    def interrupt(progress: IndexProgress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_index(subject.config(tmp_path / "index"), subject.engine, subject.factors, subject.source, interrupt)
+    first = build(subject, tmp_path / "index", model="./fake")
+    assert build(subject, tmp_path / "index", model="fake").digest == first.digest
+
+
 def test_an_index_killed_at_fifty_places_ends_with_the_same_bytes(tmp_path: Path) -> None:
     """Broken by: noting rows before they are synced; starting a shard anew in a file with other rows."""
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(TESTS), str(tmp_path)], capture_output=True, text=True)

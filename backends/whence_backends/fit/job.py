@@ -128,10 +128,13 @@ def _finished(out: Path, card: FactorsCard) -> Factors | None:
         found = Factors.open(out)
     except NotFoundError:
         return None
-    ours, theirs = replace(card, versions={}), replace(found.card, versions={})
+    # The model is told by its digest: what a command called it is no part of the fit.
+    ours, theirs = (replace(one, model="", versions={}) for one in (card, found.card))
     if ours != theirs:
+        differing = [name for name, value in vars(ours).items() if value != getattr(theirs, name)]
         raise MismatchError(
-            f"{out} already holds the factors of another fit ({found.digest}); choose another folder",
+            f"{out} already holds the factors of another fit ({found.digest}), with another {', '.join(differing)}; "
+            "choose another folder",
             reason="FACTORS_EXIST",
             path=out,
         )

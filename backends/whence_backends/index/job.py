@@ -242,7 +242,8 @@ def _finished(out: Path, card: IndexCard) -> Index | None:
         found = Index.open(out)
     except NotFoundError:
         return None
-    ours, theirs = replace(card, versions={}), replace(found.card, versions={})
+    # The model is told by its digest: what a command called it is no part of the index.
+    ours, theirs = (replace(one, model="", versions={}) for one in (card, found.card))
     if ours != theirs:
         differing = [name for name, value in vars(ours).items() if value != getattr(theirs, name)]
         raise MismatchError(

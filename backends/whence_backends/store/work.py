@@ -12,6 +12,8 @@ from whence_backends.store.artefact import write_atomically
 
 WORK_FOLDER: Final = ".work"
 _IDENTITY: Final = "identity.json"
+# What a command called the model: the same model has the same digest under any spelling of its path.
+_SPELLINGS: Final = frozenset({"model"})
 
 
 def claim_folder(artefact: Path, identity: Mapping[str, Any], *, tag: str = "") -> Path:
@@ -28,7 +30,7 @@ def claim_folder(artefact: Path, identity: Mapping[str, Any], *, tag: str = "") 
         write_atomically(path, lambda temporary: _write(temporary, text), tag=tag)
         return folder
     found = json.loads(path.read_text(encoding="utf-8"))
-    differing = sorted(key for key in wanted | found if wanted.get(key) != found.get(key))
+    differing = sorted(key for key in (wanted | found).keys() - _SPELLINGS if wanted.get(key) != found.get(key))
     if differing:
         raise MismatchError(
             f"{artefact} holds an unfinished job with another {', '.join(differing)}; finish that one, remove the "
