@@ -36,6 +36,7 @@ from whence_backends.ekfac.low_rank import expected_error
 from whence_backends.ekfac.sketches import PreparedFold, add_sketches
 from whence_backends.ekfac.storage import relative_error
 from whence_backends.engines.checks import require_known_options, require_valid
+from whence_backends.models.shape import ModelShape
 from whence_backends.models.source import resolve_model
 from whence_backends.models.torch_loading import load_causal_lm
 from whence_backends.models.tracked import coverage, track
@@ -69,13 +70,14 @@ def create(config: EngineConfig) -> PytorchEngine:
     layers = track(model, factors.card.tracked)
     tracked = TrackedLanguageModel(model, layers)
     factors.require_layers(tracked.specs)
+    shape = ModelShape.of(model)
     info = EngineInfo(
         engine="pytorch",
         precision=config.precision,
         device=str(tracked.device),
         layers=tracked.specs,
-        max_tokens=int(getattr(tracked.config, "max_position_embeddings", 1 << 20)),
-        vocabulary_size=int(tracked.config.vocab_size),
+        max_tokens=shape.max_tokens,
+        vocabulary_size=shape.vocabulary_size,
         parameters=coverage(model, layers).parameters,
         model_digest=source.digest,
         factors_digest=factors.digest,

@@ -16,6 +16,7 @@ from whence_backends.ekfac.language_model import TrackedLanguageModel
 from whence_backends.export.graph import OPSET, trace_model
 from whence_backends.export.verify import verify
 from whence_backends.models.exported import FORMAT, GRAPH, Export, ExportCard
+from whence_backends.models.shape import ModelShape, text_config
 from whence_backends.models.source import ModelLocation, ModelSource, resolve_model
 from whence_backends.models.tokenizer import Tokenizer
 from whence_backends.models.torch_loading import load_causal_lm
@@ -75,7 +76,8 @@ def export(config: ExportConfig, progress: Callable[[ExportProgress], None] = la
     files = _write(writer, traced.onnx, tokenizer)
     progress(ExportProgress(stage="verify"))
     _require_same_tokenizer(config.out, tokenizer)
-    max_tokens = _max_tokens(model.config)
+    shape = ModelShape.of(module)
+    max_tokens = _max_tokens(module, shape)
     card = ExportCard(
         model=source.reference,
         model_digest=source.digest,
@@ -86,7 +88,7 @@ def export(config: ExportConfig, progress: Callable[[ExportProgress], None] = la
         inputs=traced.inputs,
         parameters=coverage(module, layers).parameters,
         max_tokens=max_tokens,
-        vocabulary_size=int(model.config.vocab_size),
+        vocabulary_size=shape.vocabulary_size,
         opset=OPSET,
         verification=verify(model, config.out / GRAPH, traced.inputs, config.precision, max_tokens),
         versions={package: version(package) for package in _PACKAGES},
@@ -154,10 +156,10 @@ def _require_same_tokenizer(folder: Path, tokenizer: Tokenizer | None) -> None:
         )
 
 
-def _max_tokens(config: Any) -> int:  # noqa: ANN401 - transformers' configurations have no common type
+def _max_tokens(module: Any, shape: ModelShape) -> int:  # noqa: ANN401 - transformers' models have no common type
     """Return how long a sequence may be: what the model takes, within the window of its attention if it has one.
 
     Up to the window, sliding attention is plain causal attention, which is what the graph computes.
     """
-    limits = [getattr(config, name, None) for name in ("max_position_embeddings", "sliding_window")]
-    return min((int(limit) for limit in limits if limit), default=1 << 20)
+    window = getattr(text_config(module.config), "sliding_window", None)
+    return min(shape.max_tokens, int(window)) if window else shape.max_tokens

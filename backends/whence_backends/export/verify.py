@@ -24,6 +24,7 @@ from whence_backends.models.exported import (
     gradient_name,
     input_name,
 )
+from whence_backends.models.shape import ModelShape
 
 # Lengths of the sequences of each batch: unlike, none that was traced with, one of them long.
 BATCHES: Final = ((16,), (3, 24, 11), (256,))
@@ -41,7 +42,7 @@ def verify(
     Raises :class:`~whence.errors.MismatchError` (``EXPORT_DIFFERS``) where that is more than rounding explains.
     """
     session = _open(graph)
-    vocabulary = int(model.config.vocab_size)
+    vocabulary = ModelShape.of(model.model).vocabulary_size
     rng = np.random.default_rng(0)
     worst = {"log_p": 0.0, "inputs": 0.0, "gradients": 0.0}
     sequences = tokens = 0
