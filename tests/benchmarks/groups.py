@@ -124,18 +124,19 @@ def compare(query: Query, labels: np.ndarray, samples: int) -> Iterator[tuple[fl
     estimated *= (estimated @ truth) / (estimated @ estimated)
     rows = RowEstimates(positions=np.arange(count), groups=labels, estimates=query.estimates, errors=query.errors)
     for seed in range(DRAWS):
-        sums = sum_groups(names, [rows], samples, seed)
-        columns = (sums.names, sums.sequences, sums.estimate, sums.scale, sums.squared_scale)
-        totals = [
+        sums = sum_groups(tuple((name,) for name in names), [rows], samples, seed)
+        columns = ((*sums.names, ""), sums.sequences, sums.estimate, sums.scale, sums.squared_scale)
+        *totals, whole = (
             GroupTotals(name=name, sequences=int(n), estimate=e, scale=s, squared_scale=q)
             for name, n, e, s, q in zip(*columns, strict=True)
-        ]
-        drawn = zip(sums.drawn, sums.drawn_group, sums.drawn_estimate, sums.drawn_scale, strict=True)
+        )
+        drawn = zip(sums.drawn, sums.drawn_groups, sums.drawn_estimate, sums.drawn_scale, strict=True)
         sample = [
-            Drawn(group=sums.names[g], estimate=e, scale=s, influence=float(query.exact[position]))
-            for position, g, e, s in drawn
+            Drawn(groups=(sums.names[group],), estimate=e, scale=s, influence=float(query.exact[position]))
+            for position, (group,), e, s in drawn
         ][:samples]
-        found = {each.name: each for each in estimate_groups(totals, sample, float(sums.priority[samples]))[:-1]}
+        answer = estimate_groups(totals, whole, sample, float(sums.priority[samples]))
+        found = {each.name: each for each in answer[:-1]}
         chosen = np.random.default_rng(seed).choice(count, samples, replace=False)
         plain = np.bincount(labels[chosen], query.exact[chosen], GROUPS) * count / samples
         for group, name in enumerate(names):

@@ -89,6 +89,13 @@ def test_options_reach_the_server(run, service):
     assert not request.options.include_tokens
 
 
+def test_conditions_become_a_filter(run, service):
+    run("attribute", *ASK, "--source", "web", "--where", "meta.year=1908", "--where", "a=b=c", "--document", "d1")
+    wanted = service.requests[0].options.filter
+    assert (list(wanted.sources), dict(wanted.metadata)) == (["web"], {"meta.year": "1908", "a": "b=c"})
+    assert (wanted.first_document_id, wanted.last_document_id) == ("d1", "d1")
+
+
 def test_a_conversation_comes_from_a_file(run, service, tmp_path):
     messages = [{"role": "user", "content": "Capital?"}, {"role": "assistant", "content": "Brelary"}]
     for document in (messages, {"messages": messages}):
@@ -127,6 +134,7 @@ def test_a_missing_file_is_an_error_without_a_traceback(run):
         ["attribute", *ASK, "--prompt-file", "-"],
         ["attribute", *ASK, "--top-k", "0"],
         ["attribute", *ASK, "--direction", "up"],
+        ["attribute", *ASK, "--where", "tags=sea", "--where", "tags=land"],
         ["score", *ASK],
         ["explain", *ASK],
         ["explain", *ASK, "--sequence-id", "a", "--text", "b"],

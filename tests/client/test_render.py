@@ -21,6 +21,7 @@ from whence.cli import (
     render_score,
     render_text,
 )
+from whence.terminal import printable
 
 QUESTION = {"prompt": "The capital of Durrow is", "completion": " Brelary"}
 
@@ -132,7 +133,7 @@ def test_marks_lose_no_character(pairs, limit):
     window = render_text.excerpt(text, line, limit)
     marked = render_text.marked(text, line, plain=False, window=window).plain
     body = marked[window.start > 0 : len(marked) - (window.end < len(text))]
-    assert body == render_text.printable(text[window.start : window.end])
+    assert body == printable(text[window.start : window.end])
     assert window.end - window.start == min(len(text), limit)
 
 
@@ -145,7 +146,7 @@ def test_the_excerpt_holds_the_strongest_passage():
 
 @given(st.text())
 def test_nothing_printed_can_steer_a_terminal(text):
-    safe = render_text.printable(text)
+    safe = printable(text)
     assert len(safe) == len(text)
     assert safe.isprintable() or not set(safe) & set("\x1b\x07\r\n\u202e\x9b\x00")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ class World:
         order = np.argsort(priorities)
         sample = [
             Drawn(
-                group=NAMES[self.groups[i]],
+                groups=(NAMES[self.groups[i]],),
                 estimate=float(self.estimates[i]),
                 scale=float(self.scales[i]),
                 influence=float(self.influences[i]),
@@ -40,7 +41,7 @@ class World:
             for i in order[:samples]
         ]
         threshold = float(priorities[order[samples]]) if samples < len(order) else None
-        return estimate_groups(self.totals(), sample, threshold)
+        return estimate_groups(self.totals(), self.whole(), sample, threshold)
 
     def totals(self) -> list[GroupTotals]:
         def sums(values: np.ndarray) -> list[float]:
@@ -51,6 +52,20 @@ class World:
             GroupTotals(name=name, sequences=size, estimate=e, scale=s, squared_scale=q)
             for name, size, e, s, q in zip(NAMES, SIZES, *columns, strict=True)
         ]
+
+    def whole(self) -> GroupTotals:
+        return GroupTotals(
+            name="",
+            sequences=len(self.groups),
+            estimate=float(self.estimates.sum()),
+            scale=float(self.scales.sum()),
+            squared_scale=float(np.square(self.scales).sum()),
+        )
+
+
+def sum_of(totals: list[GroupTotals]) -> GroupTotals:
+    [whole] = merge_totals(replace(each, name="") for each in totals)
+    return whole
 
 
 def by_name(sums: list[GroupSum]) -> np.ndarray:
@@ -104,10 +119,10 @@ def test_a_group_that_was_drawn_whole_is_exact_among_others_that_were_not() -> N
         GroupTotals(name="many", sequences=9, estimate=3.0, scale=4.0, squared_scale=2.0),
     ]
     sample = [
-        Drawn(group="one", estimate=1.0, scale=1.0, influence=5.0),
-        Drawn(group="many", estimate=0.2, scale=0.5, influence=0.1),
+        Drawn(groups=("one",), estimate=1.0, scale=1.0, influence=5.0),
+        Drawn(groups=("many",), estimate=0.2, scale=0.5, influence=0.1),
     ]
-    many, one = sorted(estimate_groups(totals, sample, 0.5)[:-1], key=lambda each: each.name)
+    many, one = sorted(estimate_groups(totals, sum_of(totals), sample, 0.5)[:-1], key=lambda each: each.name)
     assert (one.influence, one.standard_error, one.sampled) == (5.0, 0.0, 1)
     assert many.standard_error > 0
 
@@ -117,8 +132,16 @@ def test_groups_are_ordered_by_influence_and_then_by_name() -> None:
         GroupTotals(name=name, sequences=1, estimate=x, scale=1.0, squared_scale=1.0)
         for name, x in (("b", 1.0), ("a", 1.0), ("c", 2.0))
     ]
-    sample = [Drawn(group=each.name, estimate=1.0, scale=1.0, influence=each.estimate) for each in totals]
-    assert [each.name for each in estimate_groups(totals, sample, None)] == ["c", "a", "b", ""]
+    sample = [Drawn(groups=(each.name,), estimate=1.0, scale=1.0, influence=each.estimate) for each in totals]
+    assert [each.name for each in estimate_groups(totals, sum_of(totals), sample, None)] == ["c", "a", "b", ""]
+
+
+def test_a_sequence_in_two_groups_counts_in_both_and_once_in_all() -> None:
+    one = GroupTotals(name="one", sequences=2, estimate=3.0, scale=2.0, squared_scale=2.0)
+    both = [one, replace(one, name="other")]
+    sample = [Drawn(groups=("one", "other"), estimate=1.5, scale=1.0, influence=x) for x in (1.0, 2.0)]
+    *sums, total = estimate_groups(both, one, sample, None)
+    assert [(each.name, each.influence) for each in (*sums, total)] == [("one", 3.0), ("other", 3.0), ("one", 3.0)]
 
 
 def test_parts_of_a_group_in_several_shards_are_one() -> None:

@@ -10,7 +10,7 @@ def answer(*drawn: tuple[int, float]) -> messages.EstimateGroupsResponse:
     return messages.EstimateGroupsResponse(
         groups=[messages.EstimatedGroup(name="web")],
         drawn=[
-            messages.DrawnSequence(position=position, group=0, estimate=1.0, scale=1.0, priority=priority)
+            messages.DrawnSequence(position=position, groups=[0], estimate=1.0, scale=1.0, priority=priority)
             for position, priority in drawn
         ],
     )

@@ -8,6 +8,8 @@ import pytest
 from whence.errors import InvalidRequestError
 from whence_backends.worker.grouping import MAX_GROUPS, RowEstimates, sum_groups, uniform
 
+SETS = (("a",), ("b",), ("c",))
+
 
 def rows(first: int, count: int) -> RowEstimates:
     rng = np.random.default_rng(0)
@@ -23,9 +25,9 @@ def rows(first: int, count: int) -> RowEstimates:
 
 def test_the_sums_and_the_draw_do_not_depend_on_the_shards():
     """Broken by: random numbers that start anew with each shard."""
-    whole = sum_groups(("a", "b", "c"), [rows(0, 1000)], 50, 3)
-    parts = sum_groups(("a", "b", "c"), [rows(0, 300), rows(300, 700)], 50, 3)
-    apart = [sum_groups(("a", "b", "c"), [part], 50, 3) for part in (rows(0, 300), rows(300, 700))]
+    whole = sum_groups(SETS, [rows(0, 1000)], 50, 3)
+    parts = sum_groups(SETS, [rows(0, 300), rows(300, 700)], 50, 3)
+    apart = [sum_groups(SETS, [part], 50, 3) for part in (rows(0, 300), rows(300, 700))]
     assert whole.drawn.tolist() == parts.drawn.tolist()
     assert len(whole.drawn) == 51  # the last says where the others end
     drawn = [pair for part in apart for pair in zip(part.priority, part.drawn, strict=True)]
@@ -35,7 +37,7 @@ def test_the_sums_and_the_draw_do_not_depend_on_the_shards():
 
 def test_sums_are_of_each_group():
     part = rows(0, 1000)
-    sums = sum_groups(("a", "b", "c"), [part], 10, 0)
+    sums = sum_groups(SETS, [part], 10, 0)
     for group in range(3):
         held = part.groups == group
         assert sums.sequences[group] == held.sum()
@@ -44,21 +46,32 @@ def test_sums_are_of_each_group():
         assert (sums.scale[group], sums.squared_scale[group]) == pytest.approx((scales.sum(), (scales**2).sum()))
 
 
+def test_a_row_that_is_in_several_groups_counts_in_each_and_once_in_all():
+    part = rows(0, 1000)
+    sums = sum_groups((("a",), ("a", "b"), ("b", "c")), [part], 10, 0)
+    sizes, whole = np.bincount(part.groups), np.bincount(part.groups, part.estimates)
+    assert sums.names == ("a", "b", "c")
+    assert sums.sequences.tolist() == [sizes[0] + sizes[1], sizes[1] + sizes[2], sizes[2], 1000]
+    np.testing.assert_allclose(sums.estimate, [whole[0] + whole[1], whole[1] + whole[2], whole[2], whole.sum()])
+    of_each = {0: (0,), 1: (0, 1), 2: (1, 2)}
+    assert list(sums.drawn_groups) == [of_each[part.groups[position]] for position in sums.drawn]
+
+
 def test_a_group_without_rows_is_left_out_and_the_draw_names_those_that_are_there():
     part = rows(0, 1000)
     shifted = RowEstimates(
         positions=part.positions, groups=part.groups + 1, estimates=part.estimates, errors=part.errors
     )
-    sums = sum_groups(("none", "a", "b", "c"), [shifted], 10, 0)
+    sums = sum_groups((("none",), *SETS), [shifted], 10, 0)
     assert sums.names == ("a", "b", "c")
-    assert [sums.names[group] for group in sums.drawn_group] == ["abc"[part.groups[p]] for p in sums.drawn]
+    assert [sums.names[group] for (group,) in sums.drawn_groups] == ["abc"[part.groups[p]] for p in sums.drawn]
 
 
 def test_rows_of_larger_scale_are_drawn_more_often():
     part = rows(0, 1000)
     counts = np.zeros(1000)
     for seed in range(300):
-        counts[sum_groups(("a", "b", "c"), [part], 100, seed).drawn[:100]] += 1
+        counts[sum_groups(SETS, [part], 100, seed).drawn[:100]] += 1
     scales = np.hypot(part.errors, part.estimates)
     assert np.corrcoef(counts, scales)[0, 1] > 0.9
 
@@ -78,7 +91,7 @@ def test_a_sequence_of_which_nothing_is_known_can_be_drawn_all_the_same():
     nothing = RowEstimates(
         positions=np.arange(500), groups=np.zeros(500, np.int32), estimates=np.zeros(500), errors=np.zeros(500)
     )
-    sums = sum_groups(("a",), [nothing], 30, 0)
+    sums = sum_groups((("a",),), [nothing], 30, 0)
     assert np.isfinite(sums.priority).all()
     assert sums.drawn.max() > 250
 
@@ -88,7 +101,7 @@ def test_too_many_groups_are_no_summary_but_a_filter_may_leave_few():
     rows = RowEstimates(
         positions=np.arange(many), groups=np.arange(many, dtype=np.int32), estimates=np.ones(many), errors=np.ones(many)
     )
-    names = tuple(map(str, range(many)))
+    names = tuple((str(number),) for number in range(many))
     with pytest.raises(InvalidRequestError, match="or filter them") as caught:
         sum_groups(names, [rows], 30, 0)
     assert caught.value.reason == "TOO_MANY_GROUPS"

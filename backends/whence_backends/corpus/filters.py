@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from whence_backends.corpus.shard import Shard
+from whence_backends.corpus.values import asked_by, values
 
 BoolArray = NDArray[np.bool_]
 
@@ -21,8 +21,8 @@ BoolArray = NDArray[np.bool_]
 class SequenceFilter:
     """What must be true of a sequence; what is empty is true of all.
 
-    Its source is one of ``sources``; its metadata has each (name, value) of ``metadata``, as text, or in a list; its
-    document's id sorts from ``first_document_id`` to ``last_document_id``, both included.
+    Its source is one of ``sources``; its metadata has each (name, value) of ``metadata``, as :mod:`.values` reads both;
+    its document's id sorts from ``first_document_id`` to ``last_document_id``, both included.
     """
 
     sources: frozenset[str] = frozenset()
@@ -45,20 +45,16 @@ class SequenceFilter:
         if self.last_document_id:
             kept &= _where(pc.less_equal(shard.column("document_id"), pa.scalar(self.last_document_id)))
         if self.metadata:
-            column = shard.column("metadata")
-            for row in np.flatnonzero(kept).tolist():
-                kept[row] = self._describes(json.loads(column[row].as_py()))
+            kept &= self._described(shard)
         return kept
 
-    def _describes(self, metadata: Mapping[str, Any]) -> bool:
-        return all(name in metadata and value in _texts(metadata[name]) for name, value in self.metadata)
+    def _described(self, shard: Shard) -> BoolArray:
+        asked = [(name, asked_by(text)) for name, text in self.metadata]
 
+        def holds(metadata: Mapping[str, Any]) -> bool:
+            return all(not values(metadata, name).isdisjoint(wanted) for name, wanted in asked)
 
-def _texts(value: Any) -> list[str]:  # noqa: ANN401 - any JSON value
-    """Return a value as text, or each item of a list."""
-    if isinstance(value, list):
-        return [text for item in value for text in _texts(item)]
-    return [value if isinstance(value, str) else json.dumps(value)]
+        return np.array(shard.each_metadata(holds), bool)
 
 
 def _where(mask: Any) -> BoolArray:  # noqa: ANN401 - pyarrow has no types

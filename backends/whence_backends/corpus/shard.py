@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import bisect
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate, islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -36,6 +36,8 @@ SCHEMA: Final = pa.schema(
     ]
 )
 _ROWS_PER_BATCH: Final = 1024
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +126,15 @@ class Shard:
     def column(self, name: str) -> Any:  # noqa: ANN401 - pyarrow has no types
         """Return one column whole, as a pyarrow chunked array."""
         return pa.chunked_array([batch.table.column(name) for batch in self._batches], SCHEMA.field(name).type)
+
+    def each_metadata(self, read: Callable[[Mapping[str, Any]], T]) -> list[T]:
+        """Return what ``read`` makes of each row's metadata; neighbours that share theirs have it read once."""
+        found: list[T] = []
+        for batch in self._batches:
+            encoded = batch.table.column("metadata").dictionary_encode()
+            distinct = [read(json.loads(text)) for text in encoded.dictionary.to_pylist()]
+            found.extend(distinct[place] for place in encoded.indices.to_pylist())
+        return found
 
     def token_batches(self) -> Iterator[tuple[Int32Array, Int32Array]]:
         """Yield the tokens as they lie mapped, and where each sequence's start in them, int32 [sequences + 1]."""

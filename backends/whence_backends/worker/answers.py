@@ -115,22 +115,24 @@ def matches_response(
 
 def groups_response(sums: GroupSums) -> worker_service_pb2.EstimateGroupsResponse:
     """Return what the index says of groups, and what was drawn."""
-    groups = zip(sums.names, sums.sequences, sums.estimate, sums.scale, sums.squared_scale, strict=True)
-    drawn = zip(sums.drawn, sums.drawn_group, sums.drawn_estimate, sums.drawn_scale, sums.priority, strict=True)
+    columns = zip(sums.sequences, sums.estimate, sums.scale, sums.squared_scale, strict=True)
+    *groups, total = (
+        worker_service_pb2.EstimatedGroup(
+            name=name, sequences=sequences, estimate=estimate, scale=scale, squared_scale=squared_scale
+        )
+        for name, (sequences, estimate, scale, squared_scale) in zip((*sums.names, ""), columns, strict=True)
+    )
+    drawn = zip(sums.drawn, sums.drawn_groups, sums.drawn_estimate, sums.drawn_scale, sums.priority, strict=True)
     return worker_service_pb2.EstimateGroupsResponse(
-        groups=[
-            worker_service_pb2.EstimatedGroup(
-                name=name, sequences=sequences, estimate=estimate, scale=scale, squared_scale=squared_scale
-            )
-            for name, sequences, estimate, scale, squared_scale in groups
-        ],
+        groups=groups,
+        total=total,
         drawn=[
             worker_service_pb2.DrawnSequence(
-                position=position, group=group, estimate=estimate, scale=scale, priority=priority
+                position=position, groups=groups, estimate=estimate, scale=scale, priority=priority
             )
-            for position, group, estimate, scale, priority in drawn
+            for position, groups, estimate, scale, priority in drawn
         ],
-        sequences_searched=int(sums.sequences.sum()),
+        sequences_searched=total.sequences,
     )
 
 

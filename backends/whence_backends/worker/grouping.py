@@ -33,7 +33,10 @@ Float64Array = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RowEstimates:
-    """What the index says of some rows of a shard, one each, [n]: positions, estimated influences, standard errors."""
+    """What the index says of some rows of a shard, one each, [n]: positions, estimated influences, standard errors.
+
+    ``groups`` says which set of groups a row is in.
+    """
 
     positions: NDArray[np.int64]
     groups: NDArray[np.int32]
@@ -43,7 +46,7 @@ class RowEstimates:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GroupSums:
-    """Sums over groups, [G] each, and the rows that were drawn, smallest priority first, [n] each."""
+    """Sums over groups and, last, over all rows, [G + 1] each; the rows drawn, smallest priority first, [n] each."""
 
     names: tuple[str, ...]
     sequences: NDArray[np.int64]
@@ -51,7 +54,7 @@ class GroupSums:
     scale: Float64Array
     squared_scale: Float64Array
     drawn: NDArray[np.int64]  # positions
-    drawn_group: NDArray[np.int64]
+    drawn_groups: tuple[tuple[int, ...], ...]
     drawn_estimate: Float64Array
     drawn_scale: Float64Array
     priority: Float64Array
@@ -67,10 +70,12 @@ class Groupings:
 
         self._of = of
 
-    def of(self, shards: Sequence[str], group_by: str) -> tuple[tuple[str, ...], Mapping[str, NDArray[np.int32]]]:
-        """Return the groups of these shards, by name, and which of them each shard's rows are in."""
+    def of(
+        self, shards: Sequence[str], group_by: str
+    ) -> tuple[tuple[tuple[str, ...], ...], Mapping[str, NDArray[np.int32]]]:
+        """Return the sets of groups that rows of these shards are in, and which of them each shard's rows are in."""
         held = self._of(group_by)
-        names = sorted(set[str]().union(*(held[shard].names for shard in shards)))
+        names = sorted(set[tuple[str, ...]]().union(*(held[shard].names for shard in shards)))
         place = {name: number for number, name in enumerate(names)}
         return tuple(names), {
             shard: np.array([place[name] for name in held[shard].names], np.int32)[held[shard].groups]
@@ -78,44 +83,68 @@ class Groupings:
         }
 
 
-def sum_groups(names: tuple[str, ...], parts: Sequence[RowEstimates], samples: int, seed: int) -> GroupSums:
+def sum_groups(names: tuple[tuple[str, ...], ...], parts: Sequence[RowEstimates], samples: int, seed: int) -> GroupSums:
     """Return the sums of the groups and the draw: ``samples`` rows and one more, which says where the others end. Pure.
 
-    Groups without a row are left out. Raises :class:`~whence.errors.InvalidRequestError` (``TOO_MANY_GROUPS``) where
-    those that are left are no summary any more.
+    ``names`` are the sets of groups that rows are in. Groups without a row are left out. Raises
+    :class:`~whence.errors.InvalidRequestError` (``TOO_MANY_GROUPS``) where those that are left are no summary any more.
     """
     positions = np.concatenate([part.positions for part in parts])
-    groups = np.concatenate([part.groups for part in parts])
+    sets = np.concatenate([part.groups for part in parts])
     estimates = np.concatenate([part.estimates for part in parts])
     scales = np.hypot(np.concatenate([part.errors for part in parts]), _SHARE_OFF * estimates)
     scales = np.maximum(scales, _LEAST * scales.mean()) if scales.any() else np.ones_like(scales)
+    members = _Members.of(names, np.flatnonzero(np.bincount(sets, minlength=len(names))).tolist())
 
     def total(values: Float64Array | None = None) -> Float64Array:
-        return np.bincount(groups, values, minlength=len(names)).astype(np.float64)
+        return members.total(np.bincount(sets, values, minlength=len(names)).astype(np.float64))
 
     priorities = np.concatenate([uniform(part.positions, seed) for part in parts]) / scales
     drawn = _smallest(priorities, positions, samples + 1)
-    sequences = total().astype(np.int64)
-    held = np.flatnonzero(sequences)
-    if len(held) > MAX_GROUPS:
-        raise InvalidRequestError(
-            f"the sequences are in {len(held)} groups; at most {MAX_GROUPS} are summed: group them by something "
-            "coarser, or filter them",
-            reason="TOO_MANY_GROUPS",
-            field="group_by",
-        )
     return GroupSums(
-        names=tuple(names[group] for group in held),
-        sequences=sequences[held],
-        estimate=total(estimates)[held],
-        scale=total(scales)[held],
-        squared_scale=total(np.square(scales))[held],
+        names=members.names,
+        sequences=total().astype(np.int64),
+        estimate=total(estimates),
+        scale=total(scales),
+        squared_scale=total(np.square(scales)),
         drawn=positions[drawn],
-        drawn_group=np.searchsorted(held, groups[drawn]),
+        drawn_groups=tuple(members.groups[number] for number in sets[drawn].tolist()),
         drawn_estimate=estimates[drawn],
         drawn_scale=scales[drawn],
         priority=priorities[drawn],
     )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Members:
+    """Which groups are in which sets of groups.
+
+    ``groups``: of each set that a row has, places in ``names``; ``pairs``: these, int64 [2, pairs] of set and group.
+    """
+
+    names: tuple[str, ...]
+    groups: Mapping[int, tuple[int, ...]]
+    pairs: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, sets: Sequence[tuple[str, ...]], held: Sequence[int]) -> _Members:
+        names = sorted(set[str]().union(*(sets[number] for number in held)))
+        if len(names) > MAX_GROUPS:
+            raise InvalidRequestError(
+                f"the sequences are in {len(names)} groups; at most {MAX_GROUPS} are summed: group them by something "
+                "coarser, or filter them",
+                reason="TOO_MANY_GROUPS",
+                field="group_by",
+            )
+        place = {name: number for number, name in enumerate(names)}
+        groups = {number: tuple(place[name] for name in sets[number]) for number in held}
+        pairs = [(number, group) for number, of_set in groups.items() for group in of_set]
+        return cls(names=tuple(names), groups=groups, pairs=np.array(pairs, np.int64).reshape(-1, 2).T)
+
+    def total(self, of_sets: Float64Array) -> Float64Array:
+        """Return the sums over groups and, last, over everything, [G + 1], of sums over sets."""
+        sets, groups = self.pairs
+        return np.append(np.bincount(groups, of_sets[sets], minlength=len(self.names)), of_sets.sum())
 
 
 def _smallest(values: Float64Array, positions: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -12,8 +12,12 @@ from whence.v1 import attribution_pb2
 class Filter:
     """Which training sequences count: those of which everything here is true. What is empty is true of all.
 
-    Their source is one of ``sources``; their metadata has each value of ``metadata``, written as text, or has it in a
-    list; their document's id sorts, as text, from ``first_document_id`` to ``last_document_id``, both included.
+    Their source is one of ``sources``; their metadata has each value of ``metadata``, or has it in a list; their
+    document's id sorts, as text, from ``first_document_id`` to ``last_document_id``, both included.
+
+    A name of metadata reaches into objects, as ``a.b``. The text ``"1908"`` asks for that text and for every number
+    that equals it, ``"true"`` for that text and the truth value, a text in double quotes of its own for nothing else,
+    and ``""`` for no value. So each group's name of :meth:`whence.Client.group_influence` asks for that group.
     """
 
     sources: Sequence[str] = ()

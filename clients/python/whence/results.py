@@ -155,6 +155,7 @@ class Attribution(Answer):
 class GroupInfluence:
     """The influence of a group of training sequences: what one more copy of each would add to the log-likelihood.
 
+    ``name`` is a source, a document's id or a value of metadata, as a condition of :class:`whence.Filter` asks for it.
     ``influence`` is estimated, all but unbiased for groups of more than a few sequences; ``standard_error`` is its
     standard deviation over samples, 0 where all of the group's sequences were scored. ``sampled`` of its ``sequences``
     were.
@@ -169,7 +170,10 @@ class GroupInfluence:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupInfluences(Answer):
-    """How much of one output comes from each group of training sequences, most positive first, and from all of them."""
+    """How much of one output comes from each group of training sequences, most positive first, and from all of them.
+
+    Where groups are made by a list in the metadata, a sequence is in one for each item, and once in ``total``.
+    """
 
     groups: tuple[GroupInfluence, ...]
     total: GroupInfluence

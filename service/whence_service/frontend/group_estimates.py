@@ -35,7 +35,7 @@ class GroupTotals:
 class Drawn:
     """A sequence of the sample, with its exact influence."""
 
-    group: str
+    groups: tuple[str, ...]
     estimate: float
     scale: float
     influence: float
@@ -65,23 +65,22 @@ class _Sampled:
     certain_square: float = 0.0
 
 
-def estimate_groups(totals: Sequence[GroupTotals], sample: Sequence[Drawn], threshold: float | None) -> list[GroupSum]:
-    """Return the sum of each group, the most positive first, ties by name; and last that of all, without a name.
+def estimate_groups(
+    totals: Sequence[GroupTotals], whole: GroupTotals, sample: Sequence[Drawn], threshold: float | None
+) -> list[GroupSum]:
+    """Return the sum of each group, the most positive first, ties by name; and last that of the ``whole``.
 
     ``threshold`` is the smallest priority that was not drawn, ``None`` where every sequence was: then sums are exact.
     So is that of a group all of whose sequences were drawn. The sum of all is estimated by itself, as the groups' are.
     """
     slope = _slope(sample, threshold)
     per_square = _residual_square(sample, slope, threshold)
-    sampled = {each.name: _Sampled() for each in totals}
+    sampled, everything = {each.name: _Sampled() for each in totals}, _Sampled()
     for one in sample:
-        _add(sampled[one.group], one, slope, threshold)
+        for into in (everything, *(sampled[group] for group in one.groups)):
+            _add(into, one, slope, threshold)
     sums = [_sum(each, sampled[each.name], slope, per_square, threshold) for each in totals]
     ordered = sorted(sums, key=lambda each: (-each.influence, each.name))
-    [whole] = merge_totals(replace(each, name="") for each in totals)
-    everything = _Sampled()
-    for one in sample:
-        _add(everything, one, slope, threshold)
     return [*ordered, _sum(whole, everything, slope, per_square, threshold)]
 
 

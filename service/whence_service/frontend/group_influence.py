@@ -70,7 +70,8 @@ class GroupInfluencer:
         sample, threshold = scored_draw(draws, await self._exact(job, draws[: asked.samples]))
         if len(sample) < MIN_SAMPLES and threshold is not None:
             raise deadline_error(f"after {len(sample)} sequences were scored; fewer than {MIN_SAMPLES} tell no error")
-        *sums, total = estimate_groups(totals, sample, threshold)
+        [whole] = merge_totals(_totals(answer.total) for answer in answers)
+        *sums, total = estimate_groups(totals, whole, sample, threshold)
         size = training_set_size(job)
         return attribution_service_pb2.GroupInfluenceResponse(
             groups=[_message(each, size) for each in sums],
@@ -149,7 +150,12 @@ def merge_draws(answers: list[messages.EstimateGroupsResponse], count: int) -> l
         Draw(
             position=one.position,
             priority=one.priority,
-            drawn=Drawn(group=answer.groups[one.group].name, estimate=one.estimate, scale=one.scale, influence=0.0),
+            drawn=Drawn(
+                groups=tuple(answer.groups[group].name for group in one.groups),
+                estimate=one.estimate,
+                scale=one.scale,
+                influence=0.0,
+            ),
         )
         for answer in answers
         for one in answer.drawn

@@ -59,6 +59,7 @@ def attribute(
     candidates: Annotated[int | None, typer.Option(min=1, help="How many candidates are scored exactly.")] = None,
     source: options.Sources = None,
     where: options.Where = None,
+    document: options.Document = None,
     layer: options.Layers = None,
     partial: Annotated[
         bool, typer.Option("--partial", help="Answer although shards of the corpus cannot be reached, and name them.")
@@ -89,7 +90,7 @@ def attribute(
             include_tokens=tokens,
             search=_SEARCHES[search],
             candidates=candidates,
-            only=options.only(source, where),
+            only=options.only(source, where, document),
             layers=layer or (),
             return_partial_success=partial,
             model=model,

@@ -15,7 +15,11 @@ def groups(
     prompt_file: options.PromptFile = None,
     chat: options.Chat = None,
     by: Annotated[
-        str, typer.Option(help="What makes a group: 'source', 'document', or 'metadata.NAME' such as 'metadata.year'.")
+        str,
+        typer.Option(
+            help="What makes a group: 'source', 'document', or 'metadata.NAME' such as 'metadata.year' (of a "
+            "list, each item). --source, --document or --where NAME= with a group's name asks for that group."
+        ),
     ] = "source",
     samples: Annotated[
         int | None,
@@ -24,6 +28,7 @@ def groups(
     seed: Annotated[int, typer.Option(min=0, help="Another seed, another sample.")] = 0,
     source: options.Sources = None,
     where: options.Where = None,
+    document: options.Document = None,
     layer: options.Layers = None,
     damping_factor: options.Damping = None,
     model: options.ModelName = "",
@@ -48,7 +53,7 @@ def groups(
             group_by=by,
             samples=samples,
             seed=seed,
-            only=options.only(source, where),
+            only=options.only(source, where, document),
             layers=layer or (),
             damping_factor=damping_factor,
             model=model,

@@ -42,9 +42,13 @@ Sources = Annotated[list[str] | None, typer.Option("--source", help="Only sequen
 Where = Annotated[
     list[str] | None,
     typer.Option(
-        "--where", help="Only sequences with this metadata; repeat for more that must hold.", metavar="NAME=VALUE"
+        "--where",
+        help="Only sequences with this metadata, such as year=1908 or meta.lang=en, or with none (year=); repeat for "
+        "more that must hold.",
+        metavar="NAME=VALUE",
     ),
 ]
+Document = Annotated[str | None, typer.Option("--document", help="Only sequences of the document with this id.")]
 Layers = Annotated[
     list[str] | None,
     typer.Option(
@@ -114,14 +118,19 @@ def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def only(sources: list[str] | None, where: list[str] | None) -> Filter | None:
+def only(sources: list[str] | None, where: list[str] | None, document: str | None) -> Filter | None:
     """Return the filter of the options, if there is one. Raises a usage error for a condition without a value."""
-    if not sources and not where:
+    if not sources and not where and not document:
         return None
-    metadata = {}
+    metadata: dict[str, str] = {}
     for condition in where or ():
         name, equals, value = condition.partition("=")
         if not equals or not name:
             raise typer.BadParameter(f"--where {condition}: expected NAME=VALUE, such as year=1908")
+        if metadata.setdefault(name, value) != value:
+            raise typer.BadParameter(
+                f"--where {name} is given as {metadata[name]!r} and as {value!r}: a request asks for one value a name"
+            )
         metadata[name] = value
-    return Filter(sources=sources or (), metadata=metadata)
+    ends = document or ""
+    return Filter(sources=sources or (), metadata=metadata, first_document_id=ends, last_document_id=ends)

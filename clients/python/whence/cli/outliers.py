@@ -22,6 +22,7 @@ def outliers(
     damping_factor: options.Damping = None,
     source: options.Sources = None,
     where: options.Where = None,
+    document: options.Document = None,
     full_text: options.FullText = False,
     model: options.ModelName = "",
     server: options.Server = options.DEFAULT_SERVER,
@@ -43,7 +44,7 @@ def outliers(
     with connection.client() as client:
         result = client.self_influence(
             top_k=top_k,
-            only=options.only(source, where),
+            only=options.only(source, where, document),
             sequence_ids=sequence_id or (),
             texts=text or (),
             damping_factor=damping_factor,

@@ -8,8 +8,9 @@ from rich import progress as bars
 from rich.console import Console
 
 from whence import _attempts
-from whence.cli.render_text import number, printable
+from whence.cli.render_text import number
 from whence.results import Attribution, Progress
+from whence.terminal import printable
 
 
 def follow(events: Iterable[Progress | Attribution], out: Console) -> Attribution:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from rich.text import Text
 
-from whence.cli.render_text import printable
 from whence.results import Answer, AnswerWarning
+from whence.terminal import printable
 
 
 def about(answer: Answer) -> list[Text]:

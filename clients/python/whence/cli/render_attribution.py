@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from whence.cli import render_answer
-from whence.cli.render_text import Excerpt, excerpt, marked, number, printable, strip
+from whence.cli.render_text import Excerpt, excerpt, marked, number, strip
 from whence.results import Attribution, Hit, Recall, SelfInfluences
+from whence.terminal import printable
 
 # Below this, a ranking's completeness stands out.
 _NOTABLE_RECALL: Final = 0.9

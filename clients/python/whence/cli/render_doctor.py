@@ -8,7 +8,7 @@ from typing import Final
 from rich.text import Text
 
 from whence.cli.checks import Check, Outcome
-from whence.cli.render_text import printable
+from whence.terminal import printable
 
 _STYLES: Final = {Outcome.OK: "green", Outcome.WARNING: "yellow", Outcome.FAIL: "bold red"}
 _WIDTH: Final = max(len(outcome.value) for outcome in Outcome)

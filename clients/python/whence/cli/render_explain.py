@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from whence.cli import render_answer
-from whence.cli.render_text import marked, number, printable, share
+from whence.cli.render_text import marked, number, share
 from whence.results import Explanation
+from whence.terminal import printable
 
 TOP: Final = 8
 MAX_ROWS: Final = 24

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from whence.cli.render_text import printable
 from whence.errors import InvalidRequestError, WhenceError
+from whence.terminal import printable
 
 
 def failure(error: WhenceError, advice: str) -> RenderableType:

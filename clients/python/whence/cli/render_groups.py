@@ -10,11 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from whence.cli import render_answer
-from whence.cli.render_text import number, printable
+from whence.cli.render_text import number
 from whence.results import GroupInfluence, GroupInfluences
+from whence.terminal import printable
 
 _BAR: Final = 24
 _SHOWN: Final = 50
+_NO_NAME: Final = "(none)"
 # Closer to 0 than so many standard errors, a group's influence may as well be 0.
 _SURE: Final = 2.0
 
@@ -45,10 +47,17 @@ def group_influences(result: GroupInfluences) -> RenderableType:
         f"estimated from {result.sequences_scored:,} that were scored exactly; dim is within {_SURE:g} errors of 0.",
         style="dim",
     )
-    return Group(table, note, *render_answer.about(result))
+    notes = [note, *_no_value(result)]
+    return Group(table, *notes, *render_answer.about(result))
 
 
-def _cells(group: GroupInfluence, largest: float, *, name: str = "(none)") -> tuple[Text, ...]:
+def _no_value(result: GroupInfluences) -> list[Text]:
+    if all(group.name for group in result):
+        return []
+    return [Text(f"{_NO_NAME}: sequences without a value, which --where NAME= asks for.", style="dim")]
+
+
+def _cells(group: GroupInfluence, largest: float, *, name: str = _NO_NAME) -> tuple[Text, ...]:
     style = "green" if group.influence >= 0 else "red"
     unsure = abs(group.influence) < _SURE * group.standard_error
     length = round(_BAR * abs(group.influence) / largest) if largest else 0

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from whence.cli import render_answer
-from whence.cli.render_text import printable
 from whence.models import Index, Layer, Model
+from whence.terminal import printable
 
 
 class LayerGroup(NamedTuple):

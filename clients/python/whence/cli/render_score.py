@@ -8,8 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from whence.cli import render_answer
-from whence.cli.render_text import number, printable, strip
+from whence.cli.render_text import number, strip
 from whence.results import ScoreTable, TrainingSequence
+from whence.terminal import printable
 
 PREVIEW_CHARACTERS = 200
 

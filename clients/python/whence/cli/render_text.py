@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from rich.text import Text
 
 from whence.results import TokenInfluence
+from whence.terminal import printable
 
 BLOCKS: Final = "▁▂▃▄▅▆▇█"
 # A token is marked where it has at least this part of the strongest token's influence.
@@ -18,7 +18,6 @@ MARK_FROM: Final = 0.2
 EXCERPT_CHARACTERS: Final = 480
 STRIP_WIDTH: Final = 16
 
-_BIDI: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 # Letters have a colour too: the terminal's own might be the ground's.
 _POSITIVE: Final = ("white on #1c3a2a", "white on #1f5c3a", "bold white on #1f8a4c")
 _NEGATIVE: Final = ("white on #402020", "white on #6b2a2a", "bold white on #a03030")
@@ -29,14 +28,6 @@ class Excerpt(NamedTuple):
 
     start: int
     end: int
-
-
-def printable(text: str) -> str:
-    """Return the text with each character that could steer a terminal replaced by one that is seen.
-
-    Corpora hold escape sequences and bidirectional overrides. Lengths stay, so that token offsets still fit.
-    """
-    return "".join(_seen(letter) for letter in text)
 
 
 def number(value: float) -> str:
@@ -110,14 +101,6 @@ def strip(layers: Mapping[str, float], width: int = STRIP_WIDTH) -> str:
     if not highest or not math.isfinite(highest):
         return BLOCKS[0] * len(heights)
     return "".join(BLOCKS[round(height / highest * (len(BLOCKS) - 1))] for height in heights)
-
-
-def _seen(letter: str) -> str:
-    if letter in "\n\r":
-        return "↵"
-    if letter == "\t":
-        return " "
-    return "�" if letter in _BIDI or unicodedata.category(letter) in {"Cc", "Cs"} else letter
 
 
 def _runs(tokens: Sequence[TokenInfluence], levels: Sequence[int]) -> list[tuple[int, int, int]]:

@@ -202,7 +202,10 @@ class Filter(google.protobuf.message.Message):
 
     @property
     def metadata(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
-        """Their metadata has these values, written as text ("1908", "true"); of a list, as one of its items."""
+        """Their metadata has these values; of a list, as one of its items. A name reaches into objects: "a.b" is the field
+        "a.b", or else the field "b" of the object "a". A value is text, or JSON: 1908 is every number that equals it and
+        the text "1908", true the truth value and the text; in quotes it is the text alone. Empty: no value, or empty text.
+        """
 
     def __init__(
         self,

@@ -519,7 +519,9 @@ class GroupInfluenceRequest(google.protobuf.message.Message):
     model: builtins.str
     """The served model's name. May be empty where only one is served."""
     group_by: builtins.str
-    """What makes a group: "source" (also where it is empty), "document", or "metadata.NAME" for that field's value."""
+    """What makes a group: "source" (also where it is empty), "document", or "metadata.NAME" for that field's value;
+    where that is a list, a sequence is in a group for each item. Names are read as in Filter.metadata.
+    """
     samples: builtins.int
     """How many sequences are scored exactly. More of them make the standard errors smaller; as many as there are make the
     sums exact. 0 means 400.
@@ -579,7 +581,9 @@ class GroupInfluenceResponse(google.protobuf.message.Message):
 
     @property
     def total(self) -> global___GroupInfluence:
-        """The sum over all groups, without a name."""
+        """The sum over all sequences, each once, without a name. Where lists put sequences into several groups, the groups'
+        sums add up to something else.
+        """
 
     @property
     def metadata(self) -> whence.v1.attribution_pb2.ResponseMetadata:
@@ -612,7 +616,9 @@ class GroupInfluence(google.protobuf.message.Message):
     STANDARD_ERROR_FIELD_NUMBER: builtins.int
     SAMPLED_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """The source, the document's id or the metadata's value; empty for sequences that have none."""
+    """The source, the document's id or the metadata's value; empty for sequences that have none. As a condition of
+    Filter.metadata it lets through just the group's sequences.
+    """
     sequences: builtins.int
     """How many sequences it has."""
     influence: builtins.float

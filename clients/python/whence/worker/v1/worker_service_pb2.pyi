@@ -906,11 +906,12 @@ class EstimateGroupsResponse(google.protobuf.message.Message):
     DRAWN_FIELD_NUMBER: builtins.int
     SEQUENCES_SEARCHED_FIELD_NUMBER: builtins.int
     TIMINGS_FIELD_NUMBER: builtins.int
+    TOTAL_FIELD_NUMBER: builtins.int
     sequences_searched: builtins.int
     """How many sequences were compared: those of the shards that the filter lets through."""
     @property
     def groups(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___EstimatedGroup]:
-        """The groups, in the order of their names."""
+        """The groups, in the order of their names. A sequence may be in several, where they are made by a list."""
 
     @property
     def drawn(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___DrawnSequence]:
@@ -920,6 +921,10 @@ class EstimateGroupsResponse(google.protobuf.message.Message):
     def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.StageTiming]:
         """Where the time went."""
 
+    @property
+    def total(self) -> global___EstimatedGroup:
+        """The sums over all sequences, each once, without a name."""
+
     def __init__(
         self,
         *,
@@ -927,8 +932,10 @@ class EstimateGroupsResponse(google.protobuf.message.Message):
         drawn: collections.abc.Iterable[global___DrawnSequence] | None = ...,
         sequences_searched: builtins.int = ...,
         timings: collections.abc.Iterable[whence.v1.attribution_pb2.StageTiming] | None = ...,
+        total: global___EstimatedGroup | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["drawn", b"drawn", "groups", b"groups", "sequences_searched", b"sequences_searched", "timings", b"timings"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["total", b"total"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["drawn", b"drawn", "groups", b"groups", "sequences_searched", b"sequences_searched", "timings", b"timings", "total", b"total"]) -> None: ...
 
 global___EstimateGroupsResponse = EstimateGroupsResponse
 
@@ -975,30 +982,32 @@ class DrawnSequence(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     POSITION_FIELD_NUMBER: builtins.int
-    GROUP_FIELD_NUMBER: builtins.int
+    GROUPS_FIELD_NUMBER: builtins.int
     ESTIMATE_FIELD_NUMBER: builtins.int
     SCALE_FIELD_NUMBER: builtins.int
     PRIORITY_FIELD_NUMBER: builtins.int
     position: builtins.int
     """Its position in the corpus."""
-    group: builtins.int
-    """Its group: an index into `groups`."""
     estimate: builtins.float
     """Its estimated raw influence."""
     scale: builtins.float
     """Its scale."""
     priority: builtins.float
     """Its priority."""
+    @property
+    def groups(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Its groups: indices into `groups`."""
+
     def __init__(
         self,
         *,
         position: builtins.int = ...,
-        group: builtins.int = ...,
+        groups: collections.abc.Iterable[builtins.int] | None = ...,
         estimate: builtins.float = ...,
         scale: builtins.float = ...,
         priority: builtins.float = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["estimate", b"estimate", "group", b"group", "position", b"position", "priority", b"priority", "scale", b"scale"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["estimate", b"estimate", "groups", b"groups", "position", b"position", "priority", b"priority", "scale", b"scale"]) -> None: ...
 
 global___DrawnSequence = DrawnSequence
 

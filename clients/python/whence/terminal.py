@@ -1,0 +1,27 @@
+"""What may be sent to a terminal: texts of corpora and servers hold escape sequences and bidirectional overrides."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+# Control characters (C0 and C1: escapes, bells, backspaces), halves of surrogate pairs, separators of lines and
+# paragraphs, and what turns the direction of writing.
+_STEERING: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+
+
+def printable(text: str) -> str:
+    """Return the text with each character that could steer a terminal replaced by one that is seen.
+
+    Lengths stay, so that token offsets still fit.
+    """
+    return _STEERING.sub(_seen, text)
+
+
+def _seen(found: re.Match[str]) -> str:
+    letter = found.group()
+    if letter in "\n\r\u2028\u2029":
+        return "↵"
+    return " " if letter == "\t" else "�"
