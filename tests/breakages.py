@@ -512,6 +512,13 @@ BREAKAGES = (
         new="bits = (codes.unsqueeze(-1) >> torch.arange(7, -1, -1, dtype=torch.uint8, device=codes.device)) & 1",
         tests="tests/index/test_device_search.py",
     ),
+    Breakage(
+        name="a tokenizer: as transformers rebuilds it",
+        file="backends/whence_backends/models/tokenizer_files.py",
+        old="if not _difference(rebuilt, file, source.path):",
+        new="if rebuilt.is_fast:",
+        tests="tests/corpus/test_tokenizer_files.py",
+    ),
 )
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from whence.errors import InvalidRequestError, NotFoundError, UnimplementedError
+from whence.errors import InvalidRequestError, UnimplementedError
 from whence_backends.models.source import ModelLocation, ModelSource
+from whence_backends.models.tokenizer_files import load_tokenizer
 from whence_backends.store.artefact import canonical_json, digest_bytes
 
 Offset = tuple[int, int]
@@ -28,9 +29,13 @@ class Encoding:
 
 @final
 class Tokenizer:
-    """A fast tokenizer of ``transformers``. Encoding adds no special tokens; threads may share it."""
+    """A fast tokenizer of ``transformers``. Encoding adds no special tokens; threads may share it.
 
-    def __init__(self, pretrained: Any) -> None:  # noqa: ANN401 - transformers has no types
+    ``unverified`` says why it may cut text otherwise than the model's own tokenizer; empty where it does not.
+    """
+
+    def __init__(self, pretrained: Any, *, unverified: str = "") -> None:  # noqa: ANN401 - transformers has no types
+        self.unverified = unverified
         self._pretrained = pretrained
         serialized = _plain_backend(pretrained)
         self._backend = _with_whole_offsets(serialized)
@@ -43,11 +48,14 @@ class Tokenizer:
     def load(cls, source: ModelSource | ModelLocation) -> Tokenizer:
         """Load the tokenizer that comes with a model.
 
-        Does not need torch, except for a GGUF file, which ``transformers`` reads with torch. Raises
-        :class:`~whence.errors.NotFoundError` where the model has none, and
-        :class:`~whence.errors.UnimplementedError` where it is not a fast one or torch is missing for GGUF.
+        It cuts text as the tokenizer.json of the model does, where there is one
+        (:mod:`~whence_backends.models.tokenizer_files`). Does not need torch, except for a GGUF file, which
+        ``transformers`` reads with torch. Raises what
+        :func:`~whence_backends.models.tokenizer_files.load_tokenizer` does, and
+        :class:`~whence.errors.UnimplementedError` where it is not a fast one.
         """
-        pretrained = _load_pretrained(source)
+        loaded = load_tokenizer(source)
+        pretrained = loaded.pretrained
         if not getattr(pretrained, "is_fast", False):
             raise UnimplementedError(
                 f"the tokenizer of {source.reference!r} is a {type(pretrained).__name__}, which gives no "
@@ -55,7 +63,7 @@ class Tokenizer:
                 reason="SLOW_TOKENIZER",
                 model=source.reference,
             )
-        return cls(pretrained)
+        return cls(pretrained, unverified=loaded.unverified)
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer's files into a folder, from which :meth:`load` needs neither torch nor the model."""
@@ -162,28 +170,6 @@ def completion_start(offsets: Iterable[Offset], prompt_characters: int) -> int:
         if end > prompt_characters:
             return position
     return position + 1
-
-
-def _load_pretrained(source: ModelSource | ModelLocation) -> Any:  # noqa: ANN401
-    from transformers import AutoTokenizer
-
-    try:
-        if source.kind == "gguf":
-            return AutoTokenizer.from_pretrained(str(source.path.parent), gguf_file=source.path.name)
-        return AutoTokenizer.from_pretrained(str(source.path), local_files_only=True)
-    except ImportError as error:
-        raise UnimplementedError(
-            f"the tokenizer of {source.reference!r} needs a package that is not installed: {error}. A GGUF "
-            "file needs torch and gguf: pip install 'whence[torch]'; or give a folder with a tokenizer.json",
-            reason="TOKENIZER_NEEDS_PACKAGE",
-            model=source.reference,
-        ) from error
-    except Exception as error:  # a malformed file raises whatever its parser does, bare Exception included
-        raise NotFoundError(
-            f"cannot load a tokenizer from {source.path}: {error}; expected a tokenizer.json with the model",
-            reason="TOKENIZER_NOT_FOUND",
-            model=source.reference,
-        ) from error
 
 
 def _plain_backend(pretrained: Any) -> str:  # noqa: ANN401

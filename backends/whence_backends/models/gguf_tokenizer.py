@@ -1,0 +1,44 @@
+"""How a GGUF file says that text is cut before its merges apply, where ``transformers`` does not know the name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+# Names of llama.cpp (``tokenizer.ggml.pre``) that mean GPT-2's rule, which a byte-level tokenizer has unless told else.
+_AS_GPT2: Final = frozenset({"gpt-2", "mpt", "olmo", "jais", "trillion", "granite-docling", "phi-2", "roberta-bpe"})
+# The same after every digit was cut off by itself.
+_DIGITS_FIRST: Final = frozenset({"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"})
+
+
+def cut_as_the_file_says(pretrained: Any, path: Path) -> str:  # noqa: ANN401 - transformers has no types
+    """Mend the pre-tokenizer of a tokenizer made from a GGUF file; return why nothing vouches for it, or nothing."""
+    kind, rule = _stated(path)
+    if kind != "gpt2" or rule in _AS_GPT2 or rule in _known_to_transformers():
+        return ""
+    if rule in _DIGITS_FIRST:
+        from tokenizers import pre_tokenizers
+
+        pretrained.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        )
+        return ""
+    stated = f"says {rule!r}, which is not known here" if rule else "does not say it"
+    return (
+        f"how text is cut before merges apply is taken to be as for GPT-2, since the GGUF file {stated}: other tokens "
+        "than the model was trained on may come of it; give the Hugging Face folder with its tokenizer.json"
+    )
+
+
+def _stated(path: Path) -> tuple[str, str]:
+    """Return ``tokenizer.ggml.model`` and ``tokenizer.ggml.pre``; empty where the file lacks them."""
+    from transformers.integrations.gguf import read_gguf_metadata
+
+    metadata, _ = read_gguf_metadata(str(path))
+    return str(metadata.get("tokenizer.ggml.model", "")), str(metadata.get("tokenizer.ggml.pre", ""))
+
+
+def _known_to_transformers() -> frozenset[str]:
+    from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
+
+    return frozenset(GGUF_PRE_TOKENIZER_SPLITS)

@@ -1,0 +1,191 @@
+"""A model's tokenizer as its own files have it, which is not always what ``transformers`` makes of them.
+
+Some classes of ``transformers`` build their tokenizer anew: they take the vocabulary out of tokenizer.json, and
+normalizer and pre-tokenizer out of their own code. Where the model's differ from these, text is cut into other tokens
+than the model was trained on. So what was built is compared with tokenizer.json on texts in which such tokenizers come
+apart, and tokenizer.json wins.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from whence.errors import MismatchError, NotFoundError, UnimplementedError
+from whence_backends.models.gguf_tokenizer import cut_as_the_file_says
+from whence_backends.models.probes import PROBES
+from whence_backends.models.source import ModelLocation, ModelSource
+
+TOKENIZER_JSON: Final = "tokenizer.json"
+# What says, beside tokenizer.json, which tokens there are.
+_DECLARING: Final = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+_NAMED: Final = ("bos_token", "eos_token", "unk_token", "pad_token")
+# So many of a tokenizer's tokens, added and other, are tried as text; all are compared by their ids.
+_TRIED_TOKENS: Final = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedTokenizer:
+    """A tokenizer of ``transformers``, and what to know about it: ``unverified`` says why nothing vouches for it."""
+
+    pretrained: Any
+    unverified: str = ""
+
+
+def load_tokenizer(source: ModelSource | ModelLocation) -> LoadedTokenizer:
+    """Load the tokenizer that comes with a model, deterministic, without truncation and padding.
+
+    Raises :class:`~whence.errors.NotFoundError` where there is none,
+    :class:`~whence.errors.UnimplementedError` where a package is missing, and
+    :class:`~whence.errors.MismatchError` (``TOKENIZER_MISMATCH``) where ``transformers`` cuts text otherwise than
+    tokenizer.json, whichever class it is loaded with.
+    """
+    if source.kind == "gguf":
+        pretrained = _from_pretrained(source, gguf_file=source.path.name)
+        _settle(pretrained)
+        return LoadedTokenizer(pretrained=pretrained, unverified=cut_as_the_file_says(pretrained, source.path))
+    if not (source.path / TOKENIZER_JSON).is_file():
+        pretrained = _from_pretrained(source)
+        _settle(pretrained)
+        return LoadedTokenizer(
+            pretrained=pretrained,
+            unverified=f"the model has no {TOKENIZER_JSON}, so that its tokenizer is what transformers makes of its "
+            "other files: save it as a fast one where you can see that it cuts text as in training",
+        )
+    return LoadedTokenizer(pretrained=_as_in_file(source))
+
+
+def _as_in_file(source: ModelSource | ModelLocation) -> Any:  # noqa: ANN401 - transformers has no types
+    """Return a tokenizer that cuts text as tokenizer.json does: the model's class, or else the plain one."""
+    rebuilt = _from_pretrained(source)
+    file = _read_backend(source)
+    if not _difference(rebuilt, file, source.path):
+        return rebuilt
+    plain = _from_pretrained(source, plain=True, tokenizer_object=_read_backend(source), **_named_tokens(rebuilt, file))
+    difference = _difference(plain, _read_backend(source), source.path)
+    if difference:
+        raise MismatchError(
+            f"transformers cuts text otherwise than {source.path / TOKENIZER_JSON} does: {difference}. One of the two "
+            f"is not what the model was trained with: make {TOKENIZER_JSON} and {', '.join(_DECLARING)} agree, as "
+            "save_pretrained of the tokenizer used in training does",
+            reason="TOKENIZER_MISMATCH",
+            model=source.reference,
+        )
+    return plain
+
+
+def _from_pretrained(source: ModelSource | ModelLocation, *, plain: bool = False, **arguments: Any) -> Any:  # noqa: ANN401
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    folder = source.path.parent if source.kind == "gguf" else source.path
+    try:
+        loader = PreTrainedTokenizerFast if plain else AutoTokenizer
+        return loader.from_pretrained(str(folder), local_files_only=True, **arguments)
+    except ImportError as error:
+        raise UnimplementedError(
+            f"the tokenizer of {source.reference!r} needs a package that is not installed: {error}. A GGUF "
+            "file needs torch and gguf: pip install 'whence[torch]'; or give a folder with a tokenizer.json",
+            reason="TOKENIZER_NEEDS_PACKAGE",
+            model=source.reference,
+        ) from error
+    except Exception as error:  # a malformed file raises whatever its parser does, bare Exception included
+        raise NotFoundError(
+            f"cannot load a tokenizer from {source.path}: {error}; expected a tokenizer.json with the model",
+            reason="TOKENIZER_NOT_FOUND",
+            model=source.reference,
+        ) from error
+
+
+def _read_backend(source: ModelSource | ModelLocation) -> Any:  # noqa: ANN401 - tokenizers has no types
+    from tokenizers import Tokenizer as Backend
+
+    backend = Backend.from_file(str(source.path / TOKENIZER_JSON))
+    _settle_backend(backend)
+    return backend
+
+
+def _settle(pretrained: Any) -> None:  # noqa: ANN401
+    if getattr(pretrained, "is_fast", False):
+        _settle_backend(pretrained.backend_tokenizer)
+
+
+def _settle_backend(backend: Any) -> None:  # noqa: ANN401
+    """Have the tokens of a text be all of it, and the same each time: without truncation, padding, BPE dropout."""
+    backend.no_truncation()
+    backend.no_padding()
+    if getattr(backend.model, "dropout", None) is not None:
+        backend.model.dropout = None
+
+
+def _named_tokens(pretrained: Any, file: Any) -> dict[str, str]:  # noqa: ANN401
+    """Return the special tokens that a class names by default, as far as the model has them."""
+    named = {name: str(token) for name, token in pretrained.special_tokens_map.items() if name in _NAMED}
+    return {name: token for name, token in named.items() if file.token_to_id(token) is not None}
+
+
+def _difference(pretrained: Any, file: Any, folder: Path) -> str:  # noqa: ANN401
+    """Return in what a tokenizer differs from tokenizer.json, or nothing. ``file`` gets the tokens it lacks."""
+    if not getattr(pretrained, "is_fast", False):
+        return f"{type(pretrained).__name__} is not a fast tokenizer"
+    _settle(pretrained)
+    backend = pretrained.backend_tokenizer
+    return _other_vocabulary(backend, file, folder) or _other_cut(backend, file)
+
+
+def _other_vocabulary(backend: Any, file: Any, folder: Path) -> str:  # noqa: ANN401
+    ids, expected = backend.get_vocab(), file.get_vocab()
+    wrong = next((token for token, number in expected.items() if ids.get(token) != number), None)
+    if wrong is not None:
+        return f"the token {wrong!r} has the id {ids.get(wrong)}, not {expected[wrong]}"
+    declared = set(_declared(folder))
+    for number, token in sorted(backend.get_added_tokens_decoder().items()):
+        if token.content in expected:
+            continue
+        if token.content not in declared:
+            return f"the token {token.content!r} is in none of the model's files"
+        file.add_tokens([token])
+        if file.token_to_id(token.content) != number:
+            return f"the token {token.content!r} has the id {number}, not {file.token_to_id(token.content)}"
+    return ""
+
+
+def _other_cut(backend: Any, file: Any) -> str:  # noqa: ANN401
+    texts = [*PROBES, *_texts_of_tokens(file)]
+    both = (which.encode_batch(texts, add_special_tokens=False) for which in (backend, file))
+    for text, got, expected in zip(texts, *both, strict=True):
+        if got.ids != expected.ids:
+            return f"{text!r} becomes {got.tokens}, not {expected.tokens}"
+    return ""
+
+
+def _texts_of_tokens(file: Any) -> Iterator[str]:  # noqa: ANN401
+    """Yield texts with added tokens in them, and those of some of the vocabulary, far apart."""
+    for token in list(file.get_added_tokens_decoder().values())[:_TRIED_TOKENS]:
+        yield f"a{token.content}b"
+        yield f"a {token.content} b"
+    size = file.get_vocab_size()
+    for number in range(0, size, max(1, size // _TRIED_TOKENS)):
+        yield file.decode([number], skip_special_tokens=False)
+
+
+def _declared(folder: Path) -> Iterator[str]:
+    """Yield every string in the files that say which tokens a tokenizer has."""
+    for name in _DECLARING:
+        path = folder / name
+        if path.is_file():
+            yield from _strings(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield str(key)
+            yield from _strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner)
