@@ -519,6 +519,20 @@ BREAKAGES = (
         new="if rebuilt.is_fast:",
         tests="tests/corpus/test_tokenizer_files.py",
     ),
+    Breakage(
+        name="the preflight: the tokenizer's size for its digest",
+        file="backends/whence_backends/preflight/checks.py",
+        old="model.tokenizer_digest != corpus.tokenizer_digest:",
+        new="(model.tokenizer_size or 0) <= corpus.largest_token_id:",
+        tests="tests/preflight",
+    ),
+    Breakage(
+        name="the preflight: after the weights are read",
+        file="backends/whence_backends/fit/job.py",
+        old="facts = _preflight(config, source, model_source, warn)",
+        new="facts = ModelFacts(name=config.model, digest=model_source.digest)",
+        tests="tests/preflight",
+    ),
 )
 
 

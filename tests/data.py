@@ -8,6 +8,7 @@ import numpy as np
 
 from models import VOCABULARY
 from whence_backends.contract import TokenSequence
+from whence_backends.preflight import CorpusFacts
 
 
 def sequence(length: int, seed: int, masked: int = 0) -> TokenSequence:
@@ -24,12 +25,32 @@ def sequences(count: int = 24, seed: int = 0) -> list[TokenSequence]:
     return [sequence(int(n), 1000 * seed + i, masked=2 if i % 4 == 3 else 0) for i, n in enumerate(lengths)]
 
 
+def facts_of(items: Sequence[TokenSequence], digest: str) -> CorpusFacts:
+    """What a corpus of these sequences says of itself; no tokenizer made it."""
+    return CorpusFacts(
+        name="in memory",
+        digest=digest,
+        tokenizer_digest="",
+        sequences=len(items),
+        longest_sequence=max((len(item.token_ids) for item in items), default=0),
+        largest_token_id=max((int(item.token_ids.max(initial=-1)) for item in items), default=-1),
+        trained_tokens=sum(int(np.count_nonzero(item.weights[1:])) for item in items),
+    )
+
+
 class InMemory:
     """A corpus that is a list, for fits that need no files."""
 
     def __init__(self, items: Sequence[TokenSequence], digest: str = "blake3:in-memory") -> None:
         self.items = list(items)
         self.digest = digest
+
+    @property
+    def facts(self) -> CorpusFacts:
+        return facts_of(self.items, self.digest)
+
+    def trained_tokens(self) -> np.ndarray:
+        return np.array([np.count_nonzero(item.weights[1:]) for item in self.items], dtype=np.int32)
 
     def all_lengths(self) -> np.ndarray:
         return np.array([len(item.token_ids) for item in self.items], dtype=np.int32)

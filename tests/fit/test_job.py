@@ -176,6 +176,26 @@ def test_an_empty_corpus_is_refused(model_folder: Folder, tmp_path: Path) -> Non
         fit(config(model_folder("llama"), tmp_path / "factors"), data.InMemory([]))
 
 
+def test_tokens_that_were_trained_on_are_counted_and_no_others(model_folder: Folder, tmp_path: Path) -> None:
+    """Broken by: counting prompts, which are not trained on."""
+    source = data.InMemory([data.sequence(9, 0), data.sequence(9, 1, masked=5)])
+    assert fit(config(model_folder("llama"), tmp_path / "factors"), source).card.fitted_tokens == 8 + 3
+
+
+def test_the_size_of_the_training_set_is_that_of_the_corpus_or_what_was_given(
+    model_folder: Folder, tmp_path: Path
+) -> None:
+    source = data.InMemory(data.sequences(4))
+    card = fit(config(model_folder("llama"), tmp_path / "corpus"), source).card
+    assert (card.training_set_size, card.training_set_source) == (4, "corpus")
+    card = fit(config(model_folder("llama"), tmp_path / "given", training_sequences=1000), source).card
+    assert (card.training_set_size, card.training_set_source) == (1000, "fit")
+    with pytest.raises(MismatchError, match="or give the worker --training-sequences"):
+        fit(config(model_folder("llama"), tmp_path / "given"), source)
+    with pytest.raises(InvalidRequestError, match="at least 1"):
+        fit(config(model_folder("llama"), tmp_path / "none", training_sequences=0), source)
+
+
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
 def test_a_damaged_factor_file_is_refused(damage: str, model_folder: Folder, tmp_path: Path) -> None:
     """Broken by: trusting a file for its name."""

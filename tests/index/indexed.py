@@ -15,6 +15,7 @@ from whence_backends.ekfac.factors import Factors
 from whence_backends.engines import load_engine
 from whence_backends.engines.fake import FakeModel, fit_fake
 from whence_backends.index import IndexConfig
+from whence_backends.preflight import CorpusFacts
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,10 @@ class Sharded:
             Shard(f"shard-{number}", int(first), size, sum(len(item.token_ids) for item in items[first : first + size]))
             for number, (first, size) in enumerate(zip(firsts, sizes, strict=False))
         ]
+
+    @property
+    def facts(self) -> CorpusFacts:
+        return data.facts_of(self.items, self.digest)
 
     def lengths(self, shard: str) -> np.ndarray:
         [info] = [info for info in self.shards if info.name == shard]

@@ -259,14 +259,3 @@ def test_shards_that_are_not_opened_need_not_be_there(subject: Subject, tmp_path
     assert list(Index.open(tmp_path / "index", shards=["shard-2"]).shards) == ["shard-2"]
     with pytest.raises(NotFoundError, match="its shards are"):
         Index.open(tmp_path / "index", shards=["shard-9"])
-
-
-@pytest.mark.parametrize("what", ["model", "factors", "corpus"])
-def test_what_an_index_does_not_belong_to_is_refused(subject: Subject, tmp_path: Path, what: str) -> None:
-    built = build(subject, tmp_path / "index")
-    card = built.card
-    digests = {name: getattr(card, name) for name in ("model_digest", "factors_digest", "corpus_digest")}
-    built.require(**digests)
-    with pytest.raises(MismatchError, match="build it anew") as caught:
-        built.require(**{**digests, f"{what}_digest": "blake3:another"})
-    assert caught.value.reason == f"INDEX_OF_OTHER_{what.upper()}"

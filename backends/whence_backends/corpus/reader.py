@@ -16,6 +16,7 @@ from whence_backends.corpus.chunking import ChunkPolicy
 from whence_backends.corpus.filters import SequenceFilter
 from whence_backends.corpus.groups import GroupedRows, group_rows
 from whence_backends.corpus.shard import SequenceRecord, Shard, ShardInfo, shard_file
+from whence_backends.preflight import CorpusFacts
 from whence_backends.store.artefact import FileRecord, Manifest, read_manifest, verify_files
 
 CORPUS_FORMAT: Final = "whence.corpus/1"
@@ -105,6 +106,27 @@ class Corpus:
     def all_lengths(self) -> Int32Array:
         """Return how many tokens each sequence of the open shards has, in corpus order, int32 [sequences]."""
         return np.concatenate([shard.lengths() for shard in self._shards])
+
+    def trained_tokens(self) -> Int32Array:
+        """Return how many tokens of each sequence of the open shards are trained on, in corpus order, int32."""
+        return np.concatenate([shard.trained_tokens() for shard in self._shards])
+
+    @cached_property
+    def facts(self) -> CorpusFacts:
+        """What the whole corpus says of itself; one of an earlier version is read once, as far as it is open."""
+        counts = self.properties["counts"]
+        largest, trained = counts.get("largest_token_id"), counts.get("trained_tokens")
+        if largest is None:
+            largest = max((shard.largest_token_id() for shard in self._shards), default=-1)
+        return CorpusFacts(
+            name=str(self.path),
+            digest=self.digest,
+            tokenizer_digest=self.tokenizer_digest,
+            sequences=self.sequences,
+            longest_sequence=int(counts["longest_sequence"]),
+            largest_token_id=int(largest),
+            trained_tokens=int(self.trained_tokens().sum()) if trained is None else int(trained),
+        )
 
     def tokens_at(self, positions: Sequence[int]) -> list[TokenSequence]:
         """Return the sequences at these positions, in the order asked, as engines take them.

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from whence.errors import InvalidRequestError
 from whence_backends.corpus.chunking import ChunkedSequence, TokenizedDocument
 from whence_backends.corpus.rows import Row
@@ -63,7 +65,8 @@ class IngestReport:
     """What a corpus holds. ``first_bad_rows`` are the first :data:`BAD_ROWS_KEPT` of ``bad_rows``.
 
     ``dropped_sequences`` were too short or held no token that counts. ``already_there`` says that the same
-    corpus had been made before and nothing was done.
+    corpus had been made before and nothing was done. ``trained_tokens`` are those that a model is trained to predict,
+    ``largest_token_id`` the largest of all; corpora of earlier versions do not say.
     """
 
     path: Path
@@ -78,6 +81,8 @@ class IngestReport:
     sources: Mapping[str, SourceCounts]
     shards: int
     already_there: bool
+    trained_tokens: int | None = None
+    largest_token_id: int | None = None
 
     @classmethod
     def of(cls, path: Path, manifest: Manifest, *, already_there: bool) -> IngestReport:
@@ -99,7 +104,8 @@ class Tally:
 
     def __init__(self) -> None:
         self.documents = self.sequences = self.tokens = self.bad_rows = 0
-        self._longest_sequence = self._dropped_sequences = 0
+        self._longest_sequence = self._dropped_sequences = self._trained_tokens = 0
+        self._largest_token_id = -1
         self.first_bad_rows: list[BadRow] = []
         self._sources: dict[str, dict[str, int]] = {}
 
@@ -125,6 +131,8 @@ class Tally:
         self.sequences += 1
         self.tokens += tokens
         self._longest_sequence = max(self._longest_sequence, tokens)
+        self._trained_tokens += int(np.count_nonzero(sequence.weights[1:]))
+        self._largest_token_id = max(self._largest_token_id, int(sequence.token_ids.max(initial=-1)))
         source = self._source(sequence.source)
         source["sequences"] += 1
         source["tokens"] += tokens
@@ -139,7 +147,9 @@ class Tally:
             "documents": self.documents,
             "sequences": self.sequences,
             "tokens": self.tokens,
+            "trained_tokens": self._trained_tokens,
             "longest_sequence": self._longest_sequence,
+            "largest_token_id": self._largest_token_id,
             "dropped_sequences": self._dropped_sequences,
             "bad_rows": self.bad_rows,
         }

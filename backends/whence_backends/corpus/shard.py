@@ -114,6 +114,14 @@ class Shard:
         """Return how many tokens each sequence has, int32 [sequences]."""
         return np.concatenate([np.diff(batch.token_ids.starts) for batch in self._batches]).astype(np.int32)
 
+    def trained_tokens(self) -> Int32Array:
+        """Return how many tokens of each sequence count and have a context to be predicted from, int32 [sequences]."""
+        return np.concatenate([batch.trained_tokens() for batch in self._batches]).astype(np.int32)
+
+    def largest_token_id(self) -> int:
+        """Return the largest token id, -1 where there is none: one pass over the tokens."""
+        return max((int(batch.token_ids.values.max(initial=-1)) for batch in self._batches), default=-1)
+
     def sequence_ids(self) -> Iterator[str]:
         """Yield the sequence ids in order."""
         for batch in self._batches:
@@ -214,6 +222,13 @@ class _Batch:
             offsets=_Lists.of(table.column("offsets")),
             is_weighted=table.column("weights").is_valid().to_numpy(zero_copy_only=False),
         )
+
+    def trained_tokens(self) -> Int32Array:
+        """Return how many tokens of each row are trained on, int32 [rows]."""
+        counts: Int32Array = np.maximum(np.diff(self.token_ids.starts) - 1, 0)
+        for row in np.flatnonzero(self.is_weighted).tolist():
+            counts[row] = np.count_nonzero(self.weights.row(row)[1:])
+        return counts
 
 
 def _open_batches(path: Path) -> Iterator[Any]:

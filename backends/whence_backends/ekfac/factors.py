@@ -17,9 +17,12 @@ from safetensors.numpy import load_file
 
 from whence.errors import MismatchError
 from whence_backends.contract import LayerSpec
+from whence_backends.preflight import FactorsFacts
 from whence_backends.store import Manifest, read_manifest, verify_files
 
 FORMAT: Final = "whence.factors/1"
+# Where N may come from; factors of earlier versions have it from the corpus.
+CORPUS, FIT = "corpus", "fit"
 
 
 class FactorArrays(NamedTuple):
@@ -34,9 +37,10 @@ class FactorArrays(NamedTuple):
 class FactorsCard:
     """What the factors say about themselves.
 
-    ``training_set_size`` is N, the number of sequences of the whole corpus, by which influences are divided;
-    ``fitted_sequences`` and ``fitted_tokens`` say on how much of it the statistics were taken. ``unattributed`` counts
-    the parameters outside the tracked layers by kind.
+    ``training_set_size`` is N, by which influences are divided: the number of sequences of the whole corpus, or what
+    was given, as ``training_set_source`` says (``corpus`` or ``fit``). ``fitted_sequences`` and ``fitted_tokens`` say
+    on how much of the corpus the statistics were taken, counting the tokens that are trained on. ``unattributed``
+    counts the parameters outside the tracked layers by kind.
     """
 
     model: str
@@ -53,6 +57,7 @@ class FactorsCard:
     parameters: int
     unattributed: Mapping[str, int]
     versions: Mapping[str, str]
+    training_set_source: str = CORPUS
 
     def as_properties(self) -> dict[str, Any]:
         """Return what the manifest holds."""
@@ -119,6 +124,18 @@ class Factors:
     def Lambda(self, index: int) -> NDArray[np.floating[Any]]:  # noqa: N802 - the paper's symbol
         """Read one layer's Λ [D_out, D_in]."""
         return load_file(self.folder / lambda_file(index))["Lambda"]
+
+
+def factors_facts(name: str, manifest: Manifest) -> FactorsFacts:
+    """Return what the preflight asks of the factors that have this manifest."""
+    properties = manifest.properties
+    return FactorsFacts(
+        name=name,
+        digest=manifest.digest,
+        model_digest=properties["model_digest"],
+        corpus_digest=properties.get("corpus_digest", ""),
+        training_set_size=int(properties["training_set_size"]),
+    )
 
 
 def basis_file(index: int) -> str:

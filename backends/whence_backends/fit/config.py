@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whence_backends.contract import TokenSequence
+from whence_backends.preflight import CorpusFacts
 
 Labels = Literal["sampled", "empirical"]
 LABELS: Final[tuple[Labels, ...]] = ("sampled", "empirical")
@@ -24,8 +25,17 @@ class SequenceSource(Protocol):
         """Names the contents."""
         ...
 
+    @property
+    def facts(self) -> CorpusFacts:
+        """What it says of itself."""
+        ...
+
     def all_lengths(self) -> NDArray[np.int32]:
         """Return the length in tokens of every sequence, in corpus order."""
+        ...
+
+    def trained_tokens(self) -> NDArray[np.int32]:
+        """Return how many tokens of every sequence are trained on, in corpus order."""
         ...
 
     def tokens_at(self, positions: Sequence[int]) -> list[TokenSequence]:
@@ -39,7 +49,8 @@ class FitConfig:
 
     ``tracked`` is ``mlp``, ``all-linear`` or a regular expression; ``labels`` ``sampled`` (from the model, the paper's
     recipe) or ``empirical`` (from the data, deterministic across implementations). ``batch_tokens`` bounds a batch's
-    padded tokens; ``max_sequences`` takes a random sample of the corpus, drawn with ``seed``.
+    padded tokens; ``max_sequences`` takes a random sample of the corpus, drawn with ``seed``. ``training_sequences`` is
+    N, by which influences are divided, where the corpus is only a part of what the model was trained on.
     """
 
     model: str
@@ -50,6 +61,7 @@ class FitConfig:
     device: str = "auto"
     batch_tokens: int = 4096
     max_sequences: int | None = None
+    training_sequences: int | None = None
     seed: int = 0
     checkpoint_every_s: float = 60.0
 

@@ -18,21 +18,25 @@ from torch import Tensor
 from whence.errors import InvalidRequestError, MismatchError, NotFoundError
 from whence_backends.batching import plan_batches
 from whence_backends.ekfac.batch import TokenBatch, collate, uniforms
-from whence_backends.ekfac.factors import FORMAT, Factors, FactorsCard, basis_file, lambda_file
+from whence_backends.ekfac.factors import CORPUS, FIT, FORMAT, Factors, FactorsCard, basis_file, lambda_file
 from whence_backends.ekfac.head import Targets
 from whence_backends.ekfac.language_model import TrackedLanguageModel
 from whence_backends.ekfac.statistics import CorrectedEigenvalues, Covariances, eigenbasis
 from whence_backends.fit.checkpoint import Checkpoints, write_tensors
 from whence_backends.fit.config import LABELS, FitConfig, FitProgress, SequenceSource
-from whence_backends.models.source import resolve_model
+from whence_backends.models.facts import find_tokenizer, model_facts
+from whence_backends.models.shape import ModelShape
+from whence_backends.models.source import ModelSource, resolve_model
 from whence_backends.models.torch_loading import load_causal_lm
 from whence_backends.models.tracked import coverage, track
+from whence_backends.preflight import Finding, ModelFacts, preflight, require
 from whence_backends.store import ArtefactWriter
 
 Progress = Callable[[FitProgress], None]
 Stage = Literal["covariance", "lambda"]
 # Labels of the two passes are drawn from different streams, so that Λ is not fitted to the sample of S.
 _STREAM: Final[Mapping[Stage, int]] = {"covariance": 0, "lambda": 1}
+_TRAINING_SET: Final = frozenset({"training_set_size", "training_set_source"})
 _PACKAGES: Final = ("numpy", "torch", "transformers", "whence")
 
 
@@ -54,19 +58,29 @@ class _Work:
         return torch.float64 if self.model.dtype == torch.float64 else torch.float32
 
 
-def fit(config: FitConfig, source: SequenceSource, progress: Progress = lambda _: None) -> Factors:
+def fit(
+    config: FitConfig,
+    source: SequenceSource,
+    progress: Progress = lambda _: None,
+    *,
+    warn: Callable[[Finding], None] = lambda _: None,
+) -> Factors:
     """Fit EK-FAC factors of ``config.model`` on ``source`` and return them, opened.
 
-    Killed at any point, the same call goes on and ends with the same bytes. Where the factors are there already, they
-    are returned as they are.
+    ``warn`` is told before the first batch what one should know about model and corpus. Killed at any point, the same
+    call goes on and ends with the same bytes. Where the factors are there already, they are returned as they are.
 
     Raises :class:`~whence.errors.InvalidRequestError` for a configuration that cannot work,
-    :class:`~whence.errors.MismatchError` where the folder holds another fit, and
-    :class:`~whence.errors.StorageError` where the disk is full.
+    :class:`~whence.errors.MismatchError` where the corpus is not one for this model or the folder holds another fit,
+    and :class:`~whence.errors.StorageError` where the disk is full.
     """
-    _check(config, source)
+    _check(config)
     model_source = resolve_model(config.model)
+    facts = _preflight(config, source, model_source, warn)
     module = load_causal_lm(model_source, config.precision, config.device)
+    shape = ModelShape.of(module)
+    loaded = replace(facts, vocabulary_size=shape.vocabulary_size, max_tokens=shape.max_tokens)
+    require(preflight(model=loaded, corpus=source.facts))
     layers = track(module, config.tracked)
     covered = coverage(module, layers)
     positions = _sample(len(source.all_lengths()), config)
@@ -75,9 +89,10 @@ def fit(config: FitConfig, source: SequenceSource, progress: Progress = lambda _
         model=config.model,
         model_digest=model_source.digest,
         corpus_digest=source.digest,
-        training_set_size=len(source.all_lengths()),
+        training_set_size=config.training_sequences or len(source.all_lengths()),
+        training_set_source=FIT if config.training_sequences else CORPUS,
         fitted_sequences=len(positions),
-        fitted_tokens=int(np.maximum(lengths - 1, 0).sum()),
+        fitted_tokens=int(source.trained_tokens()[positions].sum()),
         labels=config.labels,
         seed=config.seed,
         precision=config.precision,
@@ -106,13 +121,29 @@ def fit(config: FitConfig, source: SequenceSource, progress: Progress = lambda _
     return _finish(work, card)
 
 
-def _check(config: FitConfig, source: SequenceSource) -> None:
+def _check(config: FitConfig) -> None:
     if config.labels not in LABELS:
         raise InvalidRequestError(
             f"labels {config.labels!r}; expected one of {', '.join(LABELS)}", reason="UNKNOWN_LABELS", field="labels"
         )
-    if len(source.all_lengths()) == 0:
-        raise InvalidRequestError("the corpus has no sequences", reason="EMPTY_CORPUS", field="corpus")
+    if config.training_sequences is not None and config.training_sequences < 1:
+        raise InvalidRequestError(
+            f"a training set of {config.training_sequences} sequences; expected at least 1: how many the model was "
+            "trained on",
+            reason="INVALID_TRAINING_SEQUENCES",
+            field="training_sequences",
+        )
+
+
+def _preflight(
+    config: FitConfig, source: SequenceSource, model: ModelSource, warn: Callable[[Finding], None]
+) -> ModelFacts:
+    """Refuse what cannot be fitted, before the weights are read; return what is known of the model by then."""
+    tokenizer = find_tokenizer(model) if source.facts.tokenizer_digest else None
+    facts = model_facts(model, tokenizer)
+    for finding in require(preflight(model=facts, corpus=source.facts, training_sequences=config.training_sequences)):
+        warn(finding)
+    return facts
 
 
 def _sample(count: int, config: FitConfig) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -132,9 +163,10 @@ def _finished(out: Path, card: FactorsCard) -> Factors | None:
     ours, theirs = (replace(one, model="", versions={}) for one in (card, found.card))
     if ours != theirs:
         differing = [name for name, value in vars(ours).items() if value != getattr(theirs, name)]
+        instead = ", or give the worker --training-sequences" if set(differing) <= _TRAINING_SET else ""
         raise MismatchError(
             f"{out} already holds the factors of another fit ({found.digest}), with another {', '.join(differing)}; "
-            "choose another folder",
+            f"choose another folder{instead}",
             reason="FACTORS_EXIST",
             path=out,
         )

@@ -39,6 +39,7 @@ from whence_backends.index.storage import (
     row_shapes,
     shard_file,
 )
+from whence_backends.preflight import CorpusFacts, ModelFacts, preflight, require
 from whence_backends.store import (
     WORK_FOLDER,
     ArtefactWriter,
@@ -58,6 +59,11 @@ class ShardedSource(Protocol):
     @property
     def digest(self) -> str:
         """Names the contents."""
+        ...
+
+    @property
+    def facts(self) -> CorpusFacts:
+        """What it says of itself."""
         ...
 
     @property
@@ -226,15 +232,13 @@ def _check(config: IndexConfig, engine: Engine, factors: Factors, source: Sharde
             f"({factors.digest})",
             reason="ENGINE_OF_OTHER_FACTORS",
         )
-    if not any(shard.sequences for shard in source.shards):
-        raise InvalidRequestError("the corpus has no sequences", reason="EMPTY_CORPUS", field="corpus")
-    longest = max(int(source.lengths(shard.name).max(initial=0)) for shard in source.shards)
-    if longest > info.max_tokens:
-        raise MismatchError(
-            f"the corpus has a sequence of {longest} tokens; the model takes at most {info.max_tokens}: ingest the "
-            "corpus again with a smaller max_tokens",
-            reason="CORPUS_TOO_LONG_FOR_MODEL",
-        )
+    model = ModelFacts(
+        name=config.model,
+        digest=info.model_digest,
+        vocabulary_size=info.vocabulary_size,
+        max_tokens=info.max_tokens,
+    )
+    require(preflight(model=model, corpus=source.facts))
 
 
 def _finished(out: Path, card: IndexCard) -> Index | None:

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from whence.errors import CorruptArtefactError, MismatchError, NotFoundError
+from whence.errors import CorruptArtefactError, NotFoundError
 from whence_backends.contract import LayerFold, SketchPlan
 from whence_backends.index.codes import CODE_TYPES, code_columns
 from whence_backends.index.plan import Segment
+from whence_backends.preflight import IndexFacts
 from whence_backends.store import Manifest, read_manifest, verify_files
 
 FORMAT: Final = "whence.index/1"
@@ -132,24 +133,16 @@ class Index:
             folds.append(LayerFold(start=starts[name], indices=arrays["indices"], weights=arrays["weights"]))
         return SketchPlan(width=self.card.width, damping_factor=self.card.damping_factor, folds=tuple(folds))
 
-    def require(self, *, model_digest: str, factors_digest: str, corpus_digest: str) -> None:
-        """Raise :class:`~whence.errors.MismatchError` unless the index was built from just these artefacts."""
-        for error in (
-            self._other(model_digest, self.card.model_digest, "model", reason="INDEX_OF_OTHER_MODEL"),
-            self._other(factors_digest, self.card.factors_digest, "factors", reason="INDEX_OF_OTHER_FACTORS"),
-            self._other(corpus_digest, self.card.corpus_digest, "corpus", reason="INDEX_OF_OTHER_CORPUS"),
-        ):
-            if error is not None:
-                raise error
-
-    def _other(self, asked: str, built: str, what: str, *, reason: str) -> MismatchError | None:
-        if built == asked:
-            return None
-        return MismatchError(
-            f"the index in {self.folder} was built with the {what} {built}, not with {asked}; build it anew with "
-            f"`whence index`, or serve the {what} that it belongs to",
-            reason=reason,
-            index=self.folder,
+    @property
+    def facts(self) -> IndexFacts:
+        """What the preflight asks of it."""
+        card = self.card
+        return IndexFacts(
+            name=str(self.folder),
+            digest=self.digest,
+            model_digest=card.model_digest,
+            factors_digest=card.factors_digest,
+            corpus_digest=card.corpus_digest,
         )
 
 

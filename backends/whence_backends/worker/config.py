@@ -42,6 +42,12 @@ class WorkerSettings(BaseSettings):
     name: str = Field("", description="The served model's name; empty: the last part of 'model'.")
     shards: Names = Field((), description="The corpus shards to hold, separated by commas; empty: all of them.")
 
+    training_sequences: PositiveInt | None = Field(
+        None,
+        description="N, the size of the training set that influences are divided by, where the corpus is a part of it; "
+        "unset: as the factors say.",
+    )
+
     engine: str = Field(
         "auto", description="The engine: pytorch, ort, fake or an installed one; auto: ort for an export, else pytorch."
     )

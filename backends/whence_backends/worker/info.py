@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from whence.v1 import attribution_pb2, model_pb2
 from whence_backends.contract import EngineInfo
 from whence_backends.index import Index
+from whence_backends.preflight import Finding
 
 
 def describe_model(
@@ -19,6 +22,7 @@ def describe_model(
     max_query_tokens: int,
     max_queries: int,
     max_batch_queries: int,
+    findings: Iterable[Finding] = (),
     index: Index | None = None,
 ) -> model_pb2.Model:
     """Return the served model, without the shards and the limits that only the front end knows."""
@@ -39,7 +43,7 @@ def describe_model(
             max_query_tokens=max_query_tokens, max_queries=max_queries, max_batch_queries=max_batch_queries
         ),
         index=None if index is None else _index(index),
-        warnings=[*_unattributed(engine), *_other_training_set(corpus_sequences, training_set_size)],
+        warnings=[*_unattributed(engine), *_found(findings)],
     )
 
 
@@ -55,6 +59,10 @@ def _index(index: Index) -> model_pb2.Index:
     )
 
 
+def _found(findings: Iterable[Finding]) -> list[attribution_pb2.Warning]:
+    return [attribution_pb2.Warning(code=finding.reason, message=finding.message) for finding in findings]
+
+
 def _unattributed(engine: EngineInfo) -> list[attribution_pb2.Warning]:
     missing = engine.parameters - engine.attributed_parameters
     if missing <= 0:
@@ -66,18 +74,5 @@ def _unattributed(engine: EngineInfo) -> list[attribution_pb2.Warning]:
             message=f"{share:.1%} of the model's parameters ({missing:,} of {engine.parameters:,}: "
             "embeddings, normalization and whatever else is not a tracked linear layer) take no part: "
             "influence that passes through them is not counted",
-        )
-    ]
-
-
-def _other_training_set(corpus_sequences: int, training_set_size: int) -> list[attribution_pb2.Warning]:
-    if corpus_sequences <= training_set_size:
-        return []
-    return [
-        attribution_pb2.Warning(
-            code="CORPUS_LARGER_THAN_TRAINING_SET",
-            message=f"the corpus has {corpus_sequences:,} sequences, but influences are divided by the "
-            f"{training_set_size:,} that the factors were made for; fit the factors with the size of the "
-            "whole training set",
         )
     ]

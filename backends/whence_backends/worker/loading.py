@@ -3,38 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
 
-from whence.errors import MismatchError
+from whence.errors import MismatchError, WhenceError
 from whence_backends.contract import Engine, EngineConfig
 from whence_backends.corpus import Corpus
+from whence_backends.ekfac.factors import CORPUS
 from whence_backends.engines import engine_for, load_engine
 from whence_backends.index import Index
-from whence_backends.models.source import resolve_model
+from whence_backends.inspection import Inspected, Named, inspect
 from whence_backends.models.tokenizer import Tokenizer
-from whence_backends.store import Manifest, read_manifest
+from whence_backends.preflight import Finding, require
+from whence_backends.store import Manifest
 from whence_backends.worker.config import WorkerSettings
-
-FACTORS_FORMAT: Final = "whence.factors/1"
 
 EngineFactory = Callable[[EngineConfig], Engine]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """Everything that answers come from."""
+    """Everything that answers come from. ``warnings`` are what the preflight found that refuses nothing.
+
+    Influences are divided by ``training_set_size``, N, which is from the ``worker``'s settings, was given to the
+    ``fit``, or is the number of sequences of the ``corpus`` that the factors were fitted on.
+    """
 
     engine: Engine
     corpus: Corpus
     tokenizer: Tokenizer
     factors: Manifest
+    training_set_size: int
+    training_set_source: str = CORPUS
+    warnings: tuple[Finding, ...] = ()
     index: Index | None = None
-
-    @property
-    def training_set_size(self) -> int:
-        """N, as recorded when the factors were fitted."""
-        return int(self.factors.properties["training_set_size"])
 
 
 def load(settings: WorkerSettings, engine_factory: EngineFactory | None = None) -> Loaded:
@@ -43,32 +44,55 @@ def load(settings: WorkerSettings, engine_factory: EngineFactory | None = None) 
     Raises :class:`~whence.errors.MismatchError` for artefacts that do not belong together, and what opening
     them raises.
     """
-    factors = read_manifest(settings.factors, FACTORS_FORMAT)
-    source = resolve_model(settings.model)
-    require_factors_of_model(factors, source.digest, settings)
-    tokenizer = Tokenizer.load(source)
+    inspected = inspect(_named(settings))
+    tokenizer = inspected.tokenizer or Tokenizer.load(inspected.source)  # which says why there is none
+    require(inspected.findings())
     corpus = Corpus.open(settings.corpus, verify=settings.verify_artefacts, shards=settings.shards or None)
-    require_corpus_of_tokenizer(corpus.tokenizer_digest, tokenizer.digest, settings)
-    index = open_index(settings, source.digest, factors, corpus)
-    create = engine_factory or (lambda config: load_engine(engine_for(settings.engine, source), config))
+    index = _open_index(settings, corpus)
+    create = engine_factory or (lambda config: load_engine(engine_for(settings.engine, inspected.source), config))
     engine = create(engine_config(settings))
     try:
-        require_engine_of_factors(engine, factors)
-        require_corpus_fits(corpus, engine.info.max_tokens)
-    except MismatchError:
+        factors = _factors_of_engine(engine, inspected)
+        warnings = _with_engine(inspected, engine)
+    except WhenceError:
         engine.close()
         raise
-    return Loaded(engine=engine, corpus=corpus, tokenizer=tokenizer, factors=factors, index=index)
+    given = settings.training_sequences
+    return Loaded(
+        engine=engine,
+        corpus=corpus,
+        tokenizer=tokenizer,
+        factors=factors,
+        training_set_size=given or int(factors.properties["training_set_size"]),
+        training_set_source="worker" if given else factors.properties.get("training_set_source", CORPUS),
+        warnings=warnings,
+        index=index,
+    )
 
 
-def open_index(settings: WorkerSettings, model_digest: str, factors: Manifest, corpus: Corpus) -> Index | None:
-    """Open the index of the shards that are served, if there is one, and refuse one of other artefacts."""
+def _named(settings: WorkerSettings) -> Named:
+    return Named(
+        model=settings.model,
+        corpus=settings.corpus,
+        factors=settings.factors,
+        index=settings.index,
+        shards=settings.shards or None,
+        training_sequences=settings.training_sequences,
+    )
+
+
+def _open_index(settings: WorkerSettings, corpus: Corpus) -> Index | None:
     if settings.index is None:
         return None
     names = [shard.name for shard in corpus.shards]
-    index = Index.open(settings.index, verify=settings.verify_artefacts, shards=names)
-    index.require(model_digest=model_digest, factors_digest=factors.digest, corpus_digest=corpus.digest)
-    return index
+    return Index.open(settings.index, verify=settings.verify_artefacts, shards=names)
+
+
+def _with_engine(inspected: Inspected, engine: Engine) -> tuple[Finding, ...]:
+    """Check all of it again, with what only a loaded model tells: its embeddings and its tables of positions."""
+    info = engine.info
+    model = replace(inspected.model, vocabulary_size=info.vocabulary_size, max_tokens=info.max_tokens)
+    return require(replace(inspected, model=model).findings())
 
 
 def engine_config(settings: WorkerSettings) -> EngineConfig:
@@ -84,34 +108,11 @@ def engine_config(settings: WorkerSettings) -> EngineConfig:
     )
 
 
-def require_factors_of_model(factors: Manifest, model_digest: str, settings: WorkerSettings) -> None:
-    """Raise ``FACTORS_OF_OTHER_MODEL`` unless the factors were fitted on this model."""
-    fitted_on = factors.properties["model_digest"]
-    if fitted_on != model_digest:
-        raise MismatchError(
-            f"the factors in {settings.factors} were fitted on a model with digest {fitted_on}, not on "
-            f"{settings.model} ({model_digest}); fit factors for this model or serve the model they belong "
-            "to",
-            reason="FACTORS_OF_OTHER_MODEL",
-            factors=settings.factors,
-            model=settings.model,
-        )
-
-
-def require_corpus_of_tokenizer(corpus_tokenizer: str, tokenizer: str, settings: WorkerSettings) -> None:
-    """Raise ``CORPUS_OF_OTHER_TOKENIZER`` unless the corpus was tokenized with the model's tokenizer."""
-    if corpus_tokenizer != tokenizer:
-        raise MismatchError(
-            f"the corpus in {settings.corpus} was tokenized with another tokenizer ({corpus_tokenizer}) "
-            f"than that of {settings.model} ({tokenizer}); ingest it again with this model",
-            reason="CORPUS_OF_OTHER_TOKENIZER",
-            corpus=settings.corpus,
-            model=settings.model,
-        )
-
-
-def require_engine_of_factors(engine: Engine, factors: Manifest) -> None:
-    """Raise ``ENGINE_OF_OTHER_FACTORS`` unless the engine holds these very factors and their model."""
+def _factors_of_engine(engine: Engine, inspected: Inspected) -> Manifest:
+    """Return the factors; raise ``ENGINE_OF_OTHER_FACTORS`` unless the engine holds these very ones and their model."""
+    factors = inspected.factors_manifest
+    if factors is None:
+        raise RuntimeError("a worker always names factors")
     info = engine.info
     expected = (factors.properties["model_digest"], factors.digest)
     if (info.model_digest, info.factors_digest) != expected:
@@ -121,16 +122,4 @@ def require_engine_of_factors(engine: Engine, factors: Manifest) -> None:
             "it again",
             reason="ENGINE_OF_OTHER_FACTORS",
         )
-
-
-def require_corpus_fits(corpus: Corpus, max_tokens: int) -> None:
-    """Raise ``CORPUS_TOO_LONG_FOR_MODEL`` where a sequence is longer than the model takes."""
-    for shard in corpus.shards:
-        longest = int(corpus.lengths(shard.name).max(initial=0))
-        if longest > max_tokens:
-            raise MismatchError(
-                f"shard {shard.name} has a sequence of {longest} tokens; the model takes at most "
-                f"{max_tokens}: ingest the corpus again with a smaller max_tokens",
-                reason="CORPUS_TOO_LONG_FOR_MODEL",
-                shard=shard.name,
-            )
+    return factors

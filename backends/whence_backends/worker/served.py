@@ -231,6 +231,7 @@ def assemble(
             max_query_tokens=max_query_tokens,
             max_queries=memory.max_queries(),
             max_batch_queries=memory.max_queries(DEFAULT_RANK),
+            findings=loaded.warnings,
             index=loaded.index,
         ),
         batch_tokens=settings.batch_tokens,

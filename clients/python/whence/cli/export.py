@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from whence.cli import findings
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -46,9 +48,13 @@ def export(
     from whence_backends.ekfac.factors import Factors
     from whence_backends.export import ExportConfig
     from whence_backends.export import export as run
+    from whence_backends.inspection import Named, inspect
+    from whence_backends.preflight import require
 
     if factors is not None and layers is not None:
         raise typer.BadParameter("give one of --factors and --layers")
+    for finding in require(inspect(Named(model=model, factors=factors)).findings()):
+        findings.show(finding)
     tracked = Factors.open(factors, verify=False).card.tracked if factors is not None else layers or "mlp"
     config = ExportConfig(model=model, out=out, tracked=tracked, precision=precision)
     with _spinner() as show:

@@ -18,6 +18,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from whence.cli import findings
+
 if TYPE_CHECKING:
     from whence_backends.ekfac.factors import Factors
     from whence_backends.fit import FitProgress
@@ -48,6 +50,14 @@ def fit(
         int | None,
         typer.Option(min=1, help="Fit on a random sample of this many sequences; 100,000 is plenty."),
     ] = None,
+    training_sequences: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="N, by which influences are divided: how many sequences the model was trained on, where the corpus is "
+            "a part of them. [default: the corpus's]",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Draws the sample and the labels.")] = 0,
 ) -> None:
     """Fit EK-FAC factors: covariances, eigenbases, corrected eigenvalues.
@@ -70,10 +80,11 @@ def fit(
         device=device,
         batch_tokens=batch_tokens,
         max_sequences=max_sequences,
+        training_sequences=training_sequences,
         seed=seed,
     )
     with progress_bars() as show:
-        factors = run(config, Corpus.open(corpus), show)
+        factors = run(config, Corpus.open(corpus), show, warn=findings.show)
     Console().print(summary(factors))
 
 
@@ -109,8 +120,11 @@ def summary(factors: Factors) -> Table:
     table.add_row(
         "parameters attributed", f"{attributed:,} of {card.parameters:,} ({attributed / card.parameters:.0%})"
     )
-    table.add_row("fitted on", f"{card.fitted_sequences:,} sequences, {card.fitted_tokens:,} tokens")
-    table.add_row("training set", f"{card.training_set_size:,} sequences")
+    table.add_row(
+        "fitted on", f"{card.fitted_sequences:,} sequences, {card.fitted_tokens:,} tokens that were trained on"
+    )
+    given = ", as given" if card.training_set_source == "fit" else ", those of the corpus"
+    table.add_row("training set", f"{card.training_set_size:,} sequences{given}")
     table.add_row("labels, precision", f"{card.labels}, {card.precision}")
     for kind, count in sorted(card.unattributed.items(), key=lambda item: -item[1])[:4]:
         table.add_row("not attributed", f"{kind}: {count:,}", style="yellow")

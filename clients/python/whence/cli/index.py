@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from whence.cli import findings
+
 if TYPE_CHECKING:
     from whence_backends.index import Index, IndexProgress
 
@@ -67,12 +69,16 @@ def index(
     from whence_backends.ekfac.factors import Factors
     from whence_backends.engines import engine_for, load_engine
     from whence_backends.index import IndexConfig, build_index
-    from whence_backends.models import resolve_model
+    from whence_backends.inspection import Named, inspect
+    from whence_backends.preflight import require
 
+    inspected = inspect(Named(model=model, corpus=corpus, factors=factors))
+    for finding in require(inspected.findings()):
+        findings.show(finding)
     source = Corpus.open(corpus)
     opened = Factors.open(factors)
     loaded = load_engine(
-        engine_for(engine, resolve_model(model)),
+        engine_for(engine, inspected.source),
         EngineConfig(model=model, factors=factors, device=device, precision=precision, threads=threads),
     )
     config = IndexConfig(

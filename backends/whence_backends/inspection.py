@@ -1,0 +1,78 @@
+"""Opening artefacts as far as it takes to know whether they belong together: no weights are read, no arrays.
+
+What any command says of a model, a corpus, factors and an index before it works on them, and ``whence doctor`` without
+working on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from whence_backends.corpus import Corpus
+from whence_backends.ekfac.factors import FORMAT, factors_facts
+from whence_backends.index import Index
+from whence_backends.models.facts import find_tokenizer, model_facts
+from whence_backends.models.source import ModelSource, resolve_model
+from whence_backends.models.tokenizer import Tokenizer
+from whence_backends.preflight import CorpusFacts, FactorsFacts, Finding, IndexFacts, ModelFacts, preflight
+from whence_backends.store import Manifest, read_manifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """The artefacts that someone means to use together: all but the model are folders, and may be left out.
+
+    ``shards`` are those of the corpus that are wanted, ``None`` for all; ``training_sequences`` is N where it is given.
+    """
+
+    model: str
+    corpus: Path | None = None
+    factors: Path | None = None
+    index: Path | None = None
+    shards: Sequence[str] | None = None
+    training_sequences: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspected:
+    """What the artefacts say of themselves. ``tokenizer`` is ``None`` where the model has none."""
+
+    source: ModelSource
+    tokenizer: Tokenizer | None
+    model: ModelFacts
+    corpus: CorpusFacts | None
+    factors: FactorsFacts | None
+    factors_manifest: Manifest | None
+    index: IndexFacts | None
+    training_sequences: int | None
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield what keeps them from being used together, and what one should know."""
+        return preflight(
+            model=self.model,
+            corpus=self.corpus,
+            factors=self.factors,
+            index=self.index,
+            training_sequences=self.training_sequences,
+        )
+
+
+def inspect(named: Named) -> Inspected:
+    """Open artefacts, the quickest to fail first. Raises what opening them raises: one that is missing or altered."""
+    manifest = None if named.factors is None else read_manifest(named.factors, FORMAT)
+    corpus = None if named.corpus is None else Corpus.open(named.corpus, verify=False, shards=named.shards)
+    index = None if named.index is None else Index.open(named.index, verify=False, shards=named.shards)
+    source = resolve_model(named.model)
+    tokenizer = find_tokenizer(source)
+    return Inspected(
+        source=source,
+        tokenizer=tokenizer,
+        model=model_facts(source, tokenizer),
+        corpus=None if corpus is None else corpus.facts,
+        factors=None if manifest is None else factors_facts(str(named.factors), manifest),
+        factors_manifest=manifest,
+        index=None if index is None else index.facts,
+        training_sequences=named.training_sequences,
+    )

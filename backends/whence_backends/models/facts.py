@@ -1,0 +1,66 @@
+"""What the preflight asks of a model: read from its configuration, before its weights are. No torch, but for GGUF."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from whence.errors import NotFoundError
+from whence_backends.models.exported import Export
+from whence_backends.models.shape import stated_length, text_config
+from whence_backends.models.source import ModelSource
+from whence_backends.models.tokenizer import Tokenizer
+from whence_backends.preflight import ModelFacts
+
+_TOKENS: Final = "tokenizer.ggml.tokens"
+
+
+def model_facts(source: ModelSource, tokenizer: Tokenizer | None) -> ModelFacts:
+    """Return what is known of a model without its weights; what its configuration does not say is ``None``."""
+    facts = ModelFacts(name=source.reference, digest=source.digest)
+    if tokenizer is not None:
+        facts = replace(
+            facts,
+            tokenizer_digest=tokenizer.digest,
+            tokenizer_size=tokenizer.vocabulary_size,
+            unverified=tokenizer.unverified,
+        )
+    vocabulary_size, max_tokens = _shape(source)
+    return replace(facts, vocabulary_size=vocabulary_size, max_tokens=max_tokens)
+
+
+def find_tokenizer(source: ModelSource) -> Tokenizer | None:
+    """Return a model's tokenizer; ``None`` where it has none, as a model that is only called in process."""
+    try:
+        return Tokenizer.load(source)
+    except NotFoundError:
+        return None
+
+
+def _shape(source: ModelSource) -> tuple[int | None, int | None]:
+    """Return how many tokens a model knows and how many it takes, as far as it says so."""
+    if source.kind == "export":
+        card = Export.open(source.path, verify=False).card
+        return card.vocabulary_size, card.max_tokens
+    if source.kind == "gguf":
+        return _shape_of_gguf(source.path)
+    return _shape_of_folder(source.path)
+
+
+def _shape_of_gguf(path: Path) -> tuple[int | None, int | None]:
+    from transformers.integrations.gguf import read_gguf_metadata
+
+    metadata, _ = read_gguf_metadata(str(path))
+    return metadata.get(_TOKENS), metadata.get(f"{metadata.get('general.architecture')}.context_length")
+
+
+def _shape_of_folder(folder: Path) -> tuple[int | None, int | None]:
+    """Read a Hugging Face configuration; what is wrong with one is said where the model is loaded."""
+    from transformers import AutoConfig
+
+    try:
+        config = text_config(AutoConfig.from_pretrained(str(folder), local_files_only=True))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # or it is of another engine's kind
+        return None, None
+    return getattr(config, "vocab_size", None), stated_length(config)

@@ -1,0 +1,158 @@
+"""The checks: pure functions of facts. What is not known is not judged; it comes again once the model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from whence.errors import InvalidRequestError, MismatchError
+from whence_backends.preflight.facts import CorpusFacts, FactorsFacts, IndexFacts, ModelFacts
+from whence_backends.preflight.findings import Finding, refusal, warning
+
+
+def preflight(
+    *,
+    model: ModelFacts,
+    corpus: CorpusFacts | None = None,
+    factors: FactorsFacts | None = None,
+    index: IndexFacts | None = None,
+    training_sequences: int | None = None,
+) -> Iterator[Finding]:
+    """Yield all that keeps these artefacts from being used together, and what one should know where they are.
+
+    ``training_sequences`` is the size of the training set where it was given, instead of that of the factors.
+    """
+    yield from _model_alone(model)
+    if factors is not None:
+        yield from _factors_of_model(factors, model)
+    if corpus is not None:
+        yield from _corpus_alone(corpus)
+        yield from _corpus_of_model(corpus, model)
+    if factors is not None and corpus is not None:
+        yield from _factors_of_corpus(factors, corpus)
+        yield from _training_set(training_sequences or factors.training_set_size, corpus)
+    elif corpus is not None and training_sequences is not None:
+        yield from _training_set(training_sequences, corpus)
+    if index is not None:
+        yield from _index_of(index, model, factors, corpus)
+
+
+def _model_alone(model: ModelFacts) -> Iterator[Finding]:
+    if model.unverified:
+        yield warning("UNVERIFIED_TOKENIZER", f"{model.name}: {model.unverified}")
+    if model.tokenizer_size is not None and model.vocabulary_size is not None:
+        beyond = model.tokenizer_size - model.vocabulary_size
+        if beyond > 0:
+            yield warning(
+                "TOKENIZER_LARGER_THAN_MODEL",
+                f"the tokenizer of {model.name} has {model.tokenizer_size:,} tokens, the model knows "
+                f"{model.vocabulary_size:,}: a text with one of the last {beyond:,} is refused; add them to the model "
+                "(resize_token_embeddings, and train them), or take them out of the tokenizer",
+            )
+
+
+def _corpus_alone(corpus: CorpusFacts) -> Iterator[Finding]:
+    if corpus.sequences == 0:
+        yield refusal(
+            InvalidRequestError(
+                f"the corpus in {corpus.name} has no sequences; make it of texts that have some",
+                reason="EMPTY_CORPUS",
+                field="corpus",
+            )
+        )
+    elif corpus.trained_tokens == 0:
+        yield refusal(
+            InvalidRequestError(
+                f"no token of the {corpus.sequences:,} sequences in {corpus.name} counts as trained on: each is one "
+                "token long, or its weights are all 0, and there is nothing to attribute; make the corpus of longer "
+                "sequences, or of completions that were trained on",
+                reason="MISSING_TRAINED_TOKENS",
+                field="corpus",
+            )
+        )
+
+
+def _corpus_of_model(corpus: CorpusFacts, model: ModelFacts) -> Iterator[Finding]:
+    names = {"corpus": corpus.name, "model": model.name}
+    if model.tokenizer_digest and corpus.tokenizer_digest and model.tokenizer_digest != corpus.tokenizer_digest:
+        yield refusal(
+            MismatchError(
+                f"the corpus in {corpus.name} was tokenized with another tokenizer ({corpus.tokenizer_digest}) than "
+                f"that of {model.name} ({model.tokenizer_digest}); ingest it again with this model",
+                reason="CORPUS_OF_OTHER_TOKENIZER",
+                **names,
+            )
+        )
+    if model.max_tokens is not None and corpus.longest_sequence > model.max_tokens:
+        yield refusal(
+            MismatchError(
+                f"the corpus in {corpus.name} has a sequence of {corpus.longest_sequence:,} tokens; {model.name} takes "
+                f"at most {model.max_tokens:,}: ingest it again with --max-tokens {model.max_tokens} or less",
+                reason="CORPUS_TOO_LONG_FOR_MODEL",
+                **names,
+            )
+        )
+    if model.vocabulary_size is not None and corpus.largest_token_id >= model.vocabulary_size:
+        yield refusal(
+            MismatchError(
+                f"the corpus in {corpus.name} has the token id {corpus.largest_token_id:,}; the embeddings of "
+                f"{model.name} have {model.vocabulary_size:,} rows, for the ids 0 to {model.vocabulary_size - 1:,}: "
+                "the tokenizer has tokens that the model was not trained on. Give the model as it was trained (with "
+                "resize_token_embeddings, if tokens were added), or take them out of the tokenizer and ingest again",
+                reason="TOO_LARGE_TOKEN_ID",
+                **names,
+            )
+        )
+
+
+def _factors_of_model(factors: FactorsFacts, model: ModelFacts) -> Iterator[Finding]:
+    if factors.model_digest != model.digest:
+        yield refusal(
+            MismatchError(
+                f"the factors in {factors.name} were fitted on a model with digest {factors.model_digest}, not on "
+                f"{model.name} ({model.digest}); fit factors for this model or serve the model they belong to",
+                reason="FACTORS_OF_OTHER_MODEL",
+                factors=factors.name,
+                model=model.name,
+            )
+        )
+
+
+def _factors_of_corpus(factors: FactorsFacts, corpus: CorpusFacts) -> Iterator[Finding]:
+    if factors.corpus_digest and factors.corpus_digest != corpus.digest:
+        yield warning(
+            "FACTORS_OF_OTHER_CORPUS",
+            f"the factors were fitted on another corpus ({factors.corpus_digest}) than the one that is searched "
+            f"({corpus.digest}): the curvature, and N unless it was given, are that one's; fit factors on this corpus "
+            "if it is not more of the same",
+        )
+
+
+def _training_set(training_sequences: int, corpus: CorpusFacts) -> Iterator[Finding]:
+    if corpus.sequences > training_sequences:
+        yield warning(
+            "CORPUS_LARGER_THAN_TRAINING_SET",
+            f"the corpus has {corpus.sequences:,} sequences, but influences are divided by the {training_sequences:,} "
+            "of the training set; give the size of the whole training set with --training-sequences",
+        )
+
+
+def _index_of(
+    index: IndexFacts, model: ModelFacts, factors: FactorsFacts | None, corpus: CorpusFacts | None
+) -> Iterator[Finding]:
+    if index.model_digest != model.digest:
+        yield _index_of_other(index, "model", index.model_digest, model.digest, reason="INDEX_OF_OTHER_MODEL")
+    if factors is not None and index.factors_digest != factors.digest:
+        yield _index_of_other(index, "factors", index.factors_digest, factors.digest, reason="INDEX_OF_OTHER_FACTORS")
+    if corpus is not None and index.corpus_digest != corpus.digest:
+        yield _index_of_other(index, "corpus", index.corpus_digest, corpus.digest, reason="INDEX_OF_OTHER_CORPUS")
+
+
+def _index_of_other(index: IndexFacts, what: str, built: str, asked: str, reason: str) -> Finding:
+    return refusal(
+        MismatchError(
+            f"the index in {index.name} was built with the {what} {built}, not with {asked}; build it anew with "
+            f"`whence index`, or serve the {what} that it belongs to",
+            reason=reason,
+            index=index.name,
+        )
+    )

@@ -1,0 +1,57 @@
+"""What a model, a corpus, factors and an index say of themselves, as far as it matters to one another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """A model, before its weights are read or after. ``None`` or an empty string: not known.
+
+    Token ids are below ``vocabulary_size``, and a sequence has at most ``max_tokens`` tokens, the last, which is only
+    ever predicted, counted. ``unverified`` says why its tokenizer may not be the one that it was trained with.
+    """
+
+    name: str
+    digest: str
+    tokenizer_digest: str = ""
+    tokenizer_size: int | None = None
+    vocabulary_size: int | None = None
+    max_tokens: int | None = None
+    unverified: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusFacts:
+    """A corpus. ``trained_tokens`` are those that a model is trained to predict: their weight is not 0."""
+
+    name: str
+    digest: str
+    tokenizer_digest: str
+    sequences: int
+    longest_sequence: int
+    largest_token_id: int
+    trained_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactorsFacts:
+    """Factors: what they were fitted on, and N, the number that influences are divided by."""
+
+    name: str
+    digest: str
+    model_digest: str
+    corpus_digest: str
+    training_set_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexFacts:
+    """A gradient index: what it was built of."""
+
+    name: str
+    digest: str
+    model_digest: str
+    factors_digest: str
+    corpus_digest: str

@@ -1,0 +1,18 @@
+"""What the preflight found that is worth telling, as it is told before the work begins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from whence.cli.console import stderr
+from whence.terminal import printable
+
+if TYPE_CHECKING:
+    from whence_backends.preflight import Finding
+
+
+def show(finding: Finding) -> None:
+    """Print a warning on stderr."""
+    stderr().print(Text(printable(f"Warning: {finding.message} ({finding.reason})"), style="yellow"))

@@ -1,0 +1,90 @@
+"""The checks as functions of facts: which artefacts belong together, which do not, and what is said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from whence.errors import InvalidRequestError, MismatchError
+from whence_backends.preflight import CorpusFacts, FactorsFacts, IndexFacts, ModelFacts, preflight, require
+
+MODEL = ModelFacts(name="m", digest="M", tokenizer_digest="T", tokenizer_size=50, vocabulary_size=64, max_tokens=32)
+CORPUS = CorpusFacts(
+    name="c", digest="C", tokenizer_digest="T", sequences=10, longest_sequence=32, largest_token_id=63, trained_tokens=9
+)
+FACTORS = FactorsFacts(name="f", digest="F", model_digest="M", corpus_digest="C", training_set_size=10)
+INDEX = IndexFacts(name="i", digest="I", model_digest="M", factors_digest="F", corpus_digest="C")
+
+
+def reasons(**changed: object) -> list[str]:
+    facts = {"model": MODEL, "corpus": CORPUS, "factors": FACTORS, "index": INDEX, **changed}
+    return [finding.reason for finding in preflight(**facts)]  # type: ignore[arg-type]
+
+
+def test_what_belongs_together_has_no_finding_at_the_very_bounds() -> None:
+    """The longest sequence is as long as the model takes, the largest id the last row. Broken by: < for <=."""
+    assert reasons() == []
+
+
+def test_what_is_not_known_is_not_judged() -> None:
+    unknown = ModelFacts(name="m", digest="M")
+    corpus = replace(CORPUS, longest_sequence=10**6, largest_token_id=10**6)
+    assert reasons(model=unknown, corpus=corpus) == []
+    assert reasons(corpus=None, factors=None, index=None) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"corpus": replace(CORPUS, tokenizer_digest="U")}, "CORPUS_OF_OTHER_TOKENIZER"),
+        ({"corpus": replace(CORPUS, longest_sequence=33)}, "CORPUS_TOO_LONG_FOR_MODEL"),
+        ({"corpus": replace(CORPUS, largest_token_id=64)}, "TOO_LARGE_TOKEN_ID"),
+        ({"factors": replace(FACTORS, model_digest="N")}, "FACTORS_OF_OTHER_MODEL"),
+        ({"index": replace(INDEX, model_digest="N")}, "INDEX_OF_OTHER_MODEL"),
+        ({"index": replace(INDEX, factors_digest="G")}, "INDEX_OF_OTHER_FACTORS"),
+        ({"index": replace(INDEX, corpus_digest="D")}, "INDEX_OF_OTHER_CORPUS"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(changed: dict[str, object], reason: str) -> None:
+    facts = {"model": MODEL, "corpus": CORPUS, "factors": FACTORS, "index": INDEX, **changed}
+    with pytest.raises(MismatchError) as caught:
+        require(preflight(**facts))  # type: ignore[arg-type]
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [({"sequences": 0, "trained_tokens": 0}, "EMPTY_CORPUS"), ({"trained_tokens": 0}, "MISSING_TRAINED_TOKENS")],
+)
+def test_a_corpus_with_nothing_to_attribute_is_refused(changed: dict[str, int], reason: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        require(preflight(model=MODEL, corpus=replace(CORPUS, **changed)))  # type: ignore[arg-type]
+    assert (caught.value.reason, caught.value.field) == (reason, "corpus")
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"factors": replace(FACTORS, corpus_digest="D")}, "FACTORS_OF_OTHER_CORPUS"),
+        ({"factors": replace(FACTORS, training_set_size=9)}, "CORPUS_LARGER_THAN_TRAINING_SET"),
+        ({"training_sequences": 9}, "CORPUS_LARGER_THAN_TRAINING_SET"),
+        ({"model": replace(MODEL, tokenizer_size=65)}, "TOKENIZER_LARGER_THAN_MODEL"),
+        ({"model": replace(MODEL, unverified="it has no tokenizer.json")}, "UNVERIFIED_TOKENIZER"),
+    ],
+)
+def test_what_one_should_know_is_a_warning(changed: dict[str, object], reason: str) -> None:
+    facts = {"model": MODEL, "corpus": CORPUS, "factors": FACTORS, "index": INDEX, **changed}
+    assert [warning.reason for warning in require(preflight(**facts))] == [reason]  # type: ignore[arg-type]
+
+
+def test_a_training_set_that_was_given_counts_and_not_that_of_the_factors() -> None:
+    assert reasons(factors=replace(FACTORS, training_set_size=9), training_sequences=1000) == []
+
+
+def test_every_message_says_what_to_try() -> None:
+    bad = replace(CORPUS, tokenizer_digest="U", longest_sequence=99, largest_token_id=99)
+    other = replace(FACTORS, model_digest="N", corpus_digest="D", training_set_size=1)
+    found = list(preflight(model=MODEL, corpus=bad, factors=other, index=replace(INDEX, factors_digest="G")))
+    assert len(found) == 7
+    assert all(any(word in one.message for word in ("ingest", "fit", "build", "give")) for one in found)
