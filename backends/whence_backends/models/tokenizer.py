@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from whence.errors import InvalidRequestError, UnimplementedError
+import numpy as np
+from numpy.typing import NDArray
+
+from whence.errors import UnimplementedError
+from whence_backends.models.chat import ChatRenderer
+from whence_backends.models.chat_template import DEFAULT_DATE, ChatTemplate
+from whence_backends.models.conversation import Conversation
 from whence_backends.models.source import ModelLocation, ModelSource
 from whence_backends.models.tokenizer_files import load_tokenizer
 from whence_backends.store.artefact import canonical_json, digest_bytes
@@ -110,57 +117,40 @@ class Tokenizer:
             return [self.bos_id, *ids], start + 1
         return ids, start
 
-    def render_chat(self, messages: Sequence[Mapping[str, str]]) -> tuple[str, str]:
-        """Render a conversation; return what precedes the content of the last message, and the rest.
+    def chat(self, *, template: str | None = None, date: str = DEFAULT_DATE) -> ChatRenderer:
+        """Return what renders conversations, with the tokenizer's chat template or another one.
 
-        Raises :class:`~whence.errors.InvalidRequestError` with reason ``NO_CHAT_TEMPLATE``,
+        Raises as :class:`~whence_backends.models.chat_template.ChatTemplate` does, such as where there is none.
+        """
+        return ChatRenderer(ChatTemplate(self._pretrained, source=template, date=date))
+
+    def render_chat(self, messages: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+        """Render a conversation; return what the model read before it wrote the last message, and the rest.
+
+        Warns where the template leaves out part of the last message. Raises
+        :class:`~whence.errors.InvalidRequestError` with reason ``NO_CHAT_TEMPLATE``,
         ``LAST_MESSAGE_NOT_ASSISTANT``, ``CHAT_TEMPLATE_FAILED`` (the template refused the messages) or
         ``CHAT_TEMPLATE_NOT_PREFIX`` (the last message changes how earlier ones are rendered).
         """
-        self._require_renderable(messages)
-        prompt = self._render(messages[:-1], add_generation_prompt=True)
-        whole = self._render(messages, add_generation_prompt=False)
-        if not whole.startswith(prompt):
-            raise InvalidRequestError(
-                "the chat template renders the earlier messages differently once the answer follows, so "
-                "prompt and completion cannot be told apart; send them as text or token ids instead",
-                reason="CHAT_TEMPLATE_NOT_PREFIX",
-                field="messages",
-            )
-        return prompt, whole[len(prompt) :]
+        renderer = self.chat()
+        rendered = renderer.render_output(Conversation(messages=tuple(messages)))
+        for part in rendered.lost:
+            warnings.warn(f"the chat template leaves out {part}", stacklevel=2)
+        ((start, _),) = rendered.spans
+        return rendered.text[:start], rendered.text[start:]
 
-    def _require_renderable(self, messages: Sequence[Mapping[str, str]]) -> None:
-        if not self.has_chat_template:
-            raise InvalidRequestError(
-                "the model's tokenizer has no chat template; send the conversation as prompt and completion",
-                reason="NO_CHAT_TEMPLATE",
-                field="messages",
-            )
-        last_role = messages[-1]["role"] if messages else None
-        if last_role != "assistant":
-            got = f"its role is {last_role!r}" if messages else "there are no messages"
-            raise InvalidRequestError(
-                f"the last message must be the assistant's, whose output is attributed; {got}",
-                reason="LAST_MESSAGE_NOT_ASSISTANT",
-                field="messages",
-            )
 
-    def _render(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool) -> str:
-        from jinja2 import TemplateError
+def overlapping(offsets: Sequence[Offset], spans: Sequence[Offset]) -> NDArray[np.bool_]:
+    """Return which tokens have a character of one of the spans, bool [tokens]. Spans are ascending and apart.
 
-        conversation = [dict(message) for message in messages]
-        try:
-            return str(
-                self._pretrained.apply_chat_template(
-                    conversation, tokenize=False, add_generation_prompt=add_generation_prompt
-                )
-            )
-        except (TemplateError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise InvalidRequestError(
-                f"the model's chat template refused the messages: {error}; check their roles and their order",
-                reason="CHAT_TEMPLATE_FAILED",
-                field="messages",
-            ) from error
+    A token across the beginning or the end of a span so belongs to it.
+    """
+    found = np.zeros(len(offsets), np.bool_)
+    if offsets and spans:
+        starts, ends = np.array(offsets).T
+        for start, end in spans:
+            found |= (ends > start) & (starts < end)
+    return found
 
 
 def completion_start(offsets: Iterable[Offset], prompt_characters: int) -> int:

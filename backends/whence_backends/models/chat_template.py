@@ -1,0 +1,226 @@
+"""A chat template, which writes conversations as the model reads them: always with one date, so always the same."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, final
+
+from whence.errors import InvalidRequestError
+from whence_backends.models.conversation import Conversation, Message
+
+Span = tuple[int, int]
+
+# What "today" is in a template that asks, unless told otherwise: the day that Llama's own templates fall back on.
+DEFAULT_DATE: Final = "2024-07-26"
+
+_PROBE: Final = "Vkq7"
+
+
+@final
+class ChatTemplate:
+    """A template of Jinja, run by ``transformers``' own sandbox. Threads may share it.
+
+    ``source`` takes the place of the tokenizer's own template. ``date`` is the day, as in 2024-07-26, that
+    ``strftime_now`` tells. Raises :class:`~whence.errors.InvalidRequestError`: ``NO_CHAT_TEMPLATE``,
+    ``INVALID_CHAT_TEMPLATE``, ``INVALID_CHAT_DATE``.
+    """
+
+    def __init__(self, pretrained: Any, *, source: str | None = None, date: str = DEFAULT_DATE) -> None:  # noqa: ANN401
+        self._pretrained = pretrained
+        self._source = source
+        self._now = _at_noon(date)
+        self._variables: dict[str, Any] = {name: str(token) for name, token in pretrained.special_tokens_map.items()}
+        self._lock = threading.Lock()  # transformers' tracker of generation blocks is the environment's, one for all
+        self._compiled: dict[str, Any] = {}
+        self._forms: tuple[bool, bool] | None = None
+        if not (source or pretrained.chat_template):
+            raise InvalidRequestError(
+                "the model's tokenizer has no chat template; send the conversation as prompt and completion",
+                reason="NO_CHAT_TEMPLATE",
+                field="messages",
+            )
+        self._compile(self._text_for(()))
+
+    def write(self, conversation: Conversation, *, add_generation_prompt: bool = False) -> str:
+        """Return the conversation as the model reads it.
+
+        Raises :class:`~whence.errors.InvalidRequestError` (``CHAT_TEMPLATE_FAILED``) where the template refuses it.
+        """
+        text, _ = self._write(conversation, add_generation_prompt=add_generation_prompt, tracked=False)
+        return text
+
+    def generation_blocks(self, conversation: Conversation) -> list[Span] | None:
+        """Return which characters the template itself marks as the assistant's, or ``None`` where it marks none."""
+        if "endgeneration" not in self._text_for(conversation.tools):
+            return None
+        return self._write(conversation, add_generation_prompt=False, tracked=True)[1]
+
+    def fitted(self, conversation: Conversation) -> Conversation:
+        """Return the conversation in the form that loses least in this template.
+
+        Parts of text become one text unless the template reads parts, and the other way round. Content that is null is
+        left out, or made empty text or null, whichever shows the message's tool calls. Arguments that are a JSON text
+        become an object where the template would write them in quotation marks.
+        """
+        formed = self._with_content(conversation)
+        formed = self._with_arguments(formed)
+        if all("content" in message for message in formed.messages):
+            return formed
+        return min(_null_forms(formed), key=lambda form: self._unshown(form))
+
+    def _with_content(self, conversation: Conversation) -> Conversation:
+        reads_text, reads_parts = self._reads()
+        messages = []
+        for message in conversation.messages:
+            content = message.get("content")
+            if isinstance(content, list) and not reads_parts:
+                message = {**message, "content": "".join(part["text"] for part in content)}
+            elif isinstance(content, str) and not reads_text:
+                message = {**message, "content": [{"type": "text", "text": content}]}
+            messages.append(message)
+        return _replaced(conversation, messages)
+
+    def _reads(self) -> tuple[bool, bool]:
+        """Return whether the template shows content that is text, and content that is parts."""
+        if self._forms is None:
+            shows_text, shows_parts = self._shows(_PROBE), self._shows([{"type": "text", "text": _PROBE}])
+            self._forms = shows_text or not shows_parts, shows_parts
+        return self._forms
+
+    def _shows(self, content: Any) -> bool:  # noqa: ANN401
+        roles = ("user", "assistant")
+        messages = tuple({"role": role, "content": content} for role in roles)
+        try:
+            text = self.write(Conversation(messages=messages))
+        except InvalidRequestError:
+            return False
+        return text.count(_PROBE) == len(roles) and "'text'" not in text  # a list printed as Python writes it
+
+    def _with_arguments(self, conversation: Conversation) -> Conversation:
+        written = [text for message in conversation.messages for text in _written_arguments(message)]
+        if not written:
+            return conversation
+        try:
+            shown = self.write(conversation)
+        except InvalidRequestError:
+            shown = json.dumps(written[0])  # perhaps the template wants objects
+        if not any(json.dumps(text, ensure_ascii=plain) in shown for text in written for plain in (False, True)):
+            return conversation
+        return _replaced(conversation, [_with_parsed_arguments(message) for message in conversation.messages])
+
+    def _unshown(self, conversation: Conversation) -> int:
+        """Return how many names of called tools the template leaves out; more than all where it fails."""
+        names = [str(call.get("function", call).get("name", "")) for call in _calls(conversation.messages)]
+        try:
+            text = self.write(conversation)
+        except InvalidRequestError:
+            return len(names) + 1
+        return sum(name not in text for name in names)
+
+    def _text_for(self, tools: Sequence[Any]) -> str:
+        return str(self._source or self._pretrained.get_chat_template(tools=list(tools) or None))
+
+    def _compile(self, text: str) -> Any:  # noqa: ANN401
+        from jinja2 import TemplateError
+
+        # Private, and there for as long as chat templates are: the sandbox and its filters, which no public name gives,
+        # and without which no date can be pinned.
+        from transformers.utils.chat_template_utils import _compile_jinja_template
+
+        if text not in self._compiled:
+            try:
+                self._compiled[text] = _compile_jinja_template(text)
+            except TemplateError as error:
+                raise InvalidRequestError(
+                    f"the chat template is not Jinja: {error}; give another one with --chat-template",
+                    reason="INVALID_CHAT_TEMPLATE",
+                    field="chat_template",
+                ) from error
+        return self._compiled[text]
+
+    def _write(
+        self, conversation: Conversation, *, add_generation_prompt: bool, tracked: bool
+    ) -> tuple[str, list[Span]]:
+        compiled = self._compile(self._text_for(conversation.tools))
+        variables = {
+            **self._variables,
+            "strftime_now": self._now.strftime,
+            **conversation.settings,
+            "messages": [dict(message) for message in conversation.messages],
+            "tools": list(conversation.tools) or None,
+            "documents": None,
+            "add_generation_prompt": add_generation_prompt,
+        }
+        blocks: list[str] = []
+        spans: list[Span] = []
+        try:
+            with self._lock:
+                if not tracked:
+                    return str(compiled.render(variables)), spans
+                with compiled.environment.activate_tracker(blocks, spans):
+                    for block in compiled.generate(variables):
+                        blocks.append(block)  # one by one: the tracker counts what is there  # noqa: PERF402
+        except Exception as error:  # a template may raise whatever Python can
+            raise InvalidRequestError(
+                f"the model's chat template refused the messages: {error}; check their roles and their order",
+                reason="CHAT_TEMPLATE_FAILED",
+                field="messages",
+            ) from error
+        return "".join(blocks), spans
+
+
+def _at_noon(date: str) -> dt.datetime:
+    try:
+        return dt.datetime.combine(dt.date.fromisoformat(date), dt.time(12))
+    except ValueError as error:
+        raise InvalidRequestError(
+            f"the date for chat templates is {date!r}; expected one such as {DEFAULT_DATE}",
+            reason="INVALID_CHAT_DATE",
+            field="chat_date",
+        ) from error
+
+
+def _null_forms(conversation: Conversation) -> list[Conversation]:
+    """Return the conversation with null content left out, as empty text, and as null."""
+    nothing: list[Mapping[str, Any]] = [{}, {"content": ""}, {"content": None}]
+    return [_replaced(conversation, [{**filler, **message} for message in conversation.messages]) for filler in nothing]
+
+
+def _calls(messages: Sequence[Message]) -> list[Mapping[str, Any]]:
+    return [call for message in messages for call in message.get("tool_calls", ())]
+
+
+def _written_arguments(message: Message) -> list[str]:
+    """Return the arguments of a message's tool calls that are the JSON text of an object."""
+    found = []
+    for call in message.get("tool_calls", ()):
+        function = call.get("function", call)
+        if isinstance(function, dict) and isinstance(_parsed(function.get("arguments")), dict):
+            found.append(str(function["arguments"]))
+    return found
+
+
+def _with_parsed_arguments(message: Message) -> Message:
+    if not _written_arguments(message):
+        return message
+    calls = []
+    for call in message["tool_calls"]:
+        function = call.get("function", call)
+        arguments = _parsed(function.get("arguments"))
+        parsed = {**function, "arguments": arguments} if isinstance(arguments, dict) else function
+        calls.append({**call, "function": parsed} if "function" in call else parsed)
+    return {**message, "tool_calls": calls}
+
+
+def _parsed(arguments: Any) -> Any:  # noqa: ANN401
+    try:
+        return json.loads(arguments) if isinstance(arguments, str) else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _replaced(conversation: Conversation, messages: Sequence[Message]) -> Conversation:
+    return Conversation(messages=tuple(messages), tools=conversation.tools, settings=conversation.settings)
