@@ -44,7 +44,18 @@ async def test_both_clients_give_the_same_answers(client, target):
         explained = {**QUESTION, "text": "to Brelary", "request_id": "mine"}
         assert await client.explain(**explained) == sync.explain(**explained)
         assert [model async for model in client.models()] == list(sync.models())
+        assert await client.models() == list(sync.models())
         assert await client.model() == sync.model()
+
+
+async def test_models_come_page_by_page_iterated_or_awaited(client, service):
+    service.serve("one", "two", "three")
+    assert [model.name for model in await client.models(page_size=2)] == ["one", "two", "three"]
+    assert service.calls == ["ListModels"] * 2
+    found = client.models(page_size=1)
+    assert (await anext(found)).name == "one"
+    await found.aclose()
+    assert [model async for model in found] == []
 
 
 @pytest.mark.parametrize("kind", ERRORS)

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
-from whence import DeadlineError, OverloadedError, RetryPolicy, UnavailableError, _attempts, _channel
+from whence import (
+    Client,
+    DeadlineError,
+    InvalidRequestError,
+    OverloadedError,
+    RetryPolicy,
+    UnavailableError,
+    _attempts,
+    _channel,
+)
 
 
 def retried_methods(retry: RetryPolicy | None) -> set[str]:
@@ -32,6 +42,37 @@ def test_every_unary_method_is_retried_and_the_stream_is_not():
 def test_only_unavailable_is_retried():
     (rule,) = _channel.service_config(RetryPolicy())["methodConfig"]
     assert rule["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
+
+
+def test_one_attempt_is_no_retry():
+    assert retried_methods(RetryPolicy(max_attempts=1)) == set()
+    assert ("grpc.enable_retries", 0) in _channel.options(RetryPolicy(max_attempts=1))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_attempts", 0),
+        ("max_attempts", 2.5),
+        ("max_attempts", True),
+        ("initial_backoff_s", 0.0),
+        ("initial_backoff_s", 0.0001),
+        ("max_backoff_s", math.inf),
+        ("max_backoff_s", "5"),
+        ("multiplier", math.nan),
+        ("multiplier", -1),
+    ],
+)
+def test_what_grpc_cannot_do_is_no_policy(name, value):
+    with pytest.raises(InvalidRequestError, match=name) as caught:
+        RetryPolicy(**{name: value})
+    assert (caught.value.reason, caught.value.field) == ("INVALID_RETRY_POLICY", name)
+
+
+@pytest.mark.parametrize("timeout_s", [1e9, 1e308, math.inf])
+def test_a_call_may_have_all_the_time_in_the_world(target, timeout_s):
+    with Client(target, retry=RetryPolicy(max_attempts=1), timeout_s=timeout_s) as client:
+        assert client.model().name == "toy"
 
 
 def overloaded(retry_after_s: float, reason: str = "QUEUE_FULL") -> OverloadedError:

@@ -8,13 +8,16 @@ from typing import Final, Protocol
 
 import grpc
 
-from whence import status
+from whence import _proxies, status
 from whence._channel import MAX_MESSAGE_BYTES
 from whence.errors import InternalError, InvalidRequestError, OverloadedError, WhenceError
 from whence.results import Attribution
 
 # Added to the wait a server asks for, so that callers refused together do not come back together.
 SPREAD: Final = 0.25
+
+# gRPC counts deadlines in milliseconds that it must be able to count: a year is no deadline either.
+_FOREVER_S: Final = 365 * 86_400.0
 
 
 class Message(Protocol):
@@ -28,13 +31,13 @@ class Budget:
     """The seconds that are left of a call, over all its attempts."""
 
     def __init__(self, timeout_s: float) -> None:
-        if not timeout_s > 0:
+        if not isinstance(timeout_s, int | float) or not timeout_s > 0:
             raise InvalidRequestError(
-                f"timeout_s is {timeout_s}: it must be more than 0 seconds",
+                f"timeout_s is {timeout_s!r}: it must be more than 0 seconds",
                 reason="TIMEOUT_INVALID",
                 field="timeout_s",
             )
-        self._deadline = time.monotonic() + timeout_s
+        self._deadline = time.monotonic() + min(timeout_s, _FOREVER_S)
 
     def left_s(self) -> float:
         """Return the seconds left, never less than 0."""
@@ -59,9 +62,11 @@ def explain(failure: grpc.RpcError, request: Message, target: str) -> WhenceErro
     error = status.from_call(failure)
     match error.reason:
         case "GRPC_UNAVAILABLE":
-            error.message = f"the server at {target} cannot be reached: {error.message}"
+            error.message = f"the server at {target} cannot be reached: {error.message}{_proxies.hint(target)}"
         case "GRPC_DEADLINE_EXCEEDED":
-            error.message = f"the server at {target} did not answer in time: allow more with timeout_s"
+            error.message = (
+                f"the server at {target} did not answer in time: allow more with timeout_s{_proxies.hint(target)}"
+            )
         case "GRPC_RESOURCE_EXHAUSTED" if "larger than max" in error.message:
             # gRPC uses one code for its own size limit and for our load: only the text tells them apart.
             error = InvalidRequestError(

@@ -9,6 +9,8 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 
+from whence import _proxies
+from whence.errors import InvalidRequestError
 from whence.v1 import attribution_service_pb2
 
 # gRPC's own default is 4 MiB; an explanation of 100 layers and 8,192 tokens is 6.5 MiB.
@@ -18,13 +20,18 @@ MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 KEEPALIVE_TIME_MS: Final = 60_000
 KEEPALIVE_TIMEOUT_MS: Final = 20_000
 
+# What gRPC takes as a wait: it is written in milliseconds, and not none.
+_SHORTEST_S: Final = 0.001
+_LONGEST_S: Final = 86_400
+
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
     """When a call that met an unavailable server is made again, by gRPC itself.
 
-    Every unary method is idempotent. Waits are random, up to ``initial_backoff_s``, doubling to
-    ``max_backoff_s``; gRPC makes at most five attempts. Streams are never made again once they have answered.
+    Every unary method is idempotent. Waits are random, up to ``initial_backoff_s``, growing by ``multiplier`` to
+    ``max_backoff_s``; gRPC makes at most five attempts, and with one there is no second. Streams are never made again
+    once they have answered.
     """
 
     max_attempts: int = 4
@@ -32,18 +39,34 @@ class RetryPolicy:
     max_backoff_s: float = 5.0
     multiplier: float = 2.0
 
+    def __post_init__(self) -> None:
+        """Refuse what gRPC would silently not do, or fail at in a later call."""
+        if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int) or self.max_attempts < 1:
+            raise _not_a_policy("max_attempts", self.max_attempts, "a whole number from 1 to 5")
+        for name in ("initial_backoff_s", "max_backoff_s", "multiplier"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not _SHORTEST_S <= value <= _LONGEST_S:
+                raise _not_a_policy(name, value, f"a number from {_SHORTEST_S:g} to {_LONGEST_S:,}")
+
+
+def _not_a_policy(name: str, value: object, expected: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"{name} of a RetryPolicy is {value!r}: it must be {expected}", reason="INVALID_RETRY_POLICY", field=name
+    )
+
 
 DEFAULT_RETRY: Final = RetryPolicy()
 
 
-def options(retry: RetryPolicy | None) -> list[tuple[str, Any]]:
+def options(retry: RetryPolicy | None, target: str = "") -> list[tuple[str, Any]]:
     """Return the channel options; ``retry`` None makes every call once."""
     return [
+        *_proxies.options(target),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
-        ("grpc.enable_retries", int(retry is not None)),
+        ("grpc.enable_retries", int(_retries(retry))),
         ("grpc.service_config", json.dumps(service_config(retry))),
     ]
 
@@ -51,7 +74,7 @@ def options(retry: RetryPolicy | None) -> list[tuple[str, Any]]:
 def service_config(retry: RetryPolicy | None) -> dict[str, Any]:
     """Return gRPC's service config: go round the server's addresses, retry unary calls if unavailable."""
     config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
-    if retry is not None:
+    if retry is not None and _retries(retry):
         config["methodConfig"] = [
             {
                 "name": unary_methods(),
@@ -67,6 +90,10 @@ def service_config(retry: RetryPolicy | None) -> dict[str, Any]:
     return config
 
 
+def _retries(retry: RetryPolicy | None) -> bool:
+    return retry is not None and retry.max_attempts > 1
+
+
 def unary_methods() -> list[dict[str, str]]:
     """Return the service's unary methods as a service config names them; all of them only read."""
     service = attribution_service_pb2.DESCRIPTOR.services_by_name["AttributionService"]
@@ -79,13 +106,25 @@ def unary_methods() -> list[dict[str, str]]:
 
 def open_sync(target: str, credentials: grpc.ChannelCredentials | None, retry: RetryPolicy | None) -> grpc.Channel:
     """Open a channel; with ``credentials`` over TLS. Nothing is sent before the first call."""
+    check_target(target)
     if credentials is None:
-        return grpc.insecure_channel(target, options=options(retry))
-    return grpc.secure_channel(target, credentials, options=options(retry))
+        return grpc.insecure_channel(target, options=options(retry, target))
+    return grpc.secure_channel(target, credentials, options=options(retry, target))
 
 
 def open_async(target: str, credentials: grpc.ChannelCredentials | None, retry: RetryPolicy | None) -> grpc.aio.Channel:
     """Open a channel on the running event loop; with ``credentials`` over TLS."""
     if credentials is None:
-        return grpc.aio.insecure_channel(target, options=options(retry))
-    return grpc.aio.secure_channel(target, credentials, options=options(retry))
+        return grpc.aio.insecure_channel(target, options=options(retry, target))
+    return grpc.aio.secure_channel(target, credentials, options=options(retry, target))
+
+
+def check_target(target: str) -> None:
+    """Raise ``InvalidRequestError`` (``INVALID_TARGET``) for what gRPC could not take as a server's address."""
+    is_text = isinstance(target, str) and target.isprintable()
+    if not is_text or not target or target.startswith(("http://", "https://")):
+        raise InvalidRequestError(
+            f"the server is {target!a}: expected host:port, such as localhost:50051, or unix:PATH, and no http://",
+            reason="INVALID_TARGET",
+            field="server",
+        )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import grpc
 import grpc.aio
@@ -25,6 +25,26 @@ if TYPE_CHECKING:
 
 Request = TypeVar("Request", bound=_attempts.Message)
 Response = TypeVar("Response")
+
+
+class ServedModels(AsyncIterator[Model], Awaitable[list[Model]]):
+    """The models that :meth:`AsyncClient.models` finds: once, either iterated or awaited."""
+
+    def __init__(self, found: AsyncGenerator[Model, None]) -> None:
+        self._found = found
+
+    async def __anext__(self) -> Model:
+        return await anext(self._found)
+
+    def __await__(self) -> Generator[Any, None, list[Model]]:
+        return self._all().__await__()
+
+    async def aclose(self) -> None:
+        """Ask for no more pages."""
+        await self._found.aclose()
+
+    async def _all(self) -> list[Model]:
+        return [model async for model in self._found]
 
 
 class AsyncClient:
@@ -49,6 +69,7 @@ class AsyncClient:
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Sequence[tuple[str, str]] = (),
     ) -> None:
+        _channel.check_target(target)
         self.target = target
         self._timeout_s = timeout_s
         self._retry_overload = retry_overload
@@ -309,8 +330,14 @@ class AsyncClient:
         )
         return parsing.explanation(await self._call(self._stub.Explain, request, timeout_s))
 
-    async def models(self, *, page_size: int = 0, timeout_s: float | None = None) -> AsyncIterator[Model]:
-        """Yield the served models by name, a page at a time as they are needed; ``timeout_s`` is a page's."""
+    def models(self, *, page_size: int = 0, timeout_s: float | None = None) -> ServedModels:
+        """Return the served models by name: iterated, a page at a time as they are needed, or awaited, as a list.
+
+        ``async for model in client.models()`` or ``await client.models()``; ``timeout_s`` is a page's.
+        """
+        return ServedModels(self._models(page_size, timeout_s))
+
+    async def _models(self, page_size: int, timeout_s: float | None) -> AsyncGenerator[Model, None]:
         page_token = ""
         while True:
             request = requests.models_page(page_size, page_token)
@@ -323,7 +350,7 @@ class AsyncClient:
 
     async def model(self, name: str = "", *, timeout_s: float | None = None) -> Model:
         """Return one served model; the name may be empty where only one is served."""
-        request = attribution_service_pb2.GetModelRequest(name=name)
+        request = requests.model(name)
         response = await self._call(self._stub.GetModel, request, timeout_s)
         return parsing.model(response.model)
 

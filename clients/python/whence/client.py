@@ -317,7 +317,7 @@ class Client:
 
     def model(self, name: str = "", *, timeout_s: float | None = None) -> Model:
         """Return one served model; the name may be empty where only one is served."""
-        request = attribution_service_pb2.GetModelRequest(name=name)
+        request = requests.model(name)
         return parsing.model(self._call(self._stub.GetModel, request, timeout_s).model)
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from whence._messages import build
 from whence.v1 import attribution_pb2
 
 
@@ -27,7 +28,9 @@ class Filter:
 
     def to_proto(self) -> attribution_pb2.Filter:
         """Return the message."""
-        return attribution_pb2.Filter(
+        return build(
+            attribution_pb2.Filter,
+            "filter",
             sources=self.sources,
             metadata=self.metadata,
             first_document_id=self.first_document_id,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from whence._messages import build
 from whence.errors import InvalidRequestError
 from whence.v1 import query_pb2
 
@@ -60,6 +62,8 @@ class Query:
 
         ``messages`` are mappings with ``role`` and ``content``, or pairs of the two.
         """
+        if isinstance(messages, str) or not isinstance(messages, Iterable):
+            raise _malformed(messages)
         pairs = tuple(_role_and_content(message) for message in messages)
         if not pairs or pairs[-1][0] != "assistant":
             last = f"the last role is {pairs[-1][0]!r}" if pairs else "there are no messages"
@@ -76,14 +80,14 @@ class Query:
 
         The first token has no context, so ``completion_start`` is at least 1.
         """
-        if not 1 <= completion_start < len(ids):
+        numbers = _token_ids(ids)
+        if not isinstance(completion_start, int) or not 1 <= completion_start < len(numbers):
             raise InvalidRequestError(
-                f"completion_start is {completion_start} for {len(ids)} token ids: "
+                f"completion_start is {completion_start!r} for {len(numbers)} token ids: "
                 "it must be at least 1 and leave at least one token after it",
                 reason="COMPLETION_START_OUT_OF_RANGE",
                 field="query.tokens.completion_start",
             )
-        numbers = tuple(int(token) for token in ids)
         if min(numbers) < 0 or max(numbers) >= 2**32:
             raise InvalidRequestError(
                 f"token ids from {min(numbers)} to {max(numbers)}: they must be the tokenizer's own",
@@ -93,18 +97,19 @@ class Query:
         return cls(input=TokenInput(ids=numbers, completion_start=completion_start), query_id=query_id)
 
     def to_proto(self) -> query_pb2.Query:
-        """Return the wire form."""
-        proto = query_pb2.Query(query_id=self.query_id)
+        """Return the wire form. Raises ``InvalidRequestError`` for text that is none."""
+        proto = build(query_pb2.Query, "query", query_id=self.query_id)
         match self.input:
             case TextInput(prompt=prompt, completion=completion):
-                proto.text.prompt, proto.text.completion = prompt, completion
+                text = build(query_pb2.PromptCompletion, "query.text", prompt=prompt, completion=completion)
+                proto.text.CopyFrom(text)
             case ChatInput(messages=messages):
                 proto.chat.messages.extend(
-                    query_pb2.ChatMessage(role=role, content=content) for role, content in messages
+                    build(query_pb2.ChatMessage, f"query.chat.messages[{place}]", role=role, content=content)
+                    for place, (role, content) in enumerate(messages)
                 )
             case TokenInput(ids=ids, completion_start=start):
-                proto.tokens.ids.extend(ids)
-                proto.tokens.completion_start = start
+                proto.tokens.CopyFrom(build(query_pb2.TokenIds, "query.tokens", ids=ids, completion_start=start))
         return proto
 
 
@@ -114,9 +119,24 @@ def _role_and_content(message: Mapping[str, str] | tuple[str, str]) -> tuple[str
     except (KeyError, TypeError, ValueError):
         role = content = None  # type: ignore[assignment]  # checked below, with every other wrong type
     if not isinstance(role, str) or not isinstance(content, str):
-        raise InvalidRequestError(
-            f"got the message {message!r:.200}: each needs a 'role' and a 'content', both text",
-            reason="CHAT_MESSAGE_MALFORMED",
-            field="query.chat.messages",
-        )
+        raise _malformed(message)
     return role, content
+
+
+def _malformed(message: object) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"got the message {message!r:.200}: each needs a 'role' and a 'content', both text",
+        reason="CHAT_MESSAGE_MALFORMED",
+        field="query.chat.messages",
+    )
+
+
+def _token_ids(ids: Sequence[int]) -> tuple[int, ...]:
+    try:
+        return tuple(map(operator.index, ids))
+    except TypeError as error:
+        raise InvalidRequestError(
+            f"the token ids are {ids!r:.100}: they must be a list of whole numbers",
+            reason="TOKEN_ID_INVALID",
+            field="query.tokens.ids",
+        ) from error

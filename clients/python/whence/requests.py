@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Final, Literal, TypeVar
 
+from whence._messages import build
 from whence.errors import InvalidRequestError
 from whence.filters import Filter
 from whence.queries import Query
@@ -73,23 +74,25 @@ def options(
     query_rank: int | None = None,
 ) -> attribution_pb2.AttributionOptions:
     """Return the options; limits that depend on the model are the server's to check."""
-    if top_k < 1:
+    if _is_less(top_k, 1):
         raise InvalidRequestError(
             f"top_k is {top_k}: it must be at least 1", reason="TOP_K_INVALID", field="options.top_k"
         )
-    if candidates is not None and candidates < 1:
+    if candidates is not None and _is_less(candidates, 1):
         raise InvalidRequestError(
             f"candidates is {candidates}: it must be at least 1, or None for the server's choice",
             reason="CANDIDATES_INVALID",
             field="options.candidates",
         )
-    if query_rank is not None and query_rank < 0:
+    if query_rank is not None and _is_less(query_rank, 0):
         raise InvalidRequestError(
             f"query_rank is {query_rank}: it must be 0 (whole), at least 1, or None for the server's choice",
             reason="QUERY_RANK_INVALID",
             field="options.query_rank",
         )
-    return attribution_pb2.AttributionOptions(
+    return build(
+        attribution_pb2.AttributionOptions,
+        "options",
         top_k=top_k,
         direction=_choice(_DIRECTIONS, direction, "direction"),
         damping_factor=damping_factor,
@@ -108,8 +111,12 @@ def attribute(
     query: Query, chosen: attribution_pb2.AttributionOptions, *, model: str, request_id: str
 ) -> attribution_service_pb2.AttributeRequest:
     """Return the request for one query's ranking."""
-    return attribution_service_pb2.AttributeRequest(
-        model=model, query=query.to_proto(), options=chosen, request_id=request_id or new_request_id()
+    return build(
+        attribution_service_pb2.AttributeRequest,
+        model=model,
+        query=query.to_proto(),
+        options=chosen,
+        request_id=request_id or new_request_id(),
     )
 
 
@@ -117,8 +124,12 @@ def stream(
     query: Query, chosen: attribution_pb2.AttributionOptions, *, model: str, request_id: str
 ) -> attribution_service_pb2.StreamAttributeRequest:
     """Return the request for one query's ranking with progress."""
-    return attribution_service_pb2.StreamAttributeRequest(
-        model=model, query=query.to_proto(), options=chosen, request_id=request_id or new_request_id()
+    return build(
+        attribution_service_pb2.StreamAttributeRequest,
+        model=model,
+        query=query.to_proto(),
+        options=chosen,
+        request_id=request_id or new_request_id(),
     )
 
 
@@ -126,7 +137,8 @@ def batch(
     queries: Sequence[Query], chosen: attribution_pb2.AttributionOptions, *, model: str, request_id: str
 ) -> attribution_service_pb2.BatchAttributeRequest:
     """Return the request for many queries' rankings."""
-    return attribution_service_pb2.BatchAttributeRequest(
+    return build(
+        attribution_service_pb2.BatchAttributeRequest,
         model=model,
         queries=[query.to_proto() for query in queries],
         options=chosen,
@@ -145,9 +157,10 @@ def self_influence(
     request_id: str,
 ) -> attribution_service_pb2.SelfInfluenceRequest:
     """Return the request for the sequences that influence themselves most."""
-    if top_k is not None and top_k < 1:
+    if top_k is not None and _is_less(top_k, 1):
         raise InvalidRequestError(f"top_k is {top_k}: it must be at least 1", reason="TOP_K_INVALID", field="top_k")
-    return attribution_service_pb2.SelfInfluenceRequest(
+    return build(
+        attribution_service_pb2.SelfInfluenceRequest,
         model=model,
         top_k=top_k or 0,
         filter=None if only is None else only.to_proto(),
@@ -170,17 +183,18 @@ def group_influence(
     request_id: str,
 ) -> attribution_service_pb2.GroupInfluenceRequest:
     """Return the request for the influence of groups of sequences."""
-    if samples is not None and samples < 1:
+    if samples is not None and _is_less(samples, 1):
         raise InvalidRequestError(
             f"samples is {samples}: it must be at least 1, or None for the server's choice",
             reason="SAMPLES_OUT_OF_RANGE",
             field="samples",
         )
-    if not 0 <= seed < 2**64:
+    if _is_less(seed, 0) or not _is_less(seed, 2**64):
         raise InvalidRequestError(
             f"seed is {seed}: it must be from 0 to 2**64 - 1", reason="SEED_INVALID", field="seed"
         )
-    return attribution_service_pb2.GroupInfluenceRequest(
+    return build(
+        attribution_service_pb2.GroupInfluenceRequest,
         model=model,
         query=query.to_proto(),
         group_by=group_by,
@@ -203,7 +217,8 @@ def score(
     request_id: str,
 ) -> attribution_service_pb2.ScoreRequest:
     """Return the request for the influence of given sequences."""
-    return attribution_service_pb2.ScoreRequest(
+    return build(
+        attribution_service_pb2.ScoreRequest,
         model=model,
         queries=[query.to_proto() for query in queries],
         sequences=sequences,
@@ -222,7 +237,8 @@ def explain(
     request_id: str,
 ) -> attribution_service_pb2.ExplainRequest:
     """Return the request for one influence, split over layers and tokens."""
-    return attribution_service_pb2.ExplainRequest(
+    return build(
+        attribution_service_pb2.ExplainRequest,
         model=model,
         query=query.to_proto(),
         sequence=sequence,
@@ -233,7 +249,7 @@ def explain(
 
 def models_page(page_size: int, page_token: str) -> attribution_service_pb2.ListModelsRequest:
     """Return the request for a page of models; 0 leaves its size to the server."""
-    return attribution_service_pb2.ListModelsRequest(page_size=page_size, page_token=page_token)
+    return build(attribution_service_pb2.ListModelsRequest, page_size=page_size, page_token=page_token)
 
 
 def selectors(sequence_ids: Sequence[str], texts: Sequence[str]) -> list[attribution_service_pb2.SequenceSelector]:
@@ -244,9 +260,8 @@ def selectors(sequence_ids: Sequence[str], texts: Sequence[str]) -> list[attribu
             reason="SEQUENCES_NOT_A_LIST",
             field="sequences",
         )
-    selector = attribution_service_pb2.SequenceSelector
-    by_id = [selector(sequence_id=sequence_id) for sequence_id in sequence_ids]
-    chosen = by_id + [selector(text=text) for text in texts]
+    by_id = [_selector(f"sequences[{place}]", sequence_id=one) for place, one in enumerate(sequence_ids)]
+    chosen = by_id + [_selector(f"sequences[{place}]", text=one) for place, one in enumerate(texts, len(by_id))]
     if not chosen:
         raise InvalidRequestError(
             "no training sequences: give sequence_ids= or texts=",
@@ -264,14 +279,26 @@ def one_selector(sequence_id: str | None, text: str | None) -> attribution_servi
             reason="SEQUENCES_MISSING",
             field="sequence",
         )
-    if sequence_id is not None:
-        return attribution_service_pb2.SequenceSelector(sequence_id=sequence_id)
-    return attribution_service_pb2.SequenceSelector(text=text or "")
+    return _selector("sequence", sequence_id=sequence_id) if text is None else _selector("sequence", text=text)
+
+
+def _selector(path: str, **given: str | None) -> attribution_service_pb2.SequenceSelector:
+    return build(attribution_service_pb2.SequenceSelector, path, **given)
+
+
+def model(name: str) -> attribution_service_pb2.GetModelRequest:
+    """Return the request for one served model."""
+    return build(attribution_service_pb2.GetModelRequest, name=name)
 
 
 def new_request_id() -> str:
     """Return a fresh name for a call: made here, so that it is known even of a call that got no answer."""
     return str(uuid.uuid4())
+
+
+def _is_less(value: object, bound: int) -> bool:
+    """Compare numbers. What is no number is not less; the message refuses it, by name."""
+    return isinstance(value, int | float) and value < bound
 
 
 def _names(layers: Sequence[str], field: str) -> Sequence[str]:
@@ -285,7 +312,7 @@ def _names(layers: Sequence[str], field: str) -> Sequence[str]:
 
 
 def _choice(choices: dict[str, R], name: str, field: str) -> R:
-    if name not in choices:
+    if not isinstance(name, str) or name not in choices:
         raise InvalidRequestError(
             f"{field} is {name!r}: it must be one of {', '.join(choices)}",
             reason=f"{field.upper()}_INVALID",

@@ -181,6 +181,8 @@ def _channel_options(max_message_bytes: int, refresh_s: float) -> list[tuple[str
         # A peer that vanished without a word (a lost node) is noticed in the middle of a long scan.
         ("grpc.keepalive_time_ms", 20_000),
         ("grpc.keepalive_timeout_ms", 10_000),
+        # Workers are internal: a proxy for HTTP that the environment names has no business between them and us.
+        ("grpc.enable_http_proxy", 0),
         # Channels of other pools in this process share nothing with ours, failures included.
         ("grpc.use_local_subchannel_pool", 1),
     ]

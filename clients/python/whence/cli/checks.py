@@ -12,7 +12,7 @@ from typing import Final
 
 import grpc
 
-from whence import __version__, _channel, status
+from whence import __version__, _channel, _proxies, status
 from whence.cli import health
 from whence.cli.options import Connection
 from whence.errors import WhenceError
@@ -93,7 +93,8 @@ def _reachable(channel: grpc.Channel, connection: Connection) -> Check:
         return Check(
             name="server",
             outcome=Outcome.FAIL,
-            found=f"{connection.server} does not answer within {connection.timeout_s:g} s",
+            found=f"{connection.server} does not answer within {connection.timeout_s:g} s"
+            f"{_proxies.hint(connection.server)}",
             advice="is it running (`whence serve`), is --server right, does it want --tls?",
         )
     return Check(name="server", outcome=Outcome.OK, found=f"{connection.server} answers")

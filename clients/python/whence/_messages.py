@@ -1,0 +1,78 @@
+"""Makes messages, and says which field a value does not fit and why, where protobuf has an exception of Python's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from whence.errors import InvalidRequestError
+
+M = TypeVar("M", bound=Message)
+
+_REFUSED: Final = (TypeError, ValueError, AttributeError)
+_NO_TEXT: Final = (
+    "that is no text, for it has half a surrogate pair, which is also how bytes that are not UTF-8 are read from a "
+    "command line; give it as Unicode, in UTF-8"
+)
+_EXPECTED: Final = {
+    FieldDescriptor.CPPTYPE_STRING: "text",
+    FieldDescriptor.CPPTYPE_BOOL: "True or False",
+    FieldDescriptor.CPPTYPE_DOUBLE: "a number",
+    FieldDescriptor.CPPTYPE_INT32: "a whole number below 2**31",
+    FieldDescriptor.CPPTYPE_UINT32: "a whole number from 0 to 2**32 - 1",
+    FieldDescriptor.CPPTYPE_UINT64: "a whole number from 0 to 2**64 - 1",
+}
+
+
+def build(kind: type[M], path: str = "", /, **fields: Any) -> M:  # noqa: ANN401  # whatever a caller gave
+    """Return the message. ``path`` leads to it from the request, as in ``query.text``.
+
+    Raises :class:`~whence.errors.InvalidRequestError` (``INVALID_FIELD``), naming the field, for a value of another
+    type or out of range, and for text that is no Unicode: half a surrogate pair, which is also what Python makes of
+    bytes that are not UTF-8 on a command line.
+    """
+    try:
+        return kind(**fields)
+    except _REFUSED as error:
+        for name, value in fields.items():
+            if not _fits(kind, name, value):
+                field = f"{path}.{name}" if path else name
+                why = _NO_TEXT if _holds_half_a_pair(value) else f"expected {_expected(kind, name)}"
+                raise InvalidRequestError(
+                    f"{field} is {_shown(value)}: {why}", reason="INVALID_FIELD", field=field
+                ) from error
+        raise
+
+
+def _fits(kind: type[Message], name: str, value: object) -> bool:
+    try:
+        kind(**{name: value})
+    except _REFUSED:
+        return False
+    return True
+
+
+def _expected(kind: type[Message], name: str) -> str:
+    field = kind.DESCRIPTOR.fields_by_name[name]
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        return "texts by name"
+    one = _EXPECTED.get(field.cpp_type, "another message")
+    # How a field tells that it is repeated differs between the versions of protobuf.
+    return f"a list, of {one} each" if hasattr(getattr(kind(), name), "extend") else one
+
+
+def _holds_half_a_pair(value: object) -> bool:
+    if isinstance(value, str):
+        return any("\ud800" <= letter <= "\udfff" for letter in value)
+    if isinstance(value, Mapping):
+        return any(map(_holds_half_a_pair, [*value, *value.values()]))
+    return isinstance(value, list | tuple | set | frozenset) and any(map(_holds_half_a_pair, value))
+
+
+def _shown(value: object) -> str:
+    """Return the value as Python writes it, without what cannot be printed, and not too much of it."""
+    shown = ascii(value) if _holds_half_a_pair(value) else repr(value)
+    return shown if len(shown) <= 100 else f"{shown[:99]}…"
