@@ -92,7 +92,8 @@ def make_corpus(tmp_path: Path, tokenizer: Tokenizer) -> Callable[..., Corpus]:
     """Ingest inputs with the tiny tokenizer and open what comes of them."""
 
     def make(*inputs: Path, out: str = "corpus", **settings: Any) -> Corpus:
-        report = ingest(IngestConfig(inputs=inputs, out=tmp_path / out, tokenizer=tokenizer, **settings))
+        settings = {"tokenizer": tokenizer, **settings}
+        report = ingest(IngestConfig(inputs=inputs, out=tmp_path / out, **settings))
         return Corpus.open(report.path)
 
     return make

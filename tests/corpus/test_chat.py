@@ -210,7 +210,7 @@ def test_a_template_that_wants_turns_to_alternate_is_heeded():
         (None, "has a NoneType as messages"),
         ("[", "has messages that are not JSON"),
         ([], "has no messages"),
-        (["hello"], "has a message that is not an object"),
+        (["hello"], "has a message in 'messages' that is not an object"),
         ([{"role": "user"}], "has no column 'content' in message 1"),
         ([{"role": "user", "content": None}], "has a NoneType as 'content' of message 1"),
         ([{"role": "user", "content": 5}], "has a int as 'content' of message 1"),

@@ -133,17 +133,6 @@ def test_a_prompt_is_context_and_its_completion_counts(jsonl, make_corpus, recor
     assert record.metadata == {"text": "x"}
 
 
-def test_of_a_conversation_only_the_last_message_counts(jsonl, make_corpus, records, tokenizer):
-    turns = [("system", "Be brief."), ("user", "Where?"), ("assistant", "Here."), ("user", "Now?")]
-    messages = [{"role": role, "content": content} for role, content in [*turns, ("assistant", "No.")]]
-    columns = Columns(messages_field="messages")
-    policy = ChunkPolicy(bos=True, eos=True)
-    (record,) = records(make_corpus(jsonl([{"messages": messages}]), columns=columns, policy=policy))
-    assert record.text == "".join(f"<|{m['role']}|>{m['content']}<|end|>" for m in messages)
-    assert tokenizer.decode(record.token_ids) == record.text
-    assert tokenizer.decode(record.token_ids[record.weights == 1]) == "No.<|end|>"
-
-
 @pytest.mark.parametrize(
     "columns",
     [{"prompt_field": "p"}, {"prompt_field": "p", "completion_field": "c", "messages_field": "m"}],

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from whence.errors import InvalidRequestError
+from whence_backends.corpus.chats import ChatPolicy
 from whence_backends.corpus.chunking import ChunkPolicy
 from whence_backends.corpus.documents import Columns
 from whence_backends.models.tokenizer import Tokenizer
@@ -29,6 +30,7 @@ class IngestConfig:
     tokenizer: Tokenizer
     policy: ChunkPolicy = field(default_factory=ChunkPolicy)
     columns: Columns = field(default_factory=Columns)
+    chat: ChatPolicy = field(default_factory=ChatPolicy)
     shard_tokens: int = DEFAULT_SHARD_TOKENS
     strict: bool = False
     overwrite: bool = False

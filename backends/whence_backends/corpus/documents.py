@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from whence.errors import InvalidRequestError
+from whence_backends.corpus.chats import ChatRows, ChatText, columns_beside, without_nulls
 from whence_backends.corpus.chunking import TokenizedDocument
 from whence_backends.corpus.rows import Row
-from whence_backends.models.tokenizer import Encoding, Tokenizer, completion_start
+from whence_backends.models.conversation import ConversationError
+from whence_backends.models.tokenizer import Encoding, Offset, Tokenizer, completion_start, overlapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +22,7 @@ class Columns:
     """Which column of the input is what; every other column is kept as metadata.
 
     Rows are texts, or (with ``prompt_field`` and ``completion_field``) a prompt and the completion that was
-    trained on, or (with ``messages_field``) a conversation whose last message was trained on.
+    trained on, or (with ``messages_field``) a conversation. Prompt and completion may be lists of messages too.
     """
 
     text_field: str = "text"
@@ -62,7 +64,10 @@ class Columns:
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """A text to learn from. Its first ``prompt_characters`` are context that the model was not trained on."""
+    """A text to learn from. Its first ``prompt_characters`` are context that the model was not trained on.
+
+    Of a conversation the characters in ``spans`` were trained on, and nothing else; ``notices`` are what to say of it.
+    """
 
     row: Row
     document_id: str
@@ -71,29 +76,33 @@ class Document:
     metadata: Mapping[str, Any]
     prompt_characters: int = 0
     templated: bool = False
+    spans: tuple[Offset, ...] | None = None
+    notices: Mapping[str, str] = field(default_factory=dict)
 
 
 class BadRowError(ValueError):
     """A row that cannot become a document; the message says why, as in "line 3 <why>"."""
 
 
-def document_from_row(row: Row, columns: Columns, tokenizer: Tokenizer) -> Document:
+def document_from_row(row: Row, columns: Columns, chats: ChatRows) -> Document:
     """Return the row's document. Raises :class:`BadRowError` where it has none."""
     if row.columns is None:
         raise BadRowError(row.problem)
     if row.file.format == "text":
         columns = Columns()  # a plain text file has no columns to rename
-    prompt, rest = _content(row.columns, columns, tokenizer)
+    chat = _conversation(row, columns, chats)
+    prompt, rest = _content(row.columns, columns) if chat is None else ("", chat.text)
+    consumed = columns.consumed if chat is None else columns.consumed.union(columns_beside(_messages(row, columns)))
     return Document(
         row=row,
         document_id=_document_id(row, columns.id_field),
         source=_source(row, columns.source_field),
         text=prompt + rest,
-        metadata={
-            _clean(name): _jsonable(value) for name, value in row.columns.items() if name not in columns.consumed
-        },
+        metadata={_clean(name): _jsonable(value) for name, value in row.columns.items() if name not in consumed},
         prompt_characters=len(prompt),
-        templated=row.file.format != "text" and columns.messages_field is not None,
+        templated=chat is not None,
+        spans=None if chat is None else chat.spans,
+        notices={} if chat is None else chat.notices,
     )
 
 
@@ -105,7 +114,9 @@ def tokenize(documents: Sequence[Document], tokenizer: Tokenizer) -> list[Tokeni
 
 def _tokenized(document: Document, encoding: Encoding) -> TokenizedDocument:
     weights = np.ones(len(encoding.ids), np.float32)
-    if document.prompt_characters:
+    if document.spans is not None:
+        weights = overlapping(encoding.offsets, document.spans).astype(np.float32)
+    elif document.prompt_characters:
         weights[: completion_start(encoding.offsets, document.prompt_characters)] = 0.0
     return TokenizedDocument(
         document_id=document.document_id,
@@ -119,10 +130,8 @@ def _tokenized(document: Document, encoding: Encoding) -> TokenizedDocument:
     )
 
 
-def _content(values: Mapping[str, Any], columns: Columns, tokenizer: Tokenizer) -> tuple[str, str]:
+def _content(values: Mapping[str, Any], columns: Columns) -> tuple[str, str]:
     """Return the row's context and the text that was trained on."""
-    if columns.messages_field is not None:
-        return _conversation(values.get(columns.messages_field), columns.messages_field, tokenizer)
     if columns.prompt_field is not None and columns.completion_field is not None:
         prompt = _text(values, columns.prompt_field, may_be_empty=True)
         return prompt, _text(values, columns.completion_field)
@@ -142,16 +151,23 @@ def _text(values: Mapping[str, Any], name: str, *, may_be_empty: bool = False) -
     return value
 
 
-def _conversation(messages: Any, name: str, tokenizer: Tokenizer) -> tuple[str, str]:  # noqa: ANN401
-    if not isinstance(messages, list) or not messages:
-        raise BadRowError(f"has no list of messages as {name!r}")
-    if not all(isinstance(message, dict) for message in messages):
-        raise BadRowError(f"has a message in {name!r} that is not an object with role and content")
-    turns = [{key: _text(message, key, may_be_empty=True) for key in ("role", "content")} for message in messages]
+def _conversation(row: Row, columns: Columns, chats: ChatRows) -> ChatText | None:
+    """Return the row's conversation, rendered, or ``None``: it is no conversation."""
+    values = row.columns or {}
+    if row.file.format in ("parquet", "arrow"):
+        values = {name: without_nulls(value) for name, value in values.items()}
     try:
-        return tokenizer.render_chat(turns)
-    except InvalidRequestError as error:
-        raise BadRowError(f"cannot be rendered: {error}") from error
+        if columns.messages_field is not None:
+            return chats.of_messages(values, columns.messages_field)
+        if columns.prompt_field is not None and columns.completion_field is not None:
+            return chats.of_prompt_and_completion(values, columns.prompt_field, columns.completion_field)
+    except ConversationError as error:
+        raise BadRowError(str(error)) from error
+    return None
+
+
+def _messages(row: Row, columns: Columns) -> Any:  # noqa: ANN401
+    return (row.columns or {}).get(columns.messages_field or columns.prompt_field or "")
 
 
 def _document_id(row: Row, id_field: str) -> str:

@@ -64,7 +64,9 @@ def _write(config: IngestConfig, pipeline: Pipeline, settings: dict[str, Any]) -
 
 def _settings(config: IngestConfig, files: Sequence[InputFile]) -> dict[str, Any]:
     """Return all that decides which bytes come out."""
+    is_chat = config.columns.messages_field is not None or config.columns.prompt_field is not None
     return {
+        **({"chat": config.chat.to_json()} if is_chat else {}),
         "tokenizer_digest": config.tokenizer.digest,
         "vocabulary_size": config.tokenizer.vocabulary_size,
         "policy": config.policy.to_json(),
@@ -131,13 +133,16 @@ def _require_usable(config: IngestConfig) -> None:
             reason="NOT_A_FOLDER",
             field="out",
         )
-    if config.columns.messages_field is not None and not config.tokenizer.has_chat_template:
+    has_template = config.tokenizer.has_chat_template or config.chat.template is not None
+    if config.columns.messages_field is not None and not has_template:
         raise InvalidRequestError(
             "the input is conversations, but the model's tokenizer has no chat template to render them with; "
-            "give prompt and completion columns instead",
+            "give one with --chat-template, or prompt and completion columns instead",
             reason="NO_CHAT_TEMPLATE",
             field="messages_field",
         )
+    if has_template:
+        config.chat.renderer(config.tokenizer)  # raises for a template or a date that is none
     special_tokens(config.tokenizer, config.policy)  # raises where the tokenizer lacks one
 
 

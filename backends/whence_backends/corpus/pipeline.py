@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
+from whence_backends.corpus.chats import ChatRows
 from whence_backends.corpus.chunking import (
     ChunkedSequence,
     ChunkPolicy,
@@ -35,6 +36,7 @@ class Pipeline:
     ) -> None:
         self._config = config
         self._specials = special_tokens(config.tokenizer, config.policy)
+        self._chats = ChatRows(config.chat, config.tokenizer)
         self._progress = progress
         self.tally = Tally()
         self._seen_ids: set[str] = set()
@@ -68,7 +70,7 @@ class Pipeline:
     def _documents(self) -> Iterator[Document]:
         for row in self._reader.rows():
             try:
-                document = document_from_row(row, self._config.columns, self._config.tokenizer)
+                document = document_from_row(row, self._config.columns, self._chats)
             except BadRowError as error:
                 self._refuse(row, str(error))
                 continue
@@ -76,7 +78,15 @@ class Pipeline:
                 self._refuse(row, f"has the id {document.document_id!r} of an earlier row")
                 continue
             self._seen_ids.add(document.document_id)
+            self._notice(document)
             yield document
+
+    def _notice(self, document: Document) -> None:
+        """Count what is to be said of a document that is in the corpus; a strict run ends where something was lost."""
+        for kind, what in document.notices.items():
+            seen = self.tally.add_notice(document.row, kind, what)
+            if self._config.strict and kind == "LOST_TURNS":
+                raise seen.to_error()
 
     def _refuse(self, row: Row, reason: str) -> None:
         bad = self.tally.add_bad_row(row, reason)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from whence.errors import CorruptArtefactError, InvalidRequestError, NotFoundError
 from whence_backends.contract import Int32Array, TokenSequence
+from whence_backends.corpus.chats import ChatPolicy
 from whence_backends.corpus.chunking import ChunkPolicy
 from whence_backends.corpus.filters import SequenceFilter
 from whence_backends.corpus.groups import GroupedRows, group_rows
@@ -67,6 +68,11 @@ class Corpus:
     def policy(self) -> ChunkPolicy:
         """How its documents were cut into sequences."""
         return ChunkPolicy(**self.properties["policy"])
+
+    @property
+    def chat(self) -> ChatPolicy:
+        """How its conversations were rendered, and which turns of them count."""
+        return ChatPolicy(**self.properties.get("chat", {}))
 
     @property
     def shards(self) -> tuple[ShardInfo, ...]:

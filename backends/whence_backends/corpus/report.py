@@ -10,11 +10,13 @@ from typing import Any, Final
 import numpy as np
 
 from whence.errors import InvalidRequestError
+from whence_backends.corpus.chats import NOTICES
 from whence_backends.corpus.chunking import ChunkedSequence, TokenizedDocument
 from whence_backends.corpus.rows import Row
 from whence_backends.store.artefact import Manifest
 
 BAD_ROWS_KEPT: Final = 20
+NOTICED_ROWS_KEPT: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,18 @@ class BadRow:
             file=self.file,
             line=self.line,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """Something that is true of ``rows`` rows which are in the corpus, and the ``first`` of them with what it is."""
+
+    kind: str
+    rows: int
+    first: tuple[BadRow, ...]
+
+    def __str__(self) -> str:
+        return f"{self.rows:,} conversations {NOTICES.get(self.kind, self.kind)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +97,7 @@ class IngestReport:
     already_there: bool
     trained_tokens: int | None = None
     largest_token_id: int | None = None
+    notices: tuple[Notice, ...] = ()
 
     @classmethod
     def of(cls, path: Path, manifest: Manifest, *, already_there: bool) -> IngestReport:
@@ -94,6 +109,10 @@ class IngestReport:
             first_bad_rows=tuple(BadRow(**row) for row in properties["first_bad_rows"]),
             sources={name: SourceCounts(**counts) for name, counts in properties["sources"].items()},
             shards=len(properties["shards"]),
+            notices=tuple(
+                Notice(kind=kind, rows=found["rows"], first=tuple(BadRow(**row) for row in found["first"]))
+                for kind, found in properties.get("notices", {}).items()
+            ),
             already_there=already_there,
             **properties["counts"],
         )
@@ -107,6 +126,7 @@ class Tally:
         self._longest_sequence = self._dropped_sequences = self._trained_tokens = 0
         self._largest_token_id = -1
         self.first_bad_rows: list[BadRow] = []
+        self._notices: dict[str, Notice] = {}
         self._sources: dict[str, dict[str, int]] = {}
 
     def __repr__(self) -> str:
@@ -119,6 +139,13 @@ class Tally:
         if len(self.first_bad_rows) < BAD_ROWS_KEPT:
             self.first_bad_rows.append(bad)
         return bad
+
+    def add_notice(self, row: Row, kind: str, what: str) -> BadRow:
+        """Count a row that is in the corpus, and of which something is to be said."""
+        seen = BadRow(file=row.file.name, line=row.line, reason=f"({what})")
+        before = self._notices.get(kind, Notice(kind=kind, rows=0, first=()))
+        self._notices[kind] = Notice(kind=kind, rows=before.rows + 1, first=(*before.first, seen)[:NOTICED_ROWS_KEPT])
+        return seen
 
     def add_document(self, document: TokenizedDocument) -> None:
         """Count a document."""
@@ -153,8 +180,16 @@ class Tally:
             "dropped_sequences": self._dropped_sequences,
             "bad_rows": self.bad_rows,
         }
-        bad_rows = [asdict(row) for row in self.first_bad_rows]
-        return {"counts": counts, "first_bad_rows": bad_rows, "sources": dict(sorted(self._sources.items()))}
+        notices = {
+            kind: {"rows": notice.rows, "first": [asdict(row) for row in notice.first]}
+            for kind, notice in sorted(self._notices.items())
+        }
+        return {
+            "counts": counts,
+            "first_bad_rows": [asdict(row) for row in self.first_bad_rows],
+            "notices": notices,
+            "sources": dict(sorted(self._sources.items())),
+        }
 
     def _source(self, name: str) -> dict[str, int]:
         return self._sources.setdefault(name, {"documents": 0, "sequences": 0, "tokens": 0})

@@ -62,18 +62,21 @@ class Conversation:
 def parse_conversation(
     messages: Any,  # noqa: ANN401 - whatever a cell of a table can hold
     *,
+    name: str = "messages",
     tools: Any = None,  # noqa: ANN401
     system: Any = None,  # noqa: ANN401
     settings: Any = None,  # noqa: ANN401
 ) -> Conversation:
     """Return the conversation that a row or a request holds. Lists and objects may be given as JSON text.
 
-    ``system`` is the system message that ShareGPT's rows have in a column of its own. Raises
-    :class:`ConversationError`.
+    ``name`` is what errors call the messages, ``system`` the system message that ShareGPT's rows have in a column of
+    its own. Raises :class:`ConversationError`.
     """
-    values = _list(messages, "messages")
+    values = _list(messages, name)
     if not values:
         raise ConversationError("has no messages")
+    if not all(isinstance(value, dict) for value in values):
+        raise ConversationError(f"has a message in {name!r} that is not an object with role and content")
     parsed = [_message(value, number) for number, value in enumerate(values, start=1)]
     if isinstance(system, str) and system and parsed[0]["role"] != "system":
         parsed.insert(0, {"role": "system", "content": system})
@@ -107,9 +110,7 @@ def strings(value: Any) -> Iterator[str]:  # noqa: ANN401
             yield from strings(item)
 
 
-def _message(value: Any, number: int) -> Message:  # noqa: ANN401
-    if not isinstance(value, dict):
-        raise ConversationError(f"has a message that is not an object with role and content (message {number})")
+def _message(value: dict[str, Any], number: int) -> dict[str, Any]:
     given = {str(key): item for key, item in value.items() if item is not None}
     message = _from_sharegpt(given, number) if "from" in given and "role" not in given else dict(given)
     role = message.get("role")
