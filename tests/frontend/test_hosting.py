@@ -31,6 +31,29 @@ async def test_reflection_lists_the_service(start_front, worker):
     assert "whence.v1.AttributionService" in services
 
 
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_reflection_is_there_in_both_versions(start_front, worker, version):
+    front = await start_front(worker, reflection=True)
+    call = front.channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        request_serializer=lambda message: message,
+        response_deserializer=lambda message: message,
+    )
+    asked = [b"\x3a\x00", b"\x22\x1cwhence.v1.AttributionService"]  # list_services, file_containing_symbol
+    names, file = [answer async for answer in call(iter(asked))]
+    for name in (b"whence.v1.AttributionService", b"grpc.reflection.v1.ServerReflection", b"grpc.health.v1.Health"):
+        assert name in names
+    assert b"AttributeRequest" in file
+
+
+async def test_reflection_may_be_left_out(start_front, worker):
+    front = await start_front(worker, reflection=False)
+    call = front.channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        [answer async for answer in call(iter([b""]))]
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
 async def test_a_long_call_whose_caller_asks_now_and_then_whether_we_are_there_is_not_cut_off(front, worker, ask):
     """gRPC's own limit is two such pings in a quiet call: every scan of some minutes would end UNAVAILABLE."""
     worker.stub.may_finish.clear()

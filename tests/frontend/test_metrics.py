@@ -8,9 +8,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from whence.errors import UnavailableError
 from whence.v1 import attribution_service_pb2
-from whence_service.rpc.metrics import Metrics, start_metrics_server
+from whence_service.rpc.metrics import Metrics
 
 
 def scrape(address):
@@ -73,10 +72,3 @@ async def test_rejections_are_counted_by_reason(start_front, worker, ask, failur
         await failure_of(front.stub.Attribute(attribution_service_pb2.AttributeRequest(query=ask())))
     scraped = scrape(front.front.metrics_address)
     assert scraped["whence_rejections_total", ("reason", "QUEUE_FULL")] == 1
-
-
-def test_a_metrics_address_that_is_taken_is_an_error():
-    server = start_metrics_server(CollectorRegistry(), "127.0.0.1:0")
-    with pytest.raises(UnavailableError, match=server.address):
-        start_metrics_server(CollectorRegistry(), server.address)
-    server.stop()

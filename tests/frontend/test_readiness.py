@@ -95,10 +95,12 @@ async def test_draining_says_not_serving_then_finishes_what_it_began_and_refuses
     await drained
 
 
-async def test_a_placement_that_comes_while_draining_does_not_make_it_ready_again(front):
+async def test_a_placement_that_comes_while_draining_does_not_make_it_ready_again(front, logs):
     front.front.host.health.drain()
+    logs.clear()
     await front.front.pool.refresh()
     assert await front.health() == "NOT_SERVING"
+    assert "serving" not in [line["event"] for line in logs]
 
 
 async def test_someone_who_watches_health_does_not_hold_up_the_stop(start_front, worker):

@@ -70,7 +70,9 @@ class WorkerSettings(BaseSettings):
     )
 
     address: str = Field("127.0.0.1:50061", description="Where to serve: host:port, or unix:path.")
-    metrics_address: str = Field("", description="Where to serve /metrics over HTTP: host:port; empty: nowhere.")
+    metrics_address: str = Field(
+        "", description="Where to serve /metrics and /healthz over HTTP: host:port; empty: nowhere."
+    )
     max_running: PositiveInt = Field(4, description="Calls that run at once; each batch of theirs takes turns.")
     max_waiting: int = Field(16, ge=0, description="Calls that wait for their turn; more are refused at once.")
     drain_s: float = Field(

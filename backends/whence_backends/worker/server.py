@@ -21,9 +21,10 @@ from whence_backends.worker.served import ServedModel, assemble
 from whence_backends.worker.servicer import WorkerServicer
 from whence_service.rpc.admission import Admission
 from whence_service.rpc.hosting import HostSettings, RpcHost
+from whence_service.rpc.http import MetricsServer, start_metrics_server
 from whence_service.rpc.interceptors import CallInterceptor
 from whence_service.rpc.logging import configure_logging, log_calls
-from whence_service.rpc.metrics import Metrics, MetricsServer, start_metrics_server
+from whence_service.rpc.metrics import Metrics
 from whence_service.rpc.records import tee as tee_calls
 
 SERVICE: Final = worker_service_pb2.DESCRIPTOR.services_by_name["WorkerService"].full_name
@@ -70,7 +71,9 @@ class Worker:
         """Bind, begin to load and return the bound address. Health is NOT_SERVING until it is loaded."""
         address = await self._host.start()
         if self.settings.metrics_address:
-            self._metrics_server = start_metrics_server(self.registry, self.settings.metrics_address)
+            self._metrics_server = start_metrics_server(
+                self.registry, self.settings.metrics_address, lambda: self._host.health.readiness
+            )
         self._loading = asyncio.create_task(self._load())
         return address
 

@@ -32,7 +32,9 @@ class FrontEndSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="WHENCE_", frozen=True, extra="forbid")
 
     address: str = Field("127.0.0.1:50051", description="Where to serve gRPC: host:port or unix:path.")
-    metrics_address: str = Field("", description="Where to serve Prometheus metrics: host:port. Empty: nowhere.")
+    metrics_address: str = Field(
+        "", description="Where to serve /metrics and /healthz over HTTP: host:port. Empty: nowhere."
+    )
     workers: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="The workers' addresses, separated by commas. dns:///host:port stands for every address "

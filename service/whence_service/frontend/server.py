@@ -14,9 +14,10 @@ from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.servicer import SERVICE, AttributionServicer
 from whence_service.rpc.admission import Admission
 from whence_service.rpc.hosting import HostSettings, RpcHost, termination
+from whence_service.rpc.http import MetricsServer, start_metrics_server
 from whence_service.rpc.interceptors import CallInterceptor
 from whence_service.rpc.logging import configure_logging, log_calls
-from whence_service.rpc.metrics import Metrics, MetricsServer, start_metrics_server
+from whence_service.rpc.metrics import Metrics
 from whence_service.rpc.records import tee
 
 _log: Final = structlog.get_logger(__name__)
@@ -56,7 +57,9 @@ class FrontEnd:
     async def start(self) -> str:
         """Serve, look for the workers and return the bound address. Workers that are down may come later."""
         if self.settings.metrics_address:
-            self._metrics_server = start_metrics_server(self._registry, self.settings.metrics_address)
+            self._metrics_server = start_metrics_server(
+                self._registry, self.settings.metrics_address, lambda: self.host.health.readiness
+            )
         address = await self.host.start()
         await self.pool.start()
         return address

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from enum import StrEnum
 from typing import Any, Final
 
 import grpc
@@ -24,14 +25,24 @@ _UNKNOWN: Final = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
+class Readiness(StrEnum):
+    """What a process is ready for: requests, or not yet, not now, or not any more."""
+
+    STARTING = "starting"
+    SERVING = "serving"
+    NOT_SERVING = "not serving"
+    DRAINING = "draining"
+
+
 class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # published without types
     """Answers health checks. The name ``""`` is SERVING while every service is; ``liveness`` always is."""
 
     def __init__(self, services: Iterable[str]) -> None:
-        # State: _serving, _draining, _closed and the watchers' events. Owner: the event loop's thread, and no
-        # method that changes them awaits, so every reader sees a consistent set.
+        # State: _serving, _served (whether all of them ever did), _draining, _closed and the watchers' events. Owner:
+        # the event loop's thread, and no method that changes them awaits, so every reader sees a consistent set.
         self._serving = dict.fromkeys(services, False)
         self._draining = False
+        self._served = False
         self._closed = False
         self._watchers: set[asyncio.Event] = set()
 
@@ -44,7 +55,17 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # pub
         if service not in self._serving:
             raise KeyError(service)
         self._serving[service] = serving and not self._draining
+        self._served |= all(self._serving.values())
         self._wake()
+
+    @property
+    def readiness(self) -> Readiness:
+        """What the whole process is ready for; may be read from any thread."""
+        if self._draining:
+            return Readiness.DRAINING
+        if all(self._serving.values()):
+            return Readiness.SERVING
+        return Readiness.NOT_SERVING if self._served else Readiness.STARTING
 
     def is_serving(self, service: str) -> bool:
         """Return whether the service is reported as SERVING."""

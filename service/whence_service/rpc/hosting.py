@@ -12,9 +12,10 @@ from typing import Final
 import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from whence.errors import UnavailableError
+from whence_service.rpc import reflection
+from whence_service.rpc.addresses import why_not_bound
 from whence_service.rpc.health import HealthService
 
 MEBIBYTE: Final = 1024 * 1024
@@ -58,8 +59,7 @@ class RpcHost:
         self._service_names = tuple(service_names)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
         if settings.reflection:
-            names = (*self._service_names, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self.server)
+            reflection.enable((*self._service_names, health.SERVICE_NAME), self.server)
 
     def __repr__(self) -> str:
         return f"<RpcHost {self.settings.address} {self.health!r}>"
@@ -76,9 +76,10 @@ class RpcHost:
 
     def set_serving(self, service: str, serving: bool) -> None:
         """Report ``service`` as SERVING or NOT_SERVING. Without effect once draining has begun."""
-        if self.health.is_serving(service) != serving:
-            _log.info("serving" if serving else "not serving", service=service)
+        before = self.health.is_serving(service)
         self.health.set_serving(service, serving)
+        if self.health.is_serving(service) != before:
+            _log.info("not serving" if before else "serving", service=service)
 
     async def drain(self) -> None:
         """Report NOT_SERVING, go on for ``drain_s``, then refuse new calls and let those in flight finish."""
@@ -99,11 +100,8 @@ class RpcHost:
         try:
             port = self.server.add_insecure_port(address)
         except RuntimeError as error:
-            raise UnavailableError(
-                f"cannot bind {address}: {error}; is another process using it?",
-                reason="CANNOT_BIND",
-                address=address,
-            ) from error
+            message = f"cannot bind {address}: {why_not_bound(address)}"
+            raise UnavailableError(message, reason="CANNOT_BIND", address=address) from error
         if address.startswith("unix:"):
             return address
         return f"{address.rpartition(':')[0]}:{port}"

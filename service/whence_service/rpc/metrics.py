@@ -7,15 +7,11 @@ within that factor.
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any, Final
-from wsgiref.simple_server import WSGIServer
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
-from whence.errors import UnavailableError
 from whence_service.rpc.records import (
     CallRecord,
     QueueRecord,
@@ -95,34 +91,3 @@ class Metrics:
                 self._workers.labels("reachable").set(record.reachable)
                 self._workers.labels("unreachable").set(record.unreachable)
                 self._models.set(record.models)
-
-
-@dataclass(frozen=True, kw_only=True)
-class MetricsServer:
-    """A running ``/metrics`` endpoint."""
-
-    address: str
-    _server: WSGIServer = field(repr=False)
-    _thread: threading.Thread = field(repr=False)
-
-    def stop(self) -> None:
-        """Close the socket and wait for the thread."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-def start_metrics_server(registry: CollectorRegistry, address: str) -> MetricsServer:
-    """Serve ``registry`` over HTTP at ``host:port`` (port 0 picks one) from a thread of its own.
-
-    Raises :class:`~whence.errors.UnavailableError` (``CANNOT_BIND``) where the address cannot be bound.
-    """
-    host, _, port = address.rpartition(":")
-    try:
-        server, thread = start_http_server(int(port), addr=host.strip("[]"), registry=registry)
-    except OSError as error:
-        raise UnavailableError(
-            f"cannot bind the metrics address {address}: {error}", reason="CANNOT_BIND", address=address
-        ) from error
-    bound: Any = server.server_address
-    return MetricsServer(address=f"{host}:{bound[1]}", _server=server, _thread=thread)
