@@ -520,6 +520,20 @@ BREAKAGES = (
         tests="tests/corpus/test_tokenizer_files.py",
     ),
     Breakage(
+        name="the linear range: the log-likelihood does not count",
+        file="clients/python/whence/linear_range.py",
+        old="there_is_to_gain = max(_LITTLE_NATS, -log_likelihood)",
+        new="there_is_to_gain = FEW_NATS",
+        tests="tests/frontend/test_linear_range.py",
+    ),
+    Breakage(
+        name="an answer: nothing of what its worker warns of",
+        file="service/whence_service/frontend/answers.py",
+        old="if one.code in _IN_EVERY_ANSWER",
+        new="if False",
+        tests="tests/frontend/test_linear_range.py",
+    ),
+    Breakage(
         name="the preflight: the tokenizer's size for its digest",
         file="backends/whence_backends/preflight/checks.py",
         old="model.tokenizer_digest != corpus.tokenizer_digest:",

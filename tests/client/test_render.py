@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import pytest
@@ -72,6 +73,17 @@ def test_a_ranking_says_where_it_comes_from(ranking):
         "nats per added copy",
     ):
         assert expected in text
+
+
+def test_influences_outside_the_linear_range_are_in_brackets_and_explained(ranking):
+    """Broken by: printing +2,000 nats beside a log-likelihood of -8.6 as if it were one."""
+    first, *rest = ranking.positive
+    large = dataclasses.replace(ranking, positive=(dataclasses.replace(first, influence=2000.0), *rest))
+    text = shown(render_attribution.attribution(large, plain=True), width=120)
+    assert "(+2e+03)" in text
+    assert "too large to be read as nats" in text
+    assert f"({rest[0].influence:+.3g})" not in text
+    assert "too large" not in shown(render_attribution.attribution(ranking, plain=True), width=120)
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 200])

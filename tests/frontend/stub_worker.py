@@ -68,6 +68,8 @@ class StubWorker(worker_service_pb2_grpc.WorkerServiceServicer):
         self.failure: Exception | None = None  # what scans fail with, after their first progress
         self.rounding: dict[int, float] = {}  # by position: what split influences are multiplied by
         self.incomplete = False  # whether scans end without saying that they are done
+        self.training_set_size = TRAINING_SET_SIZE
+        self.says: tuple[str, ...] = ()  # codes of what it warns of
 
     async def GetInfo(self, request, context):  # noqa: N802 - the protocol's name
         return messages.GetInfoResponse(
@@ -78,7 +80,9 @@ class StubWorker(worker_service_pb2_grpc.WorkerServiceServicer):
                 corpus_digest="c1",
                 layers=[model_pb2.Layer(name=f"layer{n}", d_in=2, d_out=2) for n in range(len(SPLIT))],
                 corpus_sequences=12,
-                training_set_size=TRAINING_SET_SIZE,
+                training_set_size=self.training_set_size,
+                training_set_source="worker",
+                warnings=[attribution_pb2.Warning(code=code, message=code.lower()) for code in self.says],
                 default_damping_factor=DAMPING,
                 engine="stub/float64",
                 limits=model_pb2.Limits(max_query_tokens=8, max_queries=4, max_batch_queries=40),

@@ -55,6 +55,7 @@ async def test_an_answer_says_what_it_was_computed_from(front, ask):
     assert (provenance.model, provenance.model_digest) == ("tiny", "m1")
     assert (provenance.factors_digest, provenance.corpus_digest) == ("f1", "c1")
     assert (provenance.damping_factor, provenance.training_set_size) == (0.5, TRAINING_SET_SIZE)
+    assert provenance.training_set_source == "worker"
     assert provenance.engine == "stub/float64"
     assert metadata.influence_unit == "nats per added copy"
     assert metadata.sequences_scored == 12

@@ -27,6 +27,18 @@ def test_shards_are_held_by_every_reachable_worker_that_has_them():
     assert generation.workers == ("w1", "w2")
 
 
+def test_workers_that_differ_in_the_size_of_the_training_set_are_told_apart_and_the_largest_counts():
+    """Broken by: taking what the first worker says, so that an answer depends on addresses."""
+    views = [view("w1", "a"), view("w2", "b"), view("w3")]
+    for one, size in zip(views, (5, 1000, 5), strict=True):
+        one.info.model.training_set_size = size
+        one.info.model.warnings.add(code="SAID", message="by all of them")
+    model = build_placement(views).choose("m").model
+    assert model.training_set_size == 1000
+    assert [warning.code for warning in model.warnings] == ["SAID", "TRAINING_SETS_DIFFER"]
+    assert "5, 1,000" in model.warnings[1].message
+
+
 def test_shards_of_different_generations_are_never_put_together():
     placement = build_placement([view("w1", "a", factors="f1"), view("w2", "b", factors="f2")])
     with pytest.raises(UnavailableError) as caught:

@@ -70,7 +70,7 @@ def test_the_command_line_answers(commands: list[str], address: str, folder: Pat
     done = subprocess.run(shell(commands[3]), env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "Made the output more likely" in done.stdout
-    assert len(re.findall(r"^ [123] +[+-]", done.stdout, re.M)) == 3
+    assert len(re.findall(r"^ [123] +\(?[+-]", done.stdout, re.M)) == 3
 
 
 def test_the_command_line_answers_with_an_index(commands: list[str], address: str, folder: Path) -> None:

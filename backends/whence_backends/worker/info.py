@@ -18,6 +18,7 @@ def describe_model(
     corpus_sequences: int,
     corpus_tokens: int,
     training_set_size: int,
+    training_set_source: str,
     default_damping_factor: float,
     max_query_tokens: int,
     max_queries: int,
@@ -37,6 +38,7 @@ def describe_model(
         corpus_sequences=corpus_sequences,
         corpus_tokens=corpus_tokens,
         training_set_size=training_set_size,
+        training_set_source=training_set_source,
         default_damping_factor=default_damping_factor,
         engine=f"{engine.engine}/{engine.precision}",
         limits=model_pb2.Limits(

@@ -227,6 +227,7 @@ def assemble(
             corpus_sequences=corpus.sequences,
             corpus_tokens=corpus.tokens,
             training_set_size=loaded.training_set_size,
+            training_set_source=loaded.training_set_source,
             default_damping_factor=settings.default_damping_factor,
             max_query_tokens=max_query_tokens,
             max_queries=memory.max_queries(),

@@ -72,6 +72,7 @@ class Model:
     shards: tuple[Shard, ...]
     warnings: tuple[AnswerWarning, ...]
     index: Index | None = None
+    training_set_source: str = ""
 
     @property
     def attributed_share(self) -> float:

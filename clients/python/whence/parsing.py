@@ -146,6 +146,7 @@ def model(proto: model_pb2.Model) -> models.Model:
         corpus_sequences=proto.corpus_sequences,
         corpus_tokens=proto.corpus_tokens,
         training_set_size=proto.training_set_size,
+        training_set_source=proto.training_set_source,
         default_damping_factor=proto.default_damping_factor,
         engine=proto.engine,
         limits=models.Limits(
@@ -233,6 +234,7 @@ def _answer(proto: attribution_pb2.ResponseMetadata) -> results.Answer:
             corpus_digest=source.corpus_digest,
             damping_factor=source.damping_factor,
             training_set_size=source.training_set_size,
+            training_set_source=source.training_set_source,
             engine=source.engine,
             index_digest=source.index_digest,
             attributed_layers=tuple(source.attributed_layers),

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """What an answer was computed from: digests name the model, its EK-FAC factors, the corpus and any index."""
+    """What an answer was computed from: digests name the model, its EK-FAC factors, the corpus and any index.
+
+    Influences are divided by ``training_set_size``, which is from the ``corpus``, was given to the ``fit``, or is a
+    setting of the ``worker``, as ``training_set_source`` says.
+    """
 
     model: str
     model_digest: str
@@ -27,6 +31,7 @@ class Provenance:
     engine: str
     index_digest: str = ""
     attributed_layers: tuple[str, ...] = ()
+    training_set_source: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

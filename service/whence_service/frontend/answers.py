@@ -18,6 +18,10 @@ from whence_service.rpc.request_ids import current_request_id
 # Searches that the gradient index has a part in.
 WITH_INDEX: Final = (attribution_pb2.SEARCH_INDEX_RERANK, attribution_pb2.SEARCH_INDEX_ONLY)
 INFLUENCE_UNIT: Final = "nats per added copy"
+# What workers say of a model that bears on every influence.
+_IN_EVERY_ANSWER: Final = frozenset(
+    {"CORPUS_LARGER_THAN_TRAINING_SET", "FACTORS_OF_OTHER_CORPUS", "TRAINING_SETS_DIFFER", "UNVERIFIED_TOKENIZER"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,12 +99,13 @@ def build_metadata(
             corpus_digest=generation.id.corpus_digest,
             damping_factor=job.damping_factor,
             training_set_size=training_set_size(job),
+            training_set_source=generation.model.training_set_source,
             engine=", ".join(generation.engines),
             index_digest=generation.id.index_digest if search in WITH_INDEX else "",
             attributed_layers=[generation.layers[index] for index in job.layers],
         ),
         timings=job.watch.timings(),
-        warnings=warnings,
+        warnings=[*(one for one in generation.model.warnings if one.code in _IN_EVERY_ANSWER), *warnings],
         sequences_scored=sequences_scored,
         influence_unit=INFLUENCE_UNIT,
         layers=generation.layers if with_layers else (),

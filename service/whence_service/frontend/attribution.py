@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 from whence.errors import MismatchError, NotFoundError
 from whence.v1 import attribution_pb2
+from whence_service.frontend import linear_range
 from whence_service.frontend.answers import WITH_INDEX, Answer, build_attribution, build_metadata
 from whence_service.frontend.details import describe
 from whence_service.frontend.index_search import IndexProposer
@@ -126,7 +127,11 @@ class Attributor:
         )
         metadata = build_metadata(
             job,
-            warnings=(*prepared.warnings, *search_warnings(search, found, asked, job)),
+            warnings=(
+                *prepared.warnings,
+                *search_warnings(search, found, asked, job),
+                *linear_range.of_attributions(job, attributions),
+            ),
             sequences_scored=found.sequences_scored,
             sequences_searched=found.sequences_searched,
             search=search,

@@ -11,6 +11,7 @@ from typing import Final
 from whence.errors import InvalidRequestError
 from whence.v1 import attribution_pb2, attribution_service_pb2
 from whence.worker.v1 import worker_service_pb2 as messages
+from whence_service.frontend import linear_range
 from whence_service.frontend.answers import build_metadata, training_set_size
 from whence_service.frontend.attribution import chosen_search, matches_nothing
 from whence_service.frontend.group_estimates import (
@@ -73,13 +74,15 @@ class GroupInfluencer:
         [whole] = merge_totals(_totals(answer.total) for answer in answers)
         *sums, total = estimate_groups(totals, whole, sample, threshold)
         size = training_set_size(job)
+        log_likelihood = prepared.queries[0].log_likelihood
+        outside = linear_range.of_influences(job, ((each.influence / size, log_likelihood) for each in (*sums, total)))
         return attribution_service_pb2.GroupInfluenceResponse(
             groups=[_message(each, size) for each in sums],
             total=_message(total, size),
-            log_likelihood=prepared.queries[0].log_likelihood,
+            log_likelihood=log_likelihood,
             metadata=build_metadata(
                 job,
-                warnings=(*prepared.warnings, *_warnings(len(sample), min(asked.samples, searched))),
+                warnings=(*prepared.warnings, *_warnings(len(sample), min(asked.samples, searched)), *outside),
                 sequences_scored=len(sample),
                 sequences_searched=searched,
                 search=search,

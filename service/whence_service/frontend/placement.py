@@ -179,8 +179,7 @@ def _generation(id_: GenerationId, views: list[WorkerView]) -> Generation:
             firsts[shard.shard] = shard.first_position
             if view.reachable and shard.shard in holders:
                 holders[shard.shard].append(view.address)
-    model = model_pb2.Model()
-    model.CopyFrom(views[0].info.model)
+    model = _model_of_all([view.info.model for view in views])
     for name in ("max_queries", "max_batch_queries", "max_query_tokens"):  # what all of them can
         setattr(model.limits, name, min(getattr(view.info.model.limits, name) for view in views))
     return Generation(
@@ -191,6 +190,23 @@ def _generation(id_: GenerationId, views: list[WorkerView]) -> Generation:
         firsts=firsts,
         engines=tuple(sorted({view.info.model.engine for view in views})),
     )
+
+
+def _model_of_all(models: list[model_pb2.Model]) -> model_pb2.Model:
+    """Return the model that workers describe, with what any of them warns of; of several N, the largest."""
+    model = model_pb2.Model()
+    model.CopyFrom(max(models, key=lambda one: one.training_set_size))  # the first of equals
+    said = {(warning.code, warning.message): warning for one in models for warning in one.warnings}
+    del model.warnings[:]
+    model.warnings.extend(said.values())
+    sizes = sorted({one.training_set_size for one in models})
+    if len(sizes) > 1:
+        model.warnings.add(
+            code="TRAINING_SETS_DIFFER",
+            message=f"the workers divide influences by different N ({', '.join(f'{size:,}' for size in sizes)}); the "
+            "largest is used: start all of them with the same --training-sequences",
+        )
+    return model
 
 
 def _preference(generation: Generation) -> tuple[int, int, bool, GenerationId]:

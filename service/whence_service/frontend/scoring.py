@@ -14,6 +14,7 @@ from whence import tensors
 from whence.errors import NotFoundError
 from whence.v1 import attribution_pb2, attribution_service_pb2, tensor_pb2
 from whence.worker.v1 import worker_service_pb2
+from whence_service.frontend import linear_range
 from whence_service.frontend.answers import build_metadata, scaled, training_set_size
 from whence_service.frontend.details import Detail, check_whole, sequences_per_call
 from whence_service.frontend.fields import fields_of_caller
@@ -201,11 +202,18 @@ def build_score(job: Job, scored: Scored, *, include_layers: bool) -> attributio
     size, queries, sequences = training_set_size(job), len(job.queries), len(scored.sequences)
     parts = [_by_query(sequence.raw_influence, queries) for sequence in scored.sequences]
     cells = [part[query] for query in range(queries) for part in parts]  # [queries · sequences][layers, or 1]
+    raw = [math.fsum(cell) for cell in cells]
+    pairs = ((value / size, scored.log_likelihoods[number // sequences]) for number, value in enumerate(raw))
     response = attribution_service_pb2.ScoreResponse(
-        influence=scaled([math.fsum(cell) for cell in cells], [queries, sequences], size),
+        influence=scaled(raw, [queries, sequences], size),
         sequences=[_without_offsets(sequence.sequence) for sequence in scored.sequences],
         log_likelihood=tensors.pack(scored.log_likelihoods, [queries]),
-        metadata=build_metadata(job, warnings=scored.warnings, sequences_scored=sequences, with_layers=include_layers),
+        metadata=build_metadata(
+            job,
+            warnings=(*scored.warnings, *linear_range.of_influences(job, pairs)),
+            sequences_scored=sequences,
+            with_layers=include_layers,
+        ),
     )
     if include_layers:
         values = [value for cell in cells for value in cell]
@@ -218,12 +226,14 @@ def build_explanation(job: Job, scored: Scored) -> attribution_service_pb2.Expla
     (sequence,) = scored.sequences
     size = training_set_size(job)
     values = tensors.unpack(sequence.raw_influence)
+    influence = math.fsum(values) / size
+    outside = linear_range.of_influences(job, [(influence, scored.log_likelihoods[0])])
     return attribution_service_pb2.ExplainResponse(
         sequence=sequence.sequence,
-        influence=math.fsum(values) / size,
+        influence=influence,
         parts=scaled(values, sequence.raw_influence.shape[1:], size),
         log_likelihood=scored.log_likelihoods[0],
-        metadata=build_metadata(job, warnings=scored.warnings, sequences_scored=1, with_layers=True),
+        metadata=build_metadata(job, warnings=(*scored.warnings, *outside), sequences_scored=1, with_layers=True),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from whence import tensors
 from whence.v1 import attribution_pb2, attribution_service_pb2
 from whence.worker.v1 import worker_service_pb2
+from whence_service.frontend import linear_range
 from whence_service.frontend.answers import build_hits, build_metadata, training_set_size
 from whence_service.frontend.attribution import chosen_search, require_some, search_warnings
 from whence_service.frontend.details import describe
@@ -39,17 +40,19 @@ class SelfInfluencer:
         size = training_set_size(job)
         raw = [tensors.unpack(sequence.raw_influence)[0] for sequence in scored.sequences]
         order = sorted(range(len(raw)), key=lambda number: -raw[number])[: top_k or len(raw)]
+        hits = [
+            attribution_pb2.Hit(
+                rank=rank,
+                sequence=scored.sequences[number].sequence,
+                influence=raw[number] / size,
+                raw_influence=raw[number],
+            )
+            for rank, number in enumerate(order, start=1)
+        ]
+        warnings = (*scored.warnings, *linear_range.of_self_influences(job, hits))
         return attribution_service_pb2.SelfInfluenceResponse(
-            sequences=[
-                attribution_pb2.Hit(
-                    rank=rank,
-                    sequence=scored.sequences[number].sequence,
-                    influence=raw[number] / size,
-                    raw_influence=raw[number],
-                )
-                for rank, number in enumerate(order, start=1)
-            ],
-            metadata=build_metadata(job, warnings=scored.warnings, sequences_scored=len(raw), with_layers=False),
+            sequences=hits,
+            metadata=build_metadata(job, warnings=warnings, sequences_scored=len(raw), with_layers=False),
         )
 
     async def answer(self, job: Job, asked: Asked) -> attribution_service_pb2.SelfInfluenceResponse:
@@ -70,11 +73,12 @@ class SelfInfluencer:
             self._pool, job, rankings, layers=False, tokens=False, budget_bytes=self._budget_bytes
         )
         warnings = search_warnings(attribution_pb2.SEARCH_UNSPECIFIED, found, asked, job)
+        hits = build_hits(job, rankings[0], described[0])
         return attribution_service_pb2.SelfInfluenceResponse(
-            sequences=build_hits(job, rankings[0], described[0]),
+            sequences=hits,
             metadata=build_metadata(
                 job,
-                warnings=warnings,
+                warnings=(*warnings, *linear_range.of_self_influences(job, hits)),
                 sequences_scored=0,
                 sequences_searched=searched,
                 search=search,

@@ -16,7 +16,7 @@ def about(answer: Answer) -> list[Text]:
     origin = (
         f"{source.model} · model {short(source.model_digest)} · factors {short(source.factors_digest)} · "
         f"corpus {short(source.corpus_digest)} · damping {source.damping_factor:g} · "
-        f"N = {source.training_set_size:,} · {source.engine}"
+        f"N = {source.training_set_size:,}{origin_of_n(source.training_set_source)} · {source.engine}"
     )
     if source.attributed_layers:
         origin += f" · through {len(source.attributed_layers)} layers alone"
@@ -27,6 +27,12 @@ def about(answer: Answer) -> list[Text]:
         Text(printable(origin), style="dim"),
         Text(printable(" · ".join(work)), style="dim"),
     ]
+
+
+def origin_of_n(source: str) -> str:
+    """Return where the size of the training set is from, in brackets; nothing where the server does not say."""
+    said = {"corpus": "the fitted corpus", "fit": "given to the fit", "worker": "set in the worker"}.get(source)
+    return f" ({said})" if said else ""
 
 
 def warnings(found: Iterable[AnswerWarning]) -> list[Text]:

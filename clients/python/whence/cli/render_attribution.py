@@ -12,11 +12,13 @@ from rich.text import Text
 
 from whence.cli import render_answer
 from whence.cli.render_text import Excerpt, excerpt, marked, number, strip
+from whence.linear_range import is_outside
 from whence.results import Attribution, Hit, Recall, SelfInfluences
 from whence.terminal import printable
 
 # Below this, a ranking's completeness stands out.
 _NOTABLE_RECALL: Final = 0.9
+_OUTSIDE: Final = "In brackets: too large to be read as nats; only the order means something."
 _MARKS_PLAIN: Final = "«Tokens» raise it most, ‹tokens› lower it."  # noqa: RUF001  # marks, not quotation
 _MARKS_COLOUR: Final = "Green tokens raise it most, red ones lower it."
 
@@ -24,13 +26,15 @@ _MARKS_COLOUR: Final = "Green tokens raise it most, red ones lower it."
 def attribution(result: Attribution, *, plain: bool, full_text: bool = False) -> RenderableType:
     """Return the rankings asked for. ``plain`` marks tokens with brackets, for output without colour."""
     parts: list[RenderableType] = [_measured(result)]
+    outside = [hit for hit in result.hits if is_outside(hit.influence, result.log_likelihood)]
     if result.positive or not result.negative:
-        parts.append(_table("Made the output more likely", result.positive, plain, full_text))
+        parts.append(_table("Made the output more likely", result.positive, plain, full_text, outside=outside))
         parts.extend(_completeness(result.positive_recall, len(result.positive)))
     if result.negative:
-        parts.append(_table("Made the output less likely", result.negative, plain, full_text))
+        parts.append(_table("Made the output less likely", result.negative, plain, full_text, outside=outside))
         parts.extend(_completeness(result.negative_recall, len(result.negative)))
-    parts.append(Text(legend(result.hits, result.influence_unit, plain=plain), style="dim"))
+    note = f" {_OUTSIDE}" if outside else ""
+    parts.append(Text(legend(result.hits, result.influence_unit, plain=plain) + note, style="dim"))
     return Group(*parts, *render_answer.about(result))
 
 
@@ -72,7 +76,9 @@ def _measured(result: Attribution) -> Text:
     )
 
 
-def _table(title: str, hits: Sequence[Hit], plain: bool, full_text: bool) -> RenderableType:
+def _table(
+    title: str, hits: Sequence[Hit], plain: bool, full_text: bool, *, outside: Sequence[Hit] = ()
+) -> RenderableType:
     if not hits:
         return Text(f"{title}: no sequence")
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
@@ -81,12 +87,15 @@ def _table(title: str, hits: Sequence[Hit], plain: bool, full_text: bool) -> Ren
     table.add_column("source, id", overflow="fold", max_width=30)
     table.add_column("text", ratio=1, overflow="fold")
     for hit in hits:
-        table.add_row(str(hit.rank), _influence(hit), _origin(hit), _text(hit, plain, full_text))
+        table.add_row(
+            str(hit.rank), _influence(hit, outside=hit in outside), _origin(hit), _text(hit, plain, full_text)
+        )
     return table
 
 
-def _influence(hit: Hit) -> Text:
-    value = Text(number(hit.influence), style="green" if hit.influence >= 0 else "red")
+def _influence(hit: Hit, *, outside: bool) -> Text:
+    shown = f"({number(hit.influence)})" if outside else number(hit.influence)
+    value = Text(shown, style="green" if hit.influence >= 0 else "red")
     if hit.layer_influence:
         value.append("\n" + strip(hit.layer_influence), style="cyan")
     return value

@@ -86,7 +86,7 @@ def _facts(model: Model) -> list[tuple[str, str]]:
         ),
         ("corpus", f"{model.corpus_sequences:,} sequences, {model.corpus_tokens:,} tokens"),
         ("index", _index(model.index)),
-        ("training set", f"N = {model.training_set_size:,}"),
+        ("training set", f"N = {model.training_set_size:,}{render_answer.origin_of_n(model.training_set_source)}"),
         ("damping factor", f"{model.default_damping_factor:g} unless a request names one"),
         (
             "limits",

@@ -44,6 +44,15 @@ def serve(
     index: Annotated[
         Path | None, typer.Option(help="The gradient index's folder.", rich_help_panel=_PANEL_EMBEDDED)
     ] = None,
+    training_sequences: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="N, by which influences are divided, where the corpus is a part of the training set. "
+            "[default: as the factors say]",
+            rich_help_panel=_PANEL_EMBEDDED,
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The served model's name.", rich_help_panel=_PANEL_EMBEDDED)] = None,
     engine: Annotated[
         str | None,
@@ -87,6 +96,7 @@ def serve(
         "factors": factors,
         "corpus": corpus,
         "index": index,
+        "training_sequences": training_sequences,
         "name": name,
         "engine": engine,
         "device": device,

@@ -19,6 +19,14 @@ def worker(
     index: Annotated[
         Path | None, typer.Option(help="The folder that 'whence index' wrote. Without one every search is a scan.")
     ] = None,
+    training_sequences: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="N, by which influences are divided, where the corpus is a part of the training set. "
+            "[default: as the factors say]",
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The served model's name. [default: from --model]")] = None,
     shard: Annotated[list[str] | None, typer.Option(help="A corpus shard to hold; repeat. [default: all]")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with any of the worker's settings.")] = None,
@@ -64,6 +72,7 @@ def worker(
         "factors": factors,
         "corpus": corpus,
         "index": index,
+        "training_sequences": training_sequences,
         "name": name,
         "shards": tuple(shard) if shard else None,
         "engine": engine,

@@ -423,6 +423,7 @@ class Provenance(google.protobuf.message.Message):
     ENGINE_FIELD_NUMBER: builtins.int
     INDEX_DIGEST_FIELD_NUMBER: builtins.int
     ATTRIBUTED_LAYERS_FIELD_NUMBER: builtins.int
+    TRAINING_SET_SOURCE_FIELD_NUMBER: builtins.int
     model: builtins.str
     """The model's served name."""
     model_digest: builtins.str
@@ -439,6 +440,8 @@ class Provenance(google.protobuf.message.Message):
     """The engine that computed it, and its arithmetic: for example "pytorch/float32"."""
     index_digest: builtins.str
     """Digest of the gradient index; empty where none was used."""
+    training_set_source: builtins.str
+    """Where training_set_size is from: "corpus", "fit" or "worker", as Model.training_set_source."""
     @property
     def attributed_layers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """The layers that influence was computed through, where these are not all of them."""
@@ -455,8 +458,9 @@ class Provenance(google.protobuf.message.Message):
         engine: builtins.str = ...,
         index_digest: builtins.str = ...,
         attributed_layers: collections.abc.Iterable[builtins.str] | None = ...,
+        training_set_source: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["attributed_layers", b"attributed_layers", "corpus_digest", b"corpus_digest", "damping_factor", b"damping_factor", "engine", b"engine", "factors_digest", b"factors_digest", "index_digest", b"index_digest", "model", b"model", "model_digest", b"model_digest", "training_set_size", b"training_set_size"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attributed_layers", b"attributed_layers", "corpus_digest", b"corpus_digest", "damping_factor", b"damping_factor", "engine", b"engine", "factors_digest", b"factors_digest", "index_digest", b"index_digest", "model", b"model", "model_digest", b"model_digest", "training_set_size", b"training_set_size", "training_set_source", b"training_set_source"]) -> None: ...
 
 global___Provenance = Provenance
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from whence.v1 import attribution_pb2 as whence_dot_v1_dot_attribution__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15whence/v1/model.proto\x12\twhence.v1\x1a\x1bwhence/v1/attribution.proto\"\xbd\x03\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x02 \x01(\t\x12\x16\n\x0e\x66\x61\x63tors_digest\x18\x03 \x01(\t\x12\x15\n\rcorpus_digest\x18\x04 \x01(\t\x12 \n\x06layers\x18\x05 \x03(\x0b\x32\x10.whence.v1.Layer\x12\x12\n\nparameters\x18\x06 \x01(\x04\x12\x1d\n\x15\x61ttributed_parameters\x18\x07 \x01(\x04\x12\x18\n\x10\x63orpus_sequences\x18\x08 \x01(\x04\x12\x15\n\rcorpus_tokens\x18\t \x01(\x04\x12\x19\n\x11training_set_size\x18\n \x01(\x04\x12\x1e\n\x16\x64\x65\x66\x61ult_damping_factor\x18\x0b \x01(\x01\x12\x0e\n\x06\x65ngine\x18\x0c \x01(\t\x12!\n\x06limits\x18\r \x01(\x0b\x32\x11.whence.v1.Limits\x12&\n\x06shards\x18\x0e \x03(\x0b\x32\x16.whence.v1.ShardStatus\x12$\n\x08warnings\x18\x0f \x03(\x0b\x32\x12.whence.v1.Warning\x12\x1f\n\x05index\x18\x10 \x01(\x0b\x32\x10.whence.v1.Index\"w\n\x05Index\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x01(\r\x12\x0c\n\x04\x62its\x18\x03 \x01(\r\x12\x1a\n\x12\x62ytes_per_sequence\x18\x04 \x01(\r\x12\x16\n\x0e\x64\x61mping_factor\x18\x05 \x01(\x01\x12\x0c\n\x04kept\x18\x06 \x01(\x01\"2\n\x05Layer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x64_in\x18\x02 \x01(\r\x12\r\n\x05\x64_out\x18\x03 \x01(\r\"\x82\x01\n\x06Limits\x12\x18\n\x10max_query_tokens\x18\x01 \x01(\r\x12\x11\n\tmax_top_k\x18\x02 \x01(\r\x12\x13\n\x0bmax_queries\x18\x03 \x01(\r\x12\x1b\n\x13max_score_sequences\x18\x04 \x01(\r\x12\x19\n\x11max_batch_queries\x18\x05 \x01(\r\".\n\x0bShardStatus\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x10\n\x08replicas\x18\x02 \x01(\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15whence/v1/model.proto\x12\twhence.v1\x1a\x1bwhence/v1/attribution.proto\"\xda\x03\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x02 \x01(\t\x12\x16\n\x0e\x66\x61\x63tors_digest\x18\x03 \x01(\t\x12\x15\n\rcorpus_digest\x18\x04 \x01(\t\x12 \n\x06layers\x18\x05 \x03(\x0b\x32\x10.whence.v1.Layer\x12\x12\n\nparameters\x18\x06 \x01(\x04\x12\x1d\n\x15\x61ttributed_parameters\x18\x07 \x01(\x04\x12\x18\n\x10\x63orpus_sequences\x18\x08 \x01(\x04\x12\x15\n\rcorpus_tokens\x18\t \x01(\x04\x12\x19\n\x11training_set_size\x18\n \x01(\x04\x12\x1e\n\x16\x64\x65\x66\x61ult_damping_factor\x18\x0b \x01(\x01\x12\x0e\n\x06\x65ngine\x18\x0c \x01(\t\x12!\n\x06limits\x18\r \x01(\x0b\x32\x11.whence.v1.Limits\x12&\n\x06shards\x18\x0e \x03(\x0b\x32\x16.whence.v1.ShardStatus\x12$\n\x08warnings\x18\x0f \x03(\x0b\x32\x12.whence.v1.Warning\x12\x1f\n\x05index\x18\x10 \x01(\x0b\x32\x10.whence.v1.Index\x12\x1b\n\x13training_set_source\x18\x11 \x01(\t\"w\n\x05Index\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x01(\r\x12\x0c\n\x04\x62its\x18\x03 \x01(\r\x12\x1a\n\x12\x62ytes_per_sequence\x18\x04 \x01(\r\x12\x16\n\x0e\x64\x61mping_factor\x18\x05 \x01(\x01\x12\x0c\n\x04kept\x18\x06 \x01(\x01\"2\n\x05Layer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x64_in\x18\x02 \x01(\r\x12\r\n\x05\x64_out\x18\x03 \x01(\r\"\x82\x01\n\x06Limits\x12\x18\n\x10max_query_tokens\x18\x01 \x01(\r\x12\x11\n\tmax_top_k\x18\x02 \x01(\r\x12\x13\n\x0bmax_queries\x18\x03 \x01(\r\x12\x1b\n\x13max_score_sequences\x18\x04 \x01(\r\x12\x19\n\x11max_batch_queries\x18\x05 \x01(\r\".\n\x0bShardStatus\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x10\n\x08replicas\x18\x02 \x01(\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,13 +33,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'whence.v1.model_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MODEL']._serialized_start=66
-  _globals['_MODEL']._serialized_end=511
-  _globals['_INDEX']._serialized_start=513
-  _globals['_INDEX']._serialized_end=632
-  _globals['_LAYER']._serialized_start=634
-  _globals['_LAYER']._serialized_end=684
-  _globals['_LIMITS']._serialized_start=687
-  _globals['_LIMITS']._serialized_end=817
-  _globals['_SHARDSTATUS']._serialized_start=819
-  _globals['_SHARDSTATUS']._serialized_end=865
+  _globals['_MODEL']._serialized_end=540
+  _globals['_INDEX']._serialized_start=542
+  _globals['_INDEX']._serialized_end=661
+  _globals['_LAYER']._serialized_start=663
+  _globals['_LAYER']._serialized_end=713
+  _globals['_LIMITS']._serialized_start=716
+  _globals['_LIMITS']._serialized_end=846
+  _globals['_SHARDSTATUS']._serialized_start=848
+  _globals['_SHARDSTATUS']._serialized_end=894
 # @@protoc_insertion_point(module_scope)

@@ -35,6 +35,7 @@ class Model(google.protobuf.message.Message):
     SHARDS_FIELD_NUMBER: builtins.int
     WARNINGS_FIELD_NUMBER: builtins.int
     INDEX_FIELD_NUMBER: builtins.int
+    TRAINING_SET_SOURCE_FIELD_NUMBER: builtins.int
     name: builtins.str
     """The name requests use."""
     model_digest: builtins.str
@@ -57,6 +58,10 @@ class Model(google.protobuf.message.Message):
     """The damping factor of requests that name none."""
     engine: builtins.str
     """The engine and its arithmetic: for example "pytorch/float32"."""
+    training_set_source: builtins.str
+    """Where training_set_size is from: "corpus" (the number of sequences of the one that the factors were fitted on), "fit"
+    (given to `whence fit`) or "worker" (a setting of the worker). Empty: not known.
+    """
     @property
     def layers(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Layer]:
         """The tracked layers, in the order of every per-layer tensor."""
@@ -96,9 +101,10 @@ class Model(google.protobuf.message.Message):
         shards: collections.abc.Iterable[global___ShardStatus] | None = ...,
         warnings: collections.abc.Iterable[whence.v1.attribution_pb2.Warning] | None = ...,
         index: global___Index | None = ...,
+        training_set_source: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["index", b"index", "limits", b"limits"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attributed_parameters", b"attributed_parameters", "corpus_digest", b"corpus_digest", "corpus_sequences", b"corpus_sequences", "corpus_tokens", b"corpus_tokens", "default_damping_factor", b"default_damping_factor", "engine", b"engine", "factors_digest", b"factors_digest", "index", b"index", "layers", b"layers", "limits", b"limits", "model_digest", b"model_digest", "name", b"name", "parameters", b"parameters", "shards", b"shards", "training_set_size", b"training_set_size", "warnings", b"warnings"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attributed_parameters", b"attributed_parameters", "corpus_digest", b"corpus_digest", "corpus_sequences", b"corpus_sequences", "corpus_tokens", b"corpus_tokens", "default_damping_factor", b"default_damping_factor", "engine", b"engine", "factors_digest", b"factors_digest", "index", b"index", "layers", b"layers", "limits", b"limits", "model_digest", b"model_digest", "name", b"name", "parameters", b"parameters", "shards", b"shards", "training_set_size", b"training_set_size", "training_set_source", b"training_set_source", "warnings", b"warnings"]) -> None: ...
 
 global___Model = Model
 
