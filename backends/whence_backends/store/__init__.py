@@ -12,6 +12,7 @@ from whence_backends.store.artefact import (
     verify_files,
     write_atomically,
 )
+from whence_backends.store.lock import alone_in, holding
 from whence_backends.store.tensors import as_os_error, write_arrays
 from whence_backends.store.work import WORK_FOLDER, claim_folder
 
@@ -20,10 +21,12 @@ __all__ = [
     "ArtefactWriter",
     "FileRecord",
     "Manifest",
+    "alone_in",
     "as_os_error",
     "claim_folder",
     "digest_bytes",
     "digest_file",
+    "holding",
     "read_manifest",
     "storage_error",
     "sync",

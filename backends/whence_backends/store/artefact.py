@@ -24,6 +24,7 @@ from whence.errors import CorruptArtefactError, MismatchError, NotFoundError, St
 
 MANIFEST: Final = "manifest.json"
 _TEMPORARY_SUFFIX: Final = ".partial"
+_BLOCK_BYTES: Final = 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +52,13 @@ def digest_bytes(data: bytes) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """Return the BLAKE3 digest of a file as ``blake3:<hex>``, reading it with all cores."""
-    return f"blake3:{blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()}"
+    """Return the BLAKE3 digest of a file as ``blake3:<hex>``, with all cores and a bounded part of it in memory."""
+    digest = blake3(max_threads=blake3.AUTO)
+    block = memoryview(bytearray(min(_BLOCK_BYTES, path.stat().st_size + 1)))
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(block):
+            digest.update(block[:size])
+    return f"blake3:{digest.hexdigest()}"
 
 
 def canonical_json(value: object) -> bytes:
@@ -110,8 +116,8 @@ class ArtefactWriter:
         return read_manifest(self.folder, self.format)
 
 
-def read_manifest(folder: Path, format: str) -> Manifest:  # noqa: A002
-    """Return the manifest of an artefact, checked against its own digest.
+def read_manifest(folder: Path, format: str, *older: str) -> Manifest:  # noqa: A002
+    """Return the manifest of an artefact, of this format or an older one, checked against its own digest.
 
     Raises :class:`~whence.errors.NotFoundError` where there is none (never made, or interrupted),
     :class:`~whence.errors.MismatchError` for another format and :class:`~whence.errors.CorruptArtefactError` where it
@@ -132,7 +138,7 @@ def read_manifest(folder: Path, format: str) -> Manifest:  # noqa: A002
         properties = body["properties"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _corrupt(path, f"is not a manifest ({error!r})") from error
-    if found_format != format:
+    if found_format not in (format, *older):
         raise MismatchError(
             f"{folder} is a {found_format} artefact; expected {format}", reason="WRONG_ARTEFACT", path=folder
         )

@@ -1,0 +1,82 @@
+"""One job in a folder at a time: a lock that the operating system lets go of with the process, however that ends.
+
+It is ``flock`` on the folder itself, so nothing is left behind. Where a file system locks only files that are open for
+writing (NFS), it is on a file ``.lock`` in the folder, which stays there and means nothing by itself.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from whence.errors import StorageError
+from whence_backends.store.artefact import storage_error
+
+_FILE: Final = ".lock"
+_HELD: Final = (errno.EWOULDBLOCK, errno.EACCES)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold a folder, made if it is not there, against other jobs.
+
+    Raises :class:`~whence.errors.StorageError` with reason ``FOLDER_IN_USE`` where another job holds it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = _lock(folder)
+    except OSError as error:
+        raise _in_use(folder) if error.errno in _HELD else storage_error(folder, error) from error
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def holding(path: Path) -> Iterator[None]:
+    """Hold a lock file, for jobs that share a folder: each holds the one for its part. Raises as :func:`alone_in`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = _lock_file(path)
+    except OSError as error:
+        raise _in_use(path.parent) if error.errno in _HELD else storage_error(path, error) from error
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(folder: Path) -> int:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno in _HELD:
+            raise
+        return _lock_file(folder / _FILE)
+    return descriptor
+
+
+def _lock_file(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _in_use(folder: Path) -> StorageError:
+    return StorageError(
+        f"another job is writing to {folder}; wait until it has ended, or choose another folder",
+        reason="FOLDER_IN_USE",
+        path=folder,
+    )
