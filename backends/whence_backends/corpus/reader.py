@@ -20,7 +20,8 @@ from whence_backends.corpus.shard import SequenceRecord, Shard, ShardInfo, shard
 from whence_backends.preflight import CorpusFacts
 from whence_backends.store.artefact import FileRecord, Manifest, read_manifest, verify_files
 
-CORPUS_FORMAT: Final = "whence.corpus/1"
+CORPUS_FORMAT: Final = "whence.corpus/2"
+EARLIER_FORMATS: Final = ("whence.corpus/1",)  # each sequence with its document's metadata
 
 
 @final
@@ -49,7 +50,7 @@ class Corpus:
         that is missing or altered.
         """
         folder = Path(path)
-        manifest = read_manifest(folder, CORPUS_FORMAT)
+        manifest = read_manifest(folder, CORPUS_FORMAT, *EARLIER_FORMATS)
         chosen = _choose(_shard_table(manifest), shards, folder)
         files = [_file_of(manifest, info, folder) for info in chosen]
         if verify:

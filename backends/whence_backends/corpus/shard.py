@@ -1,7 +1,9 @@
 """The file format of a corpus shard: uncompressed Arrow IPC, memory-mapped by readers.
 
 A row is a sequence, in corpus order. ``weights`` is null where every token but the first counts 1;
-``offsets`` are pairs laid flat; ``metadata`` is JSON, since its columns differ between sources.
+``offsets`` are pairs laid flat; ``metadata`` is JSON, since its columns differ between sources. The sequences of a
+document share theirs: it stands in the first one's row, is null in the others', and ``metadata_row`` says for each row
+of the shard where it is. (The first format had no such column, and each row its own metadata; it is read as well.)
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import bisect
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import accumulate, islice
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -23,19 +25,24 @@ from whence_backends.contract import Int32Array, TokenSequence
 from whence_backends.corpus.chunking import ChunkedSequence, Float32Array
 from whence_backends.store.artefact import canonical_json
 
-SCHEMA: Final = pa.schema(
-    [
-        pa.field("sequence_id", pa.string(), nullable=False),
-        pa.field("document_id", pa.string(), nullable=False),
-        pa.field("source", pa.string(), nullable=False),
-        pa.field("text", pa.string(), nullable=False),
-        pa.field("metadata", pa.string(), nullable=False),
-        pa.field("token_ids", pa.list_(pa.int32()), nullable=False),
-        pa.field("weights", pa.list_(pa.float32()), nullable=True),
-        pa.field("offsets", pa.list_(pa.int32()), nullable=False),
-    ]
+_FIELDS: Final[list[Any]] = [
+    pa.field("sequence_id", pa.string(), nullable=False),
+    pa.field("document_id", pa.string(), nullable=False),
+    pa.field("source", pa.string(), nullable=False),
+    pa.field("text", pa.string(), nullable=False),
+    pa.field("metadata", pa.string(), nullable=True),
+    pa.field("metadata_row", pa.int32(), nullable=False),
+    pa.field("token_ids", pa.list_(pa.int32()), nullable=False),
+    pa.field("weights", pa.list_(pa.float32()), nullable=True),
+    pa.field("offsets", pa.list_(pa.int32()), nullable=False),
+]
+SCHEMA: Final = pa.schema(_FIELDS)
+_METADATA_ROW: Final = "metadata_row"
+_FIRST_SCHEMA: Final = pa.schema(
+    [SCHEMA.field(name).with_nullable(name == "weights") for name in SCHEMA.names if name != _METADATA_ROW]
 )
 _ROWS_PER_BATCH: Final = 1024
+_TEXT_PER_BATCH: Final = 1 << 24  # characters, of texts and metadata
 
 T = TypeVar("T")
 
@@ -86,11 +93,10 @@ def shard_file(name: str) -> str:
 
 def write_shard(path: Path, sequences: Iterable[ChunkedSequence]) -> None:
     """Write sequences to a file, holding no more than one batch of them."""
-    remaining = iter(sequences)
     # Python's own file, not Arrow's: a full disk then has its errno.
     with path.open("wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
-        while rows := list(islice(remaining, _ROWS_PER_BATCH)):
-            writer.write_batch(_batch(rows))
+        for batch in _batches(_described(sequences)):
+            writer.write_batch(_batch(batch))
 
 
 def default_weights(tokens: int) -> Float32Array:
@@ -137,12 +143,9 @@ class Shard:
 
     def each_metadata(self, read: Callable[[Mapping[str, Any]], T]) -> list[T]:
         """Return what ``read`` makes of each row's metadata; neighbours that share theirs have it read once."""
-        found: list[T] = []
-        for batch in self._batches:
-            encoded = batch.table.column("metadata").dictionary_encode()
-            distinct = [read(json.loads(text)) for text in encoded.dictionary.to_pylist()]
-            found.extend(distinct[place] for place in encoded.indices.to_pylist())
-        return found
+        rows, places = np.unique(self._metadata_rows(), return_inverse=True)
+        distinct = [read(json.loads(self._text(row, "metadata"))) for row in rows.tolist()]
+        return [distinct[place] for place in places.tolist()]
 
     def token_batches(self) -> Iterator[tuple[Int32Array, Int32Array]]:
         """Yield the tokens as they lie mapped, and where each sequence's start in them, int32 [sequences + 1]."""
@@ -167,11 +170,20 @@ class Shard:
             document_id=self._text(row, "document_id"),
             source=self._text(row, "source"),
             text=self._text(row, "text"),
-            metadata=json.loads(self._text(row, "metadata")),
+            metadata=json.loads(self._text(batch.metadata_row(index, row), "metadata")),
             token_ids=tokens.token_ids,
             weights=tokens.weights.astype(np.float32),
             offsets=batch.offsets.row(index).reshape(-1, 2),
         )
+
+    def _metadata_rows(self) -> Int32Array:
+        """Return where each row's metadata stands, int32 [sequences]."""
+        starts = zip(self._batches, self._starts, strict=False)
+        rows = [
+            np.arange(start, start + batch.rows) if batch.metadata_rows is None else batch.metadata_rows
+            for batch, start in starts
+        ]
+        return np.concatenate(rows).astype(np.int32)
 
     def _locate(self, row: int) -> tuple[_Batch, int]:
         number = bisect.bisect_right(self._starts, row) - 1
@@ -203,10 +215,14 @@ class _Lists:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Batch:
-    """A record batch: its texts as Arrow has them, its lists as arrays, which rows have weights of their own."""
+    """A record batch: its texts as Arrow has them, its lists as arrays, which rows have weights of their own.
+
+    ``metadata_rows`` int32 [rows] says where in the shard each row's metadata stands; ``None``: in the row itself.
+    """
 
     table: Any
     rows: int
+    metadata_rows: Int32Array | None
     token_ids: _Lists
     weights: _Lists
     offsets: _Lists
@@ -217,6 +233,7 @@ class _Batch:
         return cls(
             table=table,
             rows=table.num_rows,
+            metadata_rows=table.column(_METADATA_ROW).to_numpy() if _METADATA_ROW in table.schema.names else None,
             token_ids=_Lists.of(table.column("token_ids")),
             weights=_Lists.of(table.column("weights")),
             offsets=_Lists.of(table.column("offsets")),
@@ -230,24 +247,64 @@ class _Batch:
             counts[row] = np.count_nonzero(self.weights.row(row)[1:])
         return counts
 
+    def metadata_row(self, index: int, row: int) -> int:
+        """Return the row of the shard that has the metadata of this batch's ``index``, which is the shard's ``row``."""
+        return row if self.metadata_rows is None else int(self.metadata_rows[index])
+
 
 def _open_batches(path: Path) -> Iterator[Any]:
     try:
         reader = pa.ipc.open_file(pa.memory_map(str(path)))
-        if reader.schema != SCHEMA:
+        if reader.schema not in (SCHEMA, _FIRST_SCHEMA):
             raise _corrupt(path, "has other columns than a corpus shard")
         yield from (reader.get_batch(number) for number in range(reader.num_record_batches))
     except (OSError, pa.ArrowException) as error:
         raise _corrupt(path, f"is not a corpus shard ({error})") from error
 
 
-def _batch(rows: list[ChunkedSequence]) -> Any:  # noqa: ANN401
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Described:
+    """A sequence with its metadata as it is stored: JSON, or ``None`` where it stands in an earlier row."""
+
+    sequence: ChunkedSequence
+    metadata: str | None
+    metadata_row: int
+
+
+def _described(sequences: Iterable[ChunkedSequence]) -> Iterator[_Described]:
+    """Number the rows of a shard, and have neighbours of the same metadata share it."""
+    held: Mapping[str, Any] | None = None
+    place = 0
+    for row, sequence in enumerate(sequences):
+        is_new = sequence.metadata is not held  # those of one document are the same object
+        if is_new:
+            held, place = sequence.metadata, row
+        metadata = canonical_json(sequence.metadata).decode() if is_new else None
+        yield _Described(sequence=sequence, metadata=metadata, metadata_row=place)
+
+
+def _batches(rows: Iterable[_Described]) -> Iterator[list[_Described]]:
+    batch: list[_Described] = []
+    characters = 0
+    for row in rows:
+        batch.append(row)
+        characters += len(row.sequence.text) + len(row.metadata or "")
+        if len(batch) == _ROWS_PER_BATCH or characters >= _TEXT_PER_BATCH:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def _batch(described: list[_Described]) -> Any:  # noqa: ANN401
+    rows = [row.sequence for row in described]
     columns: dict[str, list[Any]] = {
         "sequence_id": [row.sequence_id for row in rows],
         "document_id": [row.document_id for row in rows],
         "source": [row.source for row in rows],
         "text": [row.text for row in rows],
-        "metadata": [canonical_json(row.metadata).decode() for row in rows],
+        "metadata": [row.metadata for row in described],
+        "metadata_row": [row.metadata_row for row in described],
         "token_ids": [row.token_ids for row in rows],
         "weights": [None if _is_default(row.weights) else row.weights for row in rows],
         "offsets": [row.offsets.reshape(-1) for row in rows],
