@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from whence.errors import InvalidRequestError
-from whence_backends.corpus import ChunkPolicy, Columns, Corpus, IngestConfig, ingest
+from whence_backends.corpus import BadRowLimit, ChunkPolicy, Columns, Corpus, IngestConfig, ingest
 
 GOOD = {"id": "good", "text": "The owl keeps the light."}
 
@@ -100,7 +100,7 @@ def test_an_empty_file_is_no_reason_to_stop(jsonl, run, tmp_path):
 
 
 def test_the_first_twenty_bad_rows_are_kept_and_all_are_counted(jsonl, run, tmp_path):
-    report = run(jsonl([GOOD, *["not json"] * 50]))
+    report = run(jsonl([GOOD, *["not json"] * 50]), max_bad_rows=BadRowLimit(rows=50))
     assert report.bad_rows == 50
     assert [bad.line for bad in report.first_bad_rows] == list(range(2, 22))
     properties = Corpus.open(tmp_path / "out").properties

@@ -153,7 +153,7 @@ def test_an_input_that_does_not_exist_is_named(tmp_path, make_corpus):
         make_corpus(tmp_path / "nowhere.jsonl")
 
 
-@pytest.mark.parametrize("name", ["data.csv", "folder/data.csv"])
+@pytest.mark.parametrize("name", ["data.bin", "folder/data.bin"])
 def test_an_unknown_format_lists_the_known(tmp_path, make_corpus, name):
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)

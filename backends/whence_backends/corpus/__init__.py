@@ -1,5 +1,6 @@
 """The training corpus: ingested once, tokenized, and stored as immutable Arrow shards."""
 
+from whence_backends.corpus.bad_rows import BadRowLimit
 from whence_backends.corpus.chats import ChatPolicy
 from whence_backends.corpus.chunking import ChunkPolicy
 from whence_backends.corpus.config import IngestConfig
@@ -11,6 +12,7 @@ from whence_backends.corpus.report import IngestProgress, IngestReport
 from whence_backends.corpus.shard import SequenceRecord, ShardInfo
 
 __all__ = [
+    "BadRowLimit",
     "ChatPolicy",
     "ChunkPolicy",
     "Columns",

@@ -73,7 +73,8 @@ class TokenizedDocument:
     """A document and its tokens: ``token_ids`` int32 [T], ``offsets`` int32 [T, 2] in characters of ``text``.
 
     ``weights`` float32 [T] say how much each token counts as a target. ``templated`` documents come from a
-    chat template, which has put the special tokens in already.
+    chat template, which has put the special tokens in already. A long document comes in parts, one after the other:
+    ``continues`` says that there is one before it, ``continued`` that there is one behind.
     """
 
     document_id: str
@@ -84,6 +85,8 @@ class TokenizedDocument:
     offsets: Int32Array
     weights: Float32Array
     templated: bool = False
+    continues: bool = False
+    continued: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +116,8 @@ def frame(document: TokenizedDocument, *, bos_id: int | None, eos_id: int | None
     if document.templated or not len(document.token_ids):
         return document
     ids = document.token_ids
-    front = [] if bos_id is None or ids[:1].tolist() == [bos_id] else [bos_id]
-    back = [] if eos_id is None or ids[-1:].tolist() == [eos_id] else [eos_id]
+    front = [] if bos_id is None or document.continues or ids[:1].tolist() == [bos_id] else [bos_id]
+    back = [] if eos_id is None or document.continued or ids[-1:].tolist() == [eos_id] else [eos_id]
     if not front and not back:
         return document
     end = len(document.text)
@@ -133,11 +136,24 @@ def chunk(documents: Iterable[TokenizedDocument], policy: ChunkPolicy) -> Iterat
     Yields every window, also those that :func:`is_worth_keeping` refuses. The n-th window that begins in a
     document is the sequence ``<document_id>#<n>``, counted from 0.
     """
-    if policy.boundary == "packed":
-        yield from _slide(documents, policy)
-        return
+    held: deque[_Piece] = deque()
+    held_tokens, counted, namer = 0, 0, _Namer()  # the first `counted` of the held were in an earlier window
     for document in documents:
-        yield from _slide([document], policy)
+        if len(document.token_ids):
+            held.append(_Piece(document=document, start=0, stop=len(document.token_ids)))
+            held_tokens += held[-1].tokens
+        while held_tokens >= policy.max_tokens:
+            yield _assemble(_first_tokens(held, policy.max_tokens), counted, namer)
+            _drop_tokens(held, policy.step)
+            held_tokens -= policy.step
+            counted = policy.overlap
+        if policy.boundary == "document" and not document.continued:
+            if held_tokens > counted:
+                yield _assemble(list(held), counted, namer)
+            held.clear()
+            held_tokens = counted = 0
+    if held_tokens > counted:
+        yield _assemble(list(held), counted, namer)
 
 
 def is_worth_keeping(sequence: ChunkedSequence, policy: ChunkPolicy) -> bool:
@@ -156,28 +172,6 @@ class _Piece:
     @property
     def tokens(self) -> int:
         return self.stop - self.start
-
-
-def _slide(documents: Iterable[TokenizedDocument], policy: ChunkPolicy) -> Iterator[ChunkedSequence]:
-    """Move one window over the documents laid end to end."""
-    held: deque[_Piece] = deque()
-    held_tokens, counted, namer = (
-        0,
-        0,
-        _Namer(),
-    )  # the first `counted` of the held tokens were in an earlier window
-    for document in documents:
-        if not len(document.token_ids):
-            continue
-        held.append(_Piece(document=document, start=0, stop=len(document.token_ids)))
-        held_tokens += held[-1].tokens
-        while held_tokens >= policy.max_tokens:
-            yield _assemble(_first_tokens(held, policy.max_tokens), counted, namer)
-            _drop_tokens(held, policy.step)
-            held_tokens -= policy.step
-            counted = policy.overlap
-    if held_tokens > counted:
-        yield _assemble(list(held), counted, namer)
 
 
 class _Namer:
@@ -234,10 +228,14 @@ def _covered_text(pieces: list[_Piece]) -> tuple[str, Int32Array]:
     """Return the text that the pieces cover, and their offsets [T, 2] in it."""
     text, offsets = "", []
     for piece in pieces:
-        spans = piece.document.offsets[piece.start : piece.stop]
-        low, high = int(spans.min()), int(spans.max())
-        covered = piece.document.text[low:high]
-        if text and covered:
+        document = piece.document
+        spans = document.offsets[piece.start : piece.stop]
+        # What lies between two parts of a document is in the text, whether a token has it or not.
+        low = 0 if document.continues and text and piece.start == 0 else int(spans.min())
+        is_cut = document.continued and piece is not pieces[-1]
+        high = len(document.text) if is_cut else int(spans.max())
+        covered = document.text[low:high]
+        if text and covered and not document.continues:
             text += _BETWEEN_DOCUMENTS
         offsets.append(spans - low + len(text))
         text += covered
@@ -246,9 +244,8 @@ def _covered_text(pieces: list[_Piece]) -> tuple[str, Int32Array]:
 
 def _metadata(pieces: list[_Piece]) -> Mapping[str, Any]:
     first = pieces[0].document
-    if len(pieces) == 1:
-        return first.metadata
-    return {**first.metadata, PACKED_DOCUMENTS: [piece.document.document_id for piece in pieces]}
+    documents = list(dict.fromkeys(piece.document.document_id for piece in pieces))  # parts of one count once
+    return first.metadata if len(documents) == 1 else {**first.metadata, PACKED_DOCUMENTS: documents}
 
 
 def _bad_policy(message: str, field: str) -> InvalidRequestError:

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Final
 
 from whence.errors import InvalidRequestError
+from whence_backends.corpus.bad_rows import BadRowLimit
 from whence_backends.corpus.chats import ChatPolicy
 from whence_backends.corpus.chunking import ChunkPolicy
 from whence_backends.corpus.documents import Columns
 from whence_backends.models.tokenizer import Tokenizer
 
 DEFAULT_SHARD_TOKENS: Final = 50_000_000
+DEFAULT_MAX_ROW_BYTES: Final = 64 << 20
+LARGEST_ROW_BYTES: Final = 1 << 30  # Arrow's strings and their offsets have 31 bits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +24,9 @@ class IngestConfig:
     """What to make a corpus from, and how.
 
     ``inputs`` are files and folders: see :func:`~whence_backends.corpus.sources.find_files`. A shard holds at
-    most ``shard_tokens`` tokens. ``strict`` ends the run at the first bad row instead of counting it.
-    ``overwrite`` replaces another corpus that is at ``out``.
+    most ``shard_tokens`` tokens. A row of more than ``max_row_bytes`` is a bad one (a plain text file may have any
+    size). Where more is left out than ``max_bad_rows`` allows, no corpus is made. ``strict`` ends the run at the first
+    bad row instead of counting it. ``overwrite`` replaces another corpus that is at ``out``.
     """
 
     inputs: Sequence[Path]
@@ -32,6 +36,8 @@ class IngestConfig:
     columns: Columns = field(default_factory=Columns)
     chat: ChatPolicy = field(default_factory=ChatPolicy)
     shard_tokens: int = DEFAULT_SHARD_TOKENS
+    max_row_bytes: int = DEFAULT_MAX_ROW_BYTES
+    max_bad_rows: BadRowLimit = field(default_factory=BadRowLimit)
     strict: bool = False
     overwrite: bool = False
 
@@ -41,4 +47,10 @@ class IngestConfig:
                 f"shard_tokens is {self.shard_tokens}; expected at least 1",
                 reason="BAD_SHARD_SIZE",
                 field="shard_tokens",
+            )
+        if not 1 <= self.max_row_bytes <= LARGEST_ROW_BYTES:
+            raise InvalidRequestError(
+                f"max_row_bytes is {self.max_row_bytes:,}; expected 1 to {LARGEST_ROW_BYTES:,}",
+                reason="INVALID_ROW_SIZE",
+                field="max_row_bytes",
             )

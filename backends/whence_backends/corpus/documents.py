@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from decimal import Decimal
+from typing import Any, Final, Literal
+from uuid import UUID
 
 import numpy as np
 
 from whence.errors import InvalidRequestError
 from whence_backends.corpus.chats import ChatRows, ChatText, columns_beside, without_nulls
 from whence_backends.corpus.chunking import TokenizedDocument
-from whence_backends.corpus.rows import Row
+from whence_backends.corpus.metadata import clean, metadata_of
+from whence_backends.corpus.rows import BadCell, LongText, Row
+from whence_backends.corpus.windows import EncodedText, encode_long, encode_pieces
 from whence_backends.models.conversation import ConversationError
 from whence_backends.models.tokenizer import Encoding, Offset, Tokenizer, completion_start, overlapping
+
+IdScope = Literal["corpus", "source"]
+ID_SCOPES: Final = ("corpus", "source")
+LONG_CHARACTERS: Final = 1 << 20  # a longer text is encoded window by window
+_COLUMNS_SHOWN: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +31,8 @@ class Columns:
     """Which column of the input is what; every other column is kept as metadata.
 
     Rows are texts, or (with ``prompt_field`` and ``completion_field``) a prompt and the completion that was
-    trained on, or (with ``messages_field``) a conversation. Prompt and completion may be lists of messages too.
+    trained on, or (with ``messages_field``) a conversation. Prompt and completion may be lists of messages too. Ids are
+    unique within the corpus or (``id_scope``) within each source, whose name then precedes them.
     """
 
     text_field: str = "text"
@@ -31,6 +41,7 @@ class Columns:
     prompt_field: str | None = None
     completion_field: str | None = None
     messages_field: str | None = None
+    id_scope: IdScope = "corpus"
 
     def __post_init__(self) -> None:
         if (self.prompt_field is None) != (self.completion_field is None):
@@ -44,6 +55,12 @@ class Columns:
                 "rows are either prompt and completion or messages; give only one of the two",
                 reason="BAD_CORPUS_COLUMNS",
                 field="messages_field",
+            )
+        if self.id_scope not in ID_SCOPES:
+            raise InvalidRequestError(
+                f"id_scope is {self.id_scope!r}; expected {' or '.join(map(repr, ID_SCOPES))}",
+                reason="UNKNOWN_ID_SCOPE",
+                field="id_scope",
             )
 
     @property
@@ -67,13 +84,15 @@ class Document:
     """A text to learn from. Its first ``prompt_characters`` are context that the model was not trained on.
 
     Of a conversation the characters in ``spans`` were trained on, and nothing else; ``notices`` are what to say of it.
+    ``bad_cells`` are the columns that lost something on their way into the metadata, each with why.
     """
 
     row: Row
     document_id: str
     source: str
-    text: str
+    text: str | LongText
     metadata: Mapping[str, Any]
+    bad_cells: Mapping[str, str] = field(default_factory=dict)
     prompt_characters: int = 0
     templated: bool = False
     spans: tuple[Offset, ...] | None = None
@@ -91,14 +110,17 @@ def document_from_row(row: Row, columns: Columns, chats: ChatRows) -> Document:
     if row.file.format == "text":
         columns = Columns()  # a plain text file has no columns to rename
     chat = _conversation(row, columns, chats)
-    prompt, rest = _content(row.columns, columns) if chat is None else ("", chat.text)
     consumed = columns.consumed if chat is None else columns.consumed.union(columns_beside(_messages(row, columns)))
+    metadata = metadata_of(row.columns, consumed)
+    source = _source(row, columns.source_field)
+    prompt, text = _content(row.columns, columns) if chat is None else ("", chat.text)
     return Document(
         row=row,
-        document_id=_document_id(row, columns.id_field),
-        source=_source(row, columns.source_field),
-        text=prompt + rest,
-        metadata={_clean(name): _jsonable(value) for name, value in row.columns.items() if name not in consumed},
+        document_id=_document_id(row, columns, source),
+        source=source,
+        text=prompt + text if isinstance(text, str) else text,
+        metadata=metadata.values,
+        bad_cells=metadata.problems,
         prompt_characters=len(prompt),
         templated=chat is not None,
         spans=None if chat is None else chat.spans,
@@ -106,13 +128,43 @@ def document_from_row(row: Row, columns: Columns, chats: ChatRows) -> Document:
     )
 
 
-def tokenize(documents: Sequence[Document], tokenizer: Tokenizer) -> list[TokenizedDocument]:
-    """Return the documents with their tokens, using all cores. A token across the end of a prompt counts."""
-    encodings = tokenizer.encode_batch([document.text for document in documents])
-    return [_tokenized(document, encoding) for document, encoding in zip(documents, encodings, strict=True)]
+def tokenize(documents: Sequence[Document], tokenizer: Tokenizer) -> Iterator[TokenizedDocument]:
+    """Yield the documents with their tokens, using all cores. A token across the end of a prompt counts.
+
+    A :class:`LongText` comes in several parts, one after the other.
+    """
+    texts = [document.text for document in documents if isinstance(document.text, str)]
+    encodings = iter(tokenizer.encode_batch([text for text in texts if len(text) <= LONG_CHARACTERS]))
+    for document in documents:
+        text = document.text
+        if isinstance(text, LongText):
+            yield from _parts(document, text, tokenizer)
+        elif len(text) <= LONG_CHARACTERS:
+            yield _tokenized(document, text, next(encodings))
+        else:
+            yield _tokenized(document, text, encode_long(text, tokenizer))
 
 
-def _tokenized(document: Document, encoding: Encoding) -> TokenizedDocument:
+def _parts(document: Document, text: LongText, tokenizer: Tokenizer) -> Iterator[TokenizedDocument]:
+    """Yield a long text in parts, holding two of them: what is before and behind the part in hand is known by then."""
+    continues = False
+    for piece, is_last in _with_last(encode_pieces((piece for piece, _ in text.pieces()), tokenizer)):
+        yield replace(_tokenized(document, piece.text, piece), continues=continues, continued=not is_last)
+        continues = True
+
+
+def _with_last(pieces: Iterable[EncodedText]) -> Iterator[tuple[EncodedText, bool]]:
+    """Say of each piece whether it is the last."""
+    held: EncodedText | None = None
+    for piece in pieces:
+        if held is not None:
+            yield held, False
+        held = piece
+    if held is not None:
+        yield held, True
+
+
+def _tokenized(document: Document, text: str, encoding: Encoding | EncodedText) -> TokenizedDocument:
     weights = np.ones(len(encoding.ids), np.float32)
     if document.spans is not None:
         weights = overlapping(encoding.offsets, document.spans).astype(np.float32)
@@ -121,7 +173,7 @@ def _tokenized(document: Document, encoding: Encoding) -> TokenizedDocument:
     return TokenizedDocument(
         document_id=document.document_id,
         source=document.source,
-        text=document.text,
+        text=text,
         metadata=document.metadata,
         token_ids=np.array(encoding.ids, np.int32),
         offsets=np.array(encoding.offsets, np.int32).reshape(-1, 2),
@@ -130,8 +182,11 @@ def _tokenized(document: Document, encoding: Encoding) -> TokenizedDocument:
     )
 
 
-def _content(values: Mapping[str, Any], columns: Columns) -> tuple[str, str]:
+def _content(values: Mapping[str, Any], columns: Columns) -> tuple[str, str | LongText]:
     """Return the row's context and the text that was trained on."""
+    whole = values.get(columns.text_field)
+    if isinstance(whole, LongText):  # only a plain text file has one
+        return "", whole
     if columns.prompt_field is not None and columns.completion_field is not None:
         prompt = _text(values, columns.prompt_field, may_be_empty=True)
         return prompt, _text(values, columns.completion_field)
@@ -140,15 +195,42 @@ def _content(values: Mapping[str, Any], columns: Columns) -> tuple[str, str]:
 
 def _text(values: Mapping[str, Any], name: str, *, may_be_empty: bool = False) -> str:
     if name not in values:
-        raise BadRowError(f"has no column {name!r} (it has {', '.join(values) or 'none'})")
+        raise BadRowError(f"has no column {name!r} (it has {_listed(values)})")
     value = values[name]
+    if isinstance(value, BadCell):
+        raise BadRowError(f"has a {name!r} that {value.problem}")
+    if isinstance(value, bytes):
+        value = _decoded(value, name)
     if not isinstance(value, str):
         raise BadRowError(f"has a {type(value).__name__} as {name!r}; expected text")
     if not may_be_empty and not value.strip():
         raise BadRowError(f"has an empty {name!r}")
-    if _clean(value) != value:
-        raise BadRowError(f"has half a surrogate pair in {name!r}, which is not text")
+    if clean(value) != value:
+        raise BadRowError(f"has {_unencodable(value)} in {name!r}, which is not text")
     return value
+
+
+def _unencodable(value: str) -> str:
+    """Say what a text holds that UTF-8 cannot: bytes that were none, or what JSON's escapes may spell."""
+    try:
+        value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return "half a surrogate pair"
+    return "bytes that are not UTF-8"
+
+
+def _decoded(value: bytes, name: str) -> str:
+    """Return text from a table that calls it bytes."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadRowError(f"has bytes that are not UTF-8 in {name!r}") from None
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    names = [clean(name) for name in list(values)[:_COLUMNS_SHOWN]]
+    more = [f"and {len(values) - len(names)} more"] if len(values) > len(names) else []
+    return ", ".join(names + more) or "none"
 
 
 def _conversation(row: Row, columns: Columns, chats: ChatRows) -> ChatText | None:
@@ -170,37 +252,29 @@ def _messages(row: Row, columns: Columns) -> Any:  # noqa: ANN401
     return (row.columns or {}).get(columns.messages_field or columns.prompt_field or "")
 
 
-def _document_id(row: Row, id_field: str) -> str:
-    value = (row.columns or {}).get(id_field)
+def _document_id(row: Row, columns: Columns, source: str) -> str:
+    """Return the row's own id, or its place for a row without one."""
+    value = _plain((row.columns or {}).get(columns.id_field), columns.id_field)
     if value is None or value == "":
         return f"{row.file.name}:{row.line}"
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise BadRowError(f"has a {type(value).__name__} as {id_field!r}; expected text or a whole number")
-    return _clean(str(value))
+        raise BadRowError(f"has a {type(value).__name__} as {columns.id_field!r}; expected text or a whole number")
+    return clean(f"{source}/{value}" if columns.id_scope == "source" and row.file.format != "text" else str(value))
 
 
 def _source(row: Row, source_field: str) -> str:
-    value = (row.columns or {}).get(source_field)
-    return row.file.source if value is None or value == "" else _clean(str(value))
+    value = _plain((row.columns or {}).get(source_field), source_field)
+    return row.file.source if value is None or value == "" else clean(str(value))
 
 
-def _clean(text: str) -> str:
-    """Return the text without halves of surrogate pairs, which JSON can hold and UTF-8 cannot."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _jsonable(value: Any) -> Any:  # noqa: ANN401 - whatever a table can hold
-    """Return the nearest value that JSON has: no NaN, no bytes, no dates."""
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, str):
-        return _clean(value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
+def _plain(value: Any, name: str) -> Any:  # noqa: ANN401 - whatever a table can hold
+    """Return an id or a source as text or a whole number, where it is one in another guise (1.0 beside nulls)."""
+    if isinstance(value, BadCell):
+        raise BadRowError(f"has a {name!r} that {value.problem}")
     if isinstance(value, bytes):
-        return f"<{len(value)} bytes>"
-    if isinstance(value, Mapping):
-        return {_clean(str(key)): _jsonable(item) for key, item in value.items()}
-    if isinstance(value, Iterable):
-        return [_jsonable(item) for item in value]
-    return _clean(str(value))
+        return _decoded(value, name)
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, float | Decimal) and value == value // 1:
+        return int(value)
+    return str(value) if isinstance(value, UUID) else value

@@ -16,10 +16,10 @@ from whence_backends.corpus.config import IngestConfig
 from whence_backends.corpus.encode import special_tokens
 from whence_backends.corpus.filling import fill_shards
 from whence_backends.corpus.pipeline import Pipeline
-from whence_backends.corpus.reader import CORPUS_FORMAT
+from whence_backends.corpus.reader import CORPUS_FORMAT, EARLIER_FORMATS
 from whence_backends.corpus.report import IngestProgress, IngestReport, Tally
 from whence_backends.corpus.rows import InputFile
-from whence_backends.corpus.sources import find_files
+from whence_backends.corpus.sources import Selection, find_files
 from whence_backends.store.artefact import (
     MANIFEST,
     ArtefactWriter,
@@ -30,6 +30,7 @@ from whence_backends.store.artefact import (
     read_manifest,
     verify_files,
 )
+from whence_backends.store.lock import alone_in
 
 
 def ingest(config: IngestConfig, progress: Callable[[IngestProgress], None] = lambda _: None) -> IngestReport:
@@ -39,23 +40,33 @@ def ingest(config: IngestConfig, progress: Callable[[IngestProgress], None] = la
     for input that makes no corpus, and with reason ``CORPUS_EXISTS`` where ``out`` holds another one.
     """
     _require_usable(config)
-    files = find_files(config.inputs)
-    settings = _settings(config, files)
-    existing = _existing(config, settings)
-    if existing is not None:
-        return IngestReport.of(config.out, existing, already_there=True)
-    _clear(config.out)
-    try:
-        manifest = _write(config, Pipeline(config, files, progress), settings)
-    except BaseException:
+    found = find_files(config.inputs, out=config.out)
+    with alone_in(config.out):
+        settings = _settings(config, found.files)
+        existing = _existing(config, settings, found)
+        if existing is not None:
+            return IngestReport.of(config.out, existing, already_there=True, skipped_files=found.skipped)
         _clear(config.out)
-        raise
-    return IngestReport.of(config.out, manifest, already_there=False)
+        try:
+            manifest = _write(config, found, progress, settings)
+        except BaseException:
+            _clear(config.out)
+            raise
+        return IngestReport.of(config.out, manifest, already_there=False, skipped_files=found.skipped)
 
 
-def _write(config: IngestConfig, pipeline: Pipeline, settings: dict[str, Any]) -> Manifest:
+def _write(
+    config: IngestConfig,
+    found: Selection,
+    progress: Callable[[IngestProgress], None],
+    settings: dict[str, Any],
+) -> Manifest:
+    pipeline = Pipeline(config, found.files, progress)
     writer = ArtefactWriter(config.out, CORPUS_FORMAT)
     files, shards = fill_shards(writer, pipeline.sequences(), config.shard_tokens)
+    if not shards and not pipeline.tally.unreadable_files:
+        raise _empty_corpus(pipeline.tally)
+    config.max_bad_rows.check(pipeline.tally, found.files)
     if not shards:
         raise _empty_corpus(pipeline.tally)
     table = [asdict(shard) for shard in shards]
@@ -72,9 +83,10 @@ def _settings(config: IngestConfig, files: Sequence[InputFile]) -> dict[str, Any
         "policy": config.policy.to_json(),
         "columns": config.columns.to_json(),
         "shard_tokens": config.shard_tokens,
+        "max_row_bytes": config.max_row_bytes,
         "inputs": {
             "files": len(files),
-            "size_bytes": sum(file.path.stat().st_size for file in files),
+            "size_bytes": sum(file.size_bytes for file in files),
             "digest": digest_bytes(canonical_json([[file.name, file.source, _digest(file)] for file in files])),
         },
     }
@@ -83,20 +95,16 @@ def _settings(config: IngestConfig, files: Sequence[InputFile]) -> dict[str, Any
 def _digest(file: InputFile) -> str:
     try:
         return digest_file(file.path)
-    except OSError as error:
-        raise InvalidRequestError(
-            f"cannot read {file.path}: {error}; make it readable, or leave it out",
-            reason="UNREADABLE_CORPUS_FILE",
-            file=file.path,
-        ) from error
+    except OSError:
+        return ""  # the reader says why
 
 
-def _existing(config: IngestConfig, settings: dict[str, Any]) -> Manifest | None:
+def _existing(config: IngestConfig, settings: dict[str, Any], found: Selection) -> Manifest | None:
     """Return the corpus at ``out`` where it is whole and the one asked for."""
     if not (config.out / MANIFEST).exists():
         return None
     try:
-        manifest = read_manifest(config.out, CORPUS_FORMAT)  # refuses any other kind of artefact
+        manifest = read_manifest(config.out, CORPUS_FORMAT, *EARLIER_FORMATS)  # refuses any other kind of artefact
     except CorruptArtefactError:
         if config.overwrite:
             return None
@@ -110,13 +118,20 @@ def _existing(config: IngestConfig, settings: dict[str, Any]) -> Manifest | None
             reason="CORPUS_EXISTS",
             field="out",
         )
-    if config.strict and manifest.properties["first_bad_rows"]:
-        raise IngestReport.of(config.out, manifest, already_there=True).first_bad_rows[0].to_error()
+    _require_few_bad_rows(config, manifest, found)
     try:
         verify_files(config.out, manifest.files)
     except CorruptArtefactError:
         return None  # making it again mends it
     return manifest
+
+
+def _require_few_bad_rows(config: IngestConfig, manifest: Manifest, found: Selection) -> None:
+    """Refuse a corpus that was made with more left out than is allowed now."""
+    tally = Tally.of(manifest.properties)
+    if config.strict and tally.first_bad_rows:
+        raise tally.first_bad_rows[0].to_error()
+    config.max_bad_rows.check(tally, found.files)
 
 
 def _clear(folder: Path) -> None:

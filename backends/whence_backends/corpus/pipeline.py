@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
+from whence.errors import InvalidRequestError
 from whence_backends.corpus.chats import ChatRows
 from whence_backends.corpus.chunking import (
     ChunkedSequence,
@@ -17,8 +18,9 @@ from whence_backends.corpus.chunking import (
 from whence_backends.corpus.config import IngestConfig
 from whence_backends.corpus.documents import BadRowError, Document, document_from_row, tokenize
 from whence_backends.corpus.encode import special_tokens
+from whence_backends.corpus.formats import read_rows
 from whence_backends.corpus.report import IngestProgress, Tally
-from whence_backends.corpus.rows import InputFile, Row, read_rows
+from whence_backends.corpus.rows import InputFile, LongText, Row
 
 # Enough text to keep every core of the tokenizer busy, little enough to be nothing in memory.
 _BATCH_DOCUMENTS: Final = 512
@@ -40,7 +42,8 @@ class Pipeline:
         self._progress = progress
         self.tally = Tally()
         self._seen_ids: set[str] = set()
-        self._reader = _Reader(files)
+        self._files = files
+        self._reader = _Reader(files, config.max_row_bytes, self._give_up)
 
     def __repr__(self) -> str:
         return f"<ingest {self._reader.file} {self.tally!r}>"
@@ -57,14 +60,17 @@ class Pipeline:
 
     def _tokenized(self) -> Iterator[TokenizedDocument]:
         for batch in _batches(self._documents()):
-            for document, tokens in zip(batch, tokenize(batch, self._config.tokenizer), strict=True):
+            rows = {document.document_id: document.row for document in batch}
+            for tokens in tokenize(batch, self._config.tokenizer):
                 framed = frame(tokens, **self._specials)
                 problem = _lacks_tokens(framed, self._config.policy)
                 if problem:
-                    self._refuse(document.row, problem)
+                    self._refuse(rows[framed.document_id], problem)
                 else:
                     self.tally.add_document(framed)
                     yield framed
+                if framed.continued:
+                    self._report_progress()
             self._report_progress()
 
     def _documents(self) -> Iterator[Document]:
@@ -75,9 +81,11 @@ class Pipeline:
                 self._refuse(row, str(error))
                 continue
             if document.document_id in self._seen_ids:
+                self.tally.repeated_ids += 1
                 self._refuse(row, f"has the id {document.document_id!r} of an earlier row")
                 continue
             self._seen_ids.add(document.document_id)
+            self.tally.add_bad_cells(document)
             self._notice(document)
             yield document
 
@@ -92,6 +100,19 @@ class Pipeline:
         bad = self.tally.add_bad_row(row, reason)
         if self._config.strict:
             raise bad.to_error()
+        self._check_number()
+
+    def _give_up(self, file: InputFile, row: int, rows: int, error: InvalidRequestError) -> None:
+        """Go on without the rest of a file."""
+        if self._config.strict:
+            raise error
+        self.tally.add_unreadable(file, row, rows, str(error.__cause__ or error))
+        self._check_number()
+
+    def _check_number(self) -> None:
+        """Stop at once where a number is exceeded; a share is known at the end."""
+        if self._config.max_bad_rows.rows is not None:
+            self._config.max_bad_rows.check(self.tally, self._files)
 
     def _report_progress(self) -> None:
         self._progress(
@@ -110,22 +131,38 @@ class Pipeline:
 class _Reader:
     """Reads the files one after the other. State: which file, and how many bytes are behind."""
 
-    def __init__(self, files: Sequence[InputFile]) -> None:
+    def __init__(
+        self,
+        files: Sequence[InputFile],
+        max_row_bytes: int,
+        give_up: Callable[[InputFile, int, int, InvalidRequestError], None],
+    ) -> None:
         self._files = files
+        self._max_row_bytes = max_row_bytes
+        self._give_up = give_up
         self.file = ""
         self.bytes_read = 0
-        self.bytes_total = sum(file.path.stat().st_size for file in files)
+        self.bytes_total = sum(file.size_bytes for file in files)
 
     def rows(self) -> Iterator[Row]:
         finished_bytes = 0
         for file in self._files:
-            size_bytes = file.path.stat().st_size
             self.file = file.name
-            for row in read_rows(file):
-                self.bytes_read = finished_bytes + int(row.read_fraction * size_bytes)
+            for row in self._rows_of(file):
+                self.bytes_read = finished_bytes + int(row.read_fraction * file.size_bytes)
                 yield row
-            finished_bytes += size_bytes
+            finished_bytes += file.size_bytes
             self.bytes_read = finished_bytes
+
+    def _rows_of(self, file: InputFile) -> Iterator[Row]:
+        """Yield a file's rows, as far as it can be read."""
+        line = rows = 0
+        try:
+            for row in read_rows(file, self._max_row_bytes):
+                line, rows = row.line, rows + 1
+                yield row
+        except InvalidRequestError as error:
+            self._give_up(file, line, rows, error)
 
 
 def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
@@ -133,7 +170,7 @@ def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
     characters = 0
     for document in documents:
         batch.append(document)
-        characters += len(document.text)
+        characters += _BATCH_CHARACTERS if isinstance(document.text, LongText) else len(document.text)
         if len(batch) == _BATCH_DOCUMENTS or characters >= _BATCH_CHARACTERS:
             yield batch
             batch, characters = [], 0
@@ -142,7 +179,9 @@ def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 
 def _lacks_tokens(document: TokenizedDocument, policy: ChunkPolicy) -> str:
-    """Return why no sequence can come of a document, or an empty string."""
+    """Return why no sequence can come of a document, or an empty string; one in parts is long enough."""
+    if document.continues or document.continued:
+        return ""
     tokens = len(document.token_ids)
     least = policy.min_tokens if policy.boundary == "document" else 1  # packed with others, one token is enough
     if tokens < least:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,9 @@ import numpy as np
 from whence.errors import InvalidRequestError
 from whence_backends.corpus.chats import NOTICES
 from whence_backends.corpus.chunking import ChunkedSequence, TokenizedDocument
-from whence_backends.corpus.rows import Row
+from whence_backends.corpus.documents import Document
+from whence_backends.corpus.rows import InputFile, Row
+from whence_backends.corpus.sources import SkippedFile
 from whence_backends.store.artefact import Manifest
 
 BAD_ROWS_KEPT: Final = 20
@@ -53,6 +55,32 @@ class Notice:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BadCell:
+    """A value that is not in a sequence's metadata, or not whole: where it is, and what is wrong with it."""
+
+    file: str
+    line: int
+    column: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}, line {self.line}, column {self.column!r} {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnreadableFile:
+    """A file that could not be read, or only its first ``rows`` rows, and why."""
+
+    file: str
+    rows: int
+    size_bytes: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file} {f'after {self.rows:,} rows' if self.rows else 'as a whole'}: {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class IngestProgress:
     """How far a run is: ``bytes_read`` of ``bytes_total`` of the input, and what came of it."""
 
@@ -78,9 +106,11 @@ class SourceCounts:
 class IngestReport:
     """What a corpus holds. ``first_bad_rows`` are the first :data:`BAD_ROWS_KEPT` of ``bad_rows``.
 
-    ``dropped_sequences`` were too short or held no token that counts. ``already_there`` says that the same
-    corpus had been made before and nothing was done. ``trained_tokens`` are those that a model is trained to predict,
-    ``largest_token_id`` the largest of all; corpora of earlier versions do not say.
+    Likewise of ``bad_cells``, values of metadata that were lost while their rows were kept. ``unreadable_files`` count
+    as a bad row each; ``skipped_files`` lay beside the data and were not tried. ``dropped_sequences`` were too short or
+    held no token that counts. ``already_there`` says that the same corpus had been made before and nothing was done.
+    ``trained_tokens`` are those that a model is trained to predict, ``largest_token_id`` the largest of all; corpora of
+    earlier versions do not say.
     """
 
     path: Path
@@ -98,15 +128,24 @@ class IngestReport:
     trained_tokens: int | None = None
     largest_token_id: int | None = None
     notices: tuple[Notice, ...] = ()
+    bad_cells: int = 0
+    first_bad_cells: tuple[BadCell, ...] = ()
+    unreadable_files: tuple[UnreadableFile, ...] = ()
+    skipped_files: tuple[SkippedFile, ...] = ()
 
     @classmethod
-    def of(cls, path: Path, manifest: Manifest, *, already_there: bool) -> IngestReport:
-        """Return the report of a finished corpus, which its manifest holds in full."""
+    def of(
+        cls, path: Path, manifest: Manifest, *, already_there: bool, skipped_files: Sequence[SkippedFile] = ()
+    ) -> IngestReport:
+        """Return the report of a finished corpus, which its manifest holds, but for files that are no part of it."""
         properties = manifest.properties
         return cls(
             path=path,
             digest=manifest.digest,
             first_bad_rows=tuple(BadRow(**row) for row in properties["first_bad_rows"]),
+            first_bad_cells=tuple(BadCell(**cell) for cell in properties.get("first_bad_cells", ())),
+            unreadable_files=tuple(UnreadableFile(**file) for file in properties.get("unreadable_files", ())),
+            skipped_files=tuple(skipped_files),
             sources={name: SourceCounts(**counts) for name, counts in properties["sources"].items()},
             shards=len(properties["shards"]),
             notices=tuple(
@@ -123,11 +162,23 @@ class Tally:
 
     def __init__(self) -> None:
         self.documents = self.sequences = self.tokens = self.bad_rows = 0
+        self.repeated_ids = self._bad_cells = 0
         self._longest_sequence = self._dropped_sequences = self._trained_tokens = 0
         self._largest_token_id = -1
         self.first_bad_rows: list[BadRow] = []
+        self._first_bad_cells: list[BadCell] = []
+        self.unreadable_files: list[UnreadableFile] = []
         self._notices: dict[str, Notice] = {}
         self._sources: dict[str, dict[str, int]] = {}
+
+    @classmethod
+    def of(cls, properties: Mapping[str, Any]) -> Tally:
+        """Return what a finished corpus says was left out of it."""
+        tally = cls()
+        tally.documents, tally.bad_rows = properties["counts"]["documents"], properties["counts"]["bad_rows"]
+        tally.first_bad_rows = [BadRow(**row) for row in properties["first_bad_rows"]]
+        tally.unreadable_files = [UnreadableFile(**file) for file in properties.get("unreadable_files", ())]
+        return tally
 
     def __repr__(self) -> str:
         return f"<Tally {self.documents} documents, {self.sequences} sequences, {self.bad_rows} bad rows>"
@@ -147,8 +198,26 @@ class Tally:
         self._notices[kind] = Notice(kind=kind, rows=before.rows + 1, first=(*before.first, seen)[:NOTICED_ROWS_KEPT])
         return seen
 
+    def add_unreadable(self, file: InputFile, row: int, rows: int, reason: str) -> BadRow:
+        """Count a file of which what follows ``row`` is lost; ``rows`` of it were read."""
+        self.unreadable_files.append(
+            UnreadableFile(file=file.name, rows=rows, size_bytes=file.size_bytes, reason=reason)
+        )
+        where = Row(file=file, line=row + 1, columns=None)
+        return self.add_bad_row(where, f"and what follows cannot be read: {reason}")
+
+    def add_bad_cells(self, document: Document) -> None:
+        """Count what a document's metadata has lost."""
+        for column, reason in document.bad_cells.items():
+            self._bad_cells += 1
+            if len(self._first_bad_cells) < BAD_ROWS_KEPT:
+                cell = BadCell(file=document.row.file.name, line=document.row.line, column=column, reason=reason)
+                self._first_bad_cells.append(cell)
+
     def add_document(self, document: TokenizedDocument) -> None:
-        """Count a document."""
+        """Count a document, once however many parts it comes in."""
+        if document.continues:
+            return
         self.documents += 1
         self._source(document.source)["documents"] += 1
 
@@ -179,6 +248,7 @@ class Tally:
             "largest_token_id": self._largest_token_id,
             "dropped_sequences": self._dropped_sequences,
             "bad_rows": self.bad_rows,
+            "bad_cells": self._bad_cells,
         }
         notices = {
             kind: {"rows": notice.rows, "first": [asdict(row) for row in notice.first]}
@@ -187,6 +257,8 @@ class Tally:
         return {
             "counts": counts,
             "first_bad_rows": [asdict(row) for row in self.first_bad_rows],
+            "first_bad_cells": [asdict(cell) for cell in self._first_bad_cells],
+            "unreadable_files": [asdict(file) for file in self.unreadable_files],
             "notices": notices,
             "sources": dict(sorted(self._sources.items())),
         }

@@ -1,125 +1,217 @@
-"""Which files a corpus is made from: what the user named, turned into an ordered list of files."""
+"""Which files a corpus is made from: what the user named, as a list of files in order, and what is left out."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from whence.errors import InvalidRequestError, NotFoundError
-from whence_backends.corpus.rows import FileFormat, InputFile
+from whence_backends.corpus.file_kinds import KNOWN, FileKind, kind_of, why_not_asked_for
+from whence_backends.corpus.rows import InputFile
+from whence_backends.store.artefact import MANIFEST
 
-_SUFFIXES: Final[dict[str, FileFormat]] = {
-    ".jsonl": "jsonl",
-    ".jsonl.gz": "jsonl",
-    ".ndjson": "jsonl",
-    ".ndjson.gz": "jsonl",
-    ".parquet": "parquet",
-    ".txt": "text",
-    ".md": "text",
-}
 _DATASET: Final = "state.json"  # marks a folder that datasets' save_to_disk wrote
 _DATASET_SPLITS: Final = "dataset_dict.json"
 
 
-def find_files(inputs: Sequence[Path]) -> tuple[InputFile, ...]:
-    """Return the files to read, in the order of the inputs and by name within a folder.
+@dataclass(frozen=True, kw_only=True)
+class SkippedFile:
+    """A file, or a folder with all that is in it, that is not in the corpus, and why, as in "is a link to nothing"."""
 
-    A folder is a saved Hugging Face dataset, or is searched for data files; plain text files in it count only
-    where it has no tables (a data set's README is not a part of it). A file's ``source`` is the top-level
-    subfolder it is in, else the folder's name for text and the file's own for tables.
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """The files to read, in order, and what lies beside them."""
+
+    files: tuple[InputFile, ...]
+    skipped: tuple[SkippedFile, ...]
+
+
+def find_files(inputs: Sequence[Path], *, out: Path | None = None) -> Selection:
+    """Return the files to read, in the order of the inputs and by name within a folder, and those that are not read.
+
+    A folder is a saved Hugging Face data set, or is searched for data files; plain text files in it count only
+    where it has no tables, and what documents a data set (README, LICENSE, dataset_infos.json) only where it is named
+    itself. Links to files are followed, links to folders are not. A file's ``source`` is the top-level subfolder it is
+    in, else the folder's name for text and the file's own for tables. ``out`` is where the corpus goes: it is no input.
 
     Raises :class:`~whence.errors.NotFoundError` for an input that does not exist and
     :class:`~whence.errors.InvalidRequestError` for one that holds nothing to read.
     """
     paths = [path.absolute() for path in inputs]
     folders = [path if path.is_dir() else path.parent for path in paths]
-    base = Path(os.path.commonpath(folders)) if folders else Path()
-    found = {file.path: file for path in paths for file in _expand(path, base)}  # named twice, read once
-    if not found:
+    search = _Search(Path(os.path.commonpath(folders)) if folders else Path(), out)
+    for path in paths:
+        search.take_input(path)
+    if not search.files:
         raise InvalidRequestError("no input was named; give at least one file or folder", reason="NO_CORPUS_FILES")
-    return tuple(found.values())
+    return Selection(files=tuple(search.files.values()), skipped=tuple(search.skipped))
 
 
-def _expand(path: Path, base: Path) -> Iterable[InputFile]:
-    if not path.exists():
-        raise NotFoundError(f"{path} does not exist; check the path", reason="INPUT_NOT_FOUND", path=path)
-    if path.is_file():
-        return [_single_file(path, base)]
-    if (path / _DATASET).is_file():
-        return _dataset(path, base)
-    if (path / _DATASET_SPLITS).is_file():
-        splits = ", ".join(sorted(child.parent.name for child in path.glob(f"*/{_DATASET}")))
-        raise InvalidRequestError(
-            f"{path} is a data set with splits ({splits}); name the one to use, as in {path}/train",
-            reason="DATASET_HAS_SPLITS",
+class _Search:
+    """Looks through the inputs. State: the files found, by their place on the disk, and what was left out."""
+
+    def __init__(self, base: Path, out: Path | None) -> None:
+        self._base = base
+        self._out = out.absolute() if out is not None else None
+        self.files: dict[object, InputFile] = {}  # by device and inode: named twice, read once
+        self.skipped: list[SkippedFile] = []
+
+    def take_input(self, path: Path) -> None:
+        if not path.exists():
+            raise NotFoundError(f"{printable(path)} does not exist; check the path", reason="INPUT_NOT_FOUND")
+        if path.is_dir():
+            if _is_dataset_of_splits(path):
+                raise _several_splits(path)
+            before = len(self.skipped)
+            if not self._folder(path):
+                raise _nothing_to_read(path, self.skipped[before:])
+            return
+        kind = kind_of(path.name)
+        if kind.format is None or not path.is_file():
+            raise InvalidRequestError(
+                f"{printable(path)} cannot be read: it {kind.problem if path.is_file() else 'is no ordinary file'}; "
+                f"expected {KNOWN}",
+                reason="UNKNOWN_CORPUS_FORMAT",
+            )
+        self._add(path, kind, source=_stem(path, kind))
+
+    def _folder(self, folder: Path) -> int:
+        """Take what is in a folder; return how many files that were."""
+        found = list(self._walk(folder))
+        has_tables = any(kind.format != "text" for _, kind in found)
+        is_dataset = _dataset_files(folder) is not None
+        for path, kind in found:
+            if kind.format == "text" and has_tables:
+                self._skip(path, "is plain text beside tables; name it to have it read")
+            else:
+                self._add(path, kind, source=folder.name if is_dataset else _source(path, folder, kind))
+        return len(found)
+
+    def _walk(self, folder: Path) -> Iterator[tuple[Path, FileKind]]:
+        """Yield the data files in a folder, those of a subfolder in its place, and note what is none."""
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError as error:
+            self._skip(folder, f"cannot be listed: {error.strerror}")
+            return
+        of_dataset = _dataset_files(folder)
+        if of_dataset is not None:
+            for path in (folder / name for name in names if folder / name not in of_dataset):
+                self._skip(path, why_not_asked_for(path.name) or "is not one of the saved data set's files")
+            yield from ((path, kind_of(path.name)) for path in of_dataset)
+            return
+        for path in (folder / name for name in names):
+            reason = self._why_not(path)
+            if reason:
+                self._skip(path, reason)
+            elif path.is_dir():
+                if not self._is_out(path):
+                    yield from self._walk(path)
+            else:
+                yield path, kind_of(path.name)
+
+    def _why_not(self, path: Path) -> str:
+        """Return why something in a folder is not read, or an empty string."""
+        if path.name.startswith("."):
+            return "is hidden"
+        if path.is_symlink() and not path.exists():
+            return "is a link to nothing"
+        if path.is_dir():
+            if path.is_symlink():
+                return "is a link to a folder; name it to have it read"
+            if _is_dataset_of_splits(path):
+                return "is a data set with splits; name the split to use"
+            return "is an artefact of Whence" if _is_artefact(path) else ""
+        if not path.is_file():
+            return "is no ordinary file"
+        return why_not_asked_for(path.name) or kind_of(path.name).problem
+
+    def _add(self, path: Path, kind: FileKind, source: str) -> None:
+        assert kind.format is not None
+        status = path.stat() if path.exists() else None  # one that a saved data set lacks is told of when it is read
+        file = InputFile(
             path=path,
+            name=self._name(path),
+            source=printable(source),
+            format=kind.format,
+            compression=kind.compression,
+            size_bytes=status.st_size if status else 0,
         )
-    return _folder(path, base)
+        key = (status.st_dev, status.st_ino) if status else path
+        earlier = self.files.setdefault(key, file)
+        if earlier.path != path:
+            self._skip(path, f"is the same file as {earlier.name}")
+
+    def _skip(self, path: Path, reason: str) -> None:
+        self.skipped.append(SkippedFile(name=self._name(path), reason=reason))
+
+    def _name(self, path: Path) -> str:
+        return printable(os.path.relpath(path, self._base))
+
+    def _is_out(self, path: Path) -> bool:
+        return self._out is not None and self._out.exists() and path.samefile(self._out)
 
 
-def _single_file(path: Path, base: Path) -> InputFile:
-    kind = _format(path)
-    if kind is None:
-        raise InvalidRequestError(
-            f"{path} cannot be read; expected {', '.join(_SUFFIXES)} or a saved data set's folder",
-            reason="UNKNOWN_CORPUS_FORMAT",
-            path=path,
-        )
-    return InputFile(path=path, name=_name(path, base), source=_stem(path), format=kind)
+def printable(name: Path | str) -> str:
+    """Return a file's name as text that any encoding can hold: bytes that are not UTF-8 as backslash, x and digits."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _folder(folder: Path, base: Path) -> list[InputFile]:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path, folder))
-    formats = {path: kind for path in paths if (kind := _format(path)) is not None}
-    if any(kind != "text" for kind in formats.values()):
-        formats = {path: kind for path, kind in formats.items() if kind != "text"}
-    if not formats:
-        raise InvalidRequestError(
-            f"{folder} has no file that can be read; expected {', '.join(_SUFFIXES)} or a saved data set",
-            reason="NO_CORPUS_FILES",
-            path=folder,
-        )
-    return [
-        InputFile(path=path, name=_name(path, base), source=_source(path, folder, kind), format=kind)
-        for path, kind in formats.items()
-    ]
+def _is_dataset_of_splits(path: Path) -> bool:
+    return (path / _DATASET_SPLITS).is_file() and not (path / _DATASET).is_file()
 
 
-def _dataset(folder: Path, base: Path) -> list[InputFile]:
+def _dataset_files(folder: Path) -> list[Path] | None:
+    """Return the files of a saved Hugging Face data set in its order; ``None`` for any other folder."""
     try:
-        state = json.loads((folder / _DATASET).read_text(encoding="utf-8"))
-        paths = [folder / entry["filename"] for entry in state["_data_files"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InvalidRequestError(
-            f"{folder / _DATASET} is not the state of a saved data set ({error!r}); save it again",
-            reason="UNREADABLE_CORPUS_FILE",
-            file=folder / _DATASET,
-        ) from error
-    return [InputFile(path=path, name=_name(path, base), source=folder.name, format="arrow") for path in paths]
+        state = json.loads((folder / _DATASET).read_bytes())
+        return [folder / str(entry["filename"]) for entry in state["_data_files"] if kind_of(entry["filename"]).format]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
-def _format(path: Path) -> FileFormat | None:
-    return next((kind for suffix, kind in _SUFFIXES.items() if path.name.lower().endswith(suffix)), None)
+def _is_artefact(folder: Path) -> bool:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        return str(manifest["format"]).startswith("whence.")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
-def _source(path: Path, folder: Path, kind: FileFormat) -> str:
+def _source(path: Path, folder: Path, kind: FileKind) -> str:
     inside = path.relative_to(folder)
     if len(inside.parts) > 1:
         return inside.parts[0]
-    return folder.name if kind == "text" else _stem(path)
+    return folder.name if kind.format == "text" else _stem(path, kind)
 
 
-def _stem(path: Path) -> str:
-    suffix = next(suffix for suffix in _SUFFIXES if path.name.lower().endswith(suffix))
-    return path.name[: -len(suffix)]
+def _stem(path: Path, kind: FileKind) -> str:
+    return path.name[: -len(kind.suffix)]
 
 
-def _name(path: Path, base: Path) -> str:
-    return path.relative_to(base).as_posix()
+def _several_splits(path: Path) -> InvalidRequestError:
+    splits = ", ".join(sorted(child.parent.name for child in path.glob(f"*/{_DATASET}")))
+    return InvalidRequestError(
+        f"{printable(path)} is a data set with splits ({splits}); name the one to use, as in {printable(path)}/train",
+        reason="DATASET_HAS_SPLITS",
+    )
 
 
-def _is_hidden(path: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+def _nothing_to_read(folder: Path, skipped: Sequence[SkippedFile]) -> InvalidRequestError:
+    shown = "; ".join(map(str, skipped[:5])) + (f"; and {len(skipped) - 5} more" if len(skipped) > 5 else "")
+    return InvalidRequestError(
+        f"{printable(folder)} has no file that can be read; expected {KNOWN}"
+        + (f". Left out: {shown}" if shown else ""),
+        reason="NO_CORPUS_FILES",
+    )

@@ -140,13 +140,13 @@ class Tokenizer:
         return rendered.text[:start], rendered.text[start:]
 
 
-def overlapping(offsets: Sequence[Offset], spans: Sequence[Offset]) -> NDArray[np.bool_]:
+def overlapping(offsets: Sequence[Offset] | NDArray[np.int32], spans: Sequence[Offset]) -> NDArray[np.bool_]:
     """Return which tokens have a character of one of the spans, bool [tokens]. Spans are ascending and apart.
 
     A token across the beginning or the end of a span so belongs to it.
     """
     found = np.zeros(len(offsets), np.bool_)
-    if offsets and spans:
+    if len(offsets) and spans:
         starts, ends = np.array(offsets).T
         for start, end in spans:
             found |= (ends > start) & (starts < end)

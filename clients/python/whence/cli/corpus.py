@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,14 +21,15 @@ if TYPE_CHECKING:  # numpy, pyarrow: only imported where a corpus is made
     from whence_backends.corpus import IngestProgress, IngestReport
 
 _SOURCES_SHOWN = 10
+_LEFT_OUT_SHOWN = 20
 
 
 def corpus(
     inputs: Annotated[
         list[Path],
         typer.Argument(
-            help="Files (.jsonl, .jsonl.gz, .parquet, .txt, .md), folders of them, or a data set that "
-            "`datasets` has saved to disk.",
+            help="Files (.jsonl, .json, .csv, .tsv, .txt, .md, each also .gz, .zst, .bz2 or .xz; .parquet, .arrow), "
+            "folders of them, or a data set that `datasets` has saved to disk.",
             show_default=False,
         ),
     ],
@@ -83,6 +84,19 @@ def corpus(
         str | None,
         typer.Option(help="The column with a list of chat messages; only the last was trained on."),
     ] = None,
+    id_scope: Annotated[
+        str,
+        typer.Option(
+            help="Where ids are unique: in the whole 'corpus', or only in each 'source', whose name then precedes them."
+        ),
+    ] = "corpus",
+    max_bad_rows: Annotated[
+        str,
+        typer.Option(help="Most rows that may be left out: a number, or a share as in 5%. One may be in any case."),
+    ] = "49%",
+    max_row_bytes: Annotated[
+        int, typer.Option(help="A row of more bytes is left out. Plain text files may have any size.")
+    ] = 64 << 20,
     shard_tokens: Annotated[
         int, typer.Option(help="Most tokens in a shard. A worker serves one or more shards.")
     ] = 50_000_000,
@@ -103,7 +117,7 @@ def corpus(
 
         whence corpus sft.parquet -m ./model -o corpus --prompt-field question --completion-field answer
     """
-    from whence_backends.corpus import ChunkPolicy, Columns, IngestConfig, ingest
+    from whence_backends.corpus import BadRowLimit, ChunkPolicy, Columns, IngestConfig, ingest
     from whence_backends.models import Tokenizer, locate_model
 
     columns = Columns(
@@ -113,6 +127,7 @@ def corpus(
         prompt_field=prompt_field,
         completion_field=completion_field,
         messages_field=messages_field,
+        id_scope=id_scope,  # type: ignore[arg-type]  # refuses any other, naming the two
     )
     tokenizer = Tokenizer.load(locate_model(model, weights=False))
     policy = ChunkPolicy(
@@ -130,6 +145,8 @@ def corpus(
         policy=policy,
         columns=columns,
         shard_tokens=shard_tokens,
+        max_row_bytes=max_row_bytes,
+        max_bad_rows=BadRowLimit.parse(max_bad_rows),
         strict=strict,
         overwrite=overwrite,
     )
@@ -173,10 +190,19 @@ def _print_summary(report: IngestReport) -> None:
         table.add_row(Text(name), Text(value))  # not markup: sources are the user's own words
     console.print("The same corpus was there already; it is whole." if report.already_there else "Corpus made.")
     console.print(table)
-    for row in report.first_bad_rows:
-        console.print(f"left out: {row}", style="yellow", markup=False)
-    if report.bad_rows > len(report.first_bad_rows):
-        console.print(f"... and {report.bad_rows - len(report.first_bad_rows):,} more", style="yellow")
+    _print_list("not read", report.unreadable_files, len(report.unreadable_files))
+    _print_list("left out", report.first_bad_rows, report.bad_rows)
+    _print_list("metadata lost", report.first_bad_cells, report.bad_cells)
+    _print_list("skipped", report.skipped_files, len(report.skipped_files))
+
+
+def _print_list(title: str, shown: Sequence[object], count: int) -> None:
+    """Print what is not in the corpus, each with why; of many the first."""
+    console = stdout()
+    for item in shown[:_LEFT_OUT_SHOWN]:
+        console.print(f"{title}: {item}", style="yellow", markup=False)
+    if count > (printed := min(len(shown), _LEFT_OUT_SHOWN)):
+        console.print(f"{title}: and {count - printed:,} more", style="yellow")
 
 
 def _summary(report: IngestReport) -> Iterator[tuple[str, str]]:
@@ -190,6 +216,12 @@ def _summary(report: IngestReport) -> Iterator[tuple[str, str]]:
             f"{report.dropped_sequences:,} sequences too short, or with nothing that was trained on",
         )
     yield "bad rows", f"{report.bad_rows:,}"
+    if report.bad_cells:
+        yield "bad metadata", f"{report.bad_cells:,} values lost; their rows are kept"
+    if report.unreadable_files:
+        yield "unreadable files", f"{len(report.unreadable_files):,}"
+    if report.skipped_files:
+        yield "skipped files", f"{len(report.skipped_files):,}"
     by_size = sorted(report.sources.items(), key=lambda item: (-item[1].tokens, item[0]))
     for name, counts in by_size[:_SOURCES_SHOWN]:
         yield f"  {name}", f"{counts.documents:,} documents, {counts.tokens:,} tokens"

@@ -1,0 +1,65 @@
+"""JSON Lines: an object a line."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from whence_backends.corpus.formats.streams import bounded_lines, open_bytes, too_large
+from whence_backends.corpus.rows import BadCell, InputFile, Row
+
+_BOM: Final = b"\xef\xbb\xbf"  # also inside a file, where several were put together
+
+
+def read_json_lines(file: InputFile, max_row_bytes: int) -> Iterator[Row]:
+    """Yield a row for each line that is not blank."""
+    with open_bytes(file) as stream:
+        for number, line in bounded_lines(stream, max_row_bytes):
+            if line is None:
+                columns, problem = None, too_large(max_row_bytes)
+            elif content := line.removeprefix(_BOM).strip():
+                columns, problem = _parse(content)
+            else:
+                continue
+            yield Row(file=file, line=number, columns=columns, problem=problem, read_fraction=stream.read_fraction())
+
+
+def as_row(value: Any) -> tuple[Mapping[str, Any] | None, str]:  # noqa: ANN401 - whatever JSON holds
+    """Return a JSON value as a row's columns, or what is wrong with it."""
+    if not isinstance(value, dict):
+        return None, f"is a JSON {type(value).__name__}; expected an object"
+    return value, ""
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object as a dictionary; a key that it has twice has no value that could be trusted."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        times = Counter(name for name, _ in pairs)
+        found |= {name: BadCell(problem="is there twice") for name, count in times.items() if count > 1}
+    return found
+
+
+def whole_number(digits: str) -> int | BadCell:
+    """Return a JSON number of any size that Python reads."""
+    try:
+        return int(digits)
+    except ValueError:
+        return BadCell(problem=f"has {len(digits)} digits", shown=f"{digits[:20]}…")
+
+
+def _parse(line: bytes) -> tuple[Mapping[str, Any] | None, str]:
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return None, f"is not UTF-8 (byte {error.start + 1})"
+    try:
+        return as_row(json.loads(text, object_pairs_hook=unique_keys))
+    except json.JSONDecodeError as error:
+        return None, f"is not JSON: {error}"
+    except ValueError:  # a number of more digits than Python converts
+        return as_row(json.loads(text, object_pairs_hook=unique_keys, parse_int=whole_number))
+    except RecursionError:
+        return None, "is not JSON that can be read: it is nested too deeply"
