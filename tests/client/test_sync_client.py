@@ -216,7 +216,7 @@ def test_an_answer_beyond_grpcs_own_limit_arrives(client, service):
 
 def test_an_answer_that_is_too_large_says_so_and_is_not_asked_for_again(client, service):
     service.padding = _channel.MAX_MESSAGE_BYTES
-    with pytest.raises(whence.InvalidRequestError, match="ask for less") as caught:
+    with pytest.raises(whence.InvalidRequestError, match="or ask for less") as caught:
         client.attribute(**QUESTION)
     assert caught.value.reason == "MESSAGE_TOO_LARGE"
     assert service.calls == ["Attribute"]

@@ -254,7 +254,8 @@ def environment(settings: Mapping[str, str], path: Path | None) -> dict[str, str
     """Return the environment of a process, in which nothing of this one's configures Whence."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WHENCE_")}
     quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
-    found = {"PYTHONPATH": str(path)} if path else {}
+    others = os.environ.get("PYTHONPATH")
+    found = {"PYTHONPATH": os.pathsep.join(filter(None, (str(path), others)))} if path else {}
     return {**kept, **quiet, **found, **settings}
 
 

@@ -176,10 +176,15 @@ async def test_a_call_without_a_deadline_gets_the_servers(start_front, worker, a
     assert (type(error), error.reason) == (DeadlineError, "DEADLINE_EXCEEDED")
 
 
-async def test_a_request_over_the_message_limit_is_refused_and_the_server_goes_on(start_front, worker, ask, failure_of):
-    front = await start_front(worker, max_message_bytes=10_000)
+async def test_a_request_over_grpcs_limit_is_refused_unread_and_counted_and_the_server_goes_on(
+    start_front, worker, ask, failure_of, logs, eventually
+):
+    front = await start_front(worker, max_request_bytes=10_000)
     error = await failure_of(front.stub.Attribute(request(ask("x" * 20_000))))
     assert (type(error), error.reason) == (OverloadedError, "GRPC_RESOURCE_EXHAUSTED")
+    assert "larger than max (20" in error.message
+    await eventually(lambda: any(line.get("reason") == "MISSING_MESSAGE" for line in logs))
+    assert not [line for line in logs if line.get("exc_info")]
     assert (await front.stub.Attribute(request(ask()))).attribution.positive
 
 

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from frontend.stub_worker import StubWorker
 from whence.errors import InvalidRequestError
 from whence.v1 import attribution_pb2, query_pb2
 from whence.v1 import attribution_service_pb2 as messages
@@ -117,6 +118,38 @@ async def test_streams_and_batches_check_the_same(front, worker, failure_of):
     assert await refused(stream.read(), failure_of, worker) == ("EMPTY_COMPLETION", "query.text.completion")
     batch = front.stub.BatchAttribute(messages.BatchAttributeRequest(queries=[GOOD, query_pb2.Query()]))
     assert await refused(batch, failure_of, worker) == ("QUERY_INPUT_MISSING", "queries[1].input")
+
+
+class TersestWorker(StubWorker):
+    """Takes queries of at most 100 bytes."""
+
+    async def GetInfo(self, request, context):  # noqa: N802 - the protocol's name
+        answer = await super().GetInfo(request, context)
+        answer.model.limits.max_text_bytes = 100
+        return answer
+
+
+async def test_a_query_of_more_bytes_than_the_model_takes(start_front, start_worker, failure_of):
+    worker = await start_worker(kind=TersestWorker)
+    front = await start_front(worker)
+    batch = front.stub.BatchAttribute(messages.BatchAttributeRequest(queries=[GOOD, text("x" * 100)]))
+    assert await refused(batch, failure_of, worker) == ("TOO_LARGE_TEXT", "queries[1]")
+
+
+PATTERNS = [
+    (["(a+)+$"], "LAYER_UNKNOWN", "options.layers[0]"),
+    (["layer0", "*a" * 100 + "b"], "LAYER_UNKNOWN", "options.layers[1]"),
+    (["*" * 4000], "LAYER_UNKNOWN", "options.layers[0]"),
+    (["[" * 50], "LAYER_UNKNOWN", "options.layers[0]"),
+    (["layer0", *["*"] * 101], "TOO_MANY_LAYERS", "options.layers"),
+]
+
+
+@pytest.mark.parametrize(("layers", "reason", "field"), PATTERNS)
+async def test_patterns_of_layers_cost_little_whatever_they_are(front, worker, failure_of, layers, reason, field):
+    options = attribution_pb2.AttributionOptions(layers=layers)
+    call = front.stub.Attribute(messages.AttributeRequest(query=GOOD, options=options), timeout=5)
+    assert await refused(call, failure_of, worker) == (reason, field)
 
 
 async def test_a_score_whose_answer_would_be_too_large(start_front, worker, failure_of):

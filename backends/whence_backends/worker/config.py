@@ -16,6 +16,7 @@ from pydantic_settings import (
 )
 
 from whence.errors import InvalidRequestError
+from whence_service.rpc.bounds import RequestBounds
 from whence_service.rpc.logging import LogFormat
 
 _MEBIBYTE = 1024 * 1024
@@ -98,6 +99,23 @@ class WorkerSettings(BaseSettings):
         "those of a call by itself in rounding.",
     )
     max_query_tokens: int = Field(0, ge=0, description="Longest query in tokens; 0: what the model takes.")
+    max_request_bytes: PositiveInt = Field(
+        24 * _MEBIBYTE,
+        description="The largest request, in bytes; gRPC itself refuses larger ones unread. Front ends send sketches, "
+        "and up to 16 MiB of rows of the index.",
+    )
+    max_text_bytes: PositiveInt = Field(
+        RequestBounds.max_text_bytes,
+        description="The longest query, and the longest text to score, in bytes; at most 32 for each token of the "
+        "longest query are taken, but at least 64 KiB.",
+    )
+    max_filter_bytes: PositiveInt = Field(RequestBounds.max_filter_bytes, description="The largest filter, in bytes.")
+    max_name_bytes: PositiveInt = Field(
+        RequestBounds.max_name_bytes, description="The longest name or id in a request, in bytes."
+    )
+    max_fields: PositiveInt = Field(
+        RequestBounds.max_fields, description="Most fields in one request, those of each message in a list counted."
+    )
     default_damping_factor: PositiveFloat = Field(
         0.1, description="Damping, as a multiple of each layer's mean eigenvalue, where a request names none."
     )

@@ -23,6 +23,7 @@ def describe_model(
     max_query_tokens: int,
     max_queries: int,
     max_batch_queries: int,
+    max_text_bytes: int,
     findings: Iterable[Finding] = (),
     index: Index | None = None,
 ) -> model_pb2.Model:
@@ -42,7 +43,10 @@ def describe_model(
         default_damping_factor=default_damping_factor,
         engine=f"{engine.engine}/{engine.precision}",
         limits=model_pb2.Limits(
-            max_query_tokens=max_query_tokens, max_queries=max_queries, max_batch_queries=max_batch_queries
+            max_query_tokens=max_query_tokens,
+            max_queries=max_queries,
+            max_batch_queries=max_batch_queries,
+            max_text_bytes=max_text_bytes,
         ),
         index=None if index is None else _index(index),
         warnings=[*_unattributed(engine), *_found(findings)],

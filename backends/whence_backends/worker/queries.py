@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
 from whence.errors import InvalidRequestError
 from whence.v1 import query_pb2
 from whence_backends.contract import TokenSequence
+from whence_service.rpc.bounds import RequestBounds, too_large_text
+
+# A text of more bytes for each token that there may be is no text, and too long but for the oddest tokens of all.
+_BYTES_PER_TOKEN: Final = 32
+_FEWEST_BYTES: Final = 1 << 16
 
 _MEASUREMENTS = (query_pb2.MEASUREMENT_UNSPECIFIED, query_pb2.MEASUREMENT_COMPLETION_LOG_LIKELIHOOD)
 
@@ -37,10 +42,16 @@ class PreparedTokens:
 
 @dataclass(frozen=True, kw_only=True)
 class QueryLimits:
-    """What a query may be: its longest length in tokens, and token ids below ``vocabulary_size``."""
+    """What a query may be: its longest length in tokens, and in bytes as it is sent; ids below ``vocabulary_size``."""
 
     max_tokens: int
     vocabulary_size: int
+    max_bytes: int = RequestBounds.max_text_bytes
+
+
+def most_text_bytes(max_tokens: int, limit_bytes: int) -> int:
+    """Return how many bytes of text a model with this longest sequence is given to tokenize."""
+    return min(limit_bytes, max(_FEWEST_BYTES, _BYTES_PER_TOKEN * max_tokens))
 
 
 class QueryPreparer:
@@ -54,8 +65,12 @@ class QueryPreparer:
     def prepare(self, query: query_pb2.Query, field: str) -> PreparedTokens:
         """Return the tokens of ``query``, which is the ``field`` of its request.
 
-        Raises :class:`~whence.errors.InvalidRequestError` with the path of the field to change.
+        Raises :class:`~whence.errors.InvalidRequestError` with the path of the field to change. Tokenizing takes about
+        a hundred times the memory of the text, so that its bytes are counted first.
         """
+        size = query.ByteSize()
+        if size > self._limits.max_bytes:
+            raise too_large_text(field, size, self._limits.max_bytes)
         if query.measurement not in _MEASUREMENTS:
             raise InvalidRequestError(
                 f"measurement {query.measurement} is not known to this server; expected "

@@ -11,6 +11,7 @@ from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_backends.corpus.shard import SequenceRecord
 from whence_backends.worker import wire
+from whence_service.rpc.bounds import too_large_text
 
 
 class RecordedCorpus(Protocol):
@@ -49,9 +50,10 @@ class ResolvedSequence:
 class SequenceResolver:
     """Finds sequences in the corpus, or makes them of texts. Reads files: call it off the event loop."""
 
-    def __init__(self, corpus: RecordedCorpus, encode: Callable[[str], SequenceRecord]) -> None:
+    def __init__(self, corpus: RecordedCorpus, encode: Callable[[str], SequenceRecord], *, max_text_bytes: int) -> None:
         self._corpus = corpus
         self._encode = encode
+        self._max_text_bytes = max_text_bytes
 
     def resolve(
         self, references: Sequence[worker_service_pb2.SequenceReference], *, skip_unknown: bool
@@ -99,6 +101,9 @@ class SequenceResolver:
         return self._corpus.record(position)
 
     def _of_text(self, text: str, field: str) -> SequenceRecord:
+        size = len(text.encode())
+        if size > self._max_text_bytes:
+            raise too_large_text(field, size, self._max_text_bytes)
         try:
             return self._encode(text)
         except InvalidRequestError as error:

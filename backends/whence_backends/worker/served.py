@@ -35,7 +35,7 @@ from whence_backends.worker.preconditioned import (
     Preconditioning,
     QueryMemory,
 )
-from whence_backends.worker.queries import PreparedTokens, QueryLimits, QueryPreparer
+from whence_backends.worker.queries import PreparedTokens, QueryLimits, QueryPreparer, most_text_bytes
 from whence_backends.worker.records import WorkerObserver
 from whence_backends.worker.rescore_queue import RescoreQueue
 from whence_backends.worker.scan import Scanner
@@ -215,6 +215,7 @@ def assemble(
     engine, corpus, tokenizer = loaded.engine, loaded.corpus, loaded.tokenizer
     info, policy = engine.info, corpus.policy
     max_query_tokens = min(settings.max_query_tokens or info.max_tokens, info.max_tokens)
+    max_text_bytes = most_text_bytes(info.max_tokens, settings.max_text_bytes)
     memory = QueryMemory(engine, limit_bytes=settings.query_memory_bytes)
     preconditioned = PreconditionedCache(engine, memory, capacity_bytes=settings.preconditioned_cache_bytes)
     scorer = BatchScorer(engine, thread, observe=observe)
@@ -232,6 +233,7 @@ def assemble(
             max_query_tokens=max_query_tokens,
             max_queries=memory.max_queries(),
             max_batch_queries=memory.max_queries(DEFAULT_RANK),
+            max_text_bytes=max_text_bytes,
             findings=loaded.warnings,
             index=loaded.index,
         ),
@@ -239,7 +241,7 @@ def assemble(
         thread=thread,
         preparer=QueryPreparer(
             tokenizer,
-            QueryLimits(max_tokens=max_query_tokens, vocabulary_size=info.vocabulary_size),
+            QueryLimits(max_tokens=max_query_tokens, vocabulary_size=info.vocabulary_size, max_bytes=max_text_bytes),
             prefix_bos=policy.bos or tokenizer.adds_bos,
         ),
         gradients=GradientStore(
@@ -272,7 +274,11 @@ def assemble(
             max_queries=memory.max_queries,
             share=settings.share_batches,
         ),
-        resolver=SequenceResolver(corpus, functools.partial(encode_text, tokenizer=tokenizer, policy=policy)),
+        resolver=SequenceResolver(
+            corpus,
+            functools.partial(encode_text, tokenizer=tokenizer, policy=policy),
+            max_text_bytes=max_text_bytes,
+        ),
         filters=FilterMasks(corpus),
         groupings=Groupings(corpus),
         token_search=TokenSearch(corpus, vocabulary=max(info.vocabulary_size, tokenizer.vocabulary_size)),

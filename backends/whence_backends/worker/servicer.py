@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import Any, Final
 
 import grpc
@@ -187,8 +187,8 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         served, stopwatch = self._served(), Stopwatch()
         served.require_generation(request.generation)
         shards = served.held_shards(request.shards)
-        prepared = await served.tokenize(request.queries, stopwatch)
         async with self._admission.slot(Deadline.of(context)):
+            prepared = await served.tokenize(request.queries, stopwatch)
             with stopwatch.stage("search"):
                 counts = await asyncio.to_thread(served.token_search.count, prepared, shards)
         response = counts_response(counts, sum(len(served.loaded.corpus.positions(shard)) for shard in shards))
@@ -276,18 +276,18 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         served.require_generation(request.generation)
         detail = _detail(request)
         with_offsets = detail is Detail.LAYERS_TOKENS
-        with stopwatch.stage("lookup"):
-            resolved = await asyncio.to_thread(
-                served.resolver.resolve, request.sequences, skip_unknown=request.skip_unknown
-            )
-        messages = [scored_sequence(sequence, with_offsets=with_offsets) for sequence in resolved]
-        response = worker_service_pb2.ScoreSequencesResponse(sequences=messages)
-        if not request.lookup_only:
-            async with self._admission.slot(deadline):
-                if request.on_themselves:
-                    await self._score_themselves(request, response, resolved, served, deadline, stopwatch)
-                else:
-                    await self._score(request, response, resolved, detail, served, deadline, stopwatch)
+        # Looking up sequences for an answer does not wait behind those that compute.
+        async with nullcontext() if request.lookup_only else self._admission.slot(deadline):
+            with stopwatch.stage("lookup"):
+                resolved = await asyncio.to_thread(
+                    served.resolver.resolve, request.sequences, skip_unknown=request.skip_unknown
+                )
+            messages = [scored_sequence(sequence, with_offsets=with_offsets) for sequence in resolved]
+            response = worker_service_pb2.ScoreSequencesResponse(sequences=messages)
+            if request.on_themselves and not request.lookup_only:
+                await self._score_themselves(request, response, resolved, served, deadline, stopwatch)
+            elif not request.lookup_only:
+                await self._score(request, response, resolved, detail, served, deadline, stopwatch)
         response.timings.extend(self._timings(stopwatch))
         return response
 

@@ -69,8 +69,10 @@ def explain(failure: grpc.RpcError, request: Message, target: str) -> WhenceErro
             )
         case "GRPC_RESOURCE_EXHAUSTED" if "larger than max" in error.message:
             # gRPC uses one code for its own size limit and for our load: only the text tells them apart.
+            what = "the request" if error.message.startswith("SERVER") else "a message"
             error = InvalidRequestError(
-                f"a message was too large ({error.message}): ask for less, such as a smaller top_k or batch",
+                f"{what} was too large ({error.message}): send shorter texts, or ask for less, such as a smaller top_k "
+                "or batch",
                 reason="MESSAGE_TOO_LARGE",
             )
     error.args = (error.message,)

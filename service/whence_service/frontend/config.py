@@ -16,6 +16,7 @@ from pydantic_settings import (
 )
 
 from whence.errors import InvalidRequestError
+from whence_service.rpc.bounds import RequestBounds
 from whence_service.rpc.hosting import MEBIBYTE
 from whence_service.rpc.logging import LogFormat
 
@@ -50,7 +51,23 @@ class FrontEndSettings(BaseSettings):
     max_queries: _Count = Field(64, description="Most queries in one request.")
     max_score_sequences: _Count = Field(1024, description="Most training sequences in one Score request.")
     max_candidates: _Count = Field(10_000, description="Most candidates of the index that one query has scored.")
-    max_message_bytes: _Count = Field(64 * MEBIBYTE, description="The largest gRPC message, either way, in bytes.")
+    max_message_bytes: _Count = Field(
+        64 * MEBIBYTE, description="The largest gRPC message from and to workers, and to clients, in bytes."
+    )
+    max_request_bytes: _Count = Field(
+        16 * MEBIBYTE, description="The largest request of a client, in bytes; gRPC itself refuses larger ones unread."
+    )
+    max_text_bytes: _Count = Field(
+        RequestBounds.max_text_bytes,
+        description="The longest query, and the longest text to score, in bytes; a model may take less.",
+    )
+    max_filter_bytes: _Count = Field(RequestBounds.max_filter_bytes, description="The largest filter, in bytes.")
+    max_name_bytes: _Count = Field(
+        RequestBounds.max_name_bytes, description="The longest name, id or pattern in a request, in bytes."
+    )
+    max_fields: _Count = Field(
+        RequestBounds.max_fields, description="Most fields in one request, those of each message in a list counted."
+    )
     drain_s: _Delay = Field(5.0, description="How long to go on answering after health says NOT_SERVING.")
     grace_s: _Delay = Field(30.0, description="How long calls in flight may then take before they are cancelled.")
     reflection: bool = Field(True, description="Whether to offer gRPC server reflection.")

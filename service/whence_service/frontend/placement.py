@@ -180,7 +180,7 @@ def _generation(id_: GenerationId, views: list[WorkerView]) -> Generation:
             if view.reachable and shard.shard in holders:
                 holders[shard.shard].append(view.address)
     model = _model_of_all([view.info.model for view in views])
-    for name in ("max_queries", "max_batch_queries", "max_query_tokens"):  # what all of them can
+    for name in ("max_queries", "max_batch_queries", "max_query_tokens", "max_text_bytes"):  # what all of them can
         setattr(model.limits, name, min(getattr(view.info.model.limits, name) for view in views))
     return Generation(
         id=id_,

@@ -13,7 +13,8 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from whence.errors import InvalidRequestError
-from whence.v1 import attribution_pb2, attribution_service_pb2, query_pb2
+from whence.v1 import attribution_pb2, attribution_service_pb2, model_pb2, query_pb2
+from whence_service.rpc.bounds import too_large_text
 
 DEFAULT_TOP_K: Final = 10
 # Candidates of a search that names no number: at least so many, and so many for each sequence that is returned.
@@ -25,6 +26,9 @@ DEFAULT_TFIDF_CANDIDATES: Final = 10_000
 MIN_SAMPLES: Final = 30
 # More groups than these are no summary.
 MAX_GROUPS: Final = 10_000
+# Patterns of layers, each of which is matched with every layer's name, and how long one may be to mean any.
+MAX_PATTERNS: Final = 100
+LONGEST_PATTERN: Final = 256
 # The rank of a batch's queries where they are too many to be kept whole, after Grosse et al. 2023.
 DEFAULT_QUERY_RANK: Final = 32
 
@@ -134,21 +138,43 @@ def choose_layers(patterns: Sequence[str], names: Sequence[str]) -> tuple[int, .
     """Return the indices of the layers that any of the patterns means, in order; none where all are meant.
 
     A pattern is a name, or has ``*``, ``?`` and ``[...]`` as file names do. Raises
-    :class:`~whence.errors.InvalidRequestError` (``LAYER_UNKNOWN``) for one that means no layer.
+    :class:`~whence.errors.InvalidRequestError`: ``LAYER_UNKNOWN`` for one that means no layer, ``TOO_MANY_LAYERS`` for
+    more patterns that are no names than are worth matching with every layer.
     """
     chosen: set[int] = set()
-    for number, pattern in enumerate(patterns):
-        meant = {index for index, name in enumerate(names) if name == pattern or fnmatchcase(name, pattern)}
+    held = {name: index for index, name in enumerate(names)}
+    wild = [number for number, pattern in enumerate(patterns) if pattern not in held]
+    if len(wild) > MAX_PATTERNS:
+        raise InvalidRequestError(
+            f"{len(wild)} of the layers asked for are patterns; at most {MAX_PATTERNS} are taken: use wider ones",
+            reason="TOO_MANY_LAYERS",
+            field="options.layers",
+            max_patterns=MAX_PATTERNS,
+        )
+    for number in wild:
+        meant = _matching(patterns[number], names)
         if not meant:
-            near = get_close_matches(pattern, names, n=3, cutoff=0.3) or names[:3]
-            raise InvalidRequestError(
-                f"{pattern!r} is no layer of this model and no pattern of one; its {len(names)} layers have names such "
-                f"as {', '.join(near)} (GetModel lists them)",
-                reason="LAYER_UNKNOWN",
-                field=f"options.layers[{number}]",
-            )
+            raise _unknown_layer(patterns[number], names, f"options.layers[{number}]")
         chosen |= meant
+    chosen.update(held[pattern] for pattern in patterns if pattern in held)
     return () if len(chosen) == len(names) else tuple(sorted(chosen))
+
+
+def _matching(pattern: str, names: Sequence[str]) -> set[int]:
+    if len(pattern) > LONGEST_PATTERN:
+        return set()
+    return {index for index, name in enumerate(names) if fnmatchcase(name, pattern)}
+
+
+def _unknown_layer(pattern: str, names: Sequence[str], field: str) -> InvalidRequestError:
+    shown = pattern[:LONGEST_PATTERN]
+    near = get_close_matches(shown, names, n=3, cutoff=0.3) or names[:3]
+    return InvalidRequestError(
+        f"{shown!r} is no layer of this model and no pattern of one; its {len(names)} layers have names such "
+        f"as {', '.join(near)} (GetModel lists them)",
+        reason="LAYER_UNKNOWN",
+        field=field,
+    )
 
 
 def choose_rank(asked: int | None, queries: int, whole: int) -> int:
@@ -256,9 +282,15 @@ def check_query(query: query_pb2.Query, field: str = "query") -> None:
         )
 
 
-def check_lengths(queries: Sequence[query_pb2.Query], max_tokens: int, fields: Sequence[str]) -> None:
-    """Check queries given as token ids against the model's limit (0: unknown, the worker checks)."""
+def check_lengths(queries: Sequence[query_pb2.Query], limits: model_pb2.Limits, fields: Sequence[str]) -> None:
+    """Check how long queries are against the model's limits: in bytes, and in tokens those that are given as such.
+
+    A limit of 0 is not known; the worker checks.
+    """
+    max_tokens, max_bytes = limits.max_query_tokens, limits.max_text_bytes
     for query, field in zip(queries, fields, strict=True):
+        if max_bytes and (size := query.ByteSize()) > max_bytes:
+            raise too_large_text(field, size, max_bytes)
         count = len(query.tokens.ids)
         if max_tokens and count > max_tokens:
             raise InvalidRequestError(

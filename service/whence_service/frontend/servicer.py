@@ -206,7 +206,7 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
         )
         # A request for what is not served needs no place in the queue to be told so.
         generation = self._pool.placement.choose(model, partial=partial)
-        check_lengths(queries, generation.model.limits.max_query_tokens, fields)
+        check_lengths(queries, generation.model.limits, fields)
         watch = Stopwatch(self._observe)
         started = time.perf_counter()
         async with self._admission.slot(deadline):

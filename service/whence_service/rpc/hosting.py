@@ -28,12 +28,14 @@ _log: Final = structlog.get_logger(__name__)
 class HostSettings:
     """Where and how to serve. ``address`` is ``host:port`` (port 0 picks one) or ``unix:path``.
 
-    ``drain_s``: how long to keep answering after health says NOT_SERVING, so that load balancers notice.
-    ``grace_s``: how long calls in flight may then take before they are cancelled.
+    ``max_message_bytes`` bounds answers, ``max_request_bytes`` requests. ``drain_s``: how long to keep answering after
+    health says NOT_SERVING, so that load balancers notice. ``grace_s``: how long calls in flight may then take before
+    they are cancelled.
     """
 
     address: str
     max_message_bytes: int = 64 * MEBIBYTE
+    max_request_bytes: int = 64 * MEBIBYTE
     drain_s: float = 5.0
     grace_s: float = 30.0
     reflection: bool = True
@@ -123,7 +125,8 @@ def termination() -> Iterator[asyncio.Event]:
 
 def _options(settings: HostSettings) -> list[tuple[str, int]]:
     return [
-        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        # Refused by the length that comes before a message: none of it is kept.
+        ("grpc.max_receive_message_length", settings.max_request_bytes),
         ("grpc.max_send_message_length", settings.max_message_bytes),
         # Two servers on one port share its calls by chance; a second one must fail to start instead.
         ("grpc.so_reuseport", 0),

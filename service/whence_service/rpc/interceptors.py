@@ -1,7 +1,9 @@
-"""What surrounds every call of ours: its request id, its record, and the mapping of exceptions to statuses.
+"""What surrounds every call of ours: its request id and record, reading the request, exceptions made statuses.
 
-gRPC's own treatment of an uncaught exception sends its text to the client. Here only :class:`WhenceError`
-speaks to clients; anything else becomes INTERNAL with the request id, and its traceback goes to the log.
+gRPC's own treatment of an uncaught exception sends its text to the client, that of a request that cannot be parsed too.
+Here only :class:`WhenceError` speaks to clients; anything else becomes INTERNAL with the request id, and its traceback
+goes to the log. So requests are read and parsed here: to gRPC every method is one that takes a stream of bytes, which
+on the wire looks the same.
 """
 
 from __future__ import annotations
@@ -16,9 +18,16 @@ from typing import Any, Final, TypeAlias
 import grpc
 import structlog
 
-from whence.errors import CancelledByCallerError, DeadlineError, InternalError, WhenceError
+from whence.errors import (
+    CancelledByCallerError,
+    DeadlineError,
+    InternalError,
+    InvalidRequestError,
+    WhenceError,
+)
 from whence.status import WireStatus, to_wire
 from whence_service.rpc import request_ids
+from whence_service.rpc.bounds import RequestBounds, parse
 from whence_service.rpc.records import CallRecord, Observer, ignore
 
 _log: Final = structlog.get_logger(__name__)
@@ -26,15 +35,20 @@ _log: Final = structlog.get_logger(__name__)
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Behaviour = Callable[[Any, Any], Any]
+_Receive = Callable[[Any], Awaitable[Any]]
 # Health checks and reflection; they are not our calls.
 _FOREIGN_PREFIX: Final = "/grpc."
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps all four kinds of call; handlers are coroutine or async generator functions that raise errors."""
+    """Wraps all four kinds of call; handlers are coroutine or async generator functions that raise errors.
 
-    def __init__(self, observe: Observer = ignore) -> None:
+    A request that holds more than ``bounds`` allow never reaches its handler.
+    """
+
+    def __init__(self, observe: Observer = ignore, bounds: RequestBounds = RequestBounds()) -> None:  # noqa: B008 - frozen
         self._observe = observe
+        self._bounds = bounds
 
     async def intercept_service(
         self,
@@ -45,20 +59,26 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or handler_call_details.method.startswith(_FOREIGN_PREFIX):
             return handler
-        return _rebuild(handler, lambda behaviour: self._wrap(behaviour, handler_call_details.method))
+        behaviour = self._wrap(_behaviour(handler), self._receiver(handler), handler_call_details.method)
+        build = (
+            grpc.stream_stream_rpc_method_handler
+            if handler.response_streaming
+            else grpc.stream_unary_rpc_method_handler
+        )
+        return build(behaviour, None, handler.response_serializer)
 
-    def _wrap(self, behaviour: _Behaviour, path: str) -> _Behaviour:
+    def _wrap(self, behaviour: _Behaviour, receive: _Receive, path: str) -> _Behaviour:
         if not inspect.isasyncgenfunction(behaviour):
 
-            async def respond(request: Any, context: _Context) -> Any:  # noqa: ANN401
-                async with self._guard(path, request, context):
+            async def respond(arriving: AsyncIterator[bytes], context: _Context) -> Any:  # noqa: ANN401
+                async with self._guard(path, receive(arriving), context) as request:
                     return await behaviour(request, context)
 
             return respond
 
-        async def stream(request: Any, context: _Context) -> AsyncIterator[Any]:  # noqa: ANN401
+        async def stream(arriving: AsyncIterator[bytes], context: _Context) -> AsyncIterator[Any]:
             async with (
-                self._guard(path, request, context),
+                self._guard(path, receive(arriving), context) as request,
                 aclosing(behaviour(request, context)) as responses,
             ):
                 async for response in responses:
@@ -66,16 +86,41 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return stream
 
+    def _receiver(self, handler: _Handler) -> _Receive:
+        """Return what makes of the bytes that arrive what the handler takes: a message, or an iterator of them."""
+
+        def one(data: bytes) -> Any:  # noqa: ANN401
+            return parse(data, handler.request_deserializer, self._bounds)
+
+        async def first(arriving: AsyncIterator[bytes]) -> Any:  # noqa: ANN401
+            async for data in arriving:
+                return one(data)
+            raise _nothing_arrived()
+
+        async def every(arriving: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+            async def messages() -> AsyncIterator[Any]:
+                async for data in arriving:
+                    yield one(data)
+
+            return messages()
+
+        return every if handler.request_streaming else first
+
     @asynccontextmanager
-    async def _guard(self, path: str, request: object, context: _Context) -> AsyncIterator[None]:
+    async def _guard(self, path: str, receiving: Awaitable[Any], context: _Context) -> AsyncIterator[Any]:
+        """Give the request to the body of the ``with``."""
         started = time.perf_counter()
-        requested = request_ids.requested_id(request, context.invocation_metadata() or ())
-        request_id = request_ids.choose(requested)
+        metadata = tuple(context.invocation_metadata() or ())
+        request_id = request_ids.choose(request_ids.requested_id(None, metadata))
         _enter(request_id, context)
         failure: WhenceError | None = None
         try:
+            request = await receiving
+            requested = request_ids.requested_id(request, metadata)
+            request_id = request_ids.choose(requested) if requested else request_id
+            _enter(request_id, context)
             request_ids.check(requested)
-            yield
+            yield request
         except WhenceError as error:
             failure = error
         except (GeneratorExit, asyncio.CancelledError) as error:
@@ -142,17 +187,25 @@ async def _abort(context: _Context, error: WhenceError, request_id: str) -> None
     metadata = (*status.trailing_metadata, (request_ids.METADATA_KEY, request_id))
     try:
         await context.abort_with_status(WireStatus(status.code, status.details, metadata))  # type: ignore[arg-type]
-    except grpc.aio.UsageError:
+    except (grpc.aio.UsageError, grpc.aio.InternalError):
         _log.debug("the call was over before its error could be sent", reason=error.reason)
         raise asyncio.CancelledError from error
 
 
-def _rebuild(handler: _Handler, wrap: Callable[[_Behaviour], _Behaviour]) -> _Handler:
-    kinds: dict[tuple[bool, bool], tuple[str, Callable[..., _Handler]]] = {
-        (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
-        (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
-        (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
-        (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
+def _nothing_arrived() -> InvalidRequestError:
+    return InvalidRequestError(
+        "the call ended before its request had arrived: gRPC refused it for its size, or there was none; send one "
+        "request, of at most the server's max_request_bytes",
+        reason="MISSING_MESSAGE",
+    )
+
+
+def _behaviour(handler: _Handler) -> _Behaviour:
+    kinds = {
+        (False, False): "unary_unary",
+        (False, True): "unary_stream",
+        (True, False): "stream_unary",
+        (True, True): "stream_stream",
     }
-    name, build = kinds[bool(handler.request_streaming), bool(handler.response_streaming)]
-    return build(wrap(getattr(handler, name)), handler.request_deserializer, handler.response_serializer)
+    found: _Behaviour = getattr(handler, kinds[bool(handler.request_streaming), bool(handler.response_streaming)])
+    return found

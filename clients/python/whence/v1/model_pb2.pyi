@@ -183,6 +183,7 @@ class Limits(google.protobuf.message.Message):
     MAX_QUERIES_FIELD_NUMBER: builtins.int
     MAX_SCORE_SEQUENCES_FIELD_NUMBER: builtins.int
     MAX_BATCH_QUERIES_FIELD_NUMBER: builtins.int
+    MAX_TEXT_BYTES_FIELD_NUMBER: builtins.int
     max_query_tokens: builtins.int
     """Longest query, in tokens."""
     max_top_k: builtins.int
@@ -193,6 +194,8 @@ class Limits(google.protobuf.message.Message):
     """Most training sequences in one Score request."""
     max_batch_queries: builtins.int
     """Most queries in one BatchAttribute request, whose gradients are kept in rank 32 where they are more than max_queries."""
+    max_text_bytes: builtins.int
+    """Longest query, and longest training sequence that is given as text, in bytes. 0: not known."""
     def __init__(
         self,
         *,
@@ -201,8 +204,9 @@ class Limits(google.protobuf.message.Message):
         max_queries: builtins.int = ...,
         max_score_sequences: builtins.int = ...,
         max_batch_queries: builtins.int = ...,
+        max_text_bytes: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["max_batch_queries", b"max_batch_queries", "max_queries", b"max_queries", "max_query_tokens", b"max_query_tokens", "max_score_sequences", b"max_score_sequences", "max_top_k", b"max_top_k"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["max_batch_queries", b"max_batch_queries", "max_queries", b"max_queries", "max_query_tokens", b"max_query_tokens", "max_score_sequences", b"max_score_sequences", "max_text_bytes", b"max_text_bytes", "max_top_k", b"max_top_k"]) -> None: ...
 
 global___Limits = Limits
 
