@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+import itertools
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 
 from whence.cli import checks, console, options, render_doctor
+from whence.cli.artefact_checks import artefacts
+
+_PANEL_ARTEFACTS: Final = "Artefacts on this machine"
 
 
 def doctor(
@@ -15,13 +20,43 @@ def doctor(
     tls: options.Tls = False,
     ca_file: options.CaFile = None,
     timeout: Annotated[float, typer.Option(help="Wait this many seconds for the server.", min=0.001)] = 5.0,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Check artefacts on this machine instead of a server: this model and those below.",
+            rich_help_panel=_PANEL_ARTEFACTS,
+        ),
+    ] = None,
+    corpus: Annotated[
+        Path | None, typer.Option(help="What `whence corpus` wrote.", rich_help_panel=_PANEL_ARTEFACTS)
+    ] = None,
+    factors: Annotated[
+        Path | None, typer.Option(help="What `whence fit` wrote.", rich_help_panel=_PANEL_ARTEFACTS)
+    ] = None,
+    index: Annotated[
+        Path | None, typer.Option(help="What `whence index` wrote.", rich_help_panel=_PANEL_ARTEFACTS)
+    ] = None,
+    training_sequences: Annotated[
+        int | None,
+        typer.Option(min=1, help="N, where it will be given to the worker.", rich_help_panel=_PANEL_ARTEFACTS),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Check the installation, the server and the models; the exit code is 1 where anything fails."""
+    """Check the installation, the server and the models; the exit code is 1 where anything fails.
+
+    With --model: check instead whether artefacts belong together, without loading the model. Every command does so
+    before it begins.
+
+    Example: whence doctor --model ./model --corpus corpus --factors factors
+    """
     connection = options.Connection(server=server, tls=tls, ca_file=ca_file, timeout_s=timeout)
+    named = {"corpus": corpus, "factors": factors, "index": index, "training_sequences": training_sequences}
+    if model is None and any(value is not None for value in named.values()):
+        raise typer.BadParameter("name the model as well: give --model")
+    looked_at = checks.server(connection) if model is None else artefacts(model, **named)
     out = console.stdout()
     done: list[checks.Check] = []
-    for check in (*checks.here(), *checks.server(connection)):
+    for check in itertools.chain(checks.here(), looked_at):
         done.append(check)
         if not as_json:
             out.print(render_doctor.check(check))

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from whence.cli import render_answer
-from whence.cli.render_text import marked, number, share
+from whence.cli.render_text import influence_on, marked, number, share
 from whence.results import Explanation
 from whence.terminal import printable
 
@@ -28,7 +28,8 @@ def explanation(result: Explanation, *, plain: bool, width: int) -> RenderableTy
     """Return all of it, at most ``width`` characters wide; ``plain`` is for output without colour."""
     sequence = result.sequence
     name = printable(f"{sequence.source} {sequence.sequence_id}".strip()) or "the given text"
-    head = f"{name}: influence {number(result.influence)} {printable(result.influence_unit)}, "
+    influence = influence_on(result.influence, result.log_likelihood)
+    head = f"{name}: influence {influence} {printable(result.influence_unit)}, "
     return Group(
         Text(head + f"log-likelihood of the output {result.log_likelihood:.3f} nats", style="bold"),
         Text(),

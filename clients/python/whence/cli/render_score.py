@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from whence.cli import render_answer
-from whence.cli.render_text import number, strip
+from whence.cli.render_text import influence_on, strip
 from whence.results import ScoreTable, TrainingSequence
 from whence.terminal import printable
 
@@ -40,7 +40,8 @@ def _table(result: ScoreTable, query: int) -> RenderableType:
 
 def _influence(result: ScoreTable, query: int, index: int) -> Text:
     influence = result.influence[query][index]
-    value = Text(number(influence), style="green" if influence >= 0 else "red")
+    shown = influence_on(influence, result.log_likelihood[query])
+    value = Text(shown, style="green" if influence >= 0 else "red")
     if result.layer_influence is not None:
         by_layer = dict(zip(result.layers, result.layer_influence[query][index], strict=True))
         value.append("\n" + strip(by_layer), style="cyan")

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from rich.text import Text
 
+from whence.linear_range import is_outside
 from whence.results import TokenInfluence
 from whence.terminal import printable
 
@@ -33,6 +34,11 @@ class Excerpt(NamedTuple):
 def number(value: float) -> str:
     """Return an influence with its sign and three digits."""
     return f"{value:+.3g}"
+
+
+def influence_on(value: float, log_likelihood: float) -> str:
+    """Return an influence as :func:`number` does; in brackets where it is too large to be read as nats."""
+    return f"({number(value)})" if is_outside(value, log_likelihood) else number(value)
 
 
 def share(part: float, whole: float) -> str:

@@ -1,0 +1,50 @@
+"""What ``whence doctor`` says of artefacts on this machine: whether they belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whence.cli.checks import Check, Outcome
+from whence.errors import WhenceError
+
+if TYPE_CHECKING:
+    from whence_backends.inspection import Inspected
+
+
+def artefacts(model: str, **others: Path | int | None) -> Iterator[Check]:
+    """Yield what a model, and the corpus, factors and index that are given, say of themselves and of one another."""
+    from whence_backends.inspection import Named, inspect
+
+    named: dict[str, Any] = others
+    try:
+        inspected = inspect(Named(model=model, **named))
+    except WhenceError as error:
+        yield Check(name="artefacts", outcome=Outcome.FAIL, found=error.message, advice=f"reason {error.reason}")
+        return
+    yield from _described(inspected)
+    for finding in inspected.findings():
+        outcome = Outcome.WARNING if finding.error is None else Outcome.FAIL
+        yield Check(name=finding.reason, outcome=outcome, found=finding.message)
+
+
+def _described(inspected: Inspected) -> Iterator[Check]:
+    model, corpus, factors, index = inspected.model, inspected.corpus, inspected.factors, inspected.index
+    size = f"{model.vocabulary_size:,} tokens" if model.vocabulary_size else "an unknown number of tokens"
+    longest = f"{model.max_tokens:,}" if model.max_tokens else "an unknown number"
+    yield _ok("model", f"{model.name} knows {size}, and takes {longest} at once, as far as its configuration says")
+    if inspected.tokenizer is None:
+        found = f"{model.name} has none: nothing tells whether a corpus was made for it"
+        yield Check(name="tokenizer", outcome=Outcome.WARNING, found=found)
+    if corpus is not None:
+        found = f"{corpus.sequences:,} sequences of up to {corpus.longest_sequence:,} tokens"
+        yield _ok("corpus", f"{found}, {corpus.trained_tokens:,} tokens trained on")
+    if factors is not None:
+        yield _ok("factors", f"{factors.name}, N = {inspected.training_sequences or factors.training_set_size:,}")
+    if index is not None:
+        yield _ok("index", index.name)
+
+
+def _ok(name: str, found: str) -> Check:
+    return Check(name=name, outcome=Outcome.OK, found=found)

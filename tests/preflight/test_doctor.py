@@ -1,0 +1,49 @@
+"""``whence doctor --model``: whether artefacts belong together, said before anything runs on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
+
+from preflight.conftest import CHARACTERS
+from whence import cli
+from whence_backends.corpus import Corpus
+
+
+def doctor(*arguments: object) -> Any:
+    return CliRunner().invoke(cli.app, ["doctor", *map(str, arguments)], env={"COLUMNS": "200"})
+
+
+def test_artefacts_in_order_pass_and_no_server_is_asked(
+    make_model: Callable[..., Path], make_corpus: Callable[..., Corpus]
+) -> None:
+    model = make_model()
+    done = doctor("--model", model, "--corpus", make_corpus(model).path)
+    assert done.exit_code == 0, done.output
+    assert "knows 61 tokens, and takes 64 at once" in done.stdout
+    assert "3 sequences of up to 28 tokens, 72 tokens trained on" in done.stdout
+    assert "server" not in done.stdout
+
+
+def test_all_that_is_wrong_is_said_at_once(make_model: Callable[..., Path], make_corpus: Callable[..., Corpus]) -> None:
+    """Broken by: stopping at the first refusal."""
+    corpus = make_corpus(make_model("of-the-corpus"), ["the owl keeps the light and " * 3])
+    other = make_model("other", characters=CHARACTERS[:4] + CHARACTERS[4:][::-1])
+    done = doctor("--model", other, "--corpus", corpus.path, "--training-sequences", 1000, "--json")
+    assert done.exit_code == 1
+    failed = [check["name"] for check in json.loads(done.stdout)["checks"] if check["outcome"] == "fail"]
+    assert failed == ["CORPUS_OF_OTHER_TOKENIZER", "CORPUS_TOO_LONG_FOR_MODEL"]
+
+
+def test_what_is_not_there_fails(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    done = doctor("--model", make_model(), "--corpus", tmp_path / "nothing")
+    assert done.exit_code == 1
+    assert "ARTEFACT_NOT_FOUND" in done.stdout
+
+
+def test_artefacts_without_a_model_are_a_wrong_use(tmp_path: Path) -> None:
+    assert doctor("--corpus", tmp_path).exit_code == 2
