@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import shutil
 
+import numpy as np
 import pytest
 from huggingface_hub import constants
+from safetensors.numpy import save_file
 
 from whence.errors import InvalidRequestError, NotFoundError
 from whence_backends.models import Tokenizer, locate_model, resolve_model
@@ -41,8 +43,11 @@ def test_the_digest_follows_the_contents_not_the_place(folder, tmp_path):
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "model.safetensors.index.json"])
 def test_the_digest_changes_with_every_file_that_defines_the_model(folder, name):
     before = resolve_model(str(folder)).digest
-    with (folder / name).open("ab") as file:
-        file.write(b" ")
+    if name == "model.safetensors":
+        save_file({"weight": np.arange(8, dtype=np.float32) + 1}, folder / name)
+    else:
+        with (folder / name).open("ab") as file:
+            file.write(b" ")
     assert resolve_model(str(folder)).digest != before
 
 
@@ -70,9 +75,9 @@ def test_of_several_gguf_files_one_must_be_named(tmp_path):
 
 
 def test_a_file_that_only_claims_to_be_gguf_is_refused(tmp_path):
-    (tmp_path / "page.gguf").write_bytes(b"<html>not found</html>")
+    (tmp_path / "old.gguf").write_bytes(b"ggjt, what there was before GGUF")
     with pytest.raises(InvalidRequestError, match="does not begin with 'GGUF'"):
-        resolve_model(str(tmp_path / "page.gguf"))
+        resolve_model(str(tmp_path / "old.gguf"))
 
 
 def test_pickled_weights_are_refused_with_the_way_out(folder):

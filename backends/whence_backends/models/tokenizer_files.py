@@ -83,7 +83,7 @@ def _from_pretrained(source: ModelSource | ModelLocation, *, plain: bool = False
     folder = source.path.parent if source.kind == "gguf" else source.path
     try:
         loader = PreTrainedTokenizerFast if plain else AutoTokenizer
-        return loader.from_pretrained(str(folder), local_files_only=True, **arguments)
+        return loader.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False, **arguments)
     except ImportError as error:
         raise UnimplementedError(
             f"the tokenizer of {source.reference!r} needs a package that is not installed: {error}. A GGUF "

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any, Final
 
 import torch
 
-from whence.errors import InvalidRequestError
+from whence.errors import InvalidRequestError, WhenceError
+from whence_backends.models.architecture import auto_class, require_known_architecture
+from whence_backends.models.gguf_file import require_all_tensors, require_whole_gguf
 from whence_backends.models.source import ModelSource
+from whence_backends.models.weights import require_finite, require_same_keys
 
 # What statistics and influences are computed in here.
 PRECISIONS: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
@@ -54,13 +59,12 @@ def ask_for_reproducible_arithmetic() -> None:
 
 
 def load_causal_lm(source: ModelSource, precision: str, device: str, *, for_export: bool = False) -> Any:  # noqa: ANN401
-    """Return the model, frozen, in evaluation mode, on the device, in the precision.
+    """Return the model, frozen, in evaluation mode, on the device, in the precision: whole, or not at all.
 
-    Raises :class:`~whence.errors.InvalidRequestError` where transformers cannot load it as a causal language model.
+    Raises :class:`~whence.errors.InvalidRequestError` where transformers cannot load it as a causal language model, and
+    what :mod:`~whence_backends.models.architecture`, :mod:`~whence_backends.models.gguf_file` and
+    :mod:`~whence_backends.models.weights` raise.
     """
-    from transformers import AutoModelForCausalLM, GgufConfig
-    from transformers.utils import logging
-
     ask_for_reproducible_arithmetic()
     if source.kind == "export":
         raise InvalidRequestError(
@@ -70,20 +74,68 @@ def load_causal_lm(source: ModelSource, precision: str, device: str, *, for_expo
             field="model",
         )
     dtype = _EXPORTED[precision] if for_export and precision in _EXPORTED else torch_dtype(precision)
-    logging.disable_progress_bar()
-    where = str(source.path)
-    arguments: dict[str, Any] = {}
+    with _quietly():
+        model, report = _load(source, dtype)
+    require_same_keys(model, report, source.reference)
     if source.kind == "gguf":
-        # Unpacked: gradients are those of the dense layers that the quantized weights stand for.
-        unpacked = GgufConfig(dequantize=True)
-        where = str(source.path.parent)
-        arguments = {"gguf_file": source.path.name, "quantization_config": unpacked}
+        require_all_tensors(model, source.path)
+    placed = model.to(torch_device(device)).eval().requires_grad_(False)
+    require_finite(placed, source.reference, precision)
+    return placed
+
+
+def _load(source: ModelSource, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
+    """Have transformers load a model; return it and what of the checkpoint did not fit."""
+    from transformers import AutoConfig
+
+    folder, file, options = _how(source)
+    # Nobody is asked whether code that came with the weights may run: none does.
+    common: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, **file}
     try:
-        model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, **arguments)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+        config = AutoConfig.from_pretrained(folder, **common)
+        return auto_class(config, source.reference).from_pretrained(  # type: ignore[no-any-return]
+            folder,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are named by require_same_keys
+            **common,
+            **options,
+        )
+    except WhenceError:
+        raise
+    except Exception as error:  # transformers raises whatever its parts do
         raise InvalidRequestError(
-            f"{source.reference} cannot be loaded as a causal language model: {error}",
+            f"{source.reference} cannot be loaded as a causal language model: {type(error).__name__}: {error}",
             reason="MODEL_NOT_LOADABLE",
             field="model",
         ) from error
-    return model.to(torch_device(device)).eval().requires_grad_(False)
+
+
+def _how(source: ModelSource) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Return the folder, what names the file in it, and how its weights are read; see first that both can be."""
+    from transformers import GgufConfig
+
+    if source.kind == "folder":
+        require_known_architecture(source.path)
+        return str(source.path), {}, {}
+    require_whole_gguf(source.path)
+    # The whole path: a file of the same name in the working folder would be taken for it. Unpacked: gradients are
+    # those of the dense layers that the quantized weights stand for.
+    path = source.path.absolute()
+    return str(path.parent), {"gguf_file": str(path)}, {"quantization_config": GgufConfig(dequantize=True)}
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep transformers' progress bars and its report of what did not fit off the screen: it is told as an error."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)

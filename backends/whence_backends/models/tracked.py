@@ -11,6 +11,7 @@ from torch import nn
 
 from whence.errors import InvalidRequestError
 from whence_backends.ekfac.trace import TrackedLayer, linear_spec
+from whence_backends.models.shape import is_within, towers_of
 
 MLP: Final = "mlp"
 ALL_LINEAR: Final = "all-linear"
@@ -35,15 +36,16 @@ class Coverage:
 def track(model: Any, selection: str) -> list[TrackedLayer]:  # noqa: ANN401 - transformers' models have no common type
     """Return the tracked layers: ``mlp`` (as in the paper), ``all-linear``, or a regular expression on module paths.
 
-    The output layer is never tracked: its output is as wide as the vocabulary, and it is often the embedding too.
+    The output layer is never tracked: its output is as wide as the vocabulary, and it is often the embedding too. Nor
+    is what a model sees or hears with: text does not run through it.
 
     Raises :class:`~whence.errors.InvalidRequestError` where nothing matches, listing what there is.
     """
-    output = model.get_output_embeddings()
+    output, towers = model.get_output_embeddings(), towers_of(model)
     linear = {
         name: TrackedLayer(spec=spec, module=module)
         for name, module in model.named_modules()
-        if module is not output and (spec := linear_spec(name, module)) is not None
+        if module is not output and not is_within(name, towers) and (spec := linear_spec(name, module)) is not None
     }
     wanted = _predicate(selection)
     chosen = [layer for name, layer in linear.items() if wanted.search(name)]
@@ -59,11 +61,14 @@ def track(model: Any, selection: str) -> list[TrackedLayer]:  # noqa: ANN401 - t
 
 
 def coverage(model: nn.Module, layers: list[TrackedLayer]) -> Coverage:
-    """Count what is attributed and what is not. Tied parameters count once."""
+    """Count what is attributed and what is not. Tied parameters count once, towers for images and sound never."""
     tracked = {id(parameter) for layer in layers for parameter in layer.module.parameters(recurse=False)}
+    towers = towers_of(model)
     total = attributed = 0
     left: Counter[str] = Counter()
     for name, parameter in model.named_parameters():
+        if is_within(name, towers):
+            continue
         total += parameter.numel()
         if id(parameter) in tracked:
             attributed += parameter.numel()

@@ -1,0 +1,79 @@
+"""Which class of transformers reads a model: one of its own, of a language model. What cannot be is refused here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from whence.errors import InvalidRequestError, UnimplementedError
+from whence_backends.models.files import CONFIG, read_json
+from whence_backends.models.shape import text_config
+
+
+def require_known_architecture(folder: Path) -> None:
+    """Refuse a folder whose configuration names no model that transformers has, or weights that are quantized.
+
+    Raises :class:`~whence.errors.InvalidRequestError` with reason ``UNKNOWN_ARCHITECTURE`` or ``INVALID_MODEL_FILE``,
+    and :class:`~whence.errors.UnimplementedError` with reason ``UNKNOWN_QUANTIZATION``.
+    """
+    from transformers import CONFIG_MAPPING, __version__
+
+    config = read_json(folder / CONFIG)
+    kind = config.get("model_type")
+    if not isinstance(kind, str) or not kind:
+        raise InvalidRequestError(
+            f"{folder / CONFIG} names no model_type; expected the configuration that the model was saved with, such as "
+            'one with "model_type": "llama"',
+            reason="INVALID_MODEL_FILE",
+            field="model",
+        )
+    if kind not in CONFIG_MAPPING:
+        code = (
+            "the model comes with code of its own, and Whence runs none but transformers'"
+            if config.get("auto_map")
+            else ""
+        )
+        raise _unknown(folder, f"transformers {__version__} has no architecture {kind!r}", code)
+    _require_unquantized(folder, config)
+
+
+def auto_class(config: Any, reference: str) -> Any:  # noqa: ANN401 - transformers' classes have no common type
+    """Return the factory that loads a configuration's language model, with its towers where it has any.
+
+    Raises :class:`~whence.errors.InvalidRequestError` (``UNKNOWN_ARCHITECTURE``) for what is no decoder of text.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+    if any(getattr(part, "is_encoder_decoder", False) for part in (config, text_config(config))):
+        raise _unknown(reference, f"{config.model_type!r} is an encoder with a decoder here")
+    # What else a model reads than text is loaded with it, so that every weight of the file has its place.
+    several = text_config(config) is not config
+    for factory in (AutoModelForImageTextToText, AutoModelForCausalLM) if several else (AutoModelForCausalLM,):
+        if type(config) in factory._model_mapping:
+            return factory
+    raise _unknown(reference, f"{config.model_type!r} is none")
+
+
+def _require_unquantized(folder: Path, config: Any) -> None:  # noqa: ANN401
+    parts = [config, *(part for part in config.values() if isinstance(part, dict))]
+    settings = [part.get("quantization_config") or part.get("compression_config") for part in parts]
+    found = next((one for one in settings if one), None)
+    if found is None:
+        return
+    method = found.get("quant_method", "some way") if isinstance(found, dict) else "some way"
+    raise UnimplementedError(
+        f"the weights of {folder} are quantized ({method}), and influences need the layers that they stand for; name "
+        "the model that they were made from, or unpack them: from_pretrained(folder), dequantize(), "
+        "save_pretrained(out)",
+        reason="UNKNOWN_QUANTIZATION",
+        model=folder,
+    )
+
+
+def _unknown(model: object, what: str, more: str = "") -> InvalidRequestError:
+    return InvalidRequestError(
+        f"{model} cannot be loaded: {what}{'; ' if more else ''}{more}; expected a causal language model that "
+        "transformers itself has",
+        reason="UNKNOWN_ARCHITECTURE",
+        field="model",
+    )

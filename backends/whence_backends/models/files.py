@@ -1,0 +1,159 @@
+"""A model's files as they lie on disk: which of them are its weights, and whether each is whole. No torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from safetensors import SafetensorError, safe_open
+
+from whence.errors import InvalidRequestError, NotFoundError, UnimplementedError
+
+CONFIG: Final = "config.json"
+_SINGLE: Final = "model.safetensors"
+_INDEX: Final = "model.safetensors.index.json"
+_LFS: Final = b"version https://git-lfs"
+# What PEFT and the library `adapters` write beside or instead of a model.
+_ADAPTER_CONFIG: Final = "adapter_config.json"
+_ADAPTERS: Final = (_ADAPTER_CONFIG, "adapter_model.safetensors", "adapter_model.bin", "pytorch_adapter.bin")
+_TOKENIZER: Final = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "chat_template.jinja")
+_DOWNLOAD: Final = "download it again"
+
+
+def require_whole(path: Path) -> None:
+    """Refuse a file that is not what its name says: a git-lfs pointer, an empty file, a web page, a torn download.
+
+    Raises :class:`~whence.errors.InvalidRequestError` with reason ``INVALID_MODEL_FILE``.
+    """
+    with path.open("rb") as file:
+        beginning = file.read(512)
+    if beginning.startswith(_LFS):
+        raise _invalid(path, "a git-lfs pointer, not the file itself; run: git lfs pull")
+    if not beginning:
+        raise _invalid(path, f"empty; {_DOWNLOAD}")
+    if beginning.lstrip()[:9].lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise _invalid(path, f"a web page that was saved under its name; {_DOWNLOAD}")
+    if path.suffix == ".safetensors":
+        _require_whole_safetensors(path)
+
+
+def read_json(path: Path) -> Mapping[str, Any]:
+    """Read a JSON object, or refuse the file with reason ``INVALID_MODEL_FILE``."""
+    require_whole(path)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise _invalid(path, f"not JSON ({str(error)[:100]}); {_DOWNLOAD}") from error
+    if not isinstance(found, dict):
+        raise _invalid(path, f"JSON but not an object; {_DOWNLOAD}")
+    return found
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the safetensors files that transformers loads from a folder, each seen to be whole, with their index.
+
+    That is ``model.safetensors``, or the files that ``model.safetensors.index.json`` names, or what the configuration
+    calls ``transformers_weights``. Raises :class:`~whence.errors.NotFoundError`: ``MISSING_WEIGHTS`` for a file that
+    is named but absent, ``MODEL_NOT_FOUND`` where there are none.
+    """
+    named = read_json(folder / CONFIG).get("transformers_weights") if (folder / CONFIG).is_file() else None
+    first = named if isinstance(named, str) else _SINGLE if (folder / _SINGLE).is_file() else _INDEX
+    names = [first, *(_shards(folder, first) if first.endswith(".index.json") else [])]
+    strange = next((name for name in names if Path(name).is_absolute() or ".." in Path(name).parts), None)
+    if strange is not None:
+        raise _invalid(folder, f"a model that names weights outside its folder ({strange})")
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise _missing_files(folder, missing)
+    for name in names:
+        require_whole(folder / name)
+    return [folder / name for name in names]
+
+
+def require_no_adapter(folder: Path) -> None:
+    """Refuse a folder with an adapter in it, which would be left out of what is computed.
+
+    Raises :class:`~whence.errors.UnimplementedError` with reason ``UNKNOWN_ADAPTER``.
+    """
+    found = next((name for name in _ADAPTERS if (folder / name).is_file()), None)
+    if found is None:
+        return
+    settings = read_json(folder / _ADAPTER_CONFIG) if (folder / _ADAPTER_CONFIG).is_file() else {}
+    base = settings.get("base_model_name_or_path") or "its base model"
+    beside = "beside the weights lies" if (folder / CONFIG).is_file() else "there is"
+    otherwise = (
+        f", or move {found} elsewhere if the weights are meant without it" if (folder / CONFIG).is_file() else ""
+    )
+    raise UnimplementedError(
+        f"{folder}: {beside} an adapter ({found}{_kind(settings)}, for {base}), and Whence does not read adapters; "
+        "name what comes of peft.AutoPeftModelForCausalLM.from_pretrained(folder), .merge_and_unload(), "
+        f".save_pretrained(out){otherwise}",
+        reason="UNKNOWN_ADAPTER",
+        path=folder,
+    )
+
+
+def _kind(settings: Mapping[str, Any]) -> str:
+    return f", {settings['peft_type']}" if settings.get("peft_type") else ""
+
+
+def _shards(folder: Path, index: str) -> list[str]:
+    """Return the names of the files that an index names, in their order."""
+    if not (folder / index).is_file():
+        return []
+    named = read_json(folder / index).get("weight_map")
+    if not isinstance(named, dict) or not named or not all(isinstance(name, str) for name in named.values()):
+        raise _invalid(folder / index, f"an index without a weight_map from parameters to files; {_DOWNLOAD}")
+    return sorted(set(named.values()))
+
+
+def require_whole_tokenizer(folder: Path) -> None:
+    """Refuse a folder of which a file of the tokenizer is a git-lfs pointer, empty, or a web page."""
+    for name in _TOKENIZER:
+        if (folder / name).is_file():
+            require_whole(folder / name)
+
+
+def _require_whole_safetensors(path: Path) -> None:
+    try:
+        with safe_open(path, framework="numpy"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise _invalid(path, f"torn, or not a safetensors file ({error}); {_DOWNLOAD}") from error
+
+
+def _missing_files(folder: Path, missing: list[str]) -> NotFoundError | InvalidRequestError:
+    """Return the error for weights that are not there: shards that an index names, a pickle, other names, nothing."""
+    if missing != [_INDEX]:
+        return NotFoundError(
+            f"{folder} has not all of its weights: not there is what it calls {shortened(missing)}; {_DOWNLOAD}",
+            reason="MISSING_WEIGHTS",
+            path=folder,
+        )
+    if any(folder.glob("*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.pth")):
+        return InvalidRequestError(
+            f"{folder} has its weights only as a pickle, which could run code when it is read; expected "
+            "*.safetensors: convert them with save_pretrained(..., safe_serialization=True)",
+            reason="PICKLED_WEIGHTS",
+            path=folder,
+        )
+    others = sorted(file.name for file in folder.glob("*.safetensors"))
+    beside = f"; {shortened(others)} is not read without an index" if others else ""
+    return NotFoundError(
+        f"{folder} is no model: expected {_SINGLE}, or {_INDEX} with the *.safetensors files that it names{beside}. "
+        "Save the model with save_pretrained",
+        reason="MODEL_NOT_FOUND",
+        model=folder,
+    )
+
+
+def shortened(names: list[str], most: int = 6) -> str:
+    """Return the first names and how many there are besides."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
+
+
+def _invalid(path: Path, what: str) -> InvalidRequestError:
+    return InvalidRequestError(f"{path} is {what}", reason="INVALID_MODEL_FILE", field="model", path=path)

@@ -1,0 +1,94 @@
+"""A GGUF file as transformers reads it: seen to be whole, and nothing of it left out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from whence.errors import InvalidRequestError, MismatchError
+from whence_backends.models.files import shortened
+
+# Experts that transformers puts together from several tensors; where one is lacking, a parameter is.
+_EXPERTS: Final = re.compile(r"\.(ffn_(gate|up|down|gate_up)_(exps|projs)|exp_probs_b)\.")
+
+
+def require_whole_gguf(path: Path) -> None:
+    """Refuse a torn file, a part of a split one whatever its name, and positions that transformers would not scale.
+
+    Raises :class:`~whence.errors.InvalidRequestError` with reason ``INVALID_MODEL_FILE``.
+    """
+    metadata, _ = _read(path)
+    count = metadata.get("split.count", 1)
+    if count > 1:
+        raise _invalid(
+            path, f"one of {count} files that make up a model; merge them: llama-gguf-split --merge FIRST OUT.gguf"
+        )
+    architecture = metadata["general.architecture"]
+    scaling = metadata.get(f"{architecture}.rope.scaling.type", "none")
+    if scaling != "none" and architecture != "gpt-oss":
+        raise _invalid(
+            path,
+            f"a model whose rotary positions are scaled ({scaling}), which transformers leaves out when it reads GGUF; "
+            "name the Hugging Face folder that it was made from",
+        )
+
+
+def require_all_tensors(model: Any, path: Path) -> None:  # noqa: ANN401 - transformers' models have no common type
+    """Refuse a file with tensors that transformers left out without a word, as it does for most architectures.
+
+    Raises :class:`~whence.errors.MismatchError` with reason ``WEIGHTS_MISMATCH``.
+    """
+    from transformers.integrations.gguf.utils import is_gguf_arch_supported
+
+    metadata, names = _read(path)
+    if is_gguf_arch_supported(metadata["general.architecture"]):  # these are in what from_pretrained reports
+        return
+    known = {"output.weight", *_names_of(model, metadata["general.architecture"])}
+    left = [name for name in names if name not in known and not _EXPERTS.search(name)]
+    if left:
+        raise MismatchError(
+            f"{path} is not whole as transformers reads it: the model has no place for {shortened(left)}. Name the "
+            "Hugging Face folder that it was made from",
+            reason="WEIGHTS_MISMATCH",
+            model=path,
+        )
+
+
+def _names_of(model: Any, architecture: str) -> Iterator[str]:  # noqa: ANN401
+    """Yield what a GGUF file calls the parameters of a model, each looked up with and without what it lies in."""
+    from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
+
+    arch = next(arch for arch, name in MODEL_ARCH_NAMES.items() if name == architecture)
+    names = get_tensor_name_map(arch, model.config.num_hidden_layers)
+    for parameter in model.state_dict():
+        bare = re.sub(r"\.(weight|bias)$", "", parameter)
+        parts = bare.split(".")
+        for start in range(len(parts)):
+            yield f"{names.get_name('.'.join(parts[start:]))}{parameter.removeprefix(bare)}"
+
+
+def _read(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return a file's metadata and the names of its tensors, all of which are there."""
+    from transformers.integrations.gguf.reader import GgufHeader, read_gguf_metadata
+
+    try:
+        metadata, names = read_gguf_metadata(str(path))
+        metadata["general.architecture"]
+    except Exception as error:  # the reader trusts what it reads, and fails wherever that leads it
+        raise _invalid(
+            path, f"torn, or not a GGUF file ({type(error).__name__}: {error}); download it again"
+        ) from error
+    try:
+        header = GgufHeader.from_file(str(path))
+    except ValueError:  # a type of numbers that only another reader knows
+        return metadata, names
+    end = max((header.data_start + tensor.offset + tensor.nbytes for tensor in header.tensors), default=0)
+    if end > path.stat().st_size:
+        raise _invalid(path, f"torn: it has {path.stat().st_size} bytes of {end}; download it again")
+    return metadata, names
+
+
+def _invalid(path: Path, what: str) -> InvalidRequestError:
+    return InvalidRequestError(f"{path} is {what}", reason="INVALID_MODEL_FILE", field="model", path=path)

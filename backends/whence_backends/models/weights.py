@@ -1,0 +1,87 @@
+"""Are a loaded model's weights whole: each from the checkpoint, all of the checkpoint in the model, all finite?
+
+transformers fills what a checkpoint lacks with random numbers and leaves out what it has no place for. Either is
+another model than the one that was named, and the former another one each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from whence.errors import InvalidRequestError, MismatchError
+from whence_backends.models.files import shortened
+
+
+def require_same_keys(model: Any, report: Mapping[str, Any], reference: str) -> None:  # noqa: ANN401
+    """Refuse a model that is not its checkpoint: parameters without weights, with others' shapes, and the reverse.
+
+    ``report`` is what ``from_pretrained(..., output_loading_info=True)`` gives: it leaves out what a class knows to be
+    made anew (tied weights, rotary tables) or of no use (masks that older versions saved). Raises
+    :class:`~whence.errors.MismatchError` with reason ``WEIGHTS_MISMATCH``.
+    """
+    missing, unknown = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
+    shapes = [f"{name} {list(got)} for {list(want)}" for name, got, want in sorted(report["mismatched_keys"])]
+    untied = [f"{one} and {other}" for one, other in _untied(model)]
+    causes = [
+        _cause(missing, "lacks {}, which would be random numbers"),
+        _cause(shapes, "has other shapes than its configuration says: {}"),
+        _cause(unknown, "has {}, for which the model has no place"),
+        _cause(untied, "has different weights for {}, which its configuration says are the same"),
+    ]
+    if any(causes):
+        raise MismatchError(
+            f"{reference} is not whole: the checkpoint {', and it '.join(cause for cause in causes if cause)}. "
+            f"{_advice(missing, unknown, untied)}",
+            reason="WEIGHTS_MISMATCH",
+            model=reference,
+        )
+
+
+def require_finite(model: nn.Module, reference: str, precision: str) -> None:
+    """Refuse a model with a parameter or buffer that is NaN or infinite, read once, where it is.
+
+    Raises :class:`~whence.errors.InvalidRequestError` with reason ``INVALID_WEIGHTS``.
+    """
+    broken = [name for name, tensor in _tensors(model) if not _is_finite(tensor)]
+    if broken:
+        raise InvalidRequestError(
+            f"{reference} has weights that are NaN or infinite in {precision}: {shortened(broken)}. Download it again, "
+            "or, if they are too large for this precision, choose another",
+            reason="INVALID_WEIGHTS",
+            field="model",
+        )
+
+
+def _untied(model: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401
+    """Yield the pairs of parameters that the configuration ties and the checkpoint does not."""
+    for target, source in model.get_expanded_tied_weights_keys(all_submodels=True).items():
+        if model.get_parameter_or_buffer(target) is not model.get_parameter_or_buffer(source):
+            yield source, target
+
+
+def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from model.named_parameters()
+    yield from model.named_buffers()
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Return whether all values are finite; NaN comes through as the smallest and the largest."""
+    if not tensor.is_floating_point() or tensor.numel() == 0:
+        return True
+    return all(bool(torch.isfinite(extreme)) for extreme in torch.aminmax(tensor.detach()))
+
+
+def _cause(names: list[str], sentence: str) -> str:
+    return sentence.format(shortened(names)) if names else ""
+
+
+def _advice(missing: Iterable[str], unknown: Iterable[str], untied: Iterable[str]) -> str:
+    if any("lora_" in name or "base_layer" in name for name in unknown):
+        return "It was saved with an adapter inside: merge it (peft: merge_and_unload) and save it again"
+    if untied and not missing:
+        return 'Write "tie_word_embeddings": false into its config.json if both were trained'
+    return "Save the whole model, as it was trained for text, with save_pretrained, or download it again"

@@ -1,0 +1,236 @@
+"""What is loaded is the checkpoint: every parameter from it, all of it in the model, all finite; or it is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import models
+from loading.checkpoints import Weights, change, configure, load, save
+from whence.errors import InvalidRequestError, MismatchError, UnimplementedError, WhenceError
+from whence_backends.export import ExportConfig, export
+
+
+@pytest.fixture
+def llama(tmp_path: Path) -> Path:
+    return save(models.llama(), tmp_path / "model")
+
+
+def refused(folder: Path, match: str, kind: type[WhenceError] = MismatchError, precision: str = "float32") -> str:
+    with pytest.raises(kind, match=match) as caught:
+        load(folder, precision)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lm_head.weight",
+        "model.embed_tokens.weight",
+        "model.norm.weight",
+        "model.layers.1.mlp.up_proj.weight",
+        "model.layers.0.self_attn.k_proj.weight",
+    ],
+)
+def test_a_parameter_that_the_checkpoint_lacks_is_named_not_drawn(llama: Path, name: str) -> None:
+    change(llama, lambda weights: weights.pop(name))
+    assert refused(llama, f"lacks {name}") == "WEIGHTS_MISMATCH"
+
+
+def test_a_base_model_without_a_head_is_refused(tmp_path: Path) -> None:
+    folder = save(models.llama().model, tmp_path / "model")
+    refused(configure(folder, architectures=["LlamaForCausalLM"]), r"lacks lm_head\.weight")
+
+
+def test_a_base_model_whose_head_is_its_embedding_is_whole(tmp_path: Path) -> None:
+    whole = models.llama(tie=True)
+    model = load(save(whole.model, tmp_path / "model"))
+    assert torch.equal(model.lm_head.weight, whole.lm_head.weight)
+
+
+@pytest.mark.parametrize(("layers", "said"), [(3, r"lacks model\.layers\.2"), (1, r"has model\.layers\.1")])
+def test_more_or_fewer_layers_than_the_configuration_says_are_refused(llama: Path, layers: int, said: str) -> None:
+    assert refused(configure(llama, num_hidden_layers=layers), said) == "WEIGHTS_MISMATCH"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"intermediate_size": 32}, r"up_proj\.weight \[24, 16\] for \[32, 16\]"),
+        ({"vocab_size": 99}, r"embed_tokens\.weight \[61, 16\] for \[99, 16\]"),
+        ({"num_key_value_heads": 4}, r"k_proj\.weight \[8, 16\] for \[16, 16\]"),
+    ],
+)
+def test_other_shapes_than_the_configuration_says_are_refused(llama: Path, settings: dict[str, int], said: str) -> None:
+    assert refused(configure(llama, **settings), said) == "WEIGHTS_MISMATCH"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("model.layers.0.mlp.up_proj.bias", "no place"),
+        ("score.weight", "no place"),
+        ("v_head.summary.weight", "no place"),
+        ("base_model.model.model.layers.0.mlp.up_proj.lora_A.weight", "merge_and_unload"),
+    ],
+)
+def test_a_tensor_that_the_model_has_no_place_for_is_named(llama: Path, name: str, said: str) -> None:
+    """Biases that the configuration denies, heads of other tasks, an adapter that was saved inside."""
+    change(llama, lambda weights: weights.update({name: torch.zeros(24)}))
+    assert refused(llama, f"{name.split('.')[-2]}.*{said}") == "WEIGHTS_MISMATCH"
+
+
+def test_the_weights_of_another_kind_of_model_are_refused_in_a_few_words(llama: Path, tmp_path: Path) -> None:
+    other = save(models.gpt2(), tmp_path / "other")
+    (other / "model.safetensors").replace(llama / "model.safetensors")
+    refused(llama, r"lacks .* and \d+ more.*, and it has .* and \d+ more")
+
+
+def test_tied_weights_that_differ_are_not_guessed_about(tmp_path: Path) -> None:
+    folder = save(models.llama(tie=True), tmp_path / "model")
+    change(folder, lambda weights: weights.update({"lm_head.weight": weights["model.embed_tokens.weight"] + 1}))
+    refused(folder, r"different weights for .*lm_head\.weight.*tie_word_embeddings")
+    assert load(configure(folder, tie_word_embeddings=False)).lm_head.weight.shape == (61, 16)
+
+
+def test_tied_weights_that_are_stored_twice_are_one(tmp_path: Path) -> None:
+    folder = save(models.llama(tie=True), tmp_path / "model")
+    change(folder, lambda weights: weights.update({"lm_head.weight": weights["model.embed_tokens.weight"].clone()}))
+    model = load(folder)
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+
+
+def set_value(name: str, value: float) -> Any:
+    def edit(weights: Weights) -> None:
+        weights[name].view(-1)[-1] = value
+
+    return edit
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["model.layers.1.mlp.down_proj.weight", "model.norm.weight", "lm_head.weight"])
+def test_a_weight_that_is_not_finite_is_named(llama: Path, name: str, value: float) -> None:
+    change(llama, set_value(name, value))
+    assert refused(llama, f"NaN or infinite in float32: {name}", InvalidRequestError) == "INVALID_WEIGHTS"
+
+
+def test_a_weight_too_large_for_the_precision_is_named(llama: Path) -> None:
+    change(llama, set_value("model.norm.weight", 3.4e38))
+    load(llama, "float64")
+    refused(llama, r"in bfloat16: model\.norm\.weight.*choose another", InvalidRequestError, "bfloat16")
+    with pytest.raises(InvalidRequestError, match="in float16"):
+        load(llama, "float16", for_export=True)
+
+
+def test_a_buffer_that_is_not_finite_is_named(llama: Path) -> None:
+    """Rotary frequencies of a base of 0."""
+    configure(llama, rope_parameters={"rope_type": "default", "rope_theta": 0.0}, rope_theta=0.0)
+    refused(llama, r"rotary_emb\.inv_freq", InvalidRequestError)
+
+
+def test_what_older_versions_saved_beside_the_weights_does_no_harm(tmp_path: Path) -> None:
+    """GPT-2's masks, Llama's rotary frequencies: the classes know them, and make them anew."""
+    gpt2 = save(models.gpt2(), tmp_path / "gpt2")
+    mask = torch.ones(1, 1, 64, 64, dtype=torch.uint8)
+    change(gpt2, lambda weights: weights.update({"transformer.h.0.attn.bias": mask}))
+    llama = save(models.llama(), tmp_path / "llama")
+    change(llama, lambda weights: weights.update({"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(2)}))
+    for folder in (gpt2, llama):
+        assert load(folder).training is False
+
+
+def test_a_model_in_several_files_is_the_model(tmp_path: Path) -> None:
+    whole = models.llama()
+    whole.save_pretrained(tmp_path / "model", max_shard_size="5KB")
+    assert len(list((tmp_path / "model").glob("*.safetensors"))) > 1
+    got = load(tmp_path / "model").state_dict()
+    assert all(torch.equal(got[name], tensor) for name, tensor in whole.state_dict().items())
+
+
+def test_an_index_that_leaves_a_file_out_is_refused(tmp_path: Path) -> None:
+    models.llama().save_pretrained(tmp_path / "model", max_shard_size="5KB")
+    index = tmp_path / "model" / "model.safetensors.index.json"
+    settings = json.loads(index.read_text())
+    head = settings["weight_map"]["lm_head.weight"]
+    settings["weight_map"] = {name: file for name, file in settings["weight_map"].items() if file != head}
+    index.write_text(json.dumps(settings))
+    refused(tmp_path / "model", r"lacks .*lm_head\.weight")
+
+
+def test_an_export_refuses_what_a_fit_refuses(llama: Path, tmp_path: Path) -> None:
+    change(llama, lambda weights: weights.pop("lm_head.weight"))
+    with pytest.raises(MismatchError, match=r"lm_head\.weight"):
+        export(ExportConfig(model=str(llama), out=tmp_path / "export"))
+
+
+def test_nothing_is_printed_beside_the_error(llama: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """transformers' own report of what did not fit is a table with colours."""
+    change(llama, lambda weights: weights.pop("lm_head.weight"))
+    refused(llama, "lacks")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said", "reason"),
+    [
+        ({"model_type": None}, "names no model_type", "INVALID_MODEL_FILE"),
+        ({"model_type": 7}, "names no model_type", "INVALID_MODEL_FILE"),
+        ({"model_type": "llamma"}, "no architecture 'llamma'", "UNKNOWN_ARCHITECTURE"),
+        ({"model_type": "t5"}, "'t5' is an encoder with a decoder", "UNKNOWN_ARCHITECTURE"),
+        ({"model_type": "bart"}, "'bart' is an encoder with a decoder", "UNKNOWN_ARCHITECTURE"),
+        ({"model_type": "vit"}, "'vit' is none", "UNKNOWN_ARCHITECTURE"),
+        ({"hidden_size": "wide"}, "cannot be loaded", "MODEL_NOT_LOADABLE"),
+    ],
+)
+def test_a_configuration_of_no_decoder_of_text_is_refused(
+    llama: Path, settings: dict[str, Any], said: str, reason: str
+) -> None:
+    assert refused(configure(llama, **settings), said, InvalidRequestError) == reason
+
+
+def test_code_that_comes_with_a_model_is_neither_run_nor_asked_about(llama: Path) -> None:
+    (llama / "code.py").write_text(f"open({str(llama / 'ran')!r}, 'w')")
+    configure(llama, model_type="strange", auto_map={"AutoConfig": "code.A", "AutoModelForCausalLM": "code.B"})
+    said = "no architecture 'strange'; the model comes with code of its own"
+    assert refused(llama, said, InvalidRequestError) == "UNKNOWN_ARCHITECTURE"
+    assert not (llama / "ran").exists()
+
+
+def test_code_beside_an_architecture_that_transformers_has_is_not_needed(llama: Path) -> None:
+    configure(llama, auto_map={"AutoModelForCausalLM": "code.B"})
+    assert type(load(llama)).__module__.startswith("transformers.")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"quantization_config": {"quant_method": "gptq", "bits": 4}},
+        {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}},
+        {"compression_config": {"quant_method": "compressed-tensors"}},
+        {"text_config": {"quantization_config": {"quant_method": "fp8"}}},
+    ],
+)
+def test_quantized_weights_are_refused_with_the_way_out(llama: Path, settings: dict[str, Any]) -> None:
+    assert refused(configure(llama, **settings), "quantized.*unpack", UnimplementedError) == "UNKNOWN_QUANTIZATION"
+
+
+def test_weights_quantized_without_a_word_in_the_configuration_are_refused(llama: Path) -> None:
+    def pack(weights: Weights) -> None:
+        del weights["model.layers.0.mlp.up_proj.weight"]
+        weights["model.layers.0.mlp.up_proj.qweight"] = torch.zeros(2, 24, dtype=torch.int32)
+
+    refused(change(llama, pack), "lacks.*up_proj.*qweight")
+
+
+def test_a_head_for_classes_instead_of_words_is_refused(tmp_path: Path) -> None:
+    from transformers import LlamaForSequenceClassification
+
+    for tie in (False, True):
+        config = models.llama(tie=tie).config
+        folder = save(LlamaForSequenceClassification(config), tmp_path / str(tie))
+        refused(folder, r"score\.weight")
