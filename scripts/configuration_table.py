@@ -1,4 +1,7 @@
-"""Writes the README's tables of settings from the settings' own fields. With --check it only compares."""
+"""Writes the README's tables of settings and the names in ``whence.environment``. With --check it only compares.
+
+Both come from the settings' own fields.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,20 @@ from whence_service.frontend.config import FrontEndSettings
 
 def settings_table(settings: type[BaseSettings]) -> str:
     """Return one row for each setting: its environment variable, its default and what it means."""
-    prefix = settings.model_config["env_prefix"]
-    rows = [
-        [f"`{prefix}{name.upper()}`", default(field), field.description or ""]
-        for name, field in settings.model_fields.items()
-    ]
+    described = zip(variables(settings), settings.model_fields.values(), strict=True)
+    rows = [[f"`{name}`", default(field), field.description or ""] for name, field in described]
     return generated_blocks.table(["Variable", "Default", "Meaning"], rows)
+
+
+def variables(settings: type[BaseSettings]) -> list[str]:
+    """Return the environment variable of each setting."""
+    return [f"{settings.model_config['env_prefix']}{name}".upper() for name in settings.model_fields]
+
+
+def names(constant: str, settings: type[BaseSettings]) -> str:
+    """Return the variables of settings as a constant of Python."""
+    lines = "".join(f'    "{name}",\n' for name in variables(settings))
+    return f"{constant}: Final = (\n{lines})\n"
 
 
 def default(field: FieldInfo) -> str:
@@ -37,3 +48,6 @@ def default(field: FieldInfo) -> str:
 if __name__ == "__main__":
     blocks = {"front end": settings_table(FrontEndSettings), "worker": settings_table(WorkerSettings)}
     generated_blocks.run(generated_blocks.ROOT / "README.md", blocks)
+    known = names("FRONT_END", FrontEndSettings) + names("WORKER", WorkerSettings)
+    environment = generated_blocks.ROOT / "clients" / "python" / "whence" / "environment.py"
+    generated_blocks.run(environment, {"settings": known})

@@ -29,13 +29,19 @@ def test_workers_in_the_environment_are_separated_by_commas(monkeypatch):
     [
         ("max_top_k = 0", "max_top_k"),
         ("drain_s = nan", "drain_s"),
-        ("maxtopk = 1", "maxtopk"),
+        ("maxtopk = 1", r"maxtopk: there is no such setting; did you mean max_top_k\?"),
+        ("[front_end]\nmax_top_k = 1", "front_end: there is no such setting"),
         ("= 1", "TOML"),
+        ("caf\xe9 = 1", "not UTF-8"),
+        ('workers = ["dns:///workers"]', "host:port"),
+        ('address = "50051"', "not host:port"),
+        ('metrics_address = "a:99999"', "from 0 to 65535"),
+        ('log_level = "LOUD"', "log_level: expected one of DEBUG"),
     ],
 )
 def test_a_wrong_file_names_what_is_wrong(tmp_path, text, named):
     file = tmp_path / "whence.toml"
-    file.write_text(text)
+    file.write_text(text, encoding="latin-1")
     with pytest.raises(InvalidRequestError, match=named) as caught:
         load_settings(file)
     assert caught.value.reason == "BAD_SETTINGS"
@@ -44,6 +50,24 @@ def test_a_wrong_file_names_what_is_wrong(tmp_path, text, named):
 def test_a_file_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(InvalidRequestError, match="does not exist"):
         load_settings(tmp_path / "none.toml")
+
+
+def test_so_is_a_folder_in_its_place(tmp_path):
+    with pytest.raises(InvalidRequestError, match="cannot be read: Is a directory"):
+        load_settings(tmp_path)
+
+
+def test_a_misspelt_variable_is_refused_with_what_was_meant(monkeypatch):
+    monkeypatch.setenv("WHENCE_MAX_TOPK", "5")
+    with pytest.raises(InvalidRequestError, match=r"WHENCE_MAX_TOPK .*did you mean WHENCE_MAX_TOP_K\?") as caught:
+        load_settings()
+    assert (caught.value.reason, caught.value.field) == ("UNKNOWN_VARIABLE", "WHENCE_MAX_TOPK")
+
+
+def test_what_other_parts_of_whence_read_passes(monkeypatch):
+    monkeypatch.setenv("WHENCE_WORKER_MODEL", "m")
+    monkeypatch.setenv("WHENCE_SERVER", "a:1")
+    assert load_settings().address == FrontEndSettings().address
 
 
 def test_every_setting_says_what_it_is_for():

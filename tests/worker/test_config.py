@@ -53,6 +53,67 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path):
         load_settings(tmp_path / "nothing.toml", **GIVEN)
 
 
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("localhost:6379", "expected redis://host:port/0"),
+        ("http://h:1", "expected redis://host:port/0"),
+        ("redis:/h", "followed by no host"),
+        ("redis://:secret@/0", "followed by no host"),
+        ("unix://", "followed by no path"),
+        ("redis://h:port/0", "ort could not be cast"),
+        ("redis://h:0", "a port from 1"),
+        ("redis://h:6379/cache", "a database that is a number"),
+        ("redis://h:6379?socket_timeout=soon", "socket_timeout"),
+    ],
+)
+def test_a_redis_url_that_redis_would_not_take_is_refused_at_start(url: str, says: str):
+    with pytest.raises(InvalidRequestError, match=says) as caught:
+        load_settings(**GIVEN, redis_url=url)
+    assert (caught.value.reason, caught.value.field) == ("BAD_SETTINGS", "redis_url")
+    assert "secret" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "url", ["", "redis://h", "redis://u:p%2F@h:6379/1", "rediss://[::1]:1/0", "unix:///tmp/r.sock"]
+)
+def test_a_redis_url_that_it_takes_is_taken(url: str):
+    assert load_settings(**GIVEN, redis_url=url).redis_url == url
+
+
+@pytest.mark.parametrize(
+    ("variable", "says"),
+    [
+        ("WHENCE_WORKER_ENGINE_OPTIONS", "engine_options"),
+        ("WHENCE_WORKER_LOG_LEVEL", "log_level"),
+        ("WHENCE_WORKER_ADDRESS", "not host:port"),
+        ("WHENCE_WORKER_BATCH_TOKENS", "batch_tokens"),
+        ("WHENCE_WORKER_DRAIN_S", "drain_s"),
+    ],
+)
+def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, says: str):
+    monkeypatch.setenv(variable, "nonsense")
+    with pytest.raises(InvalidRequestError, match=says) as caught:
+        load_settings(**GIVEN)
+    assert caught.value.reason == "BAD_SETTINGS"
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("WHENCE_WORKER_REDISURL", "WHENCE_WORKER_REDIS_URL"),
+        ("WHENCE_REDIS_URL", "WHENCE_WORKER_REDIS_URL"),
+        ("WHENCE_WROKER_MODEL", "WHENCE_WORKER_MODEL"),
+        ("whence_worker_model_", "WHENCE_WORKER_MODEL"),
+    ],
+)
+def test_a_misspelt_variable_is_refused_with_what_was_meant(monkeypatch: pytest.MonkeyPatch, variable: str, meant: str):
+    monkeypatch.setenv(variable, "x")
+    with pytest.raises(InvalidRequestError, match=rf"did you mean {meant}\?") as caught:
+        load_settings(**GIVEN)
+    assert caught.value.reason == "UNKNOWN_VARIABLE"
+
+
 def test_settings_do_not_change():
     with pytest.raises(ValidationError):
         load_settings(**GIVEN).model = "another"

@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
+from pydantic_settings import SettingsConfigDict
+from redis.asyncio.connection import parse_url
 
-from whence.errors import InvalidRequestError
+from whence_service.rpc import settings
 from whence_service.rpc.bounds import RequestBounds
 from whence_service.rpc.logging import LogFormat
+from whence_service.rpc.settings import Address, Delay, LogLevel, MetricsAddress, Names, Seconds
 
 _MEBIBYTE = 1024 * 1024
 
 
-def _split(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+def _check_redis(url: str) -> str:
+    """Refuse what redis would not take, or take for another server than was meant. A URL may hold a password."""
+    if not url:
+        return url
+    parts = urlsplit(url)
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("expected redis://host:port/0, rediss:// for TLS, or unix:///path/of.socket")
+    if not (parts.path if parts.scheme == "unix" else parts.hostname):
+        raise ValueError(f"{parts.scheme}:// is followed by no {'path' if parts.scheme == 'unix' else 'host'}")
+    database = parts.path.strip("/")
+    if parts.scheme != "unix" and (parts.port == 0 or (database and not database.isdigit())):
+        raise ValueError("expected a port from 1 to 65535 and a database that is a number, as in redis://host:6379/0")
+    parse_url(url)
+    return url
 
 
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+RedisUrl = Annotated[str, AfterValidator(_check_redis)]
 
 
-class WorkerSettings(BaseSettings):
+class WorkerSettings(settings.ServerSettings):
     """A worker's settings. Arguments win over ``WHENCE_WORKER_*`` variables, which win over the TOML file."""
 
-    model_config = SettingsConfigDict(env_prefix="WHENCE_WORKER_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="WHENCE_WORKER_")
 
     model: str = Field(description="The model: a folder, a GGUF file, 'smollm2' or a hub name; for ort an export.")
     factors: Path = Field(description="The folder that 'whence fit' wrote.")
@@ -70,21 +78,19 @@ class WorkerSettings(BaseSettings):
         {}, description="The engine's own options, as JSON; docs/engines.md has those of ort."
     )
 
-    address: str = Field("127.0.0.1:50061", description="Where to serve: host:port, or unix:path.")
-    metrics_address: str = Field(
+    address: Address = Field("127.0.0.1:50061", description="Where to serve: host:port, or unix:path.")
+    metrics_address: MetricsAddress = Field(
         "", description="Where to serve /metrics and /healthz over HTTP: host:port; empty: nowhere."
     )
     max_running: PositiveInt = Field(4, description="Calls that run at once; each batch of theirs takes turns.")
     max_waiting: int = Field(16, ge=0, description="Calls that wait for their turn; more are refused at once.")
-    drain_s: float = Field(
-        5.0, ge=0, description="Seconds to go on answering after health says NOT_SERVING on shutdown."
-    )
-    grace_s: float = Field(30.0, ge=0, description="Seconds that calls in flight may then take to finish.")
+    drain_s: Delay = Field(5.0, description="Seconds to go on answering after health says NOT_SERVING on shutdown.")
+    grace_s: Delay = Field(30.0, description="Seconds that calls in flight may then take to finish.")
     log_format: LogFormat = Field(LogFormat.JSON, description="How log lines look: json or console.")
-    log_level: str = Field("INFO", description="The least severe log lines to write.")
+    log_level: LogLevel = Field("INFO", description="The least severe log lines to write.")
 
-    redis_url: str = Field("", description="The shared gradient cache, redis://host:port/0; empty: none.")
-    redis_timeout_s: PositiveFloat = Field(0.05, description="Seconds that Redis has to answer.")
+    redis_url: RedisUrl = Field("", description="The shared gradient cache, redis://host:port/0; empty: none.")
+    redis_timeout_s: Seconds = Field(0.05, description="Seconds that Redis has to answer.")
     redis_ttl_s: PositiveInt = Field(86_400, description="Seconds that a gradient is kept in Redis.")
     redis_max_value_bytes: PositiveInt = Field(64 * _MEBIBYTE, description="Largest gradient that is kept in Redis.")
     memory_cache_bytes: int = Field(1024 * _MEBIBYTE, ge=0, description="Query gradients to keep in this process.")
@@ -131,42 +137,10 @@ class WorkerSettings(BaseSettings):
         """The name that requests use."""
         return self.name or Path(self.model).name.removesuffix(".gguf") or self.model
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read arguments first, then the environment, then the TOML file that the class was made for."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
-
 
 def load_settings(file: Path | None = None, **given: Any) -> WorkerSettings:  # noqa: ANN401
     """Return the settings from what was ``given``, the environment and the TOML ``file``.
 
-    Raises :class:`~whence.errors.InvalidRequestError` (``BAD_SETTINGS``) naming every setting that is missing
-    or wrong.
+    Raises :class:`~whence.errors.InvalidRequestError` as :func:`whence_service.rpc.settings.load`.
     """
-    if file is not None and not file.is_file():
-        raise InvalidRequestError(
-            f"the settings file {file} does not exist", reason="BAD_SETTINGS", field="config", path=file
-        )
-
-    class Settings(WorkerSettings):
-        model_config = SettingsConfigDict(toml_file=file)
-
-    try:
-        return Settings(**given)
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidRequestError(f"{file} is not TOML: {error}", reason="BAD_SETTINGS", field="config") from error
-    except ValidationError as error:
-        problems = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
-        raise InvalidRequestError(
-            f"the worker's settings are not valid: {'; '.join(problems)}. Give them as options, as "
-            "WHENCE_WORKER_<NAME> in the environment or in the settings file",
-            reason="BAD_SETTINGS",
-            field=str(error.errors()[0]["loc"][0]),
-        ) from error
+    return settings.load(WorkerSettings, "the worker", file, given)

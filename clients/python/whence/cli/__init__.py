@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from whence import __version__
+from whence import __version__, environment
 from whence.cli.lazy import LazyGroup, Subcommand
 
 COMMANDS: Final = (
@@ -60,6 +60,7 @@ def _whence(
     debug: Annotated[bool, typer.Option("--debug", envvar="WHENCE_DEBUG", help="Show tracebacks of errors.")] = False,
 ) -> None:
     """Options before the command; :class:`LazyGroup` reads ``debug``."""
+    environment.check()
 
 
 def main() -> None:
