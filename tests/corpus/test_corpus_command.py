@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import typer
+from rich.console import Console
 from typer.testing import CliRunner
 
 from whence.cli.corpus import corpus as corpus_command
@@ -56,6 +57,54 @@ def test_options_reach_the_policy_and_the_columns(jsonl, tmp_path, whence_corpus
         "min_tokens": 4,
     }
     assert (properties["columns"]["prompt_field"], properties["shard_tokens"]) == ("q", 20)
+
+
+CHAT = [
+    {"role": "user", "content": "Where is the owl?"},
+    {"role": "assistant", "content": "At the light."},
+    {"role": "user", "content": "Now?"},
+    {"role": "assistant", "content": "No."},
+]
+
+
+def test_it_says_how_many_tokens_count_and_what_conversations_lost(jsonl, tmp_path, whence_corpus):
+    (tmp_path / "loud.jinja").write_text("{% for m in messages %}{{ m.role }}: {{ m.content | upper }}\n{% endfor %}")
+    data = jsonl([{"messages": CHAT}])
+    plain = whence_corpus(data, "--messages-field", "messages")
+    corpus = Corpus.open(tmp_path / "corpus")
+    counted = int(corpus.trained_tokens().sum())
+    assert f"{counted} tokens count, {counted / corpus.tokens:.0%} of all" in plain.stdout
+    chosen = ("--chat-template", tmp_path / "loud.jinja", "--train-on", "last", "--chat-date", "2026-02-03")
+    loud = whence_corpus(data, "--messages-field", "messages", "--overwrite", *chosen)
+    assert "1 conversations lost part of a turn that counts" in loud.stdout
+    assert "data.jsonl, line 1 ('No.' of message 4)" in loud.stdout
+    chat = Corpus.open(tmp_path / "corpus").chat
+    assert (chat.train_on, chat.date) == ("last", "2026-02-03")
+
+
+def test_a_preview_shows_three_rows_with_what_counts_and_writes_nothing(jsonl, tmp_path, whence_corpus):
+    rows = [{"messages": CHAT}] * 2 + [{"messages": CHAT[:2]}] * 2
+    shown = whence_corpus(jsonl(rows), "--messages-field", "messages", "--preview").stdout
+    assert shown.count("tokens count") == 3
+    assert "<|user|>Where is the owl?<|end|><|assistant|>«At the light.<|end|>»<|user|>Now?" in shown
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_what_counts_stands_out_in_colour():
+    from whence.cli.render_preview import preview
+    from whence_backends.corpus.preview import Preview, PreviewedSequence
+
+    stretches = (("Where?", False), ("Here.", True))
+    sequence = PreviewedSequence(sequence_id="a#0", tokens=4, trained_tokens=2, stretches=stretches)
+    console = Console(color_system="truecolor", force_terminal=True, width=100)
+    with console.capture() as captured:
+        console.print(preview(Preview(sequences=(sequence,), bad_rows=()), plain=False))
+    assert "Where?\x1b[37;48;2;31;92;58mHere.\x1b[0m" in captured.get()
+
+
+def test_a_template_that_is_no_file_is_a_usage_error(jsonl, tmp_path, whence_corpus):
+    result = whence_corpus(jsonl([{"text": "The owl"}]), "--chat-template", tmp_path / "nowhere")
+    assert (result.exit_code, "nowhere" in result.stderr) == (2, True)
 
 
 def test_strict_raises_for_the_first_bad_row(jsonl, whence_corpus):

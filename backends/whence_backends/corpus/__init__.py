@@ -7,6 +7,7 @@ from whence_backends.corpus.config import IngestConfig
 from whence_backends.corpus.documents import Columns
 from whence_backends.corpus.encode import encode_text
 from whence_backends.corpus.ingest import ingest
+from whence_backends.corpus.preview import Preview, preview
 from whence_backends.corpus.reader import Corpus
 from whence_backends.corpus.report import IngestProgress, IngestReport
 from whence_backends.corpus.shard import SequenceRecord, ShardInfo
@@ -20,8 +21,10 @@ __all__ = [
     "IngestConfig",
     "IngestProgress",
     "IngestReport",
+    "Preview",
     "SequenceRecord",
     "ShardInfo",
     "encode_text",
     "ingest",
+    "preview",
 ]

@@ -39,8 +39,7 @@ def ingest(config: IngestConfig, progress: Callable[[IngestProgress], None] = la
     ``progress`` is called after every batch of documents. Raises :class:`~whence.errors.InvalidRequestError`
     for input that makes no corpus, and with reason ``CORPUS_EXISTS`` where ``out`` holds another one.
     """
-    _require_usable(config)
-    found = find_files(config.inputs, out=config.out)
+    found = inputs_of(config)
     with alone_in(config.out):
         settings = _settings(config, found.files)
         existing = _existing(config, settings, found)
@@ -53,6 +52,12 @@ def ingest(config: IngestConfig, progress: Callable[[IngestProgress], None] = la
             _clear(config.out)
             raise
         return IngestReport.of(config.out, manifest, already_there=False, skipped_files=found.skipped)
+
+
+def inputs_of(config: IngestConfig) -> Selection:
+    """Return the files to read, once it is clear that a corpus can come of them; raises as :func:`ingest` does."""
+    _require_usable(config)
+    return find_files(config.inputs, out=config.out)
 
 
 def _write(

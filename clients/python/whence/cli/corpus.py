@@ -13,7 +13,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from whence.cli import render_preview
 from whence.cli.console import stderr, stdout
+from whence.cli.options import read_text
+from whence.cli.render_text import share
+from whence.terminal import printable
 
 if TYPE_CHECKING:  # numpy, pyarrow: only imported where a corpus is made
     from collections.abc import Callable
@@ -82,8 +86,31 @@ def corpus(
     ] = None,
     messages_field: Annotated[
         str | None,
-        typer.Option(help="The column with a list of chat messages; only the last was trained on."),
+        typer.Option(help="The column with a conversation: messages with role and content, or with from and value."),
     ] = None,
+    train_on: Annotated[
+        str,
+        typer.Option(
+            help="The turns that count: every one of the assistant, the last, or those whose message has 1 or true "
+            "as --mask-field, or nothing.",
+            metavar="all-assistant|last|mask-field",
+        ),
+    ] = "all-assistant",
+    mask_field: Annotated[
+        str, typer.Option(help="The message's field that says whether it was trained on, for --train-on mask-field.")
+    ] = "weight",
+    chat_template: Annotated[
+        Path | None,
+        typer.Option(help="A file with a chat template (Jinja).", show_default="the tokenizer's own"),
+    ] = None,
+    chat_date: Annotated[
+        str | None,
+        typer.Option(help="The day that chat templates are told, where they ask.", show_default="2024-07-26"),
+    ] = None,
+    show_preview: Annotated[
+        bool,
+        typer.Option("--preview", help="Show three rows, what counts as trained on in colour, and write nothing."),
+    ] = False,
     id_scope: Annotated[
         str,
         typer.Option(
@@ -116,8 +143,10 @@ def corpus(
         whence corpus data/*.jsonl --model smollm2 --out corpus
 
         whence corpus sft.parquet -m ./model -o corpus --prompt-field question --completion-field answer
+
+        whence corpus chats.jsonl -m ./model -o corpus --messages-field messages --preview
     """
-    from whence_backends.corpus import BadRowLimit, ChunkPolicy, Columns, IngestConfig, ingest
+    from whence_backends.corpus import BadRowLimit, ChatPolicy, ChunkPolicy, Columns, IngestConfig, ingest, preview
     from whence_backends.models import Tokenizer, locate_model
 
     columns = Columns(
@@ -138,18 +167,29 @@ def corpus(
         eos=packed if eos is None else eos,
         min_tokens=min_tokens,
     )
+    chat = ChatPolicy(
+        train_on=train_on,  # type: ignore[arg-type]  # refuses any other, naming the three
+        mask_field=mask_field,
+        template=None if chat_template is None else read_text(chat_template, "--chat-template"),
+        **({} if chat_date is None else {"date": chat_date}),
+    )
     config = IngestConfig(
         inputs=inputs,
         out=out,
         tokenizer=tokenizer,
         policy=policy,
         columns=columns,
+        chat=chat,
         shard_tokens=shard_tokens,
         max_row_bytes=max_row_bytes,
         max_bad_rows=BadRowLimit.parse(max_bad_rows),
         strict=strict,
         overwrite=overwrite,
     )
+    if show_preview:
+        console = stdout()
+        console.print(render_preview.preview(preview(config), plain=console.color_system is None))
+        return
     with _progress_bar() as show:
         report = ingest(config, show)
     _print_summary(report)
@@ -194,6 +234,9 @@ def _print_summary(report: IngestReport) -> None:
     _print_list("left out", report.first_bad_rows, report.bad_rows)
     _print_list("metadata lost", report.first_bad_cells, report.bad_cells)
     _print_list("skipped", report.skipped_files, len(report.skipped_files))
+    for notice in report.notices:
+        console.print(str(notice), style="yellow", markup=False)
+        _print_list("  such as", [printable(str(row)) for row in notice.first], notice.rows)
 
 
 def _print_list(title: str, shown: Sequence[object], count: int) -> None:
@@ -210,6 +253,11 @@ def _summary(report: IngestReport) -> Iterator[tuple[str, str]]:
     yield "sequences", f"{report.sequences:,}"
     yield "shards", f"{report.shards:,}"
     yield "tokens", f"{report.tokens:,}; the longest sequence has {report.longest_sequence:,}"
+    if report.trained_tokens is not None:
+        yield (
+            "trained on",
+            f"{report.trained_tokens:,} tokens count, {share(report.trained_tokens, report.tokens)} of all",
+        )
     if report.dropped_sequences:
         yield (
             "dropped",

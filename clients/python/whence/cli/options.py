@@ -112,6 +112,14 @@ def messages(text: str, name: str) -> list[dict[str, str]]:
     return found
 
 
+def read_text(path: Path, option: str) -> str:
+    """Return what a file holds. Raises a usage error for one that cannot be read, or is not text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{option} {path}: {error}") from error
+
+
 def _read(path: Path) -> str:
     if str(path) == "-":
         return sys.stdin.read()
