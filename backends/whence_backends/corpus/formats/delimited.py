@@ -92,7 +92,7 @@ class _Lines:
         self._record_bytes += len(found or b"")
         if found is None or self._record_bytes > self._most:
             self.problem = too_large(self._most)
-            return "\n"
+            return '"' * (found or b"").count(b'"')  # all that tells where the record ends
         # What is not UTF-8 spoils its own cell only; see `_columns`.
         return found.decode("utf-8", "surrogateescape")
 
