@@ -125,8 +125,8 @@ def _seam(left: _Tokens, right: _Tokens, seam: int) -> tuple[int, int]:
 
 
 def _agree(left: _Tokens, right: _Tokens, mine: int, its: int) -> bool:
-    """Say whether the tokens before and behind are the same."""
-    if min(mine, its) < _AGREED_TOKENS:
+    """Say whether the tokens before and behind are the same, and no character is in tokens on both sides."""
+    if min(mine, its) < _AGREED_TOKENS or left.spans[mine - 1, 1] > left.spans[mine, 0]:
         return False
     behind = min(_AGREED_TOKENS, len(left.ids) - mine, len(right.ids) - its)
     span = slice(mine - _AGREED_TOKENS, mine + behind), slice(its - _AGREED_TOKENS, its + behind)
