@@ -133,15 +133,40 @@ def test_a_buffer_that_is_not_finite_is_named(llama: Path) -> None:
     refused(llama, r"rotary_emb\.inv_freq", InvalidRequestError)
 
 
-def test_what_older_versions_saved_beside_the_weights_does_no_harm(tmp_path: Path) -> None:
-    """GPT-2's masks, Llama's rotary frequencies: the classes know them, and make them anew."""
-    gpt2 = save(models.gpt2(), tmp_path / "gpt2")
-    mask = torch.ones(1, 1, 64, 64, dtype=torch.uint8)
-    change(gpt2, lambda weights: weights.update({"transformer.h.0.attn.bias": mask}))
-    llama = save(models.llama(), tmp_path / "llama")
-    change(llama, lambda weights: weights.update({"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(2)}))
-    for folder in (gpt2, llama):
-        assert load(folder).training is False
+MASK = torch.ones(1, 1, 64, 64).tril()
+
+
+@pytest.mark.parametrize(
+    ("build", "name", "tensor"),
+    [
+        (models.gpt2, "transformer.h.0.attn.bias", MASK.bool()),
+        (models.gpt2, "transformer.h.0.attn.masked_bias", torch.tensor(-1e9)),
+        (models.llama, "model.layers.0.self_attn.rotary_emb.inv_freq", torch.ones(2)),
+        (models.llama, "model.layers.0.attn.bias", MASK),
+        (models.llama, "model.layers.0.attn.causal_mask", MASK),
+        (models.llama, "model.embed_positions.weights", torch.ones(64, 16)),
+        (models.llama, "model.pooler.dense.weight", torch.ones(16, 16)),
+    ],
+)
+def test_what_older_versions_saved_beside_the_weights_does_no_harm(
+    tmp_path: Path, build: Any, name: str, tensor: torch.Tensor
+) -> None:
+    """Masks and tables that are made anew, and heads of tasks that are not asked for here."""
+    folder = save(build(), tmp_path / "model")
+    change(folder, lambda weights: weights.update({name: tensor}))
+    assert load(folder).training is False
+
+
+def test_a_bias_is_not_taken_for_a_mask(llama: Path) -> None:
+    change(llama, lambda weights: weights.update({"model.layers.0.attn.bias": torch.ones(16)}))
+    refused(llama, r"attn\.bias")
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.float8_e4m3fn])
+def test_weights_of_a_quantized_type_are_not_taken_for_numbers(llama: Path, dtype: torch.dtype) -> None:
+    """transformers would read 127 where 127 times a scale is meant."""
+    change(llama, lambda weights: weights.update({"lm_head.weight": weights["lm_head.weight"].to(dtype)}))
+    assert refused(llama, r"quantized \((I|U|F)8", UnimplementedError) == "UNKNOWN_QUANTIZATION"
 
 
 def test_a_model_in_several_files_is_the_model(tmp_path: Path) -> None:

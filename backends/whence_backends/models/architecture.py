@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from whence.errors import InvalidRequestError, UnimplementedError
-from whence_backends.models.files import CONFIG, read_json
+from whence_backends.models.files import CONFIG, read_json, stored_types
 from whence_backends.models.shape import text_config
+
+# What safetensors calls the types of numbers that stand for themselves.
+_NUMBERS: Final = frozenset({"F64", "F32", "F16", "BF16"})
 
 
 def require_known_architecture(folder: Path) -> None:
@@ -54,20 +58,25 @@ def auto_class(config: Any, reference: str) -> Any:  # noqa: ANN401 - transforme
     raise _unknown(reference, f"{config.model_type!r} is none")
 
 
-def _require_unquantized(folder: Path, config: Any) -> None:  # noqa: ANN401
-    parts = [config, *(part for part in config.values() if isinstance(part, dict))]
-    settings = [part.get("quantization_config") or part.get("compression_config") for part in parts]
-    found = next((one for one in settings if one), None)
-    if found is None:
-        return
-    method = found.get("quant_method", "some way") if isinstance(found, dict) else "some way"
-    raise UnimplementedError(
-        f"the weights of {folder} are quantized ({method}), and influences need the layers that they stand for; name "
-        "the model that they were made from, or unpack them: from_pretrained(folder), dequantize(), "
-        "save_pretrained(out)",
-        reason="UNKNOWN_QUANTIZATION",
-        model=folder,
-    )
+def _require_unquantized(folder: Path, config: Mapping[str, Any]) -> None:
+    method = _quantization(config) or next((kind for kind in stored_types(folder) if kind not in _NUMBERS), "")
+    if method:
+        raise UnimplementedError(
+            f"the weights of {folder} are quantized ({method}), and influences need the layers that they stand for; "
+            "name the model that they were made from, or unpack them: from_pretrained(folder), dequantize(), "
+            "save_pretrained(out)",
+            reason="UNKNOWN_QUANTIZATION",
+            model=folder,
+        )
+
+
+def _quantization(config: Mapping[str, Any]) -> str:
+    """Return how a configuration or a part of it says that weights are quantized, or nothing."""
+    for part in (config, *(part for part in config.values() if isinstance(part, dict))):
+        settings = part.get("quantization_config") or part.get("compression_config")
+        if settings:
+            return str(settings.get("quant_method", "somehow")) if isinstance(settings, dict) else "somehow"
+    return ""
 
 
 def _unknown(model: object, what: str, more: str = "") -> InvalidRequestError:

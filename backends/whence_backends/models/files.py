@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,6 +70,27 @@ def weight_files(folder: Path) -> list[Path]:
     for name in names:
         require_whole(folder / name)
     return [folder / name for name in names]
+
+
+def stored_shape(folder: Path, name: str) -> list[int]:
+    """Return the shape of a tensor in a folder's weights; empty where none of them has that name."""
+    for file in _opened(folder):
+        if name in file.keys():  # noqa: SIM118 - no mapping
+            return list(file.get_slice(name).get_shape())
+    return []
+
+
+def stored_types(folder: Path) -> set[str]:
+    """Return the types, as safetensors calls them, of all tensors of a folder's weights that are called weights."""
+    named = ((file, name) for file in _opened(folder) for name in file.keys() if name.endswith(".weight"))  # noqa: SIM118
+    return {file.get_slice(name).get_dtype() for file, name in named}
+
+
+def _opened(folder: Path) -> Iterator[Any]:
+    for path in weight_files(folder):
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="numpy") as file:
+                yield file
 
 
 def require_no_adapter(folder: Path) -> None:

@@ -76,7 +76,7 @@ def load_causal_lm(source: ModelSource, precision: str, device: str, *, for_expo
     dtype = _EXPORTED[precision] if for_export and precision in _EXPORTED else torch_dtype(precision)
     with _quietly():
         model, report = _load(source, dtype)
-    require_same_keys(model, report, source.reference)
+    require_same_keys(model, report, source)
     if source.kind == "gguf":
         require_all_tensors(model, source.path)
     placed = model.to(torch_device(device)).eval().requires_grad_(False)

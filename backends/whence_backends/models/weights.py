@@ -6,24 +6,35 @@ another model than the one that was named, and the former another one each time.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
 from whence.errors import InvalidRequestError, MismatchError
-from whence_backends.models.files import shortened
+from whence_backends.models.files import shortened, stored_shape
+from whence_backends.models.source import ModelSource
+
+# What older versions of transformers saved of what is computed anew: tables of positions, and masks, which have four
+# dimensions where a bias has one. And what BERT's kind has for other tasks than the next word.
+_TABLE: Final = re.compile(
+    r"(^|\.)(inv_freq|(cos|sin)_cached|position_ids|embed_positions(\.weights)?|masked_bias|causal_mask)$"
+)
+_MASK: Final = re.compile(r"(^|\.)(attn|attention)\.bias$")
+_OTHER_TASK: Final = re.compile(r"(^|\.)(pooler|seq_relationship)\.")
 
 
-def require_same_keys(model: Any, report: Mapping[str, Any], reference: str) -> None:  # noqa: ANN401
+def require_same_keys(model: Any, report: Mapping[str, Any], source: ModelSource) -> None:  # noqa: ANN401
     """Refuse a model that is not its checkpoint: parameters without weights, with others' shapes, and the reverse.
 
-    ``report`` is what ``from_pretrained(..., output_loading_info=True)`` gives: it leaves out what a class knows to be
-    made anew (tied weights, rotary tables) or of no use (masks that older versions saved). Raises
+    ``report`` is what ``from_pretrained(..., output_loading_info=True)`` gives: it leaves out most of what a class
+    knows to be made anew (tied weights, rotary tables) or of no use (masks that older versions saved). Raises
     :class:`~whence.errors.MismatchError` with reason ``WEIGHTS_MISMATCH``.
     """
-    missing, unknown = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
+    reference = source.reference
+    missing, unknown = sorted(report["missing_keys"]), list(_without_a_place(report["unexpected_keys"], source))
     shapes = [f"{name} {list(got)} for {list(want)}" for name, got, want in sorted(report["mismatched_keys"])]
     untied = [f"{one} and {other}" for one, other in _untied(model)]
     causes = [
@@ -54,6 +65,15 @@ def require_finite(model: nn.Module, reference: str, precision: str) -> None:
             reason="INVALID_WEIGHTS",
             field="model",
         )
+
+
+def _without_a_place(unexpected: Iterable[str], source: ModelSource) -> Iterator[str]:
+    """Yield the tensors of a checkpoint that something is lost with."""
+    for name in sorted(unexpected):
+        if _TABLE.search(name) or _OTHER_TASK.search(name):
+            continue
+        if not (_MASK.search(name) and source.kind == "folder" and len(stored_shape(source.path, name)) == 4):
+            yield name
 
 
 def _untied(model: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401
