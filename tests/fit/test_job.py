@@ -182,6 +182,16 @@ def test_tokens_that_were_trained_on_are_counted_and_no_others(model_folder: Fol
     assert fit(config(model_folder("llama"), tmp_path / "factors"), source).card.fitted_tokens == 8 + 3
 
 
+@pytest.mark.parametrize("draw", [{}, {"max_sequences": 1, "seed": 0}])
+def test_a_corpus_or_a_sample_without_a_token_that_was_trained_on_is_refused(
+    draw: dict[str, int], model_folder: Folder, tmp_path: Path
+) -> None:
+    items = [data.sequence(1, 0), data.sequence(9, 1, masked=8)] + [data.sequence(9, 2)] * bool(draw)
+    with pytest.raises(InvalidRequestError, match=r"trained on") as caught:
+        fit(config(model_folder("llama"), tmp_path / "factors", **draw), data.InMemory(items))
+    assert caught.value.reason == "MISSING_TRAINED_TOKENS"
+
+
 def test_the_size_of_the_training_set_is_that_of_the_corpus_or_what_was_given(
     model_folder: Folder, tmp_path: Path
 ) -> None:

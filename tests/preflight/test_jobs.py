@@ -12,6 +12,7 @@ import pytest
 from preflight.conftest import CHARACTERS, TEXTS
 from whence.errors import WhenceError
 from whence_backends.corpus import Corpus
+from whence_backends.corpus.reader import CORPUS_FORMAT
 from whence_backends.fit import FitConfig, fit
 from whence_backends.fit import job as fit_job
 from whence_backends.inspection import Named, inspect
@@ -31,10 +32,10 @@ def do_fit(model: Path, corpus: Corpus, out: Path, **options: Any) -> Any:
 
 def rewrite(corpus: Corpus, change: Callable[[dict[str, Any]], None]) -> Corpus:
     """Return the corpus with another manifest, as other versions write it."""
-    manifest = read_manifest(corpus.path, "whence.corpus/1")
+    manifest = read_manifest(corpus.path, CORPUS_FORMAT)
     properties = json.loads(json.dumps(manifest.properties))
     change(properties)
-    ArtefactWriter(corpus.path, "whence.corpus/1").finish(manifest.files, properties)
+    ArtefactWriter(corpus.path, CORPUS_FORMAT).finish(manifest.files, properties)
     return Corpus.open(corpus.path)
 
 

@@ -84,6 +84,14 @@ def fit(
     layers = track(module, config.tracked)
     covered = coverage(module, layers)
     positions = _sample(len(source.all_lengths()), config)
+    trained = int(source.trained_tokens()[positions].sum())
+    if trained == 0:
+        raise InvalidRequestError(
+            f"none of the {len(positions):,} sequences that were drawn has a token that was trained on; draw more of "
+            "them (max_sequences), or others (seed)",
+            reason="MISSING_TRAINED_TOKENS",
+            field="max_sequences",
+        )
     lengths = source.all_lengths()[positions]
     card = FactorsCard(
         model=config.model,
@@ -92,7 +100,7 @@ def fit(
         training_set_size=config.training_sequences or len(source.all_lengths()),
         training_set_source=FIT if config.training_sequences else CORPUS,
         fitted_sequences=len(positions),
-        fitted_tokens=int(source.trained_tokens()[positions].sum()),
+        fitted_tokens=trained,
         labels=config.labels,
         seed=config.seed,
         precision=config.precision,

@@ -9,6 +9,7 @@ apart, and tokenizer.json wins.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,11 @@ TOKENIZER_JSON: Final = "tokenizer.json"
 # What says, beside tokenizer.json, which tokens there are.
 _DECLARING: Final = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _NAMED: Final = ("bos_token", "eos_token", "unk_token", "pad_token")
+# What decides, beside vocabulary and merges, how a word is cut.
+_MODEL_SETTINGS: Final = (
+    "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback", "ignore_merges",
+    "max_input_chars_per_word",
+)  # fmt: skip
 # So many of a tokenizer's tokens, added and other, are tried as text; all are compared by their ids.
 _TRIED_TOKENS: Final = 256
 
@@ -60,11 +66,17 @@ def load_tokenizer(source: ModelSource | ModelLocation) -> LoadedTokenizer:
 
 def _as_in_file(source: ModelSource | ModelLocation) -> Any:  # noqa: ANN401 - transformers has no types
     """Return a tokenizer that cuts text as tokenizer.json does: the model's class, or else the plain one."""
-    rebuilt = _from_pretrained(source)
     file = _read_backend(source)
-    if not _difference(rebuilt, file, source.path):
-        return rebuilt
-    plain = _from_pretrained(source, plain=True, tokenizer_object=_read_backend(source), **_named_tokens(rebuilt, file))
+    try:
+        rebuilt = _from_pretrained(source)
+        named = _named_tokens(rebuilt, file)
+        if not _difference(rebuilt, file, source.path):
+            return rebuilt
+    except NotFoundError:  # the class that the model names cannot read its file; the plain one can
+        if _needs_code(source.path):
+            raise
+        named = {}
+    plain = _from_pretrained(source, plain=True, tokenizer_object=_read_backend(source), **named)
     difference = _difference(plain, _read_backend(source), source.path)
     if difference:
         raise MismatchError(
@@ -92,19 +104,33 @@ def _from_pretrained(source: ModelSource | ModelLocation, *, plain: bool = False
             model=source.reference,
         ) from error
     except Exception as error:  # a malformed file raises whatever its parser does, bare Exception included
-        raise NotFoundError(
-            f"cannot load a tokenizer from {source.path}: {error}; expected a tokenizer.json with the model",
-            reason="TOKENIZER_NOT_FOUND",
-            model=source.reference,
-        ) from error
+        raise _not_found(source, error) from error
+
+
+def _not_found(source: ModelSource | ModelLocation, error: Exception) -> NotFoundError:
+    return NotFoundError(
+        f"cannot load a tokenizer from {source.path}: {error}; expected a tokenizer.json with the model",
+        reason="TOKENIZER_NOT_FOUND",
+        model=source.reference,
+    )
 
 
 def _read_backend(source: ModelSource | ModelLocation) -> Any:  # noqa: ANN401 - tokenizers has no types
     from tokenizers import Tokenizer as Backend
 
-    backend = Backend.from_file(str(source.path / TOKENIZER_JSON))
+    path = source.path / TOKENIZER_JSON
+    try:
+        backend = Backend.from_file(str(path))
+    except Exception as error:  # tokenizers raises nothing more telling
+        raise _not_found(source, error) from error
     _settle_backend(backend)
     return backend
+
+
+def _needs_code(folder: Path) -> bool:
+    """Return whether a model brings a tokenizer as code of its own, which may do anything with tokenizer.json."""
+    path = folder / "tokenizer_config.json"
+    return path.is_file() and "auto_map" in json.loads(path.read_text(encoding="utf-8"))
 
 
 def _settle(pretrained: Any) -> None:  # noqa: ANN401
@@ -132,7 +158,7 @@ def _difference(pretrained: Any, file: Any, folder: Path) -> str:  # noqa: ANN40
         return f"{type(pretrained).__name__} is not a fast tokenizer"
     _settle(pretrained)
     backend = pretrained.backend_tokenizer
-    return _other_vocabulary(backend, file, folder) or _other_cut(backend, file)
+    return _other_vocabulary(backend, file, folder) or _other_parts(backend, file) or _other_cut(backend, file)
 
 
 def _other_vocabulary(backend: Any, file: Any, folder: Path) -> str:  # noqa: ANN401
@@ -150,6 +176,26 @@ def _other_vocabulary(backend: Any, file: Any, folder: Path) -> str:  # noqa: AN
         if file.token_to_id(token.content) != number:
             return f"the token {token.content!r} has the id {number}, not {file.token_to_id(token.content)}"
     return ""
+
+
+def _other_parts(backend: Any, file: Any) -> str:  # noqa: ANN401
+    """Compare what a tokenizer is made of: a difference that no text tried here shows may show in another."""
+    for part in ("normalizer", "pre_tokenizer"):
+        got, expected = (_state(getattr(which, part)) for which in (backend, file))
+        if got != expected:
+            return f"its {part} is {got}, not {expected}"
+    for setting in _MODEL_SETTINGS:
+        ours, theirs = (getattr(which.model, setting, None) or None for which in (backend, file))
+        if ours != theirs:
+            return f"its model has {setting} {ours!r}, not {theirs!r}"
+    return ""
+
+
+def _state(part: Any) -> str:  # noqa: ANN401
+    """Return a part as JSON, without what it says of offsets: these are always whole here."""
+    if part is None:
+        return "none"
+    return re.sub(r'"trim_offsets": *(true|false)', '"trim_offsets":_', part.__getstate__().decode())
 
 
 def _other_cut(backend: Any, file: Any) -> str:  # noqa: ANN401
