@@ -104,7 +104,7 @@ def test_a_conversation_comes_from_a_file(run, service, tmp_path):
     assert [request.query.chat.messages[-1].content for request in service.requests] == ["Brelary"] * 2
 
 
-@pytest.mark.parametrize("content", ["not json", '{"other": 1}', '[{"role": "assistant"}]'])
+@pytest.mark.parametrize("content", ["not json", '{"other": 1}', '[{"role": "assistant"}]', "[" * 100_000, "9" * 5000])
 def test_a_file_without_a_conversation_is_an_error(run, tmp_path, content):
     (tmp_path / "chat.json").write_text(content)
     done = run("attribute", "--chat", str(tmp_path / "chat.json"))
@@ -117,6 +117,24 @@ def test_a_prompt_comes_from_a_file_or_the_standard_input(run, service, tmp_path
     run("attribute", "--prompt-file", str(tmp_path / "prompt.txt"), "--completion", "x")
     run("attribute", "--prompt-file", "-", "--completion", "x", input="from a pipe")
     assert [request.query.text.prompt for request in service.requests] == ["from a file", "from a pipe"]
+
+
+def test_a_file_is_read_as_it_is_but_for_a_byte_order_mark(run, service, tmp_path):
+    (tmp_path / "prompt.txt").write_bytes("\ufeffGrüße\r\n".encode())
+    run("attribute", "--prompt-file", str(tmp_path / "prompt.txt"), "--completion", "x")
+    assert service.requests[0].query.text.prompt == "Grüße\r\n"
+
+
+@pytest.mark.parametrize("option", ["--prompt-file", "--chat"])
+@pytest.mark.parametrize("standard_input", [False, True])
+def test_a_file_that_is_not_utf_8_says_where(run, service, tmp_path, option, standard_input):
+    path, content = tmp_path / "latin-1", '{"messages": "caf\xe9"}'.encode("latin-1")
+    path.write_bytes(content)
+    rest = ["--completion", "x"] if option == "--prompt-file" else []
+    done = run("attribute", option, "-" if standard_input else str(path), *rest, input=content)
+    assert (done.exit_code, service.calls) == (1, [])
+    assert "its byte 17 is 0xe9" in done.stderr.replace("\n", " ")
+    assert "INVALID_TEXT" in done.stderr
 
 
 def test_a_missing_file_is_an_error_without_a_traceback(run):
@@ -156,12 +174,56 @@ def test_a_mistyped_command_is_guessed(run):
 @pytest.mark.parametrize("kind", [kind for kind in ERRORS if kind is not whence.OverloadedError])
 def test_each_error_is_a_message_on_stderr(run, service, kind):
     service.failures = [kind("what, and what to try", reason="SOME_REASON")] * 5
-    done = run("score", *ASK, "--text", "x", "--json")
+    done = run("score", *ASK, "--text", "x")
     assert done.exit_code == 1
     assert done.stdout == ""
     assert "Error: what, and what to try" in done.stderr
     assert "SOME_REASON" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+ASKING_JSON = {
+    "attribute": ASK,
+    "score": [*ASK, "--text", "x"],
+    "explain": [*ASK, "--text", "x"],
+    "models": [],
+}
+
+
+@pytest.mark.parametrize("command", ASKING_JSON)
+def test_with_json_an_error_is_json_on_stderr(run, service, command):
+    error = whence.InvalidRequestError("what\x1b[0m, and what to try", reason="SOME_REASON", field="query", model="m")
+    service.failures = [error] * 5
+    done = run(command, *ASKING_JSON[command], "--json")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "\x1b" not in done.stderr
+    document = json.loads(done.stderr)
+    assert sorted(document) == ["code", "details", "field", "hint", "message", "reason", "retry_after_s"]
+    assert (document["reason"], document["code"], document["field"]) == ("SOME_REASON", "INVALID_ARGUMENT", "query")
+    assert (document["message"], document["details"]["model"]) == (error.message, "m")
+
+
+def test_json_of_an_error_has_what_to_try_and_when(run, service):
+    service.failures = [whence.OverloadedError("full", reason="QUEUE_FULL", retry_after_s=90)]
+    document = json.loads(run("models", "--json", "--timeout", "5").stderr)
+    assert (document["retry_after_s"], document["hint"]) == (90.0, "Try again in 90 s.")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["attribute"], ["models", "--no-such-option"], ["attribute", *ASK, "-k", "0"], ["outliers", "-k", "x"]],
+)
+def test_so_is_wrong_usage(run, service, arguments):
+    done = run(*arguments, "--json")
+    assert (done.exit_code, done.stdout, service.calls) == (2, "", [])
+    document = json.loads(done.stderr)
+    assert (document["reason"], document["code"]) == ("INVALID_USAGE", "INVALID_ARGUMENT")
+
+
+def test_a_doctor_that_cannot_begin_says_so_in_json_too(run):
+    done = run("doctor", "--ca-file", "/no/such/file", "--json")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert json.loads(done.stderr)["reason"] == "FILE_NOT_USABLE"
 
 
 def test_an_overloaded_server_says_when_to_try_again(run, service):

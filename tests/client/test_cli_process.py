@@ -119,8 +119,30 @@ def test_an_interruption_cancels_the_call_and_exits_with_130(target, service):
     assert service.over.wait(10)
 
 
-def test_a_reader_that_leaves_early_is_no_error(target):
-    command = f"{sys.executable} -m whence attribute --completion x --server {target} | true"
+@pytest.mark.parametrize("options", ["attribute --completion x", "models --json"])
+def test_a_reader_that_leaves_early_is_no_error(target, options):
+    command = f"{sys.executable} -m whence {options} --server {target} | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a file that is always full")
+@pytest.mark.parametrize("options", ["attribute --completion x", "models --json"])
+def test_an_answer_that_cannot_be_written_is_an_error(target, options):
+    command = f"{sys.executable} -m whence {options} --server {target} > /dev/full"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
-    assert "Error" not in done.stderr
+
+
+def test_bytes_that_are_not_utf_8_are_refused_by_name(target):
+    done = subprocess.run(
+        [sys.executable, "-m", "whence", "attribute", "--prompt", b"caf\xe9", "--completion", "x", "--server", target],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "query.text.prompt is 'caf\\udce9': that is no text" in done.stderr
+    assert "bug" not in done.stderr

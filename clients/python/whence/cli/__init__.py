@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from typing import Annotated, Final
 
 import typer
 
 from whence import __version__, environment
+from whence.cli import failures
 from whence.cli.lazy import LazyGroup, Subcommand
 
 COMMANDS: Final = (
@@ -69,4 +71,21 @@ def main() -> None:
         with contextlib.suppress(AttributeError):  # replaced by something that is no text file
             # A terminal without our block characters shows question marks; it must not end the program.
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-    app(prog_name="whence")
+    try:
+        app(prog_name="whence")
+    finally:
+        _flush()
+
+
+def _flush() -> None:
+    """Write what is left, while an error can still be told; a reader that has left is none."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            failures.show(error)
+            sys.exit(failures.FAILED)

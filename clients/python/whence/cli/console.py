@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -22,6 +23,11 @@ def stderr() -> Console:
 def print_json(document: dict[str, Any]) -> None:
     """Print one JSON document and nothing else; numbers that JSON lacks (NaN, infinities) become null."""
     print(json.dumps(_finite(document), indent=2, allow_nan=False))
+
+
+def print_json_error(document: dict[str, Any]) -> None:
+    """Print one JSON document on stderr, alone."""
+    print(json.dumps(_finite(document), indent=2, allow_nan=False), file=sys.stderr)
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401  # any JSON value

@@ -170,7 +170,7 @@ def corpus(
     chat = ChatPolicy(
         train_on=train_on,  # type: ignore[arg-type]  # refuses any other, naming the three
         mask_field=mask_field,
-        template=None if chat_template is None else read_text(chat_template, "--chat-template"),
+        template=None if chat_template is None else read_text(chat_template, "chat_template"),
         **({} if chat_date is None else {"date": chat_date}),
     )
     config = IngestConfig(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import typer
 
-from whence.cli import console, render_failure
+from whence.cli import console, foreign, render_failure
 from whence.errors import (
     CancelledByCallerError,
     DeadlineError,
     InternalError,
+    InvalidRequestError,
     NotFoundError,
     OverloadedError,
     UnavailableError,
@@ -19,6 +20,7 @@ from whence.errors import (
 )
 
 FAILED: Final = 1
+WRONG_USAGE: Final = 2
 INTERRUPTED: Final = 130
 
 # What to try, where the error itself does not already say so.
@@ -30,43 +32,57 @@ _ADVICE: Final[dict[type[WhenceError], str]] = {
     UnimplementedError: "Are this client and the server of the same version? See `whence doctor`.",
     CancelledByCallerError: "Something between here and the server ended the call; try again.",
 }
+# Errors of these classes that no server sends: their messages say all there is to say.
+_HERE: Final = ("MISSING_DEPENDENCY", "CANNOT_BIND", "NETWORK_FAILS")
 
 
-def belongs_to_the_shell(error: BaseException) -> bool:
-    """Say whether typer itself handles the error: wrong usage, an exit, a closed pipe."""
+def belongs_to_the_shell(error: BaseException, *, as_json: bool) -> bool:
+    """Say whether typer itself handles the error: an exit, a closed pipe, wrong usage unless it is told in JSON."""
+    if as_json and _is_wrong_usage(error):
+        return False
     # Usage errors and exits carry an exit code, in every copy of click that typer may use.
     return hasattr(error, "exit_code") or isinstance(error, typer.Abort | BrokenPipeError)
 
 
 def exit_code(error: BaseException) -> int:
     """Return the exit code for an error."""
+    if _is_wrong_usage(error):
+        return WRONG_USAGE
     return INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
 
 
-def show(error: BaseException, *, extra: str = "") -> None:
+def show(error: BaseException, *, extra: str = "", as_json: bool = False) -> None:
     """Print an error on stderr. ``extra`` brings the command's dependencies, where one is missing."""
-    out = console.stderr()
-    if isinstance(error, KeyboardInterrupt):
-        out.print("Interrupted.", style="yellow")
-        return
     known = to_whence_error(error, extra)
-    out.print(render_failure.failure(known, advice(known)))
+    if as_json:
+        console.print_json_error(document(known))
+    elif isinstance(error, KeyboardInterrupt):
+        console.stderr().print(known.message, style="yellow")
+    else:
+        console.stderr().print(render_failure.failure(known, advice(known)))
+
+
+def document(error: WhenceError) -> dict[str, Any]:
+    """Return what ``--json`` prints of an error; the keys do not change."""
+    return {
+        "reason": error.reason,
+        "code": error.code.name,
+        "message": error.message,
+        "field": error.field if isinstance(error, InvalidRequestError) else "",
+        "hint": advice(error),
+        "retry_after_s": error.retry_after_s if isinstance(error, OverloadedError) else None,
+        "details": error.details,
+    }
 
 
 def to_whence_error(error: BaseException, extra: str) -> WhenceError:
-    """Return the error itself, or what an unforeseen one amounts to for the user."""
-    if isinstance(error, WhenceError):
-        return error
-    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("whence"):
-        package = error.name.partition(".")[0]
-        wanted = f"'whence[{extra}]'" if extra else package
-        return UnimplementedError(
-            f"this command needs the package {package!r}, which is not installed. Try: pip install {wanted}",
-            reason="MISSING_DEPENDENCY",
-        )
-    if isinstance(error, OSError):
-        return WhenceError(f"{error.strerror or error}: {error.filename}", reason="FILE_NOT_USABLE")
-    return WhenceError(
+    """Return the error itself, or what one that is not ours amounts to for the user."""
+    if isinstance(error, KeyboardInterrupt):
+        return CancelledByCallerError("Interrupted.", reason="INTERRUPTED")
+    if _is_wrong_usage(error):
+        return InvalidRequestError(error.format_message(), reason="INVALID_USAGE")  # type: ignore[attr-defined]
+    known = foreign.typed(error, extra)
+    return known or WhenceError(
         f"{type(error).__name__}: {error}. This is a bug in Whence; `whence --debug …` shows where.",
         reason="UNEXPECTED_ERROR",
     )
@@ -74,8 +90,12 @@ def to_whence_error(error: BaseException, extra: str) -> WhenceError:
 
 def advice(error: WhenceError) -> str:
     """Return what to try, or nothing where the message says it."""
-    if error.reason == "MISSING_DEPENDENCY":
+    if error.reason in _HERE or error.reason == "INTERRUPTED":
         return ""
     if isinstance(error, OverloadedError):
         return f"Try again in {error.retry_after_s:g} s."
     return _ADVICE.get(type(error), "")
+
+
+def _is_wrong_usage(error: BaseException) -> bool:
+    return getattr(error, "exit_code", None) == WRONG_USAGE and hasattr(error, "format_message")

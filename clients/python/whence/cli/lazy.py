@@ -12,7 +12,9 @@ import typer.main
 
 from whence.cli import failures
 
-_EXTRA: Final = "whence.extra"  # in the context: the extra that the command being run needs
+# In the context: the extra that the command being run needs, and whether it is to print JSON.
+_EXTRA: Final = "whence.extra"
+_JSON: Final = "whence.json"
 
 
 class Subcommand(NamedTuple):
@@ -45,16 +47,19 @@ class LazyGroup(typer.core.TyperGroup):
         if found is None:
             return name, command, rest
         ctx.meta[_EXTRA] = found.extra
-        return name, load(found), rest
+        loaded = load(found)
+        ctx.meta[_JSON] = "--json" in rest and any("--json" in option.opts for option in loaded.params)
+        return name, loaded, rest
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
         """Run the command that was named. Its errors become a message on stderr and an exit code."""
         try:
             return super().invoke(ctx)
         except (KeyboardInterrupt, Exception) as error:
-            if ctx.params.get("debug") or failures.belongs_to_the_shell(error):
+            as_json = ctx.meta.get(_JSON, False)
+            if ctx.params.get("debug") or failures.belongs_to_the_shell(error, as_json=as_json):
                 raise
-            failures.show(error, extra=ctx.meta.get(_EXTRA, ""))
+            failures.show(error, extra=ctx.meta.get(_EXTRA, ""), as_json=as_json)
             raise typer.Exit(failures.exit_code(error)) from error
 
 

@@ -26,7 +26,9 @@ CaFile = Annotated[
 ]
 Timeout = Annotated[float, typer.Option(help="Give up after this many seconds.", min=0.001)]
 ModelName = Annotated[str, typer.Option("--model", help="The model; needed where several are served.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document instead: the answer on stdout, or an error on stderr.")
+]
 Prompt = Annotated[str | None, typer.Option(help="The context that the output followed.")]
 PromptFile = Annotated[Path | None, typer.Option(help="Read the context from a file; - is the standard input.")]
 Completion = Annotated[str | None, typer.Option(help="The output to attribute, with the space it may begin with.")]
@@ -87,12 +89,12 @@ def query(prompt: str | None, prompt_file: Path | None, completion: str | None, 
     if chat is not None:
         if prompt is not None or prompt_file is not None or completion is not None:
             raise typer.BadParameter("--chat has the whole conversation: leave out --prompt and --completion")
-        return Query.chat(messages(_read(chat), str(chat)))
+        return Query.chat(messages(read_text(chat, "chat"), str(chat)))
     if completion is None:
         raise typer.BadParameter("give the output with --completion (and --prompt), or with --chat")
     if prompt is not None and prompt_file is not None:
         raise typer.BadParameter("give one of --prompt and --prompt-file")
-    context = _read(prompt_file) if prompt_file is not None else prompt or ""
+    context = read_text(prompt_file, "prompt_file") if prompt_file is not None else prompt or ""
     return Query.text(context, completion)
 
 
@@ -100,7 +102,7 @@ def messages(text: str, name: str) -> list[dict[str, str]]:
     """Return the messages of a JSON file: a list of them, or an object with such a list as ``messages``."""
     try:
         document = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidRequestError(f"{name} is not JSON: {error}", reason="CHAT_FILE_NOT_JSON", field="chat") from error
     found = document.get("messages") if isinstance(document, dict) else document
     if not isinstance(found, list):
@@ -112,18 +114,18 @@ def messages(text: str, name: str) -> list[dict[str, str]]:
     return found
 
 
-def read_text(path: Path, option: str) -> str:
-    """Return what a file holds. Raises a usage error for one that cannot be read, or is not text."""
+def read_text(path: Path, field: str) -> str:
+    """Return a file's text as it is, line ends included, less a byte order mark; ``-`` is the standard input."""
+    content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{option} {path}: {error}") from error
-
-
-def _read(path: Path) -> str:
-    if str(path) == "-":
-        return sys.stdin.read()
-    return path.read_text(encoding="utf-8")
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        found = content[error.start : error.start + 1].hex()
+        raise InvalidRequestError(
+            f"{path} is not UTF-8 text: its byte {error.start} is 0x{found}; convert it, as with iconv -t utf-8",
+            reason="INVALID_TEXT",
+            field=field,
+        ) from error
 
 
 def only(sources: list[str] | None, where: list[str] | None, document: str | None) -> Filter | None:

@@ -12,7 +12,7 @@ from whence.terminal import printable
 def failure(error: WhenceError, advice: str) -> RenderableType:
     """Return the message, then a dim line with the reason and what identifies the call, then the advice."""
     message = Text.assemble(("Error: ", "bold red"), printable(error.message))
-    about = [error.reason, *_details(error)]
+    about = [printable(error.reason), *_details(error)]
     lines: list[RenderableType] = [message, Text("  ".join(about), style="dim")]
     if advice:
         lines.append(Text(advice, style="cyan"))
@@ -20,5 +20,5 @@ def failure(error: WhenceError, advice: str) -> RenderableType:
 
 
 def _details(error: WhenceError) -> list[str]:
-    field = [f"field={error.field}"] if isinstance(error, InvalidRequestError) and error.field else []
+    field = [printable(f"field={error.field}")] if isinstance(error, InvalidRequestError) and error.field else []
     return field + [printable(f"{key}={value}") for key, value in error.details.items()]

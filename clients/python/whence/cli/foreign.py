@@ -1,0 +1,99 @@
+"""What an error that is not of Whence amounts to for the user: the machine's, a file's, an installation's."""
+
+from __future__ import annotations
+
+import errno
+import json
+import socket
+from typing import Final
+
+import grpc
+
+from whence import status
+from whence.errors import InvalidRequestError, StorageError, UnavailableError, UnimplementedError, WhenceError
+
+_HINTS: Final = {
+    errno.ENOSPC: "free some space, or write elsewhere",
+    errno.EDQUOT: "free some of your quota, or write elsewhere",
+    errno.EROFS: "write elsewhere",
+    errno.EMFILE: "allow this process more open files (ulimit -n)",
+    errno.ENFILE: "the machine has no more open files to give: end what has many",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EISDIR: "a file was expected, and it is a folder",
+    errno.ENOTDIR: "a folder was expected, and it is a file",
+    errno.EACCES: "this user may not: see the rights of the file and of the folders that it is in",
+    errno.ELOOP: "links lead in a circle",
+}
+_ON_DISKS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+# Packages that raise these errors for files that are torn, or of another kind, or not to be had.
+_READERS: Final = (
+    "safetensors", "safetensors_rust", "pyarrow", "huggingface_hub", "zlib", "lzma", "_lzma", "zipfile", "zstandard",
+)  # fmt: skip
+
+
+def typed(error: BaseException, extra: str) -> WhenceError | None:
+    """Return the error as one of ours, ``None`` where it is nothing that we know. ``extra`` is the command's."""
+    match error:
+        case WhenceError():
+            return error
+        case ImportError():
+            return _not_installed(error, extra)
+        case OSError():
+            return _of_the_machine(error)
+        case grpc.RpcError():
+            return status.from_call(error)
+        case MemoryError() | RecursionError():
+            return _too_much(error)
+        case UnicodeError():
+            what = ascii(error.object)[:100] if isinstance(error, UnicodeDecodeError | UnicodeEncodeError) else error
+            return InvalidRequestError(
+                f"{what} is not Unicode text in UTF-8; convert what was given, or leave it out", reason="INVALID_TEXT"
+            )
+        case json.JSONDecodeError():
+            return InvalidRequestError(f"a file that was read is not JSON: {error}", reason="INVALID_JSON")
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported for this
+        return _too_much(error)
+    if isinstance(error, EOFError) or type(error).__module__.partition(".")[0] in _READERS:
+        return InvalidRequestError(
+            f"a file that was read is not whole, or not what it should be ({type(error).__name__}: {error}); "
+            "`whence --debug …` shows where it was read",
+            reason="UNREADABLE_FILE",
+        )
+    return None
+
+
+def _not_installed(error: ImportError, extra: str) -> WhenceError | None:
+    package = (error.name or "").partition(".")[0]
+    if package.startswith("whence") or (not package and not isinstance(error, ModuleNotFoundError) and not error.path):
+        return None
+    if isinstance(error, ModuleNotFoundError):
+        wanted = f"'whence[{extra}]'" if extra else package
+        message = f"this command needs the package {package!r}, which is not installed. Try: pip install {wanted}"
+    else:
+        message = (
+            f"the package {package!r} cannot be loaded: {error}. It is broken or of a version that does not fit; try: "
+            f"pip install --force-reinstall {package}"
+        )
+    return UnimplementedError(message, reason="MISSING_DEPENDENCY")
+
+
+def _of_the_machine(error: OSError) -> WhenceError:
+    if isinstance(error, socket.gaierror | ConnectionError | TimeoutError):
+        return UnavailableError(f"the network fails: {error.strerror or error}", reason="NETWORK_FAILS")
+    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    message = f"{error.strerror}: {', '.join(names)}" if error.strerror and names else error.strerror or str(error)
+    hint = _HINTS.get(error.errno or 0)
+    message += f"; {hint}" if hint else ""
+    kind = StorageError if error.errno in _ON_DISKS else WhenceError
+    return kind(message, reason="FILE_NOT_USABLE")
+
+
+def _too_much(error: BaseException) -> WhenceError:
+    if isinstance(error, RecursionError):
+        return InvalidRequestError("what was read is nested too deeply", reason="INPUT_TOO_DEEP")
+    said = str(error).partition("\n")[0] or type(error).__name__
+    return WhenceError(
+        f"there is not enough memory ({said}); ask for less at once (such as --batch-tokens, --max-sequences or "
+        "--top-k), or give it more",
+        reason="OUT_OF_MEMORY",
+    )
