@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from preflight.conftest import CHARACTERS, TEXTS
+from whence import cli
 from whence.errors import WhenceError
 from whence_backends.corpus import Corpus
 from whence_backends.corpus.reader import CORPUS_FORMAT
@@ -157,3 +159,22 @@ def test_an_inspection_tells_all_that_is_wrong_at_once(
     corpus = make_corpus(make_model("of-the-corpus"), [TOO_LONG])
     found = inspect(Named(model=str(make_model("other", characters=REVERSED)), corpus=corpus.path)).findings()
     assert [finding.reason for finding in found] == ["CORPUS_OF_OTHER_TOKENIZER", "CORPUS_TOO_LONG_FOR_MODEL"]
+
+
+def test_a_corpus_is_cut_to_what_the_model_takes_unless_it_is_told_else(
+    make_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Broken by: 512 tokens whatever the model takes, found out by the fit."""
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text(json.dumps({"text": TOO_LONG}) + "\n")
+
+    def corpus(out: str, *options: str) -> Any:
+        command = ["corpus", str(texts), "--model", str(make_model()), "--out", str(tmp_path / out), *options]
+        return CliRunner().invoke(cli.app, command, env={"COLUMNS": "200"})
+
+    assert "Warning" not in corpus("cut").output
+    assert Corpus.open(tmp_path / "cut").facts.longest_sequence == 64
+    told = corpus("long", "--max-tokens", "80")
+    assert told.exit_code == 0, told.output
+    assert "SEQUENCES_TOO_LONG_FOR_MODEL" in told.output
+    assert "CORPUS_TOO_LONG_FOR_MODEL" in told.output

@@ -9,16 +9,19 @@ from typing import Final
 from whence.errors import NotFoundError
 from whence_backends.models.exported import Export
 from whence_backends.models.shape import stated_length, text_config
-from whence_backends.models.source import ModelSource
+from whence_backends.models.source import ModelLocation, ModelSource
 from whence_backends.models.tokenizer import Tokenizer
 from whence_backends.preflight import ModelFacts
 
 _TOKENS: Final = "tokenizer.ggml.tokens"
 
 
-def model_facts(source: ModelSource, tokenizer: Tokenizer | None) -> ModelFacts:
-    """Return what is known of a model without its weights; what its configuration does not say is ``None``."""
-    facts = ModelFacts(name=source.reference, digest=source.digest)
+def model_facts(source: ModelSource | ModelLocation, tokenizer: Tokenizer | None) -> ModelFacts:
+    """Return what is known of a model without its weights; what its configuration does not say is ``None``.
+
+    Of a model that was only located, not the digest either.
+    """
+    facts = ModelFacts(name=source.reference, digest=source.digest if isinstance(source, ModelSource) else "")
     if tokenizer is not None:
         facts = replace(
             facts,
@@ -38,7 +41,7 @@ def find_tokenizer(source: ModelSource) -> Tokenizer | None:
         return None
 
 
-def _shape(source: ModelSource) -> tuple[int | None, int | None]:
+def _shape(source: ModelSource | ModelLocation) -> tuple[int | None, int | None]:
     """Return how many tokens a model knows and how many it takes, as far as it says so."""
     if source.kind == "export":
         card = Export.open(source.path, verify=False).card

@@ -4,8 +4,8 @@ Facts are plain data that each artefact gives of itself; checks are functions of
 worker asks the same ones.
 """
 
-from whence_backends.preflight.checks import preflight
+from whence_backends.preflight.checks import cutting, preflight
 from whence_backends.preflight.facts import CorpusFacts, FactorsFacts, IndexFacts, ModelFacts
 from whence_backends.preflight.findings import Finding, require
 
-__all__ = ["CorpusFacts", "FactorsFacts", "Finding", "IndexFacts", "ModelFacts", "preflight", "require"]
+__all__ = ["CorpusFacts", "FactorsFacts", "Finding", "IndexFacts", "ModelFacts", "cutting", "preflight", "require"]

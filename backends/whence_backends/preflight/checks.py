@@ -36,6 +36,17 @@ def preflight(
         yield from _index_of(index, model, factors, corpus)
 
 
+def cutting(model: ModelFacts, max_tokens: int) -> Iterator[Finding]:
+    """Yield what one should know before text is cut into sequences of up to ``max_tokens`` for a model."""
+    yield from _model_alone(model)
+    if model.max_tokens is not None and max_tokens > model.max_tokens:
+        yield warning(
+            "SEQUENCES_TOO_LONG_FOR_MODEL",
+            f"sequences of up to {max_tokens:,} tokens are cut, but {model.name} takes at most {model.max_tokens:,}: a "
+            f"corpus with a longer one cannot be used with it; give --max-tokens {model.max_tokens} or less",
+        )
+
+
 def _model_alone(model: ModelFacts) -> Iterator[Finding]:
     if model.unverified:
         yield warning("UNVERIFIED_TOKENIZER", f"{model.name}: {model.unverified}")

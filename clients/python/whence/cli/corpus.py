@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from whence.cli import render_preview
+from whence.cli import findings, render_preview
 from whence.cli.console import stderr, stdout
 from whence.cli.options import read_text
 from whence.cli.render_text import share
@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # numpy, pyarrow: only imported where a corpus is made
 
     from whence_backends.corpus import IngestProgress, IngestReport
 
+_MAX_TOKENS = 512
 _SOURCES_SHOWN = 10
 _LEFT_OUT_SHOWN = 20
 
@@ -46,7 +47,13 @@ def corpus(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write the corpus to.")],
-    max_tokens: Annotated[int, typer.Option(help="Longest training sequence, as the model was trained.")] = 512,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            help="Longest training sequence, as the model was trained.",
+            show_default=f"{_MAX_TOKENS}, or what the model takes",
+        ),
+    ] = None,
     stride: Annotated[
         int | None,
         typer.Option(
@@ -146,8 +153,19 @@ def corpus(
 
         whence corpus chats.jsonl -m ./model -o corpus --messages-field messages --preview
     """
-    from whence_backends.corpus import BadRowLimit, ChatPolicy, ChunkPolicy, Columns, IngestConfig, ingest, preview
+    from whence_backends.corpus import (
+        BadRowLimit,
+        ChatPolicy,
+        ChunkPolicy,
+        Columns,
+        Corpus,
+        IngestConfig,
+        ingest,
+        preview,
+    )
     from whence_backends.models import Tokenizer, locate_model
+    from whence_backends.models.facts import model_facts
+    from whence_backends.preflight import cutting, preflight
 
     columns = Columns(
         text_field=text_field,
@@ -158,9 +176,13 @@ def corpus(
         messages_field=messages_field,
         id_scope=id_scope,  # type: ignore[arg-type]  # refuses any other, naming the two
     )
-    tokenizer = Tokenizer.load(locate_model(model, weights=False))
+    location = locate_model(model, weights=False)
+    tokenizer = Tokenizer.load(location)
+    facts = model_facts(location, tokenizer)
+    longest = max_tokens or min(_MAX_TOKENS, facts.max_tokens or _MAX_TOKENS)
+    findings.show_all(cutting(facts, longest))
     policy = ChunkPolicy(
-        max_tokens=max_tokens,
+        max_tokens=longest,
         stride=stride,
         boundary="packed" if packed else "document",
         bos=tokenizer.adds_bos if bos is None else bos,
@@ -193,6 +215,8 @@ def corpus(
     with _progress_bar() as show:
         report = ingest(config, show)
     _print_summary(report)
+    made = Corpus.open(report.path, verify=False).facts
+    findings.show_all(finding for finding in preflight(model=facts, corpus=made) if finding.error is not None)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -11,6 +12,12 @@ from whence.terminal import printable
 
 if TYPE_CHECKING:
     from whence_backends.preflight import Finding
+
+
+def show_all(findings: Iterable[Finding]) -> None:
+    """Print each as :func:`show` does."""
+    for finding in findings:
+        show(finding)
 
 
 def show(finding: Finding) -> None:
