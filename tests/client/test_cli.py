@@ -104,6 +104,19 @@ def test_a_conversation_comes_from_a_file(run, service, tmp_path):
     assert [request.query.chat.messages[-1].content for request in service.requests] == ["Brelary"] * 2
 
 
+def test_training_examples_come_from_files(run, service, tmp_path):
+    messages = [{"role": "user", "content": "Capital?"}, {"role": "assistant", "content": "Brelary"}]
+    given = ["a text", {"prompt": "a", "completion": "b"}, {"messages": messages}, messages]
+    paths = [tmp_path / f"{place}.json" for place in range(len(given))]
+    for path, document in zip(paths, given, strict=True):
+        path.write_text(json.dumps(document))
+    run("score", *ASK, *(word for path in paths for word in ("--example", str(path))))
+    run("explain", *ASK, "--example", str(paths[2]))
+    scored, explained = service.requests
+    assert [one.WhichOneof("selector") for one in scored.sequences] == ["text", "completion", "chat", "chat"]
+    assert explained.sequence == scored.sequences[2]
+
+
 @pytest.mark.parametrize("content", ["not json", '{"other": 1}', '[{"role": "assistant"}]', "[" * 100_000, "9" * 5000])
 def test_a_file_without_a_conversation_is_an_error(run, tmp_path, content):
     (tmp_path / "chat.json").write_text(content)

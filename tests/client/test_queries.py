@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whence import InvalidRequestError, Query, requests
+from whence import InvalidRequestError, Query, TrainingExample, requests
 from whence.v1 import query_pb2
 
 CHAT = [{"role": "user", "content": "Capital of Durrow?"}, {"role": "assistant", "content": "Brelary"}]
@@ -22,6 +24,27 @@ def test_a_conversation_is_mappings_or_pairs():
     pairs = [(message["role"], message["content"]) for message in CHAT]
     assert Query.chat(CHAT) == Query.chat(pairs)
     assert [message.role for message in Query.chat(CHAT).to_proto().chat.messages] == ["user", "assistant"]
+
+
+def test_whatever_else_a_message_holds_is_sent_as_json():
+    call = {"type": "function", "function": {"name": "weather", "arguments": {"town": "Marrford", "days": 2}}}
+    asks = {"role": "assistant", "content": None, "tool_calls": [call]}
+    parts = {"role": "user", "content": [{"type": "text", "text": "Weather?"}]}
+    query = Query.chat([parts, asks], tools=[{"name": "weather"}], date="2026-02-03", strict=True)
+    chat = query.to_proto().chat
+    assert [json.loads(message.fields_json) for message in chat.messages] == [
+        {"content": parts["content"]},
+        {"content": None, "tool_calls": [call]},
+    ]
+    assert (json.loads(chat.tools_json), chat.date, chat.strict) == ([{"name": "weather"}], "2026-02-03", True)
+
+
+def test_training_examples_say_what_counts():
+    chat = TrainingExample.chat([*CHAT, {"role": "assistant", "content": "Or so.", "trained_on": False}])
+    sent = [one.to_proto() for one in (TrainingExample.text("a"), TrainingExample.completion("a", "b"), chat)]
+    assert [one.WhichOneof("selector") for one in sent] == ["text", "completion", "chat"]
+    assert [message.HasField("trained_on") for message in sent[2].chat.messages] == [False, False, True]
+    assert requests.selectors(["x#0"], ["a"], [chat])[2] == requests.one_selector(None, None, chat)
 
 
 def test_tokens_may_be_anything_that_counts():
@@ -40,6 +63,11 @@ def test_tokens_may_be_anything_that_counts():
         (lambda: Query.chat([{"role": "assistant"}]), "CHAT_MESSAGE_MALFORMED"),
         (lambda: Query.chat(["assistant"]), "CHAT_MESSAGE_MALFORMED"),
         (lambda: Query.chat([{"role": "assistant", "content": 3}]), "CHAT_MESSAGE_MALFORMED"),
+        (lambda: Query.chat([{"role": "assistant", "content": None}]), "CHAT_MESSAGE_MALFORMED"),
+        (lambda: Query.chat([{**CHAT[1], "trained_on": 1}]), "CHAT_MESSAGE_MALFORMED"),
+        (lambda: Query.chat(CHAT, tools=[{"name": {1, 2}}]), "INVALID_CONVERSATION"),
+        (lambda: TrainingExample.chat([]), "CHAT_EMPTY"),
+        (lambda: requests.one_selector(None, "a", TrainingExample.text("a")), "SEQUENCES_MISSING"),
         (lambda: Query.tokens([1, 2], 0), "COMPLETION_START_OUT_OF_RANGE"),
         (lambda: Query.tokens([1, 2], 2), "COMPLETION_START_OUT_OF_RANGE"),
         (lambda: Query.tokens([1, -2], 1), "TOKEN_ID_INVALID"),

@@ -102,9 +102,9 @@ def test_what_counts_stands_out_in_colour():
     assert "Where?\x1b[37;48;2;31;92;58mHere.\x1b[0m" in captured.get()
 
 
-def test_a_template_that_is_no_file_is_a_usage_error(jsonl, tmp_path, whence_corpus):
-    result = whence_corpus(jsonl([{"text": "The owl"}]), "--chat-template", tmp_path / "nowhere")
-    assert (result.exit_code, "nowhere" in result.stderr) == (2, True)
+def test_a_template_that_is_no_file_is_named(jsonl, tmp_path, whence_corpus):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        whence_corpus(jsonl([{"text": "The owl"}]), "--chat-template", tmp_path / "nowhere")
 
 
 def test_strict_raises_for_the_first_bad_row(jsonl, whence_corpus):

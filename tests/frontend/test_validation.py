@@ -62,6 +62,12 @@ SCORES = [
     ({"sequences": [ONE] * 1025}, "TOO_MANY_SEQUENCES", "sequences"),
     ({"sequences": [ONE, messages.SequenceSelector()]}, "SEQUENCE_SELECTOR_MISSING", "sequences[1].selector"),
     ({"sequences": [messages.SequenceSelector(text="")]}, "SEQUENCE_SELECTOR_EMPTY", "sequences[0].text"),
+    ({"sequences": [messages.SequenceSelector(chat={})]}, "CHAT_EMPTY", "sequences[0].chat.messages"),
+    (
+        {"sequences": [messages.SequenceSelector(completion={})]},
+        "EMPTY_COMPLETION",
+        "sequences[0].completion.completion",
+    ),
     ({"damping_factor": math.nan}, "DAMPING_INVALID", "damping_factor"),
 ]
 EXPLANATIONS = [

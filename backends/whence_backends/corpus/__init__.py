@@ -5,7 +5,7 @@ from whence_backends.corpus.chats import ChatPolicy
 from whence_backends.corpus.chunking import ChunkPolicy
 from whence_backends.corpus.config import IngestConfig
 from whence_backends.corpus.documents import Columns
-from whence_backends.corpus.encode import encode_text
+from whence_backends.corpus.encode import SequenceEncoder, encode_text
 from whence_backends.corpus.ingest import ingest
 from whence_backends.corpus.preview import Preview, preview
 from whence_backends.corpus.reader import Corpus
@@ -22,6 +22,7 @@ __all__ = [
     "IngestProgress",
     "IngestReport",
     "Preview",
+    "SequenceEncoder",
     "SequenceRecord",
     "ShardInfo",
     "encode_text",

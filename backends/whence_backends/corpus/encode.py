@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
 import numpy as np
 
 from whence.errors import InvalidRequestError
+from whence_backends.corpus.chats import ChatPolicy
 from whence_backends.corpus.chunking import ChunkPolicy, TokenizedDocument, chunk, frame, is_worth_keeping
 from whence_backends.corpus.shard import SequenceRecord
-from whence_backends.models.tokenizer import Tokenizer
+from whence_backends.models.chat import ChatRenderer, RenderedChat
+from whence_backends.models.chat_template import Span
+from whence_backends.models.conversation import Conversation, ConversationError
+from whence_backends.models.tokenizer import Tokenizer, overlapping
 
 
 def special_tokens(tokenizer: Tokenizer, policy: ChunkPolicy) -> dict[str, int | None]:
@@ -29,51 +36,106 @@ def special_tokens(tokenizer: Tokenizer, policy: ChunkPolicy) -> dict[str, int |
     return {name: found[name] if is_wanted else None for name, is_wanted in wanted.items()}
 
 
-def encode_text(text: str, tokenizer: Tokenizer, policy: ChunkPolicy) -> SequenceRecord:
-    """Return a text as the training sequence it would be, had it been a document of the corpus.
+class SequenceEncoder:
+    """Makes training sequences of what a caller gives, as if it had been a document of the corpus. Stateless.
 
-    Raises :class:`~whence.errors.InvalidRequestError` with reason ``SEQUENCE_TOO_LONG`` where the corpus
-    would have cut it, and ``SEQUENCE_TOO_SHORT`` where the corpus would have left it out.
+    Raises :class:`~whence.errors.InvalidRequestError` with reason ``SEQUENCE_TOO_LONG`` where the corpus would have cut
+    it, and ``SEQUENCE_TOO_SHORT`` where the corpus would have left it out.
     """
-    document = frame(_tokenize(text, tokenizer), **special_tokens(tokenizer, policy))
-    tokens = len(document.token_ids)
-    if tokens > policy.max_tokens:
-        raise InvalidRequestError(
-            f"the text has {tokens} tokens; a sequence of this corpus has at most {policy.max_tokens}: "
+
+    def __init__(self, tokenizer: Tokenizer, policy: ChunkPolicy, chat: ChatPolicy | None = None) -> None:
+        self._tokenizer = tokenizer
+        self._policy = policy
+        self._chat = chat or ChatPolicy()
+        self._specials = special_tokens(tokenizer, policy)
+
+    def text(self, text: str) -> SequenceRecord:
+        """Return a text, all of which was trained on."""
+        return self._record(text, ((0, len(text)),))
+
+    def completion(self, prompt: str, completion: str) -> SequenceRecord:
+        """Return a prompt, which was not trained on, and its completion, which was."""
+        return self._record(prompt + completion, ((len(prompt), len(prompt) + len(completion)),))
+
+    def chat(self, conversation: Conversation, marks: Mapping[int, bool]) -> tuple[SequenceRecord, RenderedChat]:
+        """Return a conversation, and how it was rendered.
+
+        The turns count that would have counted in the corpus, but for those that ``marks`` says otherwise of, by their
+        place from 0. Raises as :meth:`~whence_backends.models.chat.ChatRenderer.render` does as well, and
+        ``INVALID_CONVERSATION``.
+        """
+        if len(conversation.messages) > self._policy.max_tokens:  # each is a token at least, and costs two renderings
+            raise self._too_long(f"{len(conversation.messages)} messages")
+        rendered = self._renderer.render(conversation, self._counted(conversation, marks))
+        return self._record(rendered.text, rendered.spans, templated=True), rendered
+
+    def _counted(self, conversation: Conversation, marks: Mapping[int, bool]) -> list[int]:
+        turns = conversation.assistant_turns
+        if not set(marks) <= set(turns):
+            raise _no_conversation("marks a message as trained on, or not, that is not the assistant's")
+        try:
+            usual = () if len(marks) == len(turns) and turns else self._chat.counted(conversation)
+        except ConversationError as error:
+            raise _no_conversation(str(error)) from error
+        counted = [number for number in turns if marks.get(number, number in usual)]
+        if not counted:
+            raise _no_conversation("has no turn that was trained on")
+        return counted
+
+    @cached_property
+    def _renderer(self) -> ChatRenderer:
+        return self._chat.renderer(self._tokenizer)
+
+    def _record(self, text: str, spans: Sequence[Span], *, templated: bool = False) -> SequenceRecord:
+        ids, offsets = self._tokenizer.encode(text)
+        document = TokenizedDocument(
+            document_id="",
+            source="",
+            text=text,
+            metadata={},
+            token_ids=np.array(ids, np.int32),
+            offsets=np.array(offsets, np.int32).reshape(-1, 2),
+            weights=overlapping(offsets, spans).astype(np.float32),
+            templated=templated,
+        )
+        framed = frame(document, **self._specials)
+        tokens = len(framed.token_ids)
+        if tokens > self._policy.max_tokens:
+            raise self._too_long(f"{tokens} tokens")
+        sequence = next(chunk([framed], self._policy), None)
+        if sequence is None or not is_worth_keeping(sequence, self._policy):
+            raise InvalidRequestError(
+                f"the text has {tokens} tokens; a sequence of this corpus has at least "
+                f"{max(self._policy.min_tokens, 2)}, one of them trained on: send a longer one",
+                reason="SEQUENCE_TOO_SHORT",
+                field="text",
+            )
+        return SequenceRecord(
+            position=-1,
+            shard="",
+            sequence_id="",
+            document_id="",
+            source="",
+            text=sequence.text,
+            metadata={},
+            token_ids=sequence.token_ids,
+            weights=sequence.weights,
+            offsets=sequence.offsets,
+        )
+
+    def _too_long(self, got: str) -> InvalidRequestError:
+        return InvalidRequestError(
+            f"the text has {got}; a sequence of this corpus has at most {self._policy.max_tokens} tokens: "
             "shorten it or send it in parts",
             reason="SEQUENCE_TOO_LONG",
             field="text",
         )
-    sequence = next(chunk([document], policy), None)
-    if sequence is None or not is_worth_keeping(sequence, policy):
-        raise InvalidRequestError(
-            f"the text has {tokens} tokens; a sequence of this corpus has at least "
-            f"{max(policy.min_tokens, 2)}: send a longer one",
-            reason="SEQUENCE_TOO_SHORT",
-            field="text",
-        )
-    return SequenceRecord(
-        position=-1,
-        shard="",
-        sequence_id="",
-        document_id="",
-        source="",
-        text=sequence.text,
-        metadata={},
-        token_ids=sequence.token_ids,
-        weights=sequence.weights,
-        offsets=sequence.offsets,
-    )
 
 
-def _tokenize(text: str, tokenizer: Tokenizer) -> TokenizedDocument:
-    ids, offsets = tokenizer.encode(text)
-    return TokenizedDocument(
-        document_id="",
-        source="",
-        text=text,
-        metadata={},
-        token_ids=np.array(ids, np.int32),
-        offsets=np.array(offsets, np.int32).reshape(-1, 2),
-        weights=np.ones(len(ids), np.float32),
-    )
+def encode_text(text: str, tokenizer: Tokenizer, policy: ChunkPolicy) -> SequenceRecord:
+    """Return a text as the training sequence it would be; raises as :class:`SequenceEncoder` does."""
+    return SequenceEncoder(tokenizer, policy).text(text)
+
+
+def _no_conversation(why: str) -> InvalidRequestError:
+    return InvalidRequestError(f"the conversation {why}", reason="INVALID_CONVERSATION", field="messages")

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, final
 
 from whence.errors import InvalidRequestError
@@ -145,9 +146,10 @@ class ChatTemplate:
         self, conversation: Conversation, *, add_generation_prompt: bool, tracked: bool
     ) -> tuple[str, list[Span]]:
         compiled = self._compile(self._text_for(conversation.tools))
+        now = _at_noon(conversation.date) if conversation.date else self._now
         variables = {
             **self._variables,
-            "strftime_now": self._now.strftime,
+            "strftime_now": now.strftime,
             **conversation.settings,
             "messages": [dict(message) for message in conversation.messages],
             "tools": list(conversation.tools) or None,
@@ -223,4 +225,4 @@ def _parsed(arguments: Any) -> Any:  # noqa: ANN401
 
 
 def _replaced(conversation: Conversation, messages: Sequence[Message]) -> Conversation:
-    return Conversation(messages=tuple(messages), tools=conversation.tools, settings=conversation.settings)
+    return replace(conversation, messages=tuple(messages))

@@ -46,12 +46,13 @@ class ConversationError(ValueError):
 class Conversation:
     """``messages`` and ``tools`` as chat templates take them; ``settings`` are further variables of the template.
 
-    A message without ``content`` had null there.
+    A message without ``content`` had null there. ``date`` is the day that the template is told; empty: the renderer's.
     """
 
     messages: tuple[Message, ...]
     tools: tuple[Mapping[str, Any], ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    date: str = ""
 
     @property
     def assistant_turns(self) -> tuple[int, ...]:

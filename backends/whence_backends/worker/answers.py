@@ -162,6 +162,11 @@ def _estimates(found: Estimates) -> worker_service_pb2.Estimates:
     )
 
 
+def chat_warnings(parts: Sequence[PreparedTokens] | Sequence[ResolvedSequence]) -> list[attribution_pb2.Warning]:
+    """Return what to say of conversations that the chat template does not show whole."""
+    return [warning for part in parts for warning in part.warnings]
+
+
 def truncation_warnings(gradients: Sequence[QueryGradient]) -> list[attribution_pb2.Warning]:
     """Return what to say of gradients that were truncated."""
     worst = max((gradient.truncation_error for gradient in gradients), default=0.0)

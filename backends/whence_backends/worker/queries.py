@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final, Protocol
 
 import numpy as np
 
 from whence.errors import InvalidRequestError
-from whence.v1 import query_pb2
+from whence.v1 import attribution_pb2, query_pb2
 from whence_backends.contract import TokenSequence
+from whence_backends.corpus import ChatPolicy
+from whence_backends.models.chat import ChatRenderer
+from whence_backends.models.message_parts import held
+from whence_backends.worker.chats import conversation_of, told
 from whence_service.rpc.bounds import RequestBounds, too_large_text
 
 # A text of more bytes for each token that there may be is no text, and too long but for the oddest tokens of all.
@@ -27,17 +31,18 @@ class QueryTokenizer(Protocol):
         """Return the ids, and where the completion begins in them."""
         ...
 
-    def render_chat(self, messages: Sequence[Mapping[str, str]]) -> tuple[str, str]:
-        """Return what precedes the last message, and the rest."""
+    def chat(self, *, template: str | None = None, date: str = "") -> ChatRenderer:
+        """Return what renders conversations; raise where there is no chat template."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedTokens:
-    """A query as the engine takes it, and how many of its tokens are measured."""
+    """A query as the engine takes it, how many of its tokens are measured, and what the caller should know of it."""
 
     tokens: TokenSequence
     completion_tokens: int
+    warnings: tuple[attribution_pb2.Warning, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +60,16 @@ def most_text_bytes(max_tokens: int, limit_bytes: int) -> int:
 
 
 class QueryPreparer:
-    """Turns queries into tokens, or says which field is wrong with them. Stateless."""
+    """Turns queries into tokens, or says which field is wrong with them. Stateless.
 
-    def __init__(self, tokenizer: QueryTokenizer, limits: QueryLimits, *, prefix_bos: bool) -> None:
+    ``chat`` says how conversations are rendered: as those of the corpus were.
+    """
+
+    def __init__(
+        self, tokenizer: QueryTokenizer, limits: QueryLimits, *, prefix_bos: bool, chat: ChatPolicy | None = None
+    ) -> None:
         self._tokenizer = tokenizer
+        self._chat_policy = chat or ChatPolicy()
         self._limits = limits
         self._prefix_bos = prefix_bos
 
@@ -82,7 +93,7 @@ class QueryPreparer:
             case "text":
                 return self._text(query.text.prompt, query.text.completion, f"{field}.text.completion")
             case "chat":
-                return self._chat(query.chat, f"{field}.chat.messages")
+                return self._chat(query.chat, f"{field}.chat")
             case "tokens":
                 return self._ids(query.tokens, f"{field}.tokens")
         raise InvalidRequestError(
@@ -97,18 +108,22 @@ class QueryPreparer:
         return self._build(ids, start, field)
 
     def _chat(self, chat: query_pb2.Chat, field: str) -> PreparedTokens:
-        messages = [{"role": message.role, "content": message.content} for message in chat.messages]
         try:
-            prompt, completion = self._tokenizer.render_chat(messages)
+            rendered = self._renderer.render_output(conversation := conversation_of(chat, field))
         except InvalidRequestError as error:
-            error.field = field  # the tokenizer does not know where in the request its messages were
+            error.field = error.field if error.field.startswith(field) else f"{field}.messages"
             raise
-        last = f"{field}[{len(messages) - 1}].content"
-        if not chat.messages[-1].content:
+        last = f"{field}.messages[{len(chat.messages) - 1}].content"
+        if not held(conversation.messages[-1]):
             raise _empty_completion(last)
+        warnings, ((start, _),) = told(rendered, chat, field), rendered.spans
         # The template writes the beginning of the text itself, bos token included.
-        ids, start = self._tokenizer.encode_query(prompt, completion, False)
-        return self._build(ids, start, last)
+        ids, first = self._tokenizer.encode_query(rendered.text[:start], rendered.text[start:], False)
+        return replace(self._build(ids, first, last), warnings=warnings)
+
+    @cached_property
+    def _renderer(self) -> ChatRenderer:
+        return self._tokenizer.chat(template=self._chat_policy.template, date=self._chat_policy.date)
 
     def _ids(self, tokens: query_pb2.TokenIds, field: str) -> PreparedTokens:
         ids, start = list(tokens.ids), tokens.completion_start

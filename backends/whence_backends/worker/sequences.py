@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from whence.errors import InvalidRequestError, NotFoundError
 from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2
+from whence_backends.corpus import SequenceEncoder
 from whence_backends.corpus.shard import SequenceRecord
 from whence_backends.worker import wire
+from whence_backends.worker.chats import conversation_of, marks_of, told
 from whence_service.rpc.bounds import too_large_text
 
 
@@ -28,10 +30,11 @@ class RecordedCorpus(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedSequence:
-    """A sequence, and which of the request's it is."""
+    """A sequence, which of the request's it is, and what the caller should know of it."""
 
     index: int
     record: SequenceRecord
+    warnings: tuple[attribution_pb2.Warning, ...] = ()
 
     def message(self, *, with_offsets: bool) -> attribution_pb2.TrainingSequence:
         """Return the sequence as it is sent."""
@@ -50,9 +53,9 @@ class ResolvedSequence:
 class SequenceResolver:
     """Finds sequences in the corpus, or makes them of texts. Reads files: call it off the event loop."""
 
-    def __init__(self, corpus: RecordedCorpus, encode: Callable[[str], SequenceRecord], *, max_text_bytes: int) -> None:
+    def __init__(self, corpus: RecordedCorpus, encoder: SequenceEncoder, *, max_text_bytes: int) -> None:
         self._corpus = corpus
-        self._encode = encode
+        self._encoder = encoder
         self._max_text_bytes = max_text_bytes
 
     def resolve(
@@ -66,25 +69,36 @@ class SequenceResolver:
         """
         resolved = []
         for index, reference in enumerate(references):
+            field = f"sequences[{index}]"
             try:
-                record = self._find(reference, f"sequences[{index}]")
+                record, warnings = self._find(reference, field)
             except NotFoundError:
                 if skip_unknown:
                     continue
                 raise
-            resolved.append(ResolvedSequence(index=index, record=record))
+            except InvalidRequestError as error:
+                kind = reference.WhichOneof("reference")
+                if not error.field.startswith(field):  # the encoder does not know where in the request its text was
+                    error.field = f"{field}.{kind}" if kind != "chat" else f"{field}.chat.messages"
+                raise
+            resolved.append(ResolvedSequence(index=index, record=record, warnings=warnings))
         return resolved
 
-    def _find(self, reference: worker_service_pb2.SequenceReference, field: str) -> SequenceRecord:
-        match reference.WhichOneof("reference"):
+    def _find(
+        self, reference: worker_service_pb2.SequenceReference, field: str
+    ) -> tuple[SequenceRecord, tuple[attribution_pb2.Warning, ...]]:
+        """Return a sequence, and what the caller should know of it."""
+        match kind := reference.WhichOneof("reference"):
             case "position":
-                return self._corpus.record(reference.position)
+                return self._corpus.record(reference.position), ()
             case "sequence_id":
-                return self._by_id(reference.sequence_id)
-            case "text":
-                return self._of_text(reference.text, f"{field}.text")
+                return self._by_id(reference.sequence_id), ()
+            case "text" | "completion" | "chat":
+                if (size := reference.ByteSize()) > self._max_text_bytes:
+                    raise too_large_text(f"{field}.{kind}", size, self._max_text_bytes)
+                return self._given(reference, field)
         raise InvalidRequestError(
-            "the sequence has no reference; set one of position, sequence_id and text",
+            "the sequence has no reference; set one of position, sequence_id, text, completion and chat",
             reason="EMPTY_SEQUENCE_REFERENCE",
             field=field,
         )
@@ -100,12 +114,14 @@ class SequenceResolver:
             )
         return self._corpus.record(position)
 
-    def _of_text(self, text: str, field: str) -> SequenceRecord:
-        size = len(text.encode())
-        if size > self._max_text_bytes:
-            raise too_large_text(field, size, self._max_text_bytes)
-        try:
-            return self._encode(text)
-        except InvalidRequestError as error:
-            error.field = field  # the encoder does not know where in the request its text was
-            raise
+    def _given(
+        self, reference: worker_service_pb2.SequenceReference, field: str
+    ) -> tuple[SequenceRecord, tuple[attribution_pb2.Warning, ...]]:
+        match reference.WhichOneof("reference"):
+            case "completion":
+                return self._encoder.completion(reference.completion.prompt, reference.completion.completion), ()
+            case "chat":
+                conversation = conversation_of(reference.chat, f"{field}.chat")
+                record, rendered = self._encoder.chat(conversation, marks_of(reference.chat))
+                return record, told(rendered, reference.chat, f"{field}.chat")
+        return self._encoder.text(reference.text), ()

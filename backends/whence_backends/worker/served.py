@@ -13,7 +13,7 @@ from whence.errors import InvalidRequestError, MismatchError, NotFoundError
 from whence.v1 import model_pb2, query_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_backends.contract import Float64Array, QueryGradient, TokenSequence
-from whence_backends.corpus import encode_text
+from whence_backends.corpus import SequenceEncoder
 from whence_backends.ekfac.factors import Factors
 from whence_backends.index import Index
 from whence_backends.index.search import Searcher
@@ -243,6 +243,7 @@ def assemble(
             tokenizer,
             QueryLimits(max_tokens=max_query_tokens, vocabulary_size=info.vocabulary_size, max_bytes=max_text_bytes),
             prefix_bos=policy.bos or tokenizer.adds_bos,
+            chat=corpus.chat,
         ),
         gradients=GradientStore(
             engine=engine,
@@ -276,7 +277,7 @@ def assemble(
         ),
         resolver=SequenceResolver(
             corpus,
-            functools.partial(encode_text, tokenizer=tokenizer, policy=policy),
+            SequenceEncoder(tokenizer, policy, corpus.chat),
             max_text_bytes=max_text_bytes,
         ),
         filters=FilterMasks(corpus),

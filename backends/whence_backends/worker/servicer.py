@@ -19,6 +19,7 @@ from whence_backends.topk import Order, require_finite
 from whence_backends.worker import wire
 from whence_backends.worker.answers import (
     candidate,
+    chat_warnings,
     counts_response,
     groups_response,
     matches_response,
@@ -103,7 +104,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         return worker_service_pb2.PrepareQueriesResponse(
             queries=[prepared_query(query, gradient, sketch) for query, gradient, sketch in parts],
             timings=self._timings(stopwatch),
-            warnings=truncation_warnings([named.gradient for named in gradients]),
+            warnings=[*chat_warnings(prepared), *truncation_warnings([named.gradient for named in gradients])],
         )
 
     async def Scan(  # noqa: N802
@@ -283,7 +284,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
                     served.resolver.resolve, request.sequences, skip_unknown=request.skip_unknown
                 )
             messages = [scored_sequence(sequence, with_offsets=with_offsets) for sequence in resolved]
-            response = worker_service_pb2.ScoreSequencesResponse(sequences=messages)
+            response = worker_service_pb2.ScoreSequencesResponse(sequences=messages, warnings=chat_warnings(resolved))
             if request.on_themselves and not request.lookup_only:
                 await self._score_themselves(request, response, resolved, served, deadline, stopwatch)
             elif not request.lookup_only:
@@ -317,6 +318,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             message.raw_influence.CopyFrom(wire.tensor(influence))
         log_likelihoods = np.array([query.gradient.log_likelihood for query in gradients])
         response.log_likelihood.CopyFrom(wire.tensor(log_likelihoods))
+        response.warnings.extend(chat_warnings(prepared))
         response.warnings.extend(truncation_warnings([named.gradient for named in gradients]))
 
     async def _score_themselves(

@@ -24,6 +24,7 @@ from whence.errors import (
     UnimplementedError,
     WhenceError,
 )
+from whence.examples import TrainingExample
 from whence.filters import Filter
 from whence.models import Index, Layer, Limits, Model, Shard
 from whence.queries import Query
@@ -77,6 +78,7 @@ __all__ = [
     "Shard",
     "StorageError",
     "TokenInfluence",
+    "TrainingExample",
     "TrainingSequence",
     "UnavailableError",
     "UnimplementedError",

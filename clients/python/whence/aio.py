@@ -13,6 +13,7 @@ import grpc.aio
 
 from whence import _attempts, _channel, parsing, requests
 from whence.client import DEFAULT_TARGET
+from whence.examples import TrainingExample
 from whence.filters import Filter
 from whence.models import Model
 from whence.queries import Query
@@ -216,6 +217,7 @@ class AsyncClient:
         only: Filter | None = None,
         sequence_ids: Sequence[str] = (),
         texts: Sequence[str] = (),
+        examples: Sequence[TrainingExample] = (),
         damping_factor: float | None = None,
         model: str = "",
         request_id: str = "",
@@ -233,6 +235,7 @@ class AsyncClient:
             only=only,
             sequence_ids=sequence_ids,
             texts=texts,
+            examples=examples,
             damping_factor=damping_factor,
             model=model,
             request_id=request_id,
@@ -284,6 +287,7 @@ class AsyncClient:
         completion: str | None = None,
         sequence_ids: Sequence[str] = (),
         texts: Sequence[str] = (),
+        examples: Sequence[TrainingExample] = (),
         damping_factor: float | None = None,
         include_layers: bool = False,
         model: str = "",
@@ -298,7 +302,7 @@ class AsyncClient:
         asked = requests.one_or_more_queries(queries, prompt, completion)
         request = requests.score(
             asked,
-            requests.selectors(sequence_ids, texts),
+            requests.selectors(sequence_ids, texts, examples),
             model=model,
             damping_factor=damping_factor,
             include_layers=include_layers,
@@ -315,6 +319,7 @@ class AsyncClient:
         completion: str | None = None,
         sequence_id: str | None = None,
         text: str | None = None,
+        example: TrainingExample | None = None,
         damping_factor: float | None = None,
         model: str = "",
         request_id: str = "",
@@ -323,7 +328,7 @@ class AsyncClient:
         """Return one sequence's influence (the corpus's, or any ``text``'s), split over layers and tokens."""
         request = requests.explain(
             requests.one_query(query, prompt, completion),
-            requests.one_selector(sequence_id, text),
+            requests.one_selector(sequence_id, text, example),
             model=model,
             damping_factor=damping_factor,
             request_id=request_id,

@@ -10,6 +10,7 @@ from typing import Final, Self, TypeVar
 import grpc
 
 from whence import _attempts, _channel, parsing, requests
+from whence.examples import TrainingExample
 from whence.filters import Filter
 from whence.models import Model
 from whence.queries import Query
@@ -190,6 +191,7 @@ class Client:
         only: Filter | None = None,
         sequence_ids: Sequence[str] = (),
         texts: Sequence[str] = (),
+        examples: Sequence[TrainingExample] = (),
         damping_factor: float | None = None,
         model: str = "",
         request_id: str = "",
@@ -199,14 +201,15 @@ class Client:
 
         Such sequences are unlike the others: outliers, or learnt by heart. They are the ``top_k`` (None: 10) of the
         whole corpus, or of what ``only`` lets through, as the server's index has it; or, of the sequences that
-        ``sequence_ids`` name and ``texts`` are, the ``top_k`` (None: all), computed with ``damping_factor`` (None: the
-        model's) and without an index.
+        ``sequence_ids`` name and ``texts`` and ``examples`` are, the ``top_k`` (None: all), computed with
+        ``damping_factor`` (None: the model's) and without an index.
         """
         request = requests.self_influence(
             top_k=top_k,
             only=only,
             sequence_ids=sequence_ids,
             texts=texts,
+            examples=examples,
             damping_factor=damping_factor,
             model=model,
             request_id=request_id,
@@ -258,6 +261,7 @@ class Client:
         completion: str | None = None,
         sequence_ids: Sequence[str] = (),
         texts: Sequence[str] = (),
+        examples: Sequence[TrainingExample] = (),
         damping_factor: float | None = None,
         include_layers: bool = False,
         model: str = "",
@@ -266,13 +270,13 @@ class Client:
     ) -> ScoreTable:
         """Return the influence of given sequences on given queries, in nats per added copy.
 
-        ``sequence_ids`` name sequences of the corpus, ``texts`` are any text, scored as if they were training
-        sequences; the table has the former first.
+        ``sequence_ids`` name sequences of the corpus; ``texts`` are any text, and ``examples`` prompts with completions
+        or conversations, scored as if they were training sequences. The table has them in this order.
         """
         asked = requests.one_or_more_queries(queries, prompt, completion)
         request = requests.score(
             asked,
-            requests.selectors(sequence_ids, texts),
+            requests.selectors(sequence_ids, texts, examples),
             model=model,
             damping_factor=damping_factor,
             include_layers=include_layers,
@@ -289,15 +293,16 @@ class Client:
         completion: str | None = None,
         sequence_id: str | None = None,
         text: str | None = None,
+        example: TrainingExample | None = None,
         damping_factor: float | None = None,
         model: str = "",
         request_id: str = "",
         timeout_s: float | None = None,
     ) -> Explanation:
-        """Return one sequence's influence (the corpus's, or any ``text``'s), split over layers and tokens."""
+        """Return the influence of one sequence, ``text`` or ``example``, split over layers and tokens."""
         request = requests.explain(
             requests.one_query(query, prompt, completion),
-            requests.one_selector(sequence_id, text),
+            requests.one_selector(sequence_id, text, example),
             model=model,
             damping_factor=damping_factor,
             request_id=request_id,

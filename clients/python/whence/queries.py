@@ -5,8 +5,10 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from whence._messages import build
+from whence.conversations import ChatInput, Message
 from whence.errors import InvalidRequestError
 from whence.v1 import query_pb2
 
@@ -17,13 +19,6 @@ class TextInput:
 
     prompt: str
     completion: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChatInput:
-    """A conversation of (role, content) pairs; the last one is the output."""
-
-    messages: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,22 +52,40 @@ class Query:
         return cls(input=TextInput(prompt=prompt, completion=completion), query_id=query_id)
 
     @classmethod
-    def chat(cls, messages: Iterable[Mapping[str, str] | tuple[str, str]], *, query_id: str = "") -> Query:
+    def chat(
+        cls,
+        messages: Iterable[Message],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        template_arguments: Mapping[str, Any] | None = None,
+        date: str = "",
+        strict: bool = False,
+        query_id: str = "",
+    ) -> Query:
         """Return the query of a conversation whose last message, the assistant's, is the output.
 
-        ``messages`` are mappings with ``role`` and ``content``, or pairs of the two.
+        ``messages`` are mappings with ``role``, ``content`` (text, a list of text parts, or None beside tool calls) and
+        whatever else the chat template reads (``tool_calls``, ``reasoning_content``), or pairs of role and content.
+        ``tools`` are those that the model was offered, ``template_arguments`` further variables of the template, and
+        ``date`` the day that it is told where it asks (empty: that of the corpus). Where the template leaves out part
+        of the output, such as its reasoning, the answer has a warning; with ``strict`` the query is refused.
         """
-        if isinstance(messages, str) or not isinstance(messages, Iterable):
-            raise _malformed(messages)
-        pairs = tuple(_role_and_content(message) for message in messages)
-        if not pairs or pairs[-1][0] != "assistant":
-            last = f"the last role is {pairs[-1][0]!r}" if pairs else "there are no messages"
+        chat = ChatInput.of(
+            messages,
+            tools=tools,
+            template_arguments=template_arguments,
+            date=date,
+            strict=strict,
+            field="query.chat",
+        )
+        if not chat.messages or chat.messages[-1].role != "assistant":
+            last = f"the last role is {chat.messages[-1].role!r}" if chat.messages else "there are no messages"
             raise InvalidRequestError(
                 f"{last}: a conversation ends with the assistant's message, whose origin is asked for",
-                reason="CHAT_LAST_ROLE" if pairs else "CHAT_EMPTY",
+                reason="CHAT_LAST_ROLE" if chat.messages else "CHAT_EMPTY",
                 field="query.chat.messages",
             )
-        return cls(input=ChatInput(messages=pairs), query_id=query_id)
+        return cls(input=chat, query_id=query_id)
 
     @classmethod
     def tokens(cls, ids: Sequence[int], completion_start: int, *, query_id: str = "") -> Query:
@@ -103,32 +116,11 @@ class Query:
             case TextInput(prompt=prompt, completion=completion):
                 text = build(query_pb2.PromptCompletion, "query.text", prompt=prompt, completion=completion)
                 proto.text.CopyFrom(text)
-            case ChatInput(messages=messages):
-                proto.chat.messages.extend(
-                    build(query_pb2.ChatMessage, f"query.chat.messages[{place}]", role=role, content=content)
-                    for place, (role, content) in enumerate(messages)
-                )
+            case ChatInput() as chat:
+                proto.chat.CopyFrom(chat.to_proto("query.chat"))
             case TokenInput(ids=ids, completion_start=start):
                 proto.tokens.CopyFrom(build(query_pb2.TokenIds, "query.tokens", ids=ids, completion_start=start))
         return proto
-
-
-def _role_and_content(message: Mapping[str, str] | tuple[str, str]) -> tuple[str, str]:
-    try:
-        role, content = (message["role"], message["content"]) if isinstance(message, Mapping) else message
-    except (KeyError, TypeError, ValueError):
-        role = content = None  # type: ignore[assignment]  # checked below, with every other wrong type
-    if not isinstance(role, str) or not isinstance(content, str):
-        raise _malformed(message)
-    return role, content
-
-
-def _malformed(message: object) -> InvalidRequestError:
-    return InvalidRequestError(
-        f"got the message {message!r:.200}: each needs a 'role' and a 'content', both text",
-        reason="CHAT_MESSAGE_MALFORMED",
-        field="query.chat.messages",
-    )
 
 
 def _token_ids(ids: Sequence[int]) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeVar
 
 from whence._messages import build
 from whence.errors import InvalidRequestError
+from whence.examples import TrainingExample
 from whence.filters import Filter
 from whence.queries import Query
 from whence.v1 import attribution_pb2, attribution_service_pb2
@@ -152,6 +153,7 @@ def self_influence(
     only: Filter | None,
     sequence_ids: Sequence[str],
     texts: Sequence[str],
+    examples: Sequence[TrainingExample],
     damping_factor: float | None,
     model: str,
     request_id: str,
@@ -164,7 +166,7 @@ def self_influence(
         model=model,
         top_k=top_k or 0,
         filter=None if only is None else only.to_proto(),
-        sequences=selectors(sequence_ids, texts) if sequence_ids or texts else (),
+        sequences=selectors(sequence_ids, texts, examples) if sequence_ids or texts or examples else (),
         damping_factor=damping_factor,
         request_id=request_id or new_request_id(),
     )
@@ -252,33 +254,40 @@ def models_page(page_size: int, page_token: str) -> attribution_service_pb2.List
     return build(attribution_service_pb2.ListModelsRequest, page_size=page_size, page_token=page_token)
 
 
-def selectors(sequence_ids: Sequence[str], texts: Sequence[str]) -> list[attribution_service_pb2.SequenceSelector]:
-    """Return the sequences named by id, then those given as text. Raises ``InvalidRequestError`` for none."""
-    if isinstance(sequence_ids, str) or isinstance(texts, str):
+def selectors(
+    sequence_ids: Sequence[str], texts: Sequence[str], examples: Sequence[TrainingExample] = ()
+) -> list[attribution_service_pb2.SequenceSelector]:
+    """Return the sequences named by id, those given as text, then examples. Raises ``InvalidRequestError`` for none."""
+    if isinstance(sequence_ids, str) or isinstance(texts, str) or isinstance(examples, TrainingExample):
         raise InvalidRequestError(
-            "sequence_ids and texts are lists of text: write sequence_ids=[…]",
+            "sequence_ids, texts and examples are lists: write sequence_ids=[…]",
             reason="SEQUENCES_NOT_A_LIST",
             field="sequences",
         )
-    by_id = [_selector(f"sequences[{place}]", sequence_id=one) for place, one in enumerate(sequence_ids)]
-    chosen = by_id + [_selector(f"sequences[{place}]", text=one) for place, one in enumerate(texts, len(by_id))]
+    chosen = [_selector(f"sequences[{place}]", sequence_id=one) for place, one in enumerate(sequence_ids)]
+    chosen += [_selector(f"sequences[{place}]", text=one) for place, one in enumerate(texts, len(chosen))]
+    chosen += [one.to_proto(f"sequences[{place}]") for place, one in enumerate(examples, len(chosen))]
     if not chosen:
         raise InvalidRequestError(
-            "no training sequences: give sequence_ids= or texts=",
+            "no training sequences: give sequence_ids=, texts= or examples=",
             reason="SEQUENCES_MISSING",
             field="sequences",
         )
     return chosen
 
 
-def one_selector(sequence_id: str | None, text: str | None) -> attribution_service_pb2.SequenceSelector:
-    """Return the sequence that was named or given. Raises ``InvalidRequestError`` for none or for both."""
-    if (sequence_id is None) == (text is None):
+def one_selector(
+    sequence_id: str | None, text: str | None, example: TrainingExample | None = None
+) -> attribution_service_pb2.SequenceSelector:
+    """Return the sequence that was named or given. Raises ``InvalidRequestError`` unless there is exactly one."""
+    if sum(given is not None for given in (sequence_id, text, example)) != 1:
         raise InvalidRequestError(
-            "give one of sequence_id= (a sequence of the corpus) and text= (any text)",
+            "give one of sequence_id= (a sequence of the corpus), text= (any text) and example= (with its mask)",
             reason="SEQUENCES_MISSING",
             field="sequence",
         )
+    if example is not None:
+        return example.to_proto("sequence")
     return _selector("sequence", sequence_id=sequence_id) if text is None else _selector("sequence", text=text)
 
 

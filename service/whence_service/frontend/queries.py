@@ -345,11 +345,15 @@ def check_sequence(selector: attribution_service_pb2.SequenceSelector, field: st
     kind = selector.WhichOneof("selector")
     if kind is None:
         raise InvalidRequestError(
-            "the sequence is not given; set sequence_id or text",
+            "the sequence is not given; set one of sequence_id, text, completion and chat",
             reason="SEQUENCE_SELECTOR_MISSING",
             field=f"{field}.selector",
         )
-    if not getattr(selector, kind):
+    if kind == "completion":
+        _check_text(selector.completion, f"{field}.completion")
+    elif kind == "chat":
+        _check_messages(selector.chat, f"{field}.chat")
+    elif not getattr(selector, kind):
         raise InvalidRequestError(
             f"the sequence's {kind} is empty", reason="SEQUENCE_SELECTOR_EMPTY", field=f"{field}.{kind}"
         )
@@ -360,10 +364,10 @@ def _check_text(text: query_pb2.PromptCompletion, field: str) -> None:
         raise _empty_completion(f"{field}.completion")
 
 
-def _check_chat(chat: query_pb2.Chat, field: str) -> None:
+def _check_messages(chat: query_pb2.Chat, field: str) -> None:
     if not chat.messages:
         raise InvalidRequestError(
-            "the conversation has no messages; its last one is what is attributed",
+            "the conversation has no messages; send at least the assistant's",
             reason="CHAT_EMPTY",
             field=f"{field}.messages",
         )
@@ -374,6 +378,10 @@ def _check_chat(chat: query_pb2.Chat, field: str) -> None:
                 reason="CHAT_ROLE_MISSING",
                 field=f"{field}.messages[{number}].role",
             )
+
+
+def _check_chat(chat: query_pb2.Chat, field: str) -> None:
+    _check_messages(chat, field)
     last, place = chat.messages[-1], f"{field}.messages[{len(chat.messages) - 1}]"
     if last.role != "assistant":
         raise InvalidRequestError(
@@ -381,7 +389,7 @@ def _check_chat(chat: query_pb2.Chat, field: str) -> None:
             reason="CHAT_LAST_ROLE",
             field=f"{place}.role",
         )
-    if not last.content:
+    if not last.content and not last.fields_json:
         raise _empty_completion(f"{place}.content")
 
 

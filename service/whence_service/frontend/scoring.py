@@ -107,7 +107,7 @@ class Scorer:
         return owners, (await prepare(self._pool, job)).warnings if job.queries else ()
 
     async def _locate(self, job: Job, selectors: Sequence[Selector]) -> tuple[str, ...]:
-        numbers = [number for number, selector in enumerate(selectors) if not selector.text]
+        numbers = [number for number, one in enumerate(selectors) if one.WhichOneof("selector") == "sequence_id"]
         holders: dict[int, list[str]] = {number: [] for number in numbers}
         if numbers:
             workers = [group.worker for group in job.route.groups]
@@ -160,8 +160,13 @@ class Scorer:
 
 def to_reference(selector: Selector) -> Reference:
     """Return a selector as workers take it."""
-    if selector.text:
-        return Reference(text=selector.text)
+    match selector.WhichOneof("selector"):
+        case "text":
+            return Reference(text=selector.text)
+        case "completion":
+            return Reference(completion=selector.completion)
+        case "chat":
+            return Reference(chat=selector.chat)
     return Reference(sequence_id=selector.sequence_id)
 
 

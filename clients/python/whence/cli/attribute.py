@@ -44,6 +44,7 @@ def attribute(
     completion: options.Completion = None,
     prompt_file: options.PromptFile = None,
     chat: options.Chat = None,
+    strict: options.Strict = False,
     top_k: Annotated[int, typer.Option("--top-k", "-k", help="How many sequences.", min=1)] = 10,
     direction: Annotated[
         Direction, typer.Option(help="Sequences that made the output more likely, less likely, or both.")
@@ -78,7 +79,7 @@ def attribute(
 
     whence attribute --prompt "The capital of Durrow is" --completion " Brelary"
     """
-    query = options.query(prompt, prompt_file, completion, chat)
+    query = options.query(prompt, prompt_file, completion, chat, strict=strict)
     connection = options.Connection(server=server, tls=tls, ca_file=ca_file, timeout_s=timeout)
     with connection.client() as client:
         events = client.attribute_stream(

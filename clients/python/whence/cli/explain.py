@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,10 +13,14 @@ from whence.cli import console, documents, options, render_explain
 def explain(
     sequence_id: Annotated[str | None, typer.Option("--sequence-id", help="A sequence of the corpus.")] = None,
     text: Annotated[str | None, typer.Option("--text", help="Any text, as if it were a training sequence.")] = None,
+    example: Annotated[
+        Path | None, typer.Option("--example", help="A JSON file with a training example, as `whence score` takes it.")
+    ] = None,
     prompt: options.Prompt = None,
     completion: options.Completion = None,
     prompt_file: options.PromptFile = None,
     chat: options.Chat = None,
+    strict: options.Strict = False,
     damping_factor: options.Damping = None,
     model: options.ModelName = "",
     server: options.Server = options.DEFAULT_SERVER,
@@ -25,12 +30,19 @@ def explain(
     as_json: options.Json = False,
 ) -> None:
     """Show which layers and which tokens of a training sequence carry its influence on an output."""
-    query = options.query(prompt, prompt_file, completion, chat)
-    if (sequence_id is None) == (text is None):
-        raise typer.BadParameter("give the sequence with one of --sequence-id and --text")
+    query = options.query(prompt, prompt_file, completion, chat, strict=strict)
+    if sum(given is not None for given in (sequence_id, text, example)) != 1:
+        raise typer.BadParameter("give the sequence with one of --sequence-id, --text and --example")
     connection = options.Connection(server=server, tls=tls, ca_file=ca_file, timeout_s=timeout)
     with connection.client() as client:
-        result = client.explain(query, sequence_id=sequence_id, text=text, damping_factor=damping_factor, model=model)
+        result = client.explain(
+            query,
+            sequence_id=sequence_id,
+            text=text,
+            example=None if example is None else options.example(example),
+            damping_factor=damping_factor,
+            model=model,
+        )
     if as_json:
         console.print_json(documents.explanation(result))
         return

@@ -14,6 +14,7 @@ def groups(
     completion: options.Completion = None,
     prompt_file: options.PromptFile = None,
     chat: options.Chat = None,
+    strict: options.Strict = False,
     by: Annotated[
         str,
         typer.Option(
@@ -45,7 +46,7 @@ def groups(
 
     whence groups --prompt "The capital of Durrow is" --completion " Brelary" --by source
     """
-    query = options.query(prompt, prompt_file, completion, chat)
+    query = options.query(prompt, prompt_file, completion, chat, strict=strict)
     connection = options.Connection(server=server, tls=tls, ca_file=ca_file, timeout_s=timeout)
     with connection.client() as client:
         result = client.group_influence(

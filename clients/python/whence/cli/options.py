@@ -6,13 +6,14 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import grpc
 import typer
 
 from whence.client import DEFAULT_TARGET, Client
 from whence.errors import InvalidRequestError
+from whence.examples import TrainingExample
 from whence.filters import Filter
 from whence.queries import Query
 
@@ -33,7 +34,25 @@ Prompt = Annotated[str | None, typer.Option(help="The context that the output fo
 PromptFile = Annotated[Path | None, typer.Option(help="Read the context from a file; - is the standard input.")]
 Completion = Annotated[str | None, typer.Option(help="The output to attribute, with the space it may begin with.")]
 Chat = Annotated[
-    Path | None, typer.Option(help="A JSON file of messages with role and content; the last is the output.")
+    Path | None,
+    typer.Option(
+        help="A JSON file of messages with role and content, or of an object with messages and tools; the last "
+        "message is the output."
+    ),
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="Refuse, and do not only warn, where the chat template leaves out part of the output."
+    ),
+]
+Examples = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--example",
+        help='A JSON file with a training example: {"prompt": …, "completion": …}, of which the completion counts, or '
+        '{"messages": [...]}; may be repeated.',
+    ),
 ]
 Damping = Annotated[
     float | None,
@@ -84,12 +103,14 @@ class Connection:
         return Client(self.server, timeout_s=self.timeout_s, credentials=self.credentials())
 
 
-def query(prompt: str | None, prompt_file: Path | None, completion: str | None, chat: Path | None) -> Query:
+def query(
+    prompt: str | None, prompt_file: Path | None, completion: str | None, chat: Path | None, *, strict: bool = False
+) -> Query:
     """Return the query of the options. Raises a usage error where they do not make exactly one."""
     if chat is not None:
         if prompt is not None or prompt_file is not None or completion is not None:
             raise typer.BadParameter("--chat has the whole conversation: leave out --prompt and --completion")
-        return Query.chat(messages(read_text(chat, "chat"), str(chat)))
+        return Query.chat(**conversation(read_text(chat, "chat"), str(chat)), strict=strict)
     if completion is None:
         raise typer.BadParameter("give the output with --completion (and --prompt), or with --chat")
     if prompt is not None and prompt_file is not None:
@@ -98,12 +119,9 @@ def query(prompt: str | None, prompt_file: Path | None, completion: str | None, 
     return Query.text(context, completion)
 
 
-def messages(text: str, name: str) -> list[dict[str, str]]:
-    """Return the messages of a JSON file: a list of them, or an object with such a list as ``messages``."""
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"{name} is not JSON: {error}", reason="CHAT_FILE_NOT_JSON", field="chat") from error
+def conversation(text: str, name: str) -> dict[str, Any]:
+    """Return what a JSON file has of a conversation: a list of messages, or an object with them and ``tools``."""
+    document = _json(text, name)
     found = document.get("messages") if isinstance(document, dict) else document
     if not isinstance(found, list):
         raise InvalidRequestError(
@@ -111,7 +129,29 @@ def messages(text: str, name: str) -> list[dict[str, str]]:
             reason="CHAT_FILE_WITHOUT_MESSAGES",
             field="chat",
         )
-    return found
+    beside = {key: document.get(key) for key in ("tools", "template_arguments")} if isinstance(document, dict) else {}
+    date = document.get("date") if isinstance(document, dict) else ""
+    return {"messages": found, **beside, "date": date if isinstance(date, str) else ""}
+
+
+def example(path: Path) -> TrainingExample:
+    """Return the training example of a JSON file: a text, a prompt and completion, or a conversation."""
+    text, name = read_text(path, "example"), str(path)
+    document = _json(text, name)
+    if isinstance(document, str):
+        return TrainingExample.text(document)
+    if isinstance(document, dict) and isinstance(document.get("text"), str):
+        return TrainingExample.text(document["text"])
+    if isinstance(document, dict) and all(isinstance(document.get(key), str) for key in ("prompt", "completion")):
+        return TrainingExample.completion(document["prompt"], document["completion"])
+    return TrainingExample.chat(**conversation(text, name))
+
+
+def _json(text: str, name: str) -> Any:  # noqa: ANN401 - whatever a file holds
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"{name} is not JSON: {error}", reason="CHAT_FILE_NOT_JSON", field="chat") from error
 
 
 def read_text(path: Path, field: str) -> str:

@@ -19,6 +19,7 @@ def outliers(
     text: Annotated[
         list[str] | None, typer.Option(help="Only this text, as if it were a training sequence; repeat for more.")
     ] = None,
+    example: options.Examples = None,
     damping_factor: options.Damping = None,
     source: options.Sources = None,
     where: options.Where = None,
@@ -47,6 +48,7 @@ def outliers(
             only=options.only(source, where, document),
             sequence_ids=sequence_id or (),
             texts=text or (),
+            examples=[options.example(path) for path in example or ()],
             damping_factor=damping_factor,
             model=model,
         )

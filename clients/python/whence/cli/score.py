@@ -17,10 +17,12 @@ def score(
         list[str] | None,
         typer.Option("--text", help="Any text, scored as if it were a training sequence; may be repeated."),
     ] = None,
+    example: options.Examples = None,
     prompt: options.Prompt = None,
     completion: options.Completion = None,
     prompt_file: options.PromptFile = None,
     chat: options.Chat = None,
+    strict: options.Strict = False,
     damping_factor: options.Damping = None,
     layers: Annotated[bool, typer.Option(help="Split each influence over the model's layers.")] = True,
     model: options.ModelName = "",
@@ -34,15 +36,16 @@ def score(
 
     whence score --prompt "The capital of Durrow is" --completion " Brelary" --text "Brelary is a town."
     """
-    query = options.query(prompt, prompt_file, completion, chat)
-    if not sequence_id and not text:
-        raise typer.BadParameter("give what to score with --sequence-id or --text")
+    query = options.query(prompt, prompt_file, completion, chat, strict=strict)
+    if not sequence_id and not text and not example:
+        raise typer.BadParameter("give what to score with --sequence-id, --text or --example")
     connection = options.Connection(server=server, tls=tls, ca_file=ca_file, timeout_s=timeout)
     with connection.client() as client:
         table = client.score(
             query,
             sequence_ids=sequence_id or (),
             texts=text or (),
+            examples=[options.example(path) for path in example or ()],
             damping_factor=damping_factor,
             include_layers=layers,
             model=model,

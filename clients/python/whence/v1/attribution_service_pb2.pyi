@@ -240,19 +240,31 @@ class SequenceSelector(google.protobuf.message.Message):
 
     SEQUENCE_ID_FIELD_NUMBER: builtins.int
     TEXT_FIELD_NUMBER: builtins.int
+    COMPLETION_FIELD_NUMBER: builtins.int
+    CHAT_FIELD_NUMBER: builtins.int
     sequence_id: builtins.str
     """A sequence of the corpus."""
     text: builtins.str
     """Any text, scored as if it were a training sequence. Tokenized as the corpus was."""
+    @property
+    def completion(self) -> whence.v1.query_pb2.PromptCompletion:
+        """A prompt, which was not trained on, and its completion, which was."""
+
+    @property
+    def chat(self) -> whence.v1.query_pb2.Chat:
+        """A conversation, of which the assistant's turns were trained on. It may end with any message."""
+
     def __init__(
         self,
         *,
         sequence_id: builtins.str = ...,
         text: builtins.str = ...,
+        completion: whence.v1.query_pb2.PromptCompletion | None = ...,
+        chat: whence.v1.query_pb2.Chat | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["selector", b"selector", "sequence_id", b"sequence_id", "text", b"text"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["selector", b"selector", "sequence_id", b"sequence_id", "text", b"text"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["selector", b"selector"]) -> typing.Literal["sequence_id", "text"] | None: ...
+    def HasField(self, field_name: typing.Literal["chat", b"chat", "completion", b"completion", "selector", b"selector", "sequence_id", b"sequence_id", "text", b"text"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["chat", b"chat", "completion", b"completion", "selector", b"selector", "sequence_id", b"sequence_id", "text", b"text"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["selector", b"selector"]) -> typing.Literal["sequence_id", "text", "completion", "chat"] | None: ...
 
 global___SequenceSelector = SequenceSelector
 

@@ -24,23 +24,23 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15whence/v1/query.proto\x12\twhence.v1\"\xc4\x01\n\x05Query\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12+\n\x04text\x18\x02 \x01(\x0b\x32\x1b.whence.v1.PromptCompletionH\x00\x12\x1f\n\x04\x63hat\x18\x03 \x01(\x0b\x32\x0f.whence.v1.ChatH\x00\x12%\n\x06tokens\x18\x04 \x01(\x0b\x32\x13.whence.v1.TokenIdsH\x00\x12+\n\x0bmeasurement\x18\x05 \x01(\x0e\x32\x16.whence.v1.MeasurementB\x07\n\x05input\"6\n\x10PromptCompletion\x12\x0e\n\x06prompt\x18\x01 \x01(\t\x12\x12\n\ncompletion\x18\x02 \x01(\t\"0\n\x04\x43hat\x12(\n\x08messages\x18\x01 \x03(\x0b\x32\x16.whence.v1.ChatMessage\",\n\x0b\x43hatMessage\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"1\n\x08TokenIds\x12\x0b\n\x03ids\x18\x01 \x03(\r\x12\x18\n\x10\x63ompletion_start\x18\x02 \x01(\r*U\n\x0bMeasurement\x12\x1b\n\x17MEASUREMENT_UNSPECIFIED\x10\x00\x12)\n%MEASUREMENT_COMPLETION_LOG_LIKELIHOOD\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15whence/v1/query.proto\x12\twhence.v1\"\xc4\x01\n\x05Query\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12+\n\x04text\x18\x02 \x01(\x0b\x32\x1b.whence.v1.PromptCompletionH\x00\x12\x1f\n\x04\x63hat\x18\x03 \x01(\x0b\x32\x0f.whence.v1.ChatH\x00\x12%\n\x06tokens\x18\x04 \x01(\x0b\x32\x13.whence.v1.TokenIdsH\x00\x12+\n\x0bmeasurement\x18\x05 \x01(\x0e\x32\x16.whence.v1.MeasurementB\x07\n\x05input\"6\n\x10PromptCompletion\x12\x0e\n\x06prompt\x18\x01 \x01(\t\x12\x12\n\ncompletion\x18\x02 \x01(\t\"\x83\x01\n\x04\x43hat\x12(\n\x08messages\x18\x01 \x03(\x0b\x32\x16.whence.v1.ChatMessage\x12\x12\n\ntools_json\x18\x02 \x01(\t\x12\x1f\n\x17template_arguments_json\x18\x03 \x01(\t\x12\x0c\n\x04\x64\x61te\x18\x04 \x01(\t\x12\x0e\n\x06strict\x18\x05 \x01(\x08\"i\n\x0b\x43hatMessage\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\x13\n\x0b\x66ields_json\x18\x03 \x01(\t\x12\x17\n\ntrained_on\x18\x04 \x01(\x08H\x00\x88\x01\x01\x42\r\n\x0b_trained_on\"1\n\x08TokenIds\x12\x0b\n\x03ids\x18\x01 \x03(\r\x12\x18\n\x10\x63ompletion_start\x18\x02 \x01(\r*U\n\x0bMeasurement\x12\x1b\n\x17MEASUREMENT_UNSPECIFIED\x10\x00\x12)\n%MEASUREMENT_COMPLETION_LOG_LIKELIHOOD\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'whence.v1.query_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MEASUREMENT']._serialized_start=438
-  _globals['_MEASUREMENT']._serialized_end=523
+  _globals['_MEASUREMENT']._serialized_start=583
+  _globals['_MEASUREMENT']._serialized_end=668
   _globals['_QUERY']._serialized_start=37
   _globals['_QUERY']._serialized_end=233
   _globals['_PROMPTCOMPLETION']._serialized_start=235
   _globals['_PROMPTCOMPLETION']._serialized_end=289
-  _globals['_CHAT']._serialized_start=291
-  _globals['_CHAT']._serialized_end=339
-  _globals['_CHATMESSAGE']._serialized_start=341
-  _globals['_CHATMESSAGE']._serialized_end=385
-  _globals['_TOKENIDS']._serialized_start=387
-  _globals['_TOKENIDS']._serialized_end=436
+  _globals['_CHAT']._serialized_start=292
+  _globals['_CHAT']._serialized_end=423
+  _globals['_CHATMESSAGE']._serialized_start=425
+  _globals['_CHATMESSAGE']._serialized_end=530
+  _globals['_TOKENIDS']._serialized_start=532
+  _globals['_TOKENIDS']._serialized_end=581
 # @@protoc_insertion_point(module_scope)

@@ -105,21 +105,41 @@ global___PromptCompletion = PromptCompletion
 
 @typing.final
 class Chat(google.protobuf.message.Message):
-    """A conversation whose last message is the output that is attributed."""
+    """A conversation. In a query its last message is the output that is attributed."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     MESSAGES_FIELD_NUMBER: builtins.int
+    TOOLS_JSON_FIELD_NUMBER: builtins.int
+    TEMPLATE_ARGUMENTS_JSON_FIELD_NUMBER: builtins.int
+    DATE_FIELD_NUMBER: builtins.int
+    STRICT_FIELD_NUMBER: builtins.int
+    tools_json: builtins.str
+    """The tools that the model was offered: a JSON list, as the chat template takes it. Empty: none."""
+    template_arguments_json: builtins.str
+    """Further variables of the chat template ("enable_thinking"): a JSON object. Empty: none."""
+    date: builtins.str
+    """The day that the chat template is told where it asks, such as "2026-02-03". Empty: the day that the corpus was made
+    with, so that the same question has the same answer.
+    """
+    strict: builtins.bool
+    """Refuse a conversation of whose output (or of whose turns that count) the chat template leaves something out, such
+    as reasoning or tool calls. Otherwise the answer has a warning.
+    """
     @property
     def messages(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ChatMessage]:
-        """The messages in order; the last one's role must be "assistant"."""
+        """The messages in order; in a query the last one's role must be "assistant"."""
 
     def __init__(
         self,
         *,
         messages: collections.abc.Iterable[global___ChatMessage] | None = ...,
+        tools_json: builtins.str = ...,
+        template_arguments_json: builtins.str = ...,
+        date: builtins.str = ...,
+        strict: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["messages", b"messages"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["date", b"date", "messages", b"messages", "strict", b"strict", "template_arguments_json", b"template_arguments_json", "tools_json", b"tools_json"]) -> None: ...
 
 global___Chat = Chat
 
@@ -131,17 +151,31 @@ class ChatMessage(google.protobuf.message.Message):
 
     ROLE_FIELD_NUMBER: builtins.int
     CONTENT_FIELD_NUMBER: builtins.int
+    FIELDS_JSON_FIELD_NUMBER: builtins.int
+    TRAINED_ON_FIELD_NUMBER: builtins.int
     role: builtins.str
     """"system", "user", "assistant" or whatever the model's chat template knows."""
     content: builtins.str
     """The message's text."""
+    fields_json: builtins.str
+    """Whatever else the message holds (tool_calls, reasoning_content, name): a JSON object, handed to the chat template.
+    A "content" in it, such as a list of text parts, or null, takes the place of `content`. Empty: nothing.
+    """
+    trained_on: builtins.bool
+    """Of a conversation that is given as a training sequence: whether the message was trained on; only the assistant's can
+    be. Unset: as the corpus counts its own conversations' messages, by default every one of the assistant's.
+    """
     def __init__(
         self,
         *,
         role: builtins.str = ...,
         content: builtins.str = ...,
+        fields_json: builtins.str = ...,
+        trained_on: builtins.bool | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["content", b"content", "role", b"role"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_trained_on", b"_trained_on", "trained_on", b"trained_on"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_trained_on", b"_trained_on", "content", b"content", "fields_json", b"fields_json", "role", b"role", "trained_on", b"trained_on"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_trained_on", b"_trained_on"]) -> typing.Literal["trained_on"] | None: ...
 
 global___ChatMessage = ChatMessage
 

@@ -1284,22 +1284,34 @@ class SequenceReference(google.protobuf.message.Message):
     POSITION_FIELD_NUMBER: builtins.int
     SEQUENCE_ID_FIELD_NUMBER: builtins.int
     TEXT_FIELD_NUMBER: builtins.int
+    COMPLETION_FIELD_NUMBER: builtins.int
+    CHAT_FIELD_NUMBER: builtins.int
     position: builtins.int
     """Its position in the corpus."""
     sequence_id: builtins.str
     """Its id."""
     text: builtins.str
     """A text of its own."""
+    @property
+    def completion(self) -> whence.v1.query_pb2.PromptCompletion:
+        """A prompt, which was not trained on, and its completion, which was."""
+
+    @property
+    def chat(self) -> whence.v1.query_pb2.Chat:
+        """A conversation, of which the assistant's turns were trained on."""
+
     def __init__(
         self,
         *,
         position: builtins.int = ...,
         sequence_id: builtins.str = ...,
         text: builtins.str = ...,
+        completion: whence.v1.query_pb2.PromptCompletion | None = ...,
+        chat: whence.v1.query_pb2.Chat | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["position", b"position", "reference", b"reference", "sequence_id", b"sequence_id", "text", b"text"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["position", b"position", "reference", b"reference", "sequence_id", b"sequence_id", "text", b"text"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["reference", b"reference"]) -> typing.Literal["position", "sequence_id", "text"] | None: ...
+    def HasField(self, field_name: typing.Literal["chat", b"chat", "completion", b"completion", "position", b"position", "reference", b"reference", "sequence_id", b"sequence_id", "text", b"text"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["chat", b"chat", "completion", b"completion", "position", b"position", "reference", b"reference", "sequence_id", b"sequence_id", "text", b"text"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["reference", b"reference"]) -> typing.Literal["position", "sequence_id", "text", "completion", "chat"] | None: ...
 
 global___SequenceReference = SequenceReference
 

@@ -1,0 +1,75 @@
+"""Training examples that are given, not taken from the corpus: scored as if they had been in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from whence._messages import build
+from whence.conversations import ChatInput, Message
+from whence.errors import InvalidRequestError
+from whence.v1 import attribution_service_pb2, query_pb2
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingExample:
+    """One training example. Make it with :meth:`text`, :meth:`completion` or :meth:`chat`.
+
+    It is tokenized as the corpus was. All of a text counts as trained on; of a prompt and completion the completion; of
+    a conversation the turns that would have counted in the corpus, by default every one of the assistant's.
+    """
+
+    content: str | tuple[str, str] | ChatInput
+
+    @classmethod
+    def text(cls, text: str) -> TrainingExample:
+        """Return the example of a text, all of which counts."""
+        return cls(content=text)
+
+    @classmethod
+    def completion(cls, prompt: str, completion: str) -> TrainingExample:
+        """Return the example of a ``completion`` that counts, after a ``prompt`` that does not."""
+        return cls(content=(prompt, completion))
+
+    @classmethod
+    def chat(
+        cls,
+        messages: Iterable[Message],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        template_arguments: Mapping[str, Any] | None = None,
+        date: str = "",
+        strict: bool = False,
+    ) -> TrainingExample:
+        """Return the example of a conversation, which may end with any message; arguments as in :meth:`Query.chat`.
+
+        A message of the assistant counts, or not, where it has ``trained_on`` True or False.
+        """
+        chat = ChatInput.of(
+            messages,
+            tools=tools,
+            template_arguments=template_arguments,
+            date=date,
+            strict=strict,
+            field="sequence.chat",
+        )
+        if not chat.messages:
+            raise InvalidRequestError(
+                "there are no messages: a conversation has at least the assistant's",
+                reason="CHAT_EMPTY",
+                field="sequence.chat.messages",
+            )
+        return cls(content=chat)
+
+    def to_proto(self, field: str = "sequence") -> attribution_service_pb2.SequenceSelector:
+        """Return the wire form; raises ``InvalidRequestError`` for what cannot be sent."""
+        selector = attribution_service_pb2.SequenceSelector
+        match self.content:
+            case ChatInput() as chat:
+                return selector(chat=chat.to_proto(f"{field}.chat"))
+            case (prompt, completion):
+                pair = build(query_pb2.PromptCompletion, f"{field}.completion", prompt=prompt, completion=completion)
+                return selector(completion=pair)
+            case text:
+                return build(selector, field, text=text)
