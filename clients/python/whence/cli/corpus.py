@@ -108,7 +108,9 @@ def corpus(
     ] = "weight",
     chat_template: Annotated[
         Path | None,
-        typer.Option(help="A file with a chat template (Jinja).", show_default="the tokenizer's own"),
+        typer.Option(
+            exists=True, dir_okay=False, help="A file with a chat template (Jinja).", show_default="the tokenizer's own"
+        ),
     ] = None,
     chat_date: Annotated[
         str | None,
