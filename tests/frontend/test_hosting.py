@@ -125,6 +125,28 @@ def test_a_call_is_one_line_of_json(log_lines):
     assert (line["method"], line["code"], line["duration_s"], line["request_id"]) == ("m", "OK", 0.5, "r1")
 
 
+HOSTILE = "\x1b[2J\x9b31m\u202e\r\n[red]"
+
+
+def test_what_callers_send_is_harmless_in_a_log_of_json_and_whole(log_lines):
+    structlog.get_logger("x").info("failed", error=HOSTILE)
+    assert log_lines()[0]["error"] == HOSTILE
+
+
+def test_no_line_of_either_log_steers_a_terminal():
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    for kind in ("json", "console"):
+        stream = io.StringIO()
+        configure_logging(kind, stream=stream)
+        structlog.get_logger("x").info("failed", error=HOSTILE)
+        logging.getLogger("y").warning("from %s", HOSTILE)
+        assert len(stream.getvalue().splitlines()) == 2
+        assert set(stream.getvalue()).isdisjoint("\x1b\x9b\u202e\r")
+    structlog.reset_defaults()
+    root.handlers[:], root.level = handlers, level
+
+
 def test_polls_that_succeed_do_not_fill_the_log(log_lines):
     for code in ("OK", "UNAVAILABLE"):
         log_calls(CallRecord(service="s", method="GetInfo", code=code, duration_s=0.5, request_id="r1"))

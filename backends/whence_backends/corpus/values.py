@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from whence.terminal import printable
+from whence.terminal import escaped, printable
 
 # From here on a number is named as a float is: Python knows every whole float exactly, but nobody reads 309 digits.
 _LONG: Final = 10**21
@@ -136,5 +136,4 @@ def _is_plain(text: str) -> bool:
 
 def _quoted(text: str) -> str:
     """Return a text as JSON writes it, with escapes for what a terminal must not be sent."""
-    letters = json.dumps(text, ensure_ascii=False)
-    return "".join(letter if printable(letter) == letter else json.dumps(letter)[1:-1] for letter in letters)
+    return escaped(json.dumps(text, ensure_ascii=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Final
 
@@ -18,6 +19,11 @@ def printable(text: str) -> str:
     Lengths stay, so that token offsets still fit.
     """
     return _STEERING.sub(_seen, text)
+
+
+def escaped(text: str) -> str:
+    """Return JSON with such characters written as its escapes: the same JSON, and harmless."""
+    return _STEERING.sub(lambda found: json.dumps(found.group())[1:-1], text)
 
 
 def _seen(found: re.Match[str]) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from enum import StrEnum
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
+from whence.terminal import escaped, printable
 from whence_service.rpc.records import CallRecord, Record
 
 # Every front end asks every worker this every few seconds.
@@ -61,9 +63,18 @@ def _renderers(format: LogFormat) -> list[Processor]:  # noqa: A002
     # Tracebacks without local variables: those hold the users' texts.
     if format is LogFormat.JSON:
         tracebacks = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
-        return [tracebacks, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        return [tracebacks, structlog.processors.JSONRenderer(_json)]
     plain = structlog.dev.plain_traceback
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+    return [_neutral, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+
+
+def _json(value: Any, **options: Any) -> str:  # noqa: ANN401
+    return escaped(json.dumps(value, ensure_ascii=False, **options))
+
+
+def _neutral(_: Any, __: str, line: EventDict) -> EventDict:  # noqa: ANN401 - the logger
+    """Have nothing that a caller sent, or another server, steer the terminal that the log is read on."""
+    return {name: printable(value) if isinstance(value, str) else value for name, value in line.items()}
 
 
 def log_calls(record: Record) -> None:

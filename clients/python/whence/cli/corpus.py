@@ -11,7 +11,6 @@ import typer
 from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from rich.text import Text
 
 from whence.cli import findings, render_preview
 from whence.cli.console import stderr, stdout
@@ -225,11 +224,11 @@ def corpus(
 def _progress_bar() -> Iterator[Callable[[IngestProgress], None]]:
     """Show a bar on stderr while sequences are made; yields what to call with each progress."""
     bar = Progress(
-        TextColumn("[bold]corpus"),
+        TextColumn("corpus", style="bold", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         console=stderr(),
     )
     with bar:
@@ -253,7 +252,7 @@ def _print_summary(report: IngestReport) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in _summary(report):
-        table.add_row(Text(name), Text(value))  # not markup: sources are the user's own words
+        table.add_row(printable(name), printable(value))
     console.print("The same corpus was there already; it is whole." if report.already_there else "Corpus made.")
     console.print(table)
     _print_list("not read", report.unreadable_files, len(report.unreadable_files))
@@ -261,7 +260,7 @@ def _print_summary(report: IngestReport) -> None:
     _print_list("metadata lost", report.first_bad_cells, report.bad_cells)
     _print_list("skipped", report.skipped_files, len(report.skipped_files))
     for notice in report.notices:
-        console.print(str(notice), style="yellow", markup=False)
+        console.print(printable(str(notice)), style="yellow")
         _print_list("  such as", [printable(str(row)) for row in notice.first], notice.rows)
 
 
@@ -269,7 +268,7 @@ def _print_list(title: str, shown: Sequence[object], count: int) -> None:
     """Print what is not in the corpus, each with why; of many the first."""
     console = stdout()
     for item in shown[:_LEFT_OUT_SHOWN]:
-        console.print(f"{title}: {item}", style="yellow", markup=False)
+        console.print(printable(f"{title}: {item}"), style="yellow")
     if count > (printed := min(len(shown), _LEFT_OUT_SHOWN)):
         console.print(f"{title}: and {count - printed:,} more", style="yellow")
 

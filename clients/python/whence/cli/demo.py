@@ -13,9 +13,11 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from whence.cli import console, fit, render_attribution
 from whence.client import Client
+from whence.terminal import printable
 
 if TYPE_CHECKING:
     from whence.results import Attribution
@@ -63,8 +65,13 @@ def demo(
 
 def _show(out: Console, answer: Answered, attribution: Attribution) -> None:
     """Print one answer in full, as ``whence attribute`` does."""
-    out.print(f"\n[bold]{answer.question.prompt}[/bold][reverse]{answer.question.completion}[/reverse]")
+    out.print(Text.assemble("\n", _asked(answer)))
     out.print(render_attribution.attribution(attribution, plain=out.color_system is None))
+
+
+def _asked(answer: Answered) -> Text:
+    question = answer.question
+    return Text.assemble((printable(question.prompt), "bold"), (printable(question.completion), "reverse"))
 
 
 def _table(answers: Sequence[Answered]) -> Table:
@@ -78,7 +85,7 @@ def _table(answers: Sequence[Answered]) -> Table:
         table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for answer in answers:
         table.add_row(
-            f"{answer.question.prompt}[reverse]{answer.question.completion}[/reverse]",
+            _asked(answer),
             f"{answer.attribution.log_likelihood:.2f}",
             _ranks(answer.ranks),
             _ranks(answer.bm25_ranks),

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from whence.cli import findings
+from whence.cli import console, findings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +58,7 @@ def export(
     config = ExportConfig(model=model, out=out, tracked=tracked, precision=precision)
     with _spinner() as show:
         exported = run(config, show)
-    Console().print(summary(exported))
+    console.stdout().print(summary(exported))
 
 
 class _spinner:  # noqa: N801 - a context manager, used as a function
@@ -67,8 +66,11 @@ class _spinner:  # noqa: N801 - a context manager, used as a function
 
     def __init__(self) -> None:
         self._bars = Progress(
-            SpinnerColumn(), TextColumn("{task.description:36}"), TimeElapsedColumn(), console=Console(stderr=True)
-        )
+            SpinnerColumn(),
+            TextColumn("{task.description:36}", markup=False),
+            TimeElapsedColumn(),
+            console=console.stderr(),
+        )  # fmt: skip
 
     def __enter__(self) -> Callable[[ExportProgress], None]:
         self._bars.start()

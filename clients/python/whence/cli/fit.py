@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,7 +17,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from whence.cli import findings
+from whence.cli import console, findings
 
 if TYPE_CHECKING:
     from whence_backends.ekfac.factors import Factors
@@ -85,7 +84,7 @@ def fit(
     )
     with progress_bars() as show:
         factors = run(config, Corpus.open(corpus), show, warn=findings.show)
-    Console().print(summary(factors))
+    console.stdout().print(summary(factors))
 
 
 class progress_bars:  # noqa: N801 - a context manager, used as a function
@@ -93,8 +92,8 @@ class progress_bars:  # noqa: N801 - a context manager, used as a function
 
     def __init__(self) -> None:
         self._bars = Progress(
-            TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            TimeRemainingColumn(), console=Console(stderr=True),
+            TextColumn("{task.description:24}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TimeRemainingColumn(), console=console.stderr(),
         )  # fmt: skip
         self._tasks = {stage: self._bars.add_task(text, total=None, visible=False) for stage, text in _STAGES.items()}
 

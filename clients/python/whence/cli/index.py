@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from whence.cli import findings
+from whence.cli import console, findings
+from whence.terminal import printable
 
 if TYPE_CHECKING:
     from whence_backends.index import Index, IndexProgress
@@ -97,23 +97,23 @@ def index(
     with progress_bar() as show:
         built = build_index(config, loaded, opened, source, show)
     if built is None:
-        Console().print(f"rank {rank} of {world_size} is done; the last rank to finish completes the index")
+        console.stdout().print(f"rank {rank} of {world_size} is done; the last rank to finish completes the index")
     else:
-        Console().print(summary(built))
+        console.stdout().print(summary(built))
 
 
 @contextlib.contextmanager
 def progress_bar() -> Iterator[Callable[[IndexProgress], None]]:
     """Show one bar over this job's tokens, with time left, on stderr."""
     columns = (
-        TextColumn("{task.description:24}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
+        TextColumn("{task.description:24}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
         TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with Progress(*columns, console=console.stderr()) as bars:
         task = bars.add_task("index", total=None)
 
         def show(at: IndexProgress) -> None:
-            bars.update(task, completed=at.done, total=at.total, description=f"index {at.shard}".strip())
+            bars.update(task, completed=at.done, total=at.total, description=printable(f"index {at.shard}".strip()))
 
         yield show
 

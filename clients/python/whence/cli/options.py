@@ -176,10 +176,10 @@ def only(sources: list[str] | None, where: list[str] | None, document: str | Non
     for condition in where or ():
         name, equals, value = condition.partition("=")
         if not equals or not name:
-            raise typer.BadParameter(f"--where {condition}: expected NAME=VALUE, such as year=1908")
+            raise typer.BadParameter(f"--where {condition!r}: expected NAME=VALUE, such as year=1908")
         if metadata.setdefault(name, value) != value:
             raise typer.BadParameter(
-                f"--where {name} is given as {metadata[name]!r} and as {value!r}: a request asks for one value a name"
+                f"--where {name!r} is given as {metadata[name]!r} and as {value!r}: a request asks for one value a name"
             )
         metadata[name] = value
     ends = document or ""

@@ -21,7 +21,7 @@ def check(done: Check) -> Text:
         f"  {printable(done.name)}: {printable(done.found)}",
     )
     if done.advice:
-        line.append(f"\n{'':{_WIDTH}}  try: {done.advice}", style="cyan")
+        line.append(f"\n{'':{_WIDTH}}  try: {printable(done.advice)}", style="cyan")
     return line
 
 

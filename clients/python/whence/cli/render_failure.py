@@ -15,7 +15,7 @@ def failure(error: WhenceError, advice: str) -> RenderableType:
     about = [printable(error.reason), *_details(error)]
     lines: list[RenderableType] = [message, Text("  ".join(about), style="dim")]
     if advice:
-        lines.append(Text(advice, style="cyan"))
+        lines.append(Text(printable(advice), style="cyan"))
     return Group(*lines)
 
 
