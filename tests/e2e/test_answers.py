@@ -30,10 +30,15 @@ def test_each_direction_alone_is_its_half_of_both(whole: Service):
     assert (negative.positive, negative.negative) == ((), both.negative)
 
 
-def test_a_top_k_beyond_the_corpus_gives_all_of_it_and_says_so(whole: Service):
-    answer = whole.client.attribute(QUERY, top_k=1000)
-    assert len(answer.positive) == whole.artefacts.open_corpus().sequences
-    assert [warning.code for warning in answer.warnings] == ["TOP_K_EXCEEDS_CORPUS"]
+def test_a_top_k_beyond_the_corpus_gives_all_of_it_by_sign_and_says_so(whole: Service):
+    answer = whole.client.attribute(QUERY, top_k=1000, direction="both")
+    exact = influences(whole.client, whole.artefacts).values()
+    assert len(answer.positive) == sum(influence > 0 for influence in exact)
+    assert len(answer.negative) == sum(influence < 0 for influence in exact)
+    assert all(hit.influence > 0 for hit in answer.positive)
+    assert all(hit.influence < 0 for hit in answer.negative)
+    codes = {warning.code for warning in answer.warnings}
+    assert codes == {"TOP_K_EXCEEDS_CORPUS", "FEWER_POSITIVE_THAN_TOP_K", "FEWER_NEGATIVE_THAN_TOP_K"}
 
 
 def test_a_streams_last_message_is_the_attribution(whole: Service):

@@ -194,7 +194,7 @@ def test_the_command_line_asks_it_and_tells_how_complete_it_is(indexed: Service)
         server=indexed.front.address,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "of the true 5 are here: 20 candidates of the index were scored" in done.stdout
+    assert "of the truly most positive are here: 20 candidates of the index were scored" in done.stdout
     told_models = whence("models", "--json", server=indexed.front.address)
     assert json.loads(told_models.stdout)["models"][0]["index"]["bits"] == 1
 
@@ -203,7 +203,7 @@ def test_the_command_line_asks_it_and_tells_how_complete_it_is(indexed: Service)
 def test_only_what_the_filter_lets_through_is_found(indexed: Service, indexed_halves: Service, search: str):
     tales = Filter(sources=["tale"], metadata={"year": "1910"})
     for service in (indexed, indexed_halves):
-        answer = service.client.attribute(QUERY, search=search, only=tales, top_k=5)
+        answer = service.client.attribute(QUERY, search=search, only=tales, top_k=5, direction="both")
         assert {hit.document_id for hit in answer} == {"doc10"}
         whole = service.client.attribute(QUERY, search=search, only=Filter(sources=["tale"]), top_k=100)
         assert {hit.source for hit in whole} == {"tale"}
@@ -232,15 +232,18 @@ def test_a_partial_answer_names_what_it_lacks(launch: Launcher, with_index: Arte
     shards = with_index.open_corpus().shards
     workers = [launch.worker(with_index, "--shard", shard.name) for shard in shards]
     service = serve(with_index, workers, [launch.front(*workers, REFRESH_S="60")])
-    complete = service.client.attribute(QUERY, search=search, top_k=100, return_partial_success=True)
+    options = {"search": search, "top_k": 100, "direction": "both", "return_partial_success": True}
+    complete = service.client.attribute(QUERY, **options)
     assert (complete.unreachable_shards, complete.corpus_share) == ((), 1.0)
     workers[1].process.send_signal(signal.SIGKILL)
     workers[1].process.wait()
     for query in QUERIES:  # some of which the one that is gone would have prepared
-        answer = service.client.attribute(query, search=search, top_k=100, return_partial_success=True)
+        answer = service.client.attribute(query, **options)
         assert answer.unreachable_shards == (shards[1].name,)
     assert answer.corpus_share == pytest.approx(shards[0].sequences / sum(shard.sequences for shard in shards))
-    assert len(answer.positive) == shards[0].sequences
+    assert len(answer.positive) + len(answer.negative) == shards[0].sequences
+    for recall in (answer.positive_recall, answer.negative_recall):
+        assert recall is None if search == "full_scan" else recall.recall == answer.corpus_share
     assert [warning.code for warning in answer.warnings if warning.code == "PARTIAL_ANSWER"]
     with pytest.raises(UnavailableError):
         service.client.attribute(QUERY, search=search)
@@ -253,16 +256,18 @@ def test_a_worker_that_dies_while_it_scores_leaves_a_partial_answer_without_it(l
     service = serve(with_index, workers, [launch.front(*workers, REFRESH_S="60")])
     service.client.attribute(QUERY, top_k=1, candidates=1)  # its gradient is cached now
     answer = None
-    for event in service.client.attribute_stream(QUERY, top_k=100, candidates=100, return_partial_success=True):
+    options = {"top_k": 100, "candidates": 100, "direction": "both", "return_partial_success": True}
+    for event in service.client.attribute_stream(QUERY, **options):
         if answer is None and event.sequences_scored:
             workers[1].kill()
         answer = event
     assert isinstance(answer, Attribution)
     assert answer.unreachable_shards == (shards[1].name,)
-    assert answer.sequences_searched == answer.sequences_scored == len(answer.positive) == shards[0].sequences
+    assert answer.sequences_searched == answer.sequences_scored == shards[0].sequences
+    assert len(answer.positive) + len(answer.negative) == shards[0].sequences
     corpus = with_index.open_corpus()
     assert all(corpus.position_of(hit.sequence_id) < shards[0].sequences for hit in answer)
-    assert answer.positive_recall.recall == 1.0
+    assert answer.positive_recall.recall == answer.corpus_share < 1
     with pytest.raises(UnavailableError, match=shards[1].name):
         service.client.attribute(QUERY, candidates=100)
 

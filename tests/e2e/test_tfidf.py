@@ -44,11 +44,12 @@ def test_where_the_shards_are_does_not_matter_to_the_last_bit(whole: Service, ha
 
 def test_a_batch_is_each_query_alone_with_more_to_choose_from(whole: Service):
     queries = [QUERY, FOG]
-    together = whole.client.attribute_batch(queries, top_k=80, candidates=80, search="tfidf_rerank")
+    options = {"top_k": 80, "candidates": 80, "search": "tfidf_rerank", "direction": "both"}
+    together = whole.client.attribute_batch(queries, **options)
     for query, answer in zip(queries, together, strict=True):
-        alone = whole.client.attribute(query, top_k=80, candidates=80, search="tfidf_rerank")
-        found = dict(ranked(answer.positive))
-        expected = dict(ranked(alone.positive))
+        alone = whole.client.attribute(query, **options)
+        found = dict(ranked(list(answer)))
+        expected = dict(ranked(list(alone)))
         assert len(expected) > 70
         assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-9)
 

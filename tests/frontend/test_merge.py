@@ -57,7 +57,18 @@ def test_ties_go_to_the_lower_position_at_both_ends():
 
 @pytest.mark.parametrize(("direction", "sizes"), [(POSITIVE, (1, 0)), (NEGATIVE, (0, 1)), (BOTH, (1, 1))])
 def test_only_the_asked_ends_are_ranked(direction, sizes):
-    assert tuple(map(len, merged([part([(0, 1.0)], 1)], direction=direction))) == sizes
+    assert tuple(map(len, merged([part([(0, 1.0), (1, -1.0)], 1)], direction=direction))) == sizes
+
+
+def test_each_ranking_has_its_own_sign_and_zero_is_in_neither():
+    """Broken by: filling a ranking up with what is of the other sign."""
+    parts = [part([(0, 1.0), (1, 0.0), (2, -0.0)], 3), part([(3, -1.0), (4, 5e-324)], 3)]
+    assert merged(parts, top_k=5) == [[(0, 1.0), (4, 5e-324)], [(3, -1.0)]]
+
+
+def test_a_ranking_that_is_not_of_one_sign_has_all():
+    (ranking,) = merge_rankings([part([(0, 1.0), (1, 0.0)], 3)], queries=1, top_k=3, direction=POSITIVE, signed=False)
+    assert [one.raw_influence for one in ranking.positive] == [1.0, 0.0]
 
 
 def test_progress_is_the_sum_over_workers_of_a_total_that_does_not_change():

@@ -7,22 +7,38 @@ import statistics
 
 import pytest
 
+from whence_service.frontend.proposals import Proposal
 from whence_service.frontend.recall import Pair, Recall, estimate_recall
+from whence_service.frontend.rerank import recall_of
 
 
-def search(seed: int, *, share: float, noise: float, candidates: int, k: int, sequences: int = 4000):
-    """Search a made-up corpus with influences of heavy tails; return the estimated recall and the true one."""
+def search(
+    seed: int,
+    *,
+    share: float,
+    noise: float,
+    candidates: int,
+    k: int,
+    sequences: int = 4000,
+    reached: float = 1.0,
+    positive: float = 0.5,
+):
+    """Search a made-up corpus with influences of heavy tails; return the estimated recall and the true one.
+
+    A share of it is ``reached``, and of all influences a share is ``positive``.
+    """
     rng = random.Random(seed)
     everything = []
     for _ in range(sequences):
-        influence = rng.choice((-1, 1)) * rng.paretovariate(1.5)
+        influence = (1 if rng.random() < positive else -1) * rng.paretovariate(1.5)
         error = noise * rng.uniform(0.5, 2.0)
         everything.append(Pair(estimate=share * influence + rng.gauss(0, error), error=error, influence=influence))
-    proposed = sorted(everything, key=lambda pair: -pair.estimate)[:candidates]
-    true = sorted(everything, key=lambda pair: -pair.influence)[:k]
+    searched = everything[: round(reached * sequences)]
+    proposed = sorted(searched, key=lambda pair: -pair.estimate)[:candidates]
+    true = sorted((pair for pair in everything if pair.influence > 0), key=lambda pair: -pair.influence)[:k]
     found = {id(pair) for pair in proposed}
-    estimated = estimate_recall(proposed, cut=proposed[-1].estimate, k=k)
-    return estimated, sum(id(pair) in found for pair in true) / k
+    estimated = estimate_recall(proposed, cut=proposed[-1].estimate, k=k, share=reached)
+    return estimated, sum(id(pair) in found for pair in true) / len(true)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +50,48 @@ def test_it_is_right_on_average(share: float, noise: float, candidates: int, k: 
     searched = [search(seed, share=share, noise=noise, candidates=candidates, k=k) for seed in range(12)]
     estimated = statistics.mean(recall.recall for recall, _ in searched)
     assert estimated == pytest.approx(statistics.mean(true for _, true in searched), abs=0.06)
+
+
+@pytest.mark.parametrize("reached", [0.75, 0.5, 0.2])
+def test_it_is_of_the_whole_corpus_where_a_part_was_not_reached(reached: float) -> None:
+    """Broken by: telling how much was found of what could be found."""
+    searched = [search(seed, share=0.7, noise=0.5, candidates=200, k=20, reached=reached) for seed in range(12)]
+    estimated = statistics.mean(recall.recall for recall, _ in searched)
+    assert estimated == pytest.approx(statistics.mean(true for _, true in searched), abs=0.08)
+    assert estimated <= reached + 0.05
+
+
+@pytest.mark.parametrize("reached", [1.0, 0.5])
+def test_with_fewer_of_the_sign_than_k_it_is_the_share_of_those(reached: float) -> None:
+    """Broken by: expecting k sequences where fewer have an influence of that sign."""
+    given = {"share": 0.7, "noise": 0.3, "candidates": 300, "k": 400, "positive": 0.02, "reached": reached}
+    searched = [search(seed, **given) for seed in range(8)]
+    estimated = statistics.mean(recall.recall for recall, _ in searched)
+    assert estimated == pytest.approx(statistics.mean(true for _, true in searched), abs=0.08)
+
+
+def proposals(count: int, first: float = 10.0) -> list[Proposal]:
+    return [Proposal(position=position, estimate=first - position, error=1.0) for position in range(count)]
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_where_all_that_was_reached_is_scored_it_is_the_share_that_was_reached(share: float) -> None:
+    exact = {position: 3.0 - position for position in range(6)}
+    told = recall_of(proposals(6), exact, 2, 6, sign=1, share=share)
+    assert (told.recall, told.HasField("margin")) == (share, False)
+
+
+def test_the_margin_is_not_told_of_a_part_of_the_corpus() -> None:
+    exact = {position: 10.0 - position for position in range(20)}
+    whole = recall_of(proposals(20), exact, 5, 1000, sign=1)
+    half = recall_of(proposals(20), exact, 5, 1000, sign=1, share=0.5)
+    assert (whole.HasField("margin"), half.HasField("margin")) == (True, False)
+    assert half.recall == pytest.approx(whole.recall / 2, abs=0.1)
+
+
+def test_where_nothing_has_the_sign_nothing_can_be_said() -> None:
+    exact = {position: -1.0 - position for position in range(20)}
+    assert recall_of(proposals(20), exact, 5, 1000, sign=1).recall == 0.0
 
 
 def test_it_tells_a_good_answer_from_a_bad_one() -> None:

@@ -151,6 +151,7 @@ async def test_a_worker_that_is_lost_after_the_first_round_takes_its_hits_along(
     assert len(found) == answer.metadata.sequences_scored >= 20
     assert found == [each for each in best(3, SEQUENCES) if each in held][: len(found)]
     assert answer.metadata.sequences_searched == len(held)
+    assert answer.attribution.positive_recall.recall <= answer.metadata.corpus_share < 1
 
 
 async def test_a_worker_that_is_lost_while_another_is_late_takes_its_hits_along(refining, halves, ask):

@@ -107,9 +107,10 @@ class Hit(TrainingSequence):
 class Recall:
     """How many of the truly most influential sequences a ranking is expected to have.
 
-    ``recall`` is the expected share, from 0 to 1. ``margin`` is by how many standard deviations of the index's error
-    the last hit would be above the cut: the larger, the safer; None where there is no cut, or too little to judge it
-    by. ``reranked`` of ``candidates`` were scored exactly.
+    ``recall`` is the expected share of those of the whole corpus, from 0 to 1; shards that could not be reached are
+    taken to be like the others. ``margin`` is by how many standard deviations of the index's error the last hit would
+    be above the cut: the larger, the safer; None where there is no cut, too little to judge it by, or a part that was
+    not reached. ``reranked`` of ``candidates`` were scored exactly.
     """
 
     recall: float

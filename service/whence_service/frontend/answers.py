@@ -63,8 +63,11 @@ def build_attribution(
 
 
 def build_hits(job: Job, ranking: Ranking, described: Mapping[int, Described]) -> list[attribution_pb2.Hit]:
-    """Return the hits of a ranking that belongs to no query."""
-    return list(_hits(ranking.positive, described, training_set_size(job), sign=1))
+    """Return the hits of a ranking that belongs to no query, as they are."""
+    return [
+        _hit(rank, candidate.raw_influence, described.get(candidate.position), training_set_size(job))
+        for rank, candidate in enumerate(ranking.positive, start=1)
+    ]
 
 
 def build_partial(
@@ -124,13 +127,13 @@ def scaled(values: Sequence[float], shape: Sequence[int], size: int) -> tensor_p
 def _hits(
     candidates: Sequence[Candidate], described: Mapping[int, Described], size: int, *, sign: int
 ) -> list[attribution_pb2.Hit]:
-    """Return the hits in order of ``sign`` times influence.
+    """Return the hits in order of ``sign`` times influence, those of that sign.
 
     Where parts were asked for, an influence is what its parts add up to: the pass that split it ran in another batch
     than the search, and in low precision the two differ by more than a reader would overlook.
     """
     found = [(_influence(candidate, described), candidate.position) for candidate in candidates]
-    ordered = sorted(found, key=lambda pair: (-sign * pair[0], pair[1]))
+    ordered = sorted((pair for pair in found if sign * pair[0] / size > 0), key=lambda pair: (-sign * pair[0], pair[1]))
     return [
         _hit(rank, influence, described.get(position), size)
         for rank, (influence, position) in enumerate(ordered, start=1)

@@ -7,7 +7,7 @@ other calls are cancelled: a ranking that lacks a shard is a wrong answer, not a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Final, TypeAlias
 
@@ -16,7 +16,7 @@ from whence.v1 import attribution_pb2
 from whence_service.frontend import linear_range
 from whence_service.frontend.answers import WITH_INDEX, Answer, build_attribution, build_metadata
 from whence_service.frontend.details import describe
-from whence_service.frontend.index_search import IndexProposer
+from whence_service.frontend.index_search import NEGATIVE, POSITIVE, IndexProposer
 from whence_service.frontend.job import Job
 from whence_service.frontend.merge import Found, RecallOfQuery
 from whence_service.frontend.partial import covered_share
@@ -130,6 +130,7 @@ class Attributor:
             warnings=(
                 *prepared.warnings,
                 *search_warnings(search, found, asked, job),
+                *fewer_warnings(attributions, found, asked),
                 *linear_range.of_attributions(job, attributions),
             ),
             sequences_scored=found.sequences_scored,
@@ -172,6 +173,25 @@ def matches_nothing() -> NotFoundError:
         "sequence must have all that is asked",
         reason="FILTER_MATCHES_NOTHING",
     )
+
+
+def fewer_warnings(
+    attributions: Sequence[attribution_pb2.Attribution], found: Found, asked: Asked
+) -> Iterator[attribution_pb2.Warning]:
+    """Yield what the caller should know where a ranking is short for want of influences of its sign."""
+    among = found.sequences_scored or found.sequences_searched
+    for name, wanted in (("positive", POSITIVE), ("negative", NEGATIVE)):
+        if asked.direction not in wanted:
+            continue
+        counts = [len(getattr(one, name)) for one in attributions]
+        short = sum(count < min(asked.top_k, among) for count in counts)
+        if short:
+            which = f" on the query with the fewest ({short} of {len(counts)} have too few)" if len(counts) > 1 else ""
+            yield attribution_pb2.Warning(
+                code=f"FEWER_{name.upper()}_THAN_TOP_K",
+                message=f"of {among} sequences {min(counts)} have {name} influence{which}, fewer than the "
+                f"{asked.top_k} asked for: the others do not belong in this ranking and are left out",
+            )
 
 
 def search_warnings(search: Search, found: Found, asked: Asked, job: Job) -> Iterator[attribution_pb2.Warning]:

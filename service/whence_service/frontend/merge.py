@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from whence.errors import InternalError
@@ -15,7 +15,7 @@ Candidate = worker_service_pb2.Candidate
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """The best sequences for one query, best first in each direction."""
+    """The best sequences for one query, best first in each direction: only influences of that sign, 0 is in neither."""
 
     positive: tuple[Candidate, ...] = ()
     negative: tuple[Candidate, ...] = ()
@@ -54,18 +54,20 @@ def merge_rankings(
     queries: int,
     top_k: int,
     direction: attribution_pb2.Direction.ValueType,
+    signed: bool = True,
 ) -> tuple[Ranking, ...]:
     """Return one ranking for each query from the workers' rankings, ``parts[worker][query]``.
 
-    A part may be empty: a worker that has found nothing yet. Ties go to the lower position in the corpus.
+    A part may be empty: a worker that has found nothing yet. Ties go to the lower position in the corpus. Not
+    ``signed``: the ranking is of all there is, whatever its sign.
     Raises :class:`~whence.errors.InternalError` (``INFLUENCE_NOT_FINITE``) for a NaN, which has no rank.
     """
     return tuple(
         Ranking(
-            positive=_best((part[query].positive for part in parts if part), top_k, _most_positive)
+            positive=_best((part[query].positive for part in parts if part), top_k, 1, signed=signed)
             if direction != attribution_pb2.DIRECTION_NEGATIVE
             else (),
-            negative=_best((part[query].negative for part in parts if part), top_k, _most_negative)
+            negative=_best((part[query].negative for part in parts if part), top_k, -1, signed=signed)
             if direction in (attribution_pb2.DIRECTION_NEGATIVE, attribution_pb2.DIRECTION_BOTH)
             else (),
         )
@@ -98,9 +100,7 @@ def worst_of(errors: Iterable[Sequence[float]]) -> tuple[float, ...]:
     return tuple(map(max, zip(*told, strict=True))) if told else ()
 
 
-def _best(
-    lists: Iterable[Iterable[Candidate]], top_k: int, order: Callable[[Candidate], tuple[float, int]]
-) -> tuple[Candidate, ...]:
+def _best(lists: Iterable[Iterable[Candidate]], top_k: int, sign: int, *, signed: bool) -> tuple[Candidate, ...]:
     candidates = [candidate for found in lists for candidate in found]
     for candidate in candidates:
         if not math.isfinite(candidate.raw_influence):
@@ -111,12 +111,6 @@ def _best(
                 shard=candidate.shard,
                 position=candidate.position,
             )
-    return tuple(sorted(candidates, key=order)[:top_k])
-
-
-def _most_positive(candidate: Candidate) -> tuple[float, int]:
-    return -candidate.raw_influence, candidate.position
-
-
-def _most_negative(candidate: Candidate) -> tuple[float, int]:
-    return candidate.raw_influence, candidate.position
+    if signed:
+        candidates = [candidate for candidate in candidates if sign * candidate.raw_influence > 0]
+    return tuple(sorted(candidates, key=lambda one: (-sign * one.raw_influence, one.position))[:top_k])

@@ -5,7 +5,8 @@ sequence of influence x is about b·x, b being the share of the signal that its 
 sketching and an unknown one in proportion to x. Both unknowns are fitted to the candidates by maximum likelihood,
 knowing that only estimates above the cut were seen. Then each candidate has a probability to be proposed at all, and
 stands for 1/probability sequences like it, most of which were not (Horvitz and Thompson 1952). The expected rank of a
-candidate among all sequences is the sum of these over those above it.
+candidate among all sequences is the sum of these over those above it. A ranking has influences of one sign only: where
+there are fewer than k of that, the true top k is all of them.
 """
 
 from __future__ import annotations
@@ -68,11 +69,12 @@ class _Model:
         return total
 
 
-def estimate_recall(pairs: Sequence[Pair], *, cut: float, k: int) -> Recall:
+def estimate_recall(pairs: Sequence[Pair], *, cut: float, k: int, share: float = 1.0) -> Recall:
     """Return the recall at ``k`` of the candidates ``pairs``, all of those whose estimates are at least ``cut``.
 
-    For the most negative, negate estimates and influences. With fewer than three candidates nothing can be said: the
-    recall is 0.
+    For the most negative, negate estimates and influences. With fewer than three candidates, or none whose influence is
+    positive, nothing can be said: the recall is 0. ``share`` is that of all sequences that candidates were looked for
+    among; the others are taken to be like these.
     """
     usable = [pair for pair in pairs if pair.error > 0]
     if len(usable) < _FEWEST:
@@ -83,19 +85,25 @@ def estimate_recall(pairs: Sequence[Pair], *, cut: float, k: int) -> Recall:
         for pair in sorted(usable, key=lambda pair: -pair.influence)
     ]
     model = _fit(_evenly(scaled, _FITTED), cut / unit)
-    margins = [model.margin(pair, cut / unit) for pair in scaled]
-    return Recall(recall=_expected_share(margins, k), margin=margins[min(k, len(margins)) - 1])
+    margins = [model.margin(pair, cut / unit) for pair in scaled if pair.influence > 0]
+    if not margins:
+        return Recall(recall=0.0, margin=None)
+    recall = _expected_share(margins, k, share, are_all=len(margins) < len(scaled))
+    return Recall(recall=recall, margin=margins[min(k, len(margins)) - 1])
 
 
-def _expected_share(margins: Sequence[float], k: int) -> float:
-    """Return the share of the true top k among candidates in the order of their influence."""
+def _expected_share(margins: Sequence[float], k: int, share: float, *, are_all: bool) -> float:
+    """Return the share of the true top k among candidates in the order of their influence.
+
+    ``are_all``: what they stand for is all that is worth finding, be it fewer than k.
+    """
     expected_rank = 0.0
     for found, margin in enumerate(margins):
-        stands_for = min(_MOST, 1 / max(_tail(-margin), 1 / _MOST))
+        stands_for = min(_MOST, 1 / max(_tail(-margin), 1 / _MOST)) / share
         if expected_rank + stands_for >= k:
             return (found + (k - expected_rank) / stands_for) / k
         expected_rank += stands_for
-    return len(margins) / k
+    return len(margins) / (expected_rank if are_all else k)
 
 
 def _fit(pairs: Sequence[Pair], cut: float) -> _Model:

@@ -21,7 +21,7 @@ from whence.v1 import attribution_pb2
 from whence_service.frontend.index_search import NEGATIVE, POSITIVE
 from whence_service.frontend.job import Job
 from whence_service.frontend.merge import Candidate, Found, Ranking, RecallOfQuery
-from whence_service.frontend.partial import all_unreachable, unreachable_shards
+from whence_service.frontend.partial import all_unreachable, covered_share, unreachable_shards
 from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.proposals import Proposal, Proposals, Proposer
 from whence_service.frontend.recall import Pair, Recall, estimate_recall
@@ -91,7 +91,8 @@ class Rerank:
             raise deadline_error("before a single candidate was scored exactly")
         found = self._reranked(rescoring, total)
         if self._proposer.estimates:
-            found = await asyncio.to_thread(with_recall, found, proposals, rescoring.exact, self._top_k)
+            share = covered_share(self._job.generation, found.unreachable)
+            found = await asyncio.to_thread(with_recall, found, proposals, rescoring.exact, self._top_k, share)
         yield found
 
     async def _scoring(
@@ -166,7 +167,7 @@ class Rerank:
 
     def _ranked(self, exact: Mapping[int, Sequence[float]], query: int, *, sign: int) -> tuple[Candidate, ...]:
         """Return the best of what was scored for a query: of a batch each has scores of thousands of sequences."""
-        scored = ((-sign * row[query], position) for position, row in exact.items())
+        scored = ((-sign * row[query], position) for position, row in exact.items() if sign * row[query] > 0)
         return tuple(
             Candidate(shard=self._job.generation.shard_of(position), position=position, raw_influence=-sign * key)
             for key, position in heapq.nsmallest(self._top_k, scored)
@@ -175,8 +176,8 @@ class Rerank:
     def _estimated(self, proposals: Sequence[Proposals]) -> Found:
         rankings = tuple(
             Ranking(
-                positive=_as_candidates(self._job, one.positive[: self._top_k]),
-                negative=_as_candidates(self._job, one.negative[: self._top_k]),
+                positive=_as_candidates(self._job, one.positive[: self._top_k], sign=1),
+                negative=_as_candidates(self._job, one.negative[: self._top_k], sign=-1),
             )
             for one in proposals
         )
@@ -205,30 +206,40 @@ def distinct(proposals: Sequence[Proposals]) -> set[int]:
 
 
 def with_recall(
-    found: Found, proposals: Sequence[Proposals], exact: Mapping[int, Sequence[float]], top_k: int
+    found: Found, proposals: Sequence[Proposals], exact: Mapping[int, Sequence[float]], top_k: int, share: float = 1.0
 ) -> Found:
-    """Return what was found with the recall of each query's rankings."""
+    """Return what was found with the recall of each query's rankings; ``share`` of the corpus could be reached."""
     recalls, searched = [], found.sequences_searched
     for query, one in enumerate(proposals):
         influences = {position: row[query] for position, row in exact.items()}
         recalls.append(
             RecallOfQuery(
-                positive=recall_of(one.positive, influences, top_k, searched, sign=1),
-                negative=recall_of(one.negative, influences, top_k, searched, sign=-1),
+                positive=recall_of(one.positive, influences, top_k, searched, sign=1, share=share),
+                negative=recall_of(one.negative, influences, top_k, searched, sign=-1, share=share),
             )
         )
     return replace(found, recalls=tuple(recalls))
 
 
 def recall_of(
-    proposals: Sequence[Proposal], exact: Mapping[int, float], top_k: int, searched: int, *, sign: int
+    proposals: Sequence[Proposal],
+    exact: Mapping[int, float],
+    top_k: int,
+    searched: int,
+    *,
+    sign: int,
+    share: float = 1.0,
 ) -> attribution_pb2.RecallEstimate | None:
-    """Return the recall of one ranking of one query; ``sign`` -1 for the most negative."""
+    """Return the recall of one ranking of one query; ``sign`` -1 for the most negative.
+
+    It is of the whole corpus: where only a ``share`` of it was searched, the rest is taken to be like that. How far the
+    ranking is above the cut is not said then, since in the rest nothing was cut.
+    """
     if not proposals:
         return None
     scored = [proposal for proposal in proposals if proposal.position in exact]
-    if len(scored) == searched:  # every sequence of the corpus
-        return attribution_pb2.RecallEstimate(recall=1.0, candidates=len(proposals), reranked=len(scored))
+    if len(scored) == searched:  # every sequence that could be reached
+        return attribution_pb2.RecallEstimate(recall=share, candidates=len(proposals), reranked=len(scored))
     unscored = [sign * proposal.estimate for proposal in proposals if proposal.position not in exact]
     cut = max(unscored, default=sign * proposals[-1].estimate)
     pairs = [
@@ -236,13 +247,16 @@ def recall_of(
         for proposal in scored
         if sign * proposal.estimate >= cut
     ]
-    recall: Recall = estimate_recall(pairs, cut=cut, k=min(top_k, searched))
+    recall: Recall = estimate_recall(pairs, cut=cut, k=min(top_k, round(searched / share)), share=share)
     return attribution_pb2.RecallEstimate(
-        recall=recall.recall, margin=recall.margin, candidates=len(proposals), reranked=len(scored)
+        recall=recall.recall,
+        margin=recall.margin if share == 1 else None,
+        candidates=len(proposals),
+        reranked=len(scored),
     )
 
 
-def _as_candidates(job: Job, proposals: Iterable[Proposal]) -> tuple[Candidate, ...]:
+def _as_candidates(job: Job, proposals: Iterable[Proposal], *, sign: int) -> tuple[Candidate, ...]:
     return tuple(
         Candidate(
             shard=job.generation.shard_of(proposal.position),
@@ -250,4 +264,5 @@ def _as_candidates(job: Job, proposals: Iterable[Proposal]) -> tuple[Candidate, 
             raw_influence=proposal.estimate,
         )
         for proposal in proposals
+        if sign * proposal.estimate > 0
     )

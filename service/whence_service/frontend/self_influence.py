@@ -66,7 +66,7 @@ class SelfInfluencer:
             answers = await self._largest(job, asked)
         searched = sum(answer.sequences_searched for answer in answers)
         parts = [[worker_service_pb2.Candidates(positive=answer.sequences)] for answer in answers]
-        rankings = merge_rankings(parts, queries=1, top_k=asked.top_k, direction=asked.direction)
+        rankings = merge_rankings(parts, queries=1, top_k=asked.top_k, direction=asked.direction, signed=False)
         found = Found(rankings=rankings, sequences_scored=0, sequences_total=0, sequences_searched=searched)
         require_some(found, asked)
         described = await describe(

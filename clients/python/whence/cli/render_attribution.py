@@ -29,20 +29,20 @@ def attribution(result: Attribution, *, plain: bool, full_text: bool = False) ->
     outside = [hit for hit in result.hits if is_outside(hit.influence, result.log_likelihood)]
     if result.positive or not result.negative:
         parts.append(_table("Made the output more likely", result.positive, plain, full_text, outside=outside))
-        parts.extend(_completeness(result.positive_recall, len(result.positive)))
+        parts.extend(_completeness(result.positive_recall, "most positive"))
     if result.negative:
         parts.append(_table("Made the output less likely", result.negative, plain, full_text, outside=outside))
-        parts.extend(_completeness(result.negative_recall, len(result.negative)))
+        parts.extend(_completeness(result.negative_recall, "most negative"))
     note = f" {_OUTSIDE}" if outside else ""
     parts.append(Text(legend(result.hits, result.influence_unit, plain=plain) + note, style="dim"))
     return Group(*parts, *render_answer.about(result))
 
 
-def _completeness(recall: Recall | None, hits: int) -> list[Text]:
+def _completeness(recall: Recall | None, kind: str) -> list[Text]:
     if recall is None:
         return []
     scored = f"{recall.reranked:,}" + (f" of {recall.candidates:,}" if recall.reranked < recall.candidates else "")
-    line = f"About {recall.recall:.0%} of the true {hits} are here: {scored} candidates of the index were scored."
+    line = f"About {recall.recall:.0%} of the truly {kind} are here: {scored} candidates of the index were scored."
     return [Text(line, style="yellow" if recall.recall < _NOTABLE_RECALL else "dim")]
 
 

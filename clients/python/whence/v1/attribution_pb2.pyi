@@ -248,11 +248,13 @@ class Attribution(google.protobuf.message.Message):
     """
     @property
     def positive(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Hit]:
-        """The most positively influential sequences, most influential first."""
+        """The most positively influential sequences, most influential first: fewer than top_k where fewer have positive
+        influence, and then a warning says so.
+        """
 
     @property
     def negative(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Hit]:
-        """The most negatively influential sequences, most negative first."""
+        """The most negatively influential sequences, most negative first: only such whose influence is negative."""
 
     @property
     def positive_recall(self) -> global___RecallEstimate:
@@ -293,10 +295,13 @@ class RecallEstimate(google.protobuf.message.Message):
     CANDIDATES_FIELD_NUMBER: builtins.int
     RERANKED_FIELD_NUMBER: builtins.int
     recall: builtins.float
-    """The expected share of the true top_k that is in the ranking: 1 where every sequence was scored."""
+    """The expected share of the true top_k of the whole corpus that is in the ranking: 1 where every sequence was scored.
+    Shards that could not be reached are taken to be like the others.
+    """
     margin: builtins.float
     """By how many standard deviations of the index's error the last of the ranking would be above the cut, below which
-    no sequence was scored. The larger, the safer. Unset where there is no cut, or too little to judge it by.
+    no sequence was scored. The larger, the safer. Unset where there is no cut, too little to judge it by, or a part of
+    the corpus that was not reached.
     """
     candidates: builtins.int
     """How many sequences the index proposed."""
