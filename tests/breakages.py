@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SOURCES = ("clients/python", "service", "backends")
 EKFAC, INDEX = "backends/whence_backends/ekfac", "backends/whence_backends/index"
+MODELS, LOADING = "backends/whence_backends/models", "tests/loading"
 WORKER, FRONT = "backends/whence_backends/worker", "service/whence_service/frontend"
 EXACT, FACTORS, ENGINES = "tests/laws/test_exactness.py", "tests/laws/test_factors.py", "tests/conformance"
 GPT2 = "gpt2-float64 and not wire"
@@ -539,6 +540,76 @@ BREAKAGES = (
         old="model.tokenizer_digest != corpus.tokenizer_digest:",
         new="(model.tokenizer_size or 0) <= corpus.largest_token_id:",
         tests="tests/preflight",
+    ),
+    Breakage(
+        name="weights: what the checkpoint lacks is drawn at random",
+        file=f"{MODELS}/weights.py",
+        old="if any(causes):",
+        new="if causes[1] or causes[2]:",
+        tests=LOADING,
+    ),
+    Breakage(
+        name="weights: what the model has no place for is left out",
+        file=f"{MODELS}/weights.py",
+        old="if any(causes):",
+        new="if causes[0] or causes[1]:",
+        tests=LOADING,
+    ),
+    Breakage(
+        name="weights: a shape that does not fit is drawn anew",
+        file=f"{MODELS}/weights.py",
+        old="if any(causes):",
+        new="if causes[0] or causes[2]:",
+        tests=LOADING,
+    ),
+    Breakage(
+        name="weights: a bias is taken for a mask",
+        file=f"{MODELS}/weights.py",
+        old="len(stored_shape(source.path, name)) == 4",
+        new="True",
+        tests=LOADING,
+    ),
+    Breakage(
+        name="weights: NaN is looked for with a comparison",
+        file=f"{MODELS}/weights.py",
+        old="all(bool(torch.isfinite(extreme)) for extreme in torch.aminmax(tensor.detach()))",
+        new="not any(bool(extreme.abs() > 3e38) for extreme in torch.aminmax(tensor.detach()))",
+        tests=LOADING,
+    ),
+    Breakage(
+        name="weights: a part of a GGUF file is read as all of it",
+        file=f"{MODELS}/source.py",
+        old="    _require_one_file(path)\n",
+        new="",
+        tests=LOADING,
+    ),
+    Breakage(
+        name="weights: what transformers leaves out of a GGUF file is left out",
+        file=f"{MODELS}/gguf_file.py",
+        old="    if left:\n",
+        new="    if len(left) > 9:\n",
+        tests=LOADING,
+    ),
+    Breakage(
+        name="weights: an adapter beside them is not mentioned",
+        file=f"{MODELS}/source.py",
+        old="    require_no_adapter(folder)\n",
+        new="",
+        tests=LOADING,
+    ),
+    Breakage(
+        name="weights: a digest of the top folder's files alone",
+        file=f"{MODELS}/source.py",
+        old=".union(weights)",
+        new="",
+        tests=LOADING,
+    ),
+    Breakage(
+        name="towers: tracked and counted",
+        file=f"{MODELS}/shape.py",
+        old="        towers += [names[id(child)] for child in beside]\n",
+        new="",
+        tests=LOADING,
     ),
     Breakage(
         name="the preflight: after the weights are read",

@@ -12,7 +12,7 @@ import torch
 import models
 from loading.checkpoints import gguf_tensors, load, write_gguf
 from whence.errors import InvalidRequestError, MismatchError, WhenceError
-from whence_backends.models import resolve_model
+from whence_backends.models import Tokenizer, locate_model, resolve_model
 from whence_backends.store.artefact import digest_file
 
 
@@ -95,3 +95,10 @@ def test_a_value_that_is_not_finite_is_refused(llama: Any, tmp_path: Path) -> No
         for name, tensor in gguf_tensors(llama)
     ]
     refused(write_gguf(tmp_path / "tiny.gguf", llama, tensors), r"lm_head\.weight")
+
+
+def test_a_torn_file_is_named_where_only_its_tokenizer_is_wanted(llama: Any, tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "tiny.gguf", llama, gguf_tensors(llama))
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(InvalidRequestError, match="is torn"):
+        Tokenizer.load(locate_model(str(path), weights=False))

@@ -14,6 +14,8 @@ import models
 from loading.checkpoints import Weights, change, configure, load, save
 from whence.errors import InvalidRequestError, MismatchError, UnimplementedError, WhenceError
 from whence_backends.export import ExportConfig, export
+from whence_backends.models import Tokenizer, resolve_model
+from whence_backends.models.facts import model_facts
 
 
 @pytest.fixture
@@ -259,3 +261,16 @@ def test_a_head_for_classes_instead_of_words_is_refused(tmp_path: Path) -> None:
         config = models.llama(tie=tie).config
         folder = save(LlamaForSequenceClassification(config), tmp_path / str(tie))
         refused(folder, r"score\.weight")
+
+
+def test_nobody_is_asked_about_code_that_comes_with_a_model(
+    llama: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """By the preflight and the tokenizer either; transformers would ask on the terminal, and wait."""
+    configure(llama, model_type="strange", auto_map={"AutoConfig": "code.A"})
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("was asked"))
+    source = resolve_model(str(llama))
+    assert model_facts(source, None).vocabulary_size is None
+    with pytest.raises(WhenceError):
+        Tokenizer.load(source)
+    assert "trust_remote_code" not in capfd.readouterr().out

@@ -63,7 +63,8 @@ def _shape_of_folder(folder: Path) -> tuple[int | None, int | None]:
     from transformers import AutoConfig
 
     try:
-        config = text_config(AutoConfig.from_pretrained(str(folder), local_files_only=True))
+        found = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # or it is of another engine's kind
         return None, None
+    config = text_config(found)
     return getattr(config, "vocab_size", None), stated_length(config)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from whence.errors import MismatchError, NotFoundError, UnimplementedError
+from whence_backends.models.gguf_file import require_whole_gguf
 from whence_backends.models.gguf_tokenizer import cut_as_the_file_says
 from whence_backends.models.probes import PROBES
 from whence_backends.models.source import ModelLocation, ModelSource
@@ -50,6 +51,7 @@ def load_tokenizer(source: ModelSource | ModelLocation) -> LoadedTokenizer:
     tokenizer.json, whichever class it is loaded with.
     """
     if source.kind == "gguf":
+        require_whole_gguf(source.path)
         pretrained = _from_pretrained(source, gguf_file=source.path.name)
         _settle(pretrained)
         return LoadedTokenizer(pretrained=pretrained, unverified=cut_as_the_file_says(pretrained, source.path))
