@@ -8,12 +8,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("MKL_CBWR", "AUTO")  # as load_causal_lm does, but some test may multiply first
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("whence", deadline=None)
+settings.load_profile("whence")
 
 ARCHITECTURES = ("llama", "llama-tied-bias", "gpt2")
 

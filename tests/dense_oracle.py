@@ -109,7 +109,7 @@ class DenseOracle:
     def _value(self, sequence: TokenSequence, labels: Tensor | None) -> Tensor:
         tokens = torch.tensor(sequence.token_ids).long()
         weights = torch.tensor(sequence.weights[1:]).double()
-        logits = self.model(input_ids=tokens[:-1].unsqueeze(0)).logits[0]
+        logits = self.model(input_ids=tokens[:-1].unsqueeze(0), use_cache=False).logits[0]
         chosen = tokens[1:] if labels is None else labels
         log_p = torch.log_softmax(logits, dim=-1).gather(1, chosen.unsqueeze(1)).squeeze(1)
         return (weights * log_p).sum()

@@ -137,13 +137,27 @@ class Detail(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SelfCheck:
+    """What was found when a model was tried on a short random batch, before anything was computed with it.
+
+    ``gradient_error`` is how far the traced gradient of the worst tracked layer, ``layer``, is from autograd's,
+    relative to its Frobenius norm. ``idle`` names the tracked layers that took no part.
+    """
+
+    gradient_error: float
+    layer: str
+    idle: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class EngineInfo:
     """What an engine says about itself.
 
     ``precision`` is the type that the model computes in, for example ``float32``. Engines that agree in it and in both
     digests read each other's cached query gradients, so an engine whose model is another function must have another
-    ``model_digest``. ``layers`` are those of the factors, in their order. ``max_tokens`` bounds a sequence, its last
-    token included, which is only ever a target.
+    ``model_digest``. ``layers`` are those of the factors, in their order; ``dead_layers`` names those whose Λ is 0, so
+    that nothing is attributed to them. ``max_tokens`` bounds a sequence, its last token included, which is only ever a
+    target. ``self_check`` is what the engine found when it tried its model, ``None`` where it has no way to.
     """
 
     engine: str
@@ -155,11 +169,13 @@ class EngineInfo:
     parameters: int
     model_digest: str
     factors_digest: str
+    dead_layers: tuple[str, ...] = ()
+    self_check: SelfCheck | None = None
 
     @property
     def attributed_parameters(self) -> int:
-        """How many parameters the tracked layers have."""
-        return sum(layer.d_in * layer.d_out for layer in self.layers)
+        """How many parameters the tracked layers have, without those that are dead."""
+        return sum(layer.d_in * layer.d_out for layer in self.layers if layer.name not in self.dead_layers)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,8 +41,9 @@ def save(name: str, folder: Path, **settings: Any) -> Path:
         ("GPTNeoX", {}, 64),  # attention and MLP side by side, biases, rotary embedding of a part
         ("Gemma2", {**GROUPED, "sliding_window": 16}, 16),  # logits with a soft cap: no linear head; a window in turns
         ("Olmo2", {"num_key_value_heads": 1}, 64),  # norms after the layers
+        ("OPT", {"ffn_dim": 24, "word_embed_proj_dim": 16}, 64),  # an MLP that reads all tokens in one row
     ],
-    ids=["qwen3", "gpt-neox", "gemma2", "olmo2"],
+    ids=["qwen3", "gpt-neox", "gemma2", "olmo2", "opt"],
 )
 def test_the_graph_is_the_model(name: str, settings: dict[str, Any], max_tokens: int, tmp_path: Path) -> None:
     model = save(name, tmp_path / "model", **SIZES, **settings)
@@ -51,20 +52,10 @@ def test_the_graph_is_the_model(name: str, settings: dict[str, Any], max_tokens:
     assert card.max_tokens == max_tokens
 
 
-@pytest.mark.parametrize(
-    ("name", "settings", "cause"),
-    [
-        ("Bloom", {"vocab_size": 61, "hidden_size": 16, "n_layer": 1, "n_head": 2}, "cannot be turned into an ONNX"),
-        ("OPT", {**SIZES, "ffn_dim": 24, "word_embed_proj_dim": 16}, "reads an input of shape"),
-    ],
-    ids=["bloom", "opt"],
-)
-def test_a_model_that_cannot_be_recorded_is_refused(
-    name: str, settings: dict[str, Any], cause: str, tmp_path: Path
-) -> None:
-    """BLOOM makes its positions of a two-dimensional mask; OPT's MLP sees the tokens of all sequences in one row."""
-    model = save(name, tmp_path / "model", **settings)
-    with pytest.raises(InvalidRequestError, match=cause) as caught:
+def test_a_model_that_cannot_be_recorded_is_refused(tmp_path: Path) -> None:
+    """BLOOM makes its positions of a two-dimensional mask."""
+    model = save("Bloom", tmp_path / "model", vocab_size=61, hidden_size=16, n_layer=1, n_head=2)
+    with pytest.raises(InvalidRequestError, match="cannot be turned into an ONNX") as caught:
         export(ExportConfig(model=str(model), out=tmp_path / "export"))
     assert caught.value.reason == "MODEL_NOT_EXPORTABLE"
     assert not (tmp_path / "export").exists()

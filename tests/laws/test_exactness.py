@@ -33,7 +33,7 @@ def correlated_inputs(count: int, width: int) -> Tensor:
 def traces(net: nn.Module, layers: list[TrackedLayer], inputs: Tensor, upstream: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Each layer's (a, s) where ``upstream`` is the gradient at the net's output."""
     found: dict[int, tuple[Tensor, Tensor]] = {}
-    with Tracer(layers, lambda index, a, s: found.update({index: (a, s)})):
+    with Tracer(layers, tuple(inputs.shape[:2]), lambda index, a, s: found.update({index: (a, s)})):
         net(inputs).backward(upstream)
     return [found[index] for index in range(len(layers))]
 

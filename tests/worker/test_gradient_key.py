@@ -52,4 +52,4 @@ def test_the_key_does_not_depend_on_how_numbers_are_held_in_memory():
 
 
 def test_the_key_is_the_same_in_every_release():
-    assert query_key(**BASE) == "wq1:bf3bd5046928e7919fa64581a816501bdccb302c7e7b6222eb91c90d4b74ec42"
+    assert query_key(**BASE) == "wq2:b9943641b183766fce81685e2af4703ed2782c4ed646b318dfd437225340e82a"

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from whence.errors import MismatchError
-from whence_backends.contract import LayerSpec
+from whence_backends.contract import LayerSpec, SelfCheck
+from whence_backends.ekfac.damping import is_dead
 from whence_backends.preflight import FactorsFacts
 from whence_backends.store import Manifest, read_manifest, verify_files
 
@@ -40,7 +41,8 @@ class FactorsCard:
     ``training_set_size`` is N, by which influences are divided: the number of sequences of the whole corpus, or what
     was given, as ``training_set_source`` says (``corpus`` or ``fit``). ``fitted_sequences`` and ``fitted_tokens`` say
     on how much of the corpus the statistics were taken, counting the tokens that are trained on. ``unattributed``
-    counts the parameters outside the tracked layers by kind.
+    counts the parameters outside the tracked layers by kind. ``dead_layers`` are tracked, but no gradient reached them:
+    their Λ is 0. ``self_check`` is how far traced gradients were from autograd's when the model was tried.
     """
 
     model: str
@@ -58,6 +60,8 @@ class FactorsCard:
     unattributed: Mapping[str, int]
     versions: Mapping[str, str]
     training_set_source: str = CORPUS
+    dead_layers: tuple[str, ...] = ()
+    self_check: SelfCheck | None = None
 
     def as_properties(self) -> dict[str, Any]:
         """Return what the manifest holds."""
@@ -67,7 +71,14 @@ class FactorsCard:
     def from_properties(cls, properties: Mapping[str, Any]) -> FactorsCard:
         """Return the card that a manifest holds."""
         layers = tuple(LayerSpec(**layer) for layer in properties["layers"])
-        return cls(**{**properties, "layers": layers})
+        dead, check = tuple(properties.get("dead_layers", ())), properties.get("self_check")
+        checked = SelfCheck(**{**check, "idle": tuple(check["idle"])}) if check else None
+        return cls(**{**properties, "layers": layers, "dead_layers": dead, "self_check": checked})
+
+    @property
+    def attributed_parameters(self) -> int:
+        """How many parameters the tracked layers have, without those that are dead."""
+        return sum(layer.d_in * layer.d_out for layer in self.layers if layer.name not in self.dead_layers)
 
 
 class Factors:
@@ -120,6 +131,11 @@ class Factors:
         """Read one layer's arrays."""
         basis = load_file(self.folder / basis_file(index))
         return FactorArrays(Q_A=basis["Q_A"], Q_S=basis["Q_S"], Lambda=self.Lambda(index))
+
+    def dead_layers(self) -> tuple[str, ...]:
+        """Return the names of the layers whose Λ is 0, by reading it. Nothing is attributed to them."""
+        means = ((layer.name, float(self.Lambda(i).mean(dtype=np.float64))) for i, layer in enumerate(self.card.layers))
+        return tuple(name for name, mean in means if is_dead(mean))
 
     def Lambda(self, index: int) -> NDArray[np.floating[Any]]:  # noqa: N802 - the paper's symbol
         """Read one layer's Λ [D_out, D_in]."""

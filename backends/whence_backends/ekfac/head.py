@@ -65,10 +65,11 @@ class Head:
 
     def _chunk(self, rows: Tensor, part: slice, targets: Targets) -> tuple[Tensor, Tensor]:
         logits = self.logits(rows)
-        p = torch.softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=-1)
+        wide = logits if logits.dtype == torch.float64 else logits.float()
+        p = torch.softmax(wide, dim=-1)
         labels = targets.labels[part] if targets.labels is not None else _sample(p, targets, part)
         index = labels.unsqueeze(1)
-        log_p = p.gather(1, index).squeeze(1).double().log()
+        log_p = label_log_probabilities(wide, p, index).squeeze(1).double()
         gradient = p.neg_()
         gradient.scatter_add_(1, index, torch.ones_like(index, dtype=p.dtype))
         gradient *= targets.weights[part].to(p.dtype).unsqueeze(1)
@@ -76,11 +77,25 @@ class Head:
         return log_p, gradient if self.weight is None else gradient @ self.weight
 
 
+def label_log_probabilities(logits: Tensor, p: Tensor, index: Tensor) -> Tensor:
+    """Return log p of the labels ``index`` [..., 1], from ``logits`` and their softmax ``p`` [..., V].
+
+    It is the logit's distance from the largest one, whose own p is at least 1/V: finite however improbable a label is.
+    """
+    return logits.gather(-1, index) - logits.amax(dim=-1, keepdim=True) + p.amax(dim=-1, keepdim=True).log()
+
+
 def _sample(p: Tensor, targets: Targets, part: slice) -> Tensor:
-    """Draw one label a row by inverting the cumulative distribution (far cheaper than ``torch.multinomial``)."""
+    """Draw one label a row by inverting the cumulative distribution (far cheaper than ``torch.multinomial``).
+
+    A uniform that rounds to 1 draws the last label that has a probability, and none that has not is ever drawn: where
+    sums in another order than that of the labels put one there, the likeliest takes its place.
+    """
     if targets.uniforms is None:
         raise ValueError("targets need labels or uniforms")
     cumulative = p.cumsum(dim=-1)
-    threshold = targets.uniforms[part].to(p.dtype).unsqueeze(1) * cumulative[:, -1:]
-    labels = torch.searchsorted(cumulative, threshold, right=True).squeeze(1)
-    return labels.clamp_(max=p.shape[1] - 1)
+    total = cumulative[:, -1:]
+    threshold = targets.uniforms[part].to(p.dtype).unsqueeze(1) * total
+    threshold = torch.minimum(threshold, torch.nextafter(total, torch.zeros_like(total)))
+    labels = torch.searchsorted(cumulative, threshold, right=True).clamp_(max=p.shape[1] - 1)
+    return torch.where(p.gather(1, labels) > 0, labels, p.argmax(dim=1, keepdim=True)).squeeze(1)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from whence_backends.contract import Detail
+from whence_backends.ekfac.damping import damping
 from whence_backends.ekfac.low_rank import range_noise, truncate_weighted, weighted_square, worthwhile
 from whence_backends.ekfac.storage import StoredForm, stored_form
 
@@ -27,8 +28,8 @@ class LayerFactors:
     Lambda: Tensor
 
     def damped(self, damping_factor: float) -> Tensor:
-        """Return Λ + λ with this layer's own λ = damping_factor · mean(Λ)."""
-        return self.Lambda + damping_factor * self.Lambda.mean()
+        """Return Λ + λ with this layer's own λ; infinite, so that influence is 0, where the layer has no gradients."""
+        return self.Lambda + damping(float(self.Lambda.mean()), damping_factor)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -41,7 +41,7 @@ class PreparedFold:
             rows=fold.indices.shape[0],
             width=fold.indices.shape[1],
             indices=indices.unsqueeze(0),
-            signs=weights / whitening.reshape(-1)[indices],
+            signs=torch.where(weights == 0, weights, weights / whitening.reshape(-1)[indices]),
             whitening=whitening,
         )
 
@@ -60,7 +60,7 @@ def add_sketches(
         whitened = _rotated(a[rows], s[rows], factors).mul_(fold.whitening).reshape(-1, D_out * D_in)
         self_influence[rows] += torch.linalg.vector_norm(whitened, dim=1).double().square()
         kept = torch.gather(whitened, 1, fold.indices.expand(whitened.shape[0], -1)).mul_(fold.signs)
-        values[rows, fold.start : fold.start + fold.width] += kept.view(-1, fold.rows, fold.width).sum(dim=1)
+        values[rows, fold.start : fold.start + fold.width] += kept.view(len(kept), fold.rows, fold.width).sum(dim=1)
 
 
 def _rotated(a: Tensor, s: Tensor, factors: LayerFactors) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -49,11 +50,15 @@ class Tracer:
     and the gradients of one are held at a time. A module used several times in one pass hands over all its uses at
     once, one after the other along ``T``: their gradients add up, as autograd's would.
 
+    ``shape`` is (B, T) of the pass. A layer may read its tokens as one long row, [B·T, D_in]. Of any other arrangement
+    it is not known which rows belong to which sequence, and it is refused.
+
     The parameters must not require gradients: no weight gradient is ever computed by autograd.
     """
 
-    def __init__(self, layers: Sequence[TrackedLayer], consume: TraceConsumer) -> None:
+    def __init__(self, layers: Sequence[TrackedLayer], shape: tuple[int, int], consume: TraceConsumer) -> None:
         self._layers = layers
+        self._shape = shape
         self._consume = consume
         self._uses: dict[int, _Uses] = {}
         self._handles: list[RemovableHandle] = []
@@ -85,12 +90,15 @@ class Tracer:
 
     def _forward_hook(self, index: int, bias: bool) -> Callable[[nn.Module, Any, Tensor], Tensor]:
         def hook(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            if inputs[0].dim() != 3:
-                raise _flattened(self._layers[index].spec.name, inputs[0])
+            how = arrangement(inputs[0], output, self._shape)
+            if how is not None:
+                names = [layer.spec.name for layer in self._layers]
+                raise not_by_sequence(names, {names[index]: how})
+            a = by_sequence(inputs[0].detach(), self._shape)
+            assert a is not None
             if not output.requires_grad:
                 output.requires_grad_()  # the first tracked layers: nothing below them needs a gradient
             uses = self._uses.setdefault(index, _Uses())
-            a = inputs[0].detach()
             use = uses.opened(with_bias(a) if bias else a)
             output.register_hook(partial(self._close, index, use))  # type: ignore[no-untyped-call]
             return output
@@ -99,7 +107,7 @@ class Tracer:
 
     def _close(self, index: int, use: int, gradient: Tensor) -> None:
         uses = self._uses[index]
-        uses.gradients[use] = gradient.detach()
+        uses.gradients[use] = gradient.detach().reshape(*self._shape, -1)
         if len(uses.gradients) == len(uses.inputs):
             self._hand_over(index)
 
@@ -123,13 +131,49 @@ class _Uses:
         return len(self.inputs) - 1
 
 
-def _flattened(name: str, a: Tensor) -> UnimplementedError:
+def by_sequence(x: Tensor, shape: tuple[int, int]) -> Tensor | None:
+    """Return rows [B, T, D] or [B·T, D] as [B, T, D], with ``shape`` (B, T); ``None`` for any other arrangement."""
+    B, T = shape
+    leading = tuple(x.shape[:-1])
+    return x.reshape(B, T, x.shape[-1]) if leading in ((B, T), (B * T,), (1, B * T)) else None
+
+
+def arrangement(a: Tensor, output: Any, shape: tuple[int, int]) -> str | None:  # noqa: ANN401 - whatever it gives
+    """Return ``None`` where the rows of a layer have known sequences, else in words what it does with them."""
+    if not isinstance(output, Tensor):
+        return f"gives a {type(output).__name__} instead of a tensor"
+    if by_sequence(a, shape) is None or a.shape[:-1] != output.shape[:-1]:
+        return f"turns an input of shape {list(a.shape)} into {list(output.shape)}"
+    return None
+
+
+def not_by_sequence(names: Sequence[str], wrong: Mapping[str, str]) -> UnimplementedError:
+    """Return the error for the layers ``wrong``, by name with what :func:`arrangement` says, among those tracked."""
+    name, how = next(iter(wrong.items()))
+    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
     return UnimplementedError(
-        f"layer {name} reads an input of shape {list(a.shape)}; expected [sequences, tokens, width]: a layer that "
-        "mixes the tokens of all sequences (an expert of a mixture) cannot be tracked; choose other layers",
+        f"layer {name}{more} {how}; expected [sequences, tokens, width], or all tokens in one row: it sees only some "
+        "tokens (an expert of a mixture) or parts of them (attention heads apart), so that its rows have no known "
+        f"sequence; {leaving_out(names, list(wrong))}",
         reason="LAYER_NOT_BY_SEQUENCE",
+        field="layers",
         layer=name,
     )
+
+
+def leaving_out(names: Sequence[str], unwanted: Sequence[str]) -> str:
+    """Return the advice how to track ``names`` without those ``unwanted``, and without others of their kinds.
+
+    Two layers are of one kind where their paths differ in numbers alone.
+    """
+    kinds = {_kind(name) for name in names} - {_kind(name) for name in unwanted}
+    if not kinds:
+        return "choose other layers: none of these can be attributed"
+    return f"leave it out: --layers '^({'|'.join(sorted(kinds))})$'"
+
+
+def _kind(name: str) -> str:
+    return re.sub(r"\d+", r"\\d+", re.escape(name))
 
 
 def with_bias(a: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ two-layer network over exponentially decaying sums of what came before, so that 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +32,7 @@ from whence_backends.contract import (
     QueryGradient,
     TokenSequence,
 )
+from whence_backends.ekfac.damping import damping
 from whence_backends.ekfac.factors import FORMAT, FactorArrays, Factors, FactorsCard, basis_file, lambda_file
 from whence_backends.engines.checks import require_known_options, require_valid
 from whence_backends.models.source import ModelSource, resolve_model
@@ -201,6 +203,7 @@ class FakeEngine:
             parameters=factors.card.parameters,
             model_digest=model_digest,
             factors_digest=factors.digest,
+            dead_layers=factors.dead_layers(),
         )
 
     @property
@@ -226,8 +229,8 @@ class FakeEngine:
         solved: list[Float64Array] = []
         for index, factors in enumerate(self._factors):
             right_sides = [_unrotated(gradient.layers[index], factors).reshape(-1) for gradient in gradients]
-            V = np.linalg.solve(_damped_curvature(factors, damping_factor), np.stack(right_sides, axis=1))
-            solved.append(V.T.astype(np.float64, copy=False).reshape(len(gradients), *factors.Lambda.shape))
+            added = damping(float(factors.Lambda.mean()), damping_factor)
+            solved.append(_solve(factors, added, np.stack(right_sides)).reshape(-1, *factors.Lambda.shape))
         return solved
 
     def score(
@@ -269,9 +272,11 @@ def _unrotated(gradient: LayerGradient, factors: FactorArrays) -> Float64Array:
     return G
 
 
-def _damped_curvature(factors: FactorArrays, damping_factor: float) -> Float64Array:
-    """Return the dense F + λI, [D_out·D_in, D_out·D_in]."""
+def _solve(factors: FactorArrays, added: float, right_sides: Float64Array) -> Float64Array:
+    """Return (F + λI)⁻¹ of each right side [Q, D_out·D_in], with F the dense curvature and λ = ``added``."""
+    if math.isinf(added):
+        return np.zeros_like(right_sides, dtype=np.float64)
     Q = np.kron(factors.Q_S, factors.Q_A)
-    damping = damping_factor * factors.Lambda.mean()
-    F: Float64Array = (Q * factors.Lambda.reshape(-1)) @ Q.T + damping * np.eye(len(Q))
-    return F
+    F: Float64Array = (Q * factors.Lambda.reshape(-1)) @ Q.T + added * np.eye(len(Q))
+    solved: Float64Array = np.linalg.solve(F, right_sides.T).T.astype(np.float64, copy=False)
+    return solved

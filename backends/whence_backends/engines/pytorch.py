@@ -33,6 +33,7 @@ from whence_backends.ekfac.influence import (
 )
 from whence_backends.ekfac.language_model import TrackedLanguageModel
 from whence_backends.ekfac.low_rank import expected_error
+from whence_backends.ekfac.self_check import check_model
 from whence_backends.ekfac.sketches import PreparedFold, add_sketches
 from whence_backends.ekfac.storage import relative_error
 from whence_backends.engines.checks import require_known_options, require_valid
@@ -81,6 +82,8 @@ def create(config: EngineConfig) -> PytorchEngine:
         parameters=coverage(model, layers).parameters,
         model_digest=source.digest,
         factors_digest=factors.digest,
+        dead_layers=factors.dead_layers(),
+        self_check=check_model(tracked, shape.max_tokens),
     )
     return PytorchEngine(tracked, factors, info, config.query_rank)
 

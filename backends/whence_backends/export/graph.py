@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from whence.errors import InvalidRequestError
-from whence_backends.ekfac.head import Head
+from whence_backends.ekfac.head import Head, label_log_probabilities
 from whence_backends.ekfac.language_model import TrackedLanguageModel
-from whence_backends.ekfac.trace import TrackedLayer, with_bias
+from whence_backends.ekfac.trace import TrackedLayer, by_sequence, with_bias
 from whence_backends.models.exported import LABELS, LOG_P, TOKEN_IDS, WEIGHTS, gradient_name, input_name
 
 OPSET: Final = 20
@@ -69,7 +69,7 @@ def _trace(
     model: TrackedLanguageModel, wide: torch.dtype, readers: list[int], ids: Tensor, labels: Tensor, weights: Tensor
 ) -> tuple[Tensor, ...]:
     """Return (log p, every distinct layer input, every layer's output gradients); fill ``readers``."""
-    probes = _Probes(model.layers)
+    probes = _Probes(model.layers, (ids.shape[0], ids.shape[1]))
     with torch.enable_grad(), probes:
         hidden = model.body(ids, **_positions(model, ids.shape[1]))
         log_p, gradient = pull_back(model.head, hidden.detach(), labels, weights)
@@ -86,13 +86,12 @@ def pull_back(head: Head, hidden: Tensor, labels: Tensor, weights: Tensor) -> tu
     """Return log p [B, T] and the gradient of Σ weights · log p at ``hidden`` [B, T, D].
 
     The gradient of the logits is onehot(y) - p, so that at the hidden states is W_y - p W: no one-hot matrix is formed.
-    log p is taken from the logits and the likeliest word's p, which cannot underflow, unlike p of an unlikely word.
     """
     logits = head.logits(hidden)
     wide = logits if logits.dtype == torch.float64 else logits.float()
     p = torch.softmax(wide, dim=-1)
     index = labels.unsqueeze(-1)
-    log_p = wide.gather(-1, index) - wide.amax(dim=-1, keepdim=True) + p.amax(dim=-1, keepdim=True).log()
+    log_p = label_log_probabilities(wide, p, index)
     if head.weight is None:
         at_logits = torch.scatter_add(-p, -1, index, torch.ones_like(log_p))
         gradient = at_logits * weights.unsqueeze(-1)
@@ -123,14 +122,15 @@ class _Layer:
 class _Probes:
     """While it is open, adds a zero to each output of each tracked layer and keeps it, with the layer's input."""
 
-    def __init__(self, layers: Sequence[TrackedLayer]) -> None:
+    def __init__(self, layers: Sequence[TrackedLayer], shape: tuple[Any, Any]) -> None:
+        self._shape = shape  # (B, T), which may be symbolic
         self._modules = [layer.module for layer in layers]
         self._layers = [_Layer(bias=layer.spec.bias) for layer in layers]
         self._handles: list[RemovableHandle] = []
 
     def __enter__(self) -> None:
         for module, layer in zip(self._modules, self._layers, strict=True):
-            self._handles.append(module.register_forward_hook(partial(self._hook, layer)))
+            self._handles.append(module.register_forward_hook(partial(self._hook, layer, self._shape)))
 
     def __exit__(self, *_: object) -> None:
         for handle in self._handles:
@@ -155,13 +155,16 @@ class _Probes:
         return different, readers
 
     @staticmethod
-    def _hook(layer: _Layer, _module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        if inputs[0].dim() != 3:
+    def _hook(
+        layer: _Layer, shape: tuple[Any, Any], _module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
+    ) -> Tensor:
+        a = by_sequence(inputs[0], shape)
+        if a is None:
             raise ValueError(f"a tracked layer reads an input of shape {list(inputs[0].shape)}")
-        probe = torch.zeros_like(output).requires_grad_()
-        layer.inputs.append(inputs[0])
+        probe = torch.zeros(*shape, output.shape[-1], dtype=output.dtype, device=output.device).requires_grad_()
+        layer.inputs.append(a)
         layer.probes.append(probe)
-        return output + probe
+        return output + probe.reshape(output.shape)
 
 
 def _joined(uses: list[Tensor]) -> Tensor:

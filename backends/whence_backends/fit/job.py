@@ -21,9 +21,11 @@ from whence_backends.ekfac.batch import TokenBatch, collate, uniforms
 from whence_backends.ekfac.factors import CORPUS, FIT, FORMAT, Factors, FactorsCard, basis_file, lambda_file
 from whence_backends.ekfac.head import Targets
 from whence_backends.ekfac.language_model import TrackedLanguageModel
+from whence_backends.ekfac.self_check import check_model
 from whence_backends.ekfac.statistics import CorrectedEigenvalues, Covariances, eigenbasis
 from whence_backends.fit.checkpoint import Checkpoints, write_tensors
 from whence_backends.fit.config import LABELS, FitConfig, FitProgress, SequenceSource
+from whence_backends.fit.soundness import dead_layers, require_finite, require_finite_sums
 from whence_backends.models.facts import find_tokenizer, model_facts
 from whence_backends.models.shape import ModelShape
 from whence_backends.models.source import ModelSource, resolve_model
@@ -113,11 +115,13 @@ def fit(
     done = _finished(config.out, card)
     if done is not None:
         return done
+    model = TrackedLanguageModel(module, layers)
+    check = check_model(model, shape.max_tokens)
     checkpoints = Checkpoints(config.out)
     checkpoints.claim({**card.as_properties(), "batch_tokens": config.batch_tokens})
     work = _Work(
         config=config,
-        model=TrackedLanguageModel(module, layers),
+        model=model,
         source=source,
         batches=[positions[batch].tolist() for batch in plan_batches(lengths, config.batch_tokens)],
         lengths=source.all_lengths().tolist(),
@@ -126,7 +130,7 @@ def fit(
     )
     _fit_eigenbases(work)
     _fit_corrected_eigenvalues(work, card.fitted_sequences)
-    return _finish(work, card)
+    return _finish(work, replace(card, self_check=check), warn)
 
 
 def _check(config: FitConfig) -> None:
@@ -168,7 +172,7 @@ def _finished(out: Path, card: FactorsCard) -> Factors | None:
     except NotFoundError:
         return None
     # The model is told by its digest: what a command called it is no part of the fit.
-    ours, theirs = (replace(one, model="", versions={}) for one in (card, found.card))
+    ours, theirs = (_as_asked(one) for one in (card, found.card))
     if ours != theirs:
         differing = [name for name, value in vars(ours).items() if value != getattr(theirs, name)]
         instead = ", or give the worker --training-sequences" if set(differing) <= _TRAINING_SET else ""
@@ -179,6 +183,11 @@ def _finished(out: Path, card: FactorsCard) -> Factors | None:
             path=out,
         )
     return found
+
+
+def _as_asked(card: FactorsCard) -> FactorsCard:
+    """Return what of a card was asked for: not what was found on the way, nor with what."""
+    return replace(card, model="", versions={}, dead_layers=(), self_check=None)
 
 
 def _fit_eigenbases(work: _Work) -> None:
@@ -194,6 +203,8 @@ def _fit_eigenbases(work: _Work) -> None:
         return lambda index, a, s: sums.add(index, a, s, batch.valid)
 
     _accumulate(work, "covariance", tensors, consumer)
+    for index, spec in enumerate(specs):
+        require_finite_sums(spec.name, (sums.A[index], sums.S[index]), work.config.precision)
     for index in missing:
         work.progress(FitProgress(stage="eigenbasis", done=index, total=len(specs)))
         _write_basis(work, index, sums.A[index], sums.S[index])
@@ -222,6 +233,7 @@ def _fit_corrected_eigenvalues(work: _Work, sequences: int) -> None:
     _accumulate(work, "lambda", tensors, lambda _batch: corrected.add)
     writer = ArtefactWriter(out, FORMAT)
     for index, total in enumerate(corrected.sums):
+        require_finite_sums(specs[index].name, (total,), work.config.precision)
         Lambda = {"Lambda": (total / sequences).cpu()}
         writer.add(lambda_file(index), partial(write_tensors, tensors=Lambda))
 
@@ -241,7 +253,7 @@ def _accumulate(
         work.progress(FitProgress(stage=stage, done=done, total=total))
         batch = collate(work.source.tokens_at(positions), work.model.device)
         log_p = work.model.trace(batch, _targets(work, stage, batch, positions), consumer(batch))
-        _require_finite(log_p, stage, work.config.precision)
+        require_finite(log_p, stage, work.config.precision)
         done += sum(work.lengths[position] for position in positions)
         saver.after(number, last=number == len(work.batches))
     work.progress(FitProgress(stage=stage, done=total, total=total))
@@ -252,15 +264,6 @@ def _targets(work: _Work, stage: Stage, batch: TokenBatch, positions: Sequence[i
         return work.model.data_targets(batch)
     drawn = uniforms(work.config.seed, _STREAM[stage], positions, batch.inputs.shape[1])
     return work.model.sampled_targets(batch, drawn)
-
-
-def _require_finite(log_p: Tensor, stage: str, precision: str) -> None:
-    if not bool(torch.isfinite(log_p).all()):
-        raise InvalidRequestError(
-            f"the model gives non-finite log-probabilities in {precision} during {stage}; try --precision float32",
-            reason="NON_FINITE_MODEL",
-            field="precision",
-        )
 
 
 class _Saver:
@@ -279,7 +282,8 @@ class _Saver:
         self._next_s = started_s + max(self._work.config.checkpoint_every_s, 20 * took_s)
 
 
-def _finish(work: _Work, card: FactorsCard) -> Factors:
+def _finish(work: _Work, card: FactorsCard, warn: Callable[[Finding], None]) -> Factors:
+    card = replace(card, dead_layers=dead_layers(card, work.config.out, warn))
     writer = ArtefactWriter(work.config.out, FORMAT)
     layers = range(len(card.layers))
     files = [writer.record(name(index)) for index in layers for name in (basis_file, lambda_file)]

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from whence.errors import InvalidRequestError
 from whence_backends.contract import Int32Array, LayerFold, LayerSpec, SketchPlan
+from whence_backends.ekfac.damping import damping
 
 # A segment's values fill whole vectors of 512 bits, which is what processors compare at a time.
 VECTOR: Final = 512
@@ -131,7 +132,7 @@ def make_plan(
             reason="BAD_DAMPING_FACTOR",
             field="damping_factor",
         )
-    damped = [Lambda + damping_factor * Lambda.mean(dtype=np.float64) for Lambda in map(_wide, Lambdas)]
+    damped = [Lambda + damping(float(Lambda.mean()), damping_factor) for Lambda in map(_wide, Lambdas)]
     kept = keep_largest([_wide(Lambda) / total for Lambda, total in zip(Lambdas, damped, strict=True)], keep)
     grouped = group_layers(layers, groups)
     widths = share_out(width, [sum(len(kept[index]) for index in group) for group in grouped])

@@ -19,6 +19,7 @@ from whence_backends.contract import (
     SketchPlan,
     TokenSequence,
 )
+from whence_backends.ekfac.damping import damping, is_dead
 
 # Returns a layer's Λ [D_out, D_in].
 Lambdas = Callable[[int], NDArray[np.floating[Any]]]
@@ -47,8 +48,10 @@ def with_damping(plan: SketchPlan, Lambda: Lambdas, damping_factor: float) -> Sk
 
     def reweighted(index: int, fold: LayerFold) -> LayerFold:
         kept = Lambda(index).reshape(-1)[fold.indices].astype(np.float64)
-        mean = Lambda(index).mean(dtype=np.float64)
-        ratio = (kept + plan.damping_factor * mean) / (kept + damping_factor * mean)
+        mean = float(Lambda(index).mean(dtype=np.float64))
+        if is_dead(mean):
+            return fold  # its weights are 0
+        ratio = (kept + damping(mean, plan.damping_factor)) / (kept + damping(mean, damping_factor))
         return replace(fold, weights=(fold.weights * ratio).astype(np.float32))
 
     folds = tuple(reweighted(index, fold) for index, fold in enumerate(plan.folds))
@@ -91,7 +94,7 @@ def _add(values: NDArray[np.float64], flat: NDArray[np.floating[Any]], fold: Lay
 
 def _damped(Lambda: NDArray[np.floating[Any]], damping_factor: float) -> NDArray[np.float64]:
     wide = Lambda.astype(np.float64)
-    damped: NDArray[np.float64] = wide + damping_factor * wide.mean()
+    damped: NDArray[np.float64] = wide + damping(float(wide.mean()), damping_factor)
     return damped
 
 

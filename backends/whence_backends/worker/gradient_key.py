@@ -42,13 +42,13 @@ def query_key(
     precision: str,
     query_rank: int | None,
 ) -> str:
-    """Return the name ``wq1:<hex>`` of a query's gradient, which differs wherever an argument differs."""
+    """Return the name ``wq2:<hex>`` of a query's gradient, which differs wherever an argument differs."""
     return key_of(key_material(model_digest, factors_digest, measurement, tokens, precision, query_rank))
 
 
 def key_of(material: bytes) -> str:
     """Return the key of encoded key material."""
-    return f"wq1:{blake3(material).hexdigest()}"
+    return f"wq2:{blake3(material).hexdigest()}"
 
 
 def key_material(
@@ -61,7 +61,7 @@ def key_material(
 ) -> bytes:
     """Return bytes that differ wherever an argument differs: each part follows its length."""
     parts = (
-        b"whence.query/1",
+        b"whence.query/2",
         model_digest.encode(),
         factors_digest.encode(),
         measurement.encode(),

@@ -36,6 +36,8 @@ def describe_model(
         layers=[model_pb2.Layer(name=layer.name, d_in=layer.d_in, d_out=layer.d_out) for layer in engine.layers],
         parameters=engine.parameters,
         attributed_parameters=engine.attributed_parameters,
+        gradient_error=None if engine.self_check is None else engine.self_check.gradient_error,
+        dead_layers=engine.dead_layers,
         corpus_sequences=corpus_sequences,
         corpus_tokens=corpus_tokens,
         training_set_size=training_set_size,
@@ -49,7 +51,7 @@ def describe_model(
             max_text_bytes=max_text_bytes,
         ),
         index=None if index is None else _index(index),
-        warnings=[*_unattributed(engine), *_found(findings)],
+        warnings=[*_unattributed(engine), *_dead(engine), *_found(findings)],
     )
 
 
@@ -63,6 +65,18 @@ def _index(index: Index) -> model_pb2.Index:
         damping_factor=card.damping_factor,
         kept=card.keep,
     )
+
+
+def _dead(engine: EngineInfo) -> list[attribution_pb2.Warning]:
+    if not engine.dead_layers:
+        return []
+    return [
+        attribution_pb2.Warning(
+            code="DEAD_LAYERS",
+            message=f"no gradient reached {len(engine.dead_layers)} of the {len(engine.layers)} tracked layers when "
+            f"the factors were fitted, such as {engine.dead_layers[0]}: influence through them is 0",
+        )
+    ]
 
 
 def _found(findings: Iterable[Finding]) -> list[attribution_pb2.Warning]:

@@ -54,7 +54,11 @@ class Index:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A language model with its factors and corpus, as it is served. ``index`` is None where every search is a scan."""
+    """A language model with its factors and corpus, as it is served. ``index`` is None where every search is a scan.
+
+    ``gradient_error`` is how far the worst tracked layer's gradient was from autograd's when the workers loaded the
+    model, relative to its norm; None where their engine cannot tell. ``dead_layers`` have no influence.
+    """
 
     name: str
     model_digest: str
@@ -73,6 +77,8 @@ class Model:
     warnings: tuple[AnswerWarning, ...]
     index: Index | None = None
     training_set_source: str = ""
+    gradient_error: float | None = None
+    dead_layers: tuple[str, ...] = ()
 
     @property
     def attributed_share(self) -> float:

@@ -159,6 +159,8 @@ def model(proto: model_pb2.Model) -> models.Model:
         shards=tuple(models.Shard(name=shard.shard, replicas=shard.replicas) for shard in proto.shards),
         warnings=_warnings(proto.warnings),
         index=_index(proto.index) if proto.HasField("index") else None,
+        gradient_error=proto.gradient_error if proto.HasField("gradient_error") else None,
+        dead_layers=tuple(proto.dead_layers),
     )
 
 
@@ -238,6 +240,7 @@ def _answer(proto: attribution_pb2.ResponseMetadata) -> results.Answer:
             engine=source.engine,
             index_digest=source.index_digest,
             attributed_layers=tuple(source.attributed_layers),
+            gradient_error=source.gradient_error if source.HasField("gradient_error") else None,
         ),
         timings=_timings(proto.timings),
         warnings=_warnings(proto.warnings),

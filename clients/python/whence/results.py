@@ -32,6 +32,7 @@ class Provenance:
     index_digest: str = ""
     attributed_layers: tuple[str, ...] = ()
     training_set_source: str = ""
+    gradient_error: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

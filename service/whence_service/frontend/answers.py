@@ -92,7 +92,7 @@ def build_metadata(
     unreachable: Sequence[str] = (),
 ) -> attribution_pb2.ResponseMetadata:
     """Return what the answer says about itself; built last, so that its timings are complete."""
-    generation = job.generation
+    generation, model = job.generation, job.generation.model
     return attribution_pb2.ResponseMetadata(
         request_id=current_request_id(),
         provenance=attribution_pb2.Provenance(
@@ -106,6 +106,7 @@ def build_metadata(
             engine=", ".join(generation.engines),
             index_digest=generation.id.index_digest if search in WITH_INDEX else "",
             attributed_layers=[generation.layers[index] for index in job.layers],
+            gradient_error=model.gradient_error if model.HasField("gradient_error") else None,
         ),
         timings=job.watch.timings(),
         warnings=[*(one for one in generation.model.warnings if one.code in _IN_EVERY_ANSWER), *warnings],

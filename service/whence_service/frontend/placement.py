@@ -182,6 +182,9 @@ def _generation(id_: GenerationId, views: list[WorkerView]) -> Generation:
     model = _model_of_all([view.info.model for view in views])
     for name in ("max_queries", "max_batch_queries", "max_query_tokens", "max_text_bytes"):  # what all of them can
         setattr(model.limits, name, min(getattr(view.info.model.limits, name) for view in views))
+    checked = [view.info.model.gradient_error for view in views if view.info.model.HasField("gradient_error")]
+    if checked:
+        model.gradient_error = max(checked)
     return Generation(
         id=id_,
         model=model,

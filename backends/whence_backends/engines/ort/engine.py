@@ -24,6 +24,7 @@ from whence_backends.contract import (
     SketchPlan,
     TokenSequence,
 )
+from whence_backends.ekfac.damping import damping
 from whence_backends.ekfac.factors import Factors
 from whence_backends.ekfac.storage import StoredForm, relative_error, squared_norm, stored_form, truncate
 from whence_backends.engines.checks import require_valid
@@ -85,7 +86,7 @@ class _PreparedFold:
     @classmethod
     def place(cls, fold: LayerFold, factors: LayerFactors, damping_factor: float) -> _PreparedFold:
         Lambda, placement = factors.Lambda.numpy(), factors.placement
-        inverse = (1 / (Lambda + damping_factor * factors.mean)).astype(Lambda.dtype)
+        inverse = (1 / (Lambda + damping(factors.mean, damping_factor))).astype(Lambda.dtype)
         return cls(
             start=fold.start,
             indices=DeviceArray.of(fold.indices.astype(np.int64), placement),

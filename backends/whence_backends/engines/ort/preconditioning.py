@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from whence_backends.contract import Float64Array, FloatArray, LayerGradient, QueryGradient
+from whence_backends.ekfac.damping import damping
 from whence_backends.ekfac.factors import FactorArrays
 from whence_backends.ekfac.low_rank import (
     LowRank,
@@ -131,7 +132,7 @@ class Preconditioner:
                 Q_A=factors.Q_A,
                 Q_S=factors.Q_S,
                 Lambda=factors.Lambda,
-                damping=self._placed(np.array([damping_factor * factors.mean])),
+                damping=self._damping(factors, damping_factor),
             )
         return V
 
@@ -141,7 +142,7 @@ class Preconditioner:
             left=self._placed(gradient.left),
             right=self._placed(gradient.right),
             Lambda=factors.Lambda,
-            damping=self._placed(np.array([damping_factor * factors.mean])),
+            damping=self._damping(factors, damping_factor),
         ).numpy()
         return found
 
@@ -166,6 +167,9 @@ class Preconditioner:
             left=self._placed(np.stack([left.numpy() for left, _ in back])),
             right=self._placed(np.stack([right.numpy() for _, right in back])),
         )
+
+    def _damping(self, factors: LayerFactors, damping_factor: float) -> DeviceArray:
+        return self._placed(np.array([damping(factors.mean, damping_factor)]))
 
     def _placed(self, array: FloatArray) -> DeviceArray:
         return DeviceArray.of(array.astype(self._wide), self._placement)

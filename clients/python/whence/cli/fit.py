@@ -111,7 +111,7 @@ class progress_bars:  # noqa: N801 - a context manager, used as a function
 def summary(factors: Factors) -> Table:
     """Return what was fitted, as a table."""
     card = factors.card
-    attributed = sum(layer.d_in * layer.d_out for layer in card.layers)
+    attributed = card.attributed_parameters
     table = Table(title="EK-FAC factors", show_header=False)
     table.add_row("folder", str(factors.folder))
     table.add_row("digest", factors.digest)
@@ -125,6 +125,12 @@ def summary(factors: Factors) -> Table:
     given = ", as given" if card.training_set_source == "fit" else ", those of the corpus"
     table.add_row("training set", f"{card.training_set_size:,} sequences{given}")
     table.add_row("labels, precision", f"{card.labels}, {card.precision}")
+    if card.self_check is not None:
+        table.add_row(
+            "gradients", f"within {card.self_check.gradient_error:.0e} of autograd's ({card.self_check.layer})"
+        )
+    for name in card.dead_layers[:4]:
+        table.add_row("no gradients", name, style="yellow")
     for kind, count in sorted(card.unattributed.items(), key=lambda item: -item[1])[:4]:
         table.add_row("not attributed", f"{kind}: {count:,}", style="yellow")
     return table

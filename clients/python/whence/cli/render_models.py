@@ -84,6 +84,7 @@ def _facts(model: Model) -> list[tuple[str, str]]:
             f"{model.parameters:,}, of which {model.attributed_parameters:,} "
             f"({model.attributed_share:.1%}) are attributed",
         ),
+        ("gradients", _gradients(model.gradient_error)),
         ("corpus", f"{model.corpus_sequences:,} sequences, {model.corpus_tokens:,} tokens"),
         ("index", _index(model.index)),
         ("training set", f"N = {model.training_set_size:,}{render_answer.origin_of_n(model.training_set_source)}"),
@@ -95,6 +96,10 @@ def _facts(model: Model) -> list[tuple[str, str]]:
             f"{limits.max_score_sequences:,} sequences a score",
         ),
     ]
+
+
+def _gradients(error: float | None) -> str:
+    return "not compared with autograd's by this engine" if error is None else f"within {error:.0e} of autograd's"
 
 
 def _index(index: Index | None) -> str:

@@ -429,6 +429,7 @@ class Provenance(google.protobuf.message.Message):
     INDEX_DIGEST_FIELD_NUMBER: builtins.int
     ATTRIBUTED_LAYERS_FIELD_NUMBER: builtins.int
     TRAINING_SET_SOURCE_FIELD_NUMBER: builtins.int
+    GRADIENT_ERROR_FIELD_NUMBER: builtins.int
     model: builtins.str
     """The model's served name."""
     model_digest: builtins.str
@@ -447,6 +448,8 @@ class Provenance(google.protobuf.message.Message):
     """Digest of the gradient index; empty where none was used."""
     training_set_source: builtins.str
     """Where training_set_size is from: "corpus", "fit" or "worker", as Model.training_set_source."""
+    gradient_error: builtins.float
+    """How far the gradient of the worst tracked layer is from autograd's, of the workers that answer: Model.gradient_error."""
     @property
     def attributed_layers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """The layers that influence was computed through, where these are not all of them."""
@@ -464,8 +467,11 @@ class Provenance(google.protobuf.message.Message):
         index_digest: builtins.str = ...,
         attributed_layers: collections.abc.Iterable[builtins.str] | None = ...,
         training_set_source: builtins.str = ...,
+        gradient_error: builtins.float | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["attributed_layers", b"attributed_layers", "corpus_digest", b"corpus_digest", "damping_factor", b"damping_factor", "engine", b"engine", "factors_digest", b"factors_digest", "index_digest", b"index_digest", "model", b"model", "model_digest", b"model_digest", "training_set_size", b"training_set_size", "training_set_source", b"training_set_source"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_gradient_error", b"_gradient_error", "gradient_error", b"gradient_error"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_gradient_error", b"_gradient_error", "attributed_layers", b"attributed_layers", "corpus_digest", b"corpus_digest", "damping_factor", b"damping_factor", "engine", b"engine", "factors_digest", b"factors_digest", "gradient_error", b"gradient_error", "index_digest", b"index_digest", "model", b"model", "model_digest", b"model_digest", "training_set_size", b"training_set_size", "training_set_source", b"training_set_source"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_gradient_error", b"_gradient_error"]) -> typing.Literal["gradient_error"] | None: ...
 
 global___Provenance = Provenance
 

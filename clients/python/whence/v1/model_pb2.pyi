@@ -36,6 +36,8 @@ class Model(google.protobuf.message.Message):
     WARNINGS_FIELD_NUMBER: builtins.int
     INDEX_FIELD_NUMBER: builtins.int
     TRAINING_SET_SOURCE_FIELD_NUMBER: builtins.int
+    GRADIENT_ERROR_FIELD_NUMBER: builtins.int
+    DEAD_LAYERS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """The name requests use."""
     model_digest: builtins.str
@@ -62,6 +64,10 @@ class Model(google.protobuf.message.Message):
     """Where training_set_size is from: "corpus" (the number of sequences of the one that the factors were fitted on), "fit"
     (given to `whence fit`) or "worker" (a setting of the worker). Empty: not known.
     """
+    gradient_error: builtins.float
+    """How far the gradient of the worst tracked layer is from autograd's, relative to its norm, on a short random batch:
+    what the worker measured when it loaded the model. Unset where its engine has no way to.
+    """
     @property
     def layers(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Layer]:
         """The tracked layers, in the order of every per-layer tensor."""
@@ -81,6 +87,10 @@ class Model(google.protobuf.message.Message):
     @property
     def index(self) -> global___Index:
         """The gradient index of the corpus. Unset where none is loaded."""
+
+    @property
+    def dead_layers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Tracked layers that no gradient reached: influence through them is 0, and they are not counted as attributed."""
 
     def __init__(
         self,
@@ -102,9 +112,12 @@ class Model(google.protobuf.message.Message):
         warnings: collections.abc.Iterable[whence.v1.attribution_pb2.Warning] | None = ...,
         index: global___Index | None = ...,
         training_set_source: builtins.str = ...,
+        gradient_error: builtins.float | None = ...,
+        dead_layers: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["index", b"index", "limits", b"limits"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attributed_parameters", b"attributed_parameters", "corpus_digest", b"corpus_digest", "corpus_sequences", b"corpus_sequences", "corpus_tokens", b"corpus_tokens", "default_damping_factor", b"default_damping_factor", "engine", b"engine", "factors_digest", b"factors_digest", "index", b"index", "layers", b"layers", "limits", b"limits", "model_digest", b"model_digest", "name", b"name", "parameters", b"parameters", "shards", b"shards", "training_set_size", b"training_set_size", "training_set_source", b"training_set_source", "warnings", b"warnings"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_gradient_error", b"_gradient_error", "gradient_error", b"gradient_error", "index", b"index", "limits", b"limits"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_gradient_error", b"_gradient_error", "attributed_parameters", b"attributed_parameters", "corpus_digest", b"corpus_digest", "corpus_sequences", b"corpus_sequences", "corpus_tokens", b"corpus_tokens", "dead_layers", b"dead_layers", "default_damping_factor", b"default_damping_factor", "engine", b"engine", "factors_digest", b"factors_digest", "gradient_error", b"gradient_error", "index", b"index", "layers", b"layers", "limits", b"limits", "model_digest", b"model_digest", "name", b"name", "parameters", b"parameters", "shards", b"shards", "training_set_size", b"training_set_size", "training_set_source", b"training_set_source", "warnings", b"warnings"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_gradient_error", b"_gradient_error"]) -> typing.Literal["gradient_error"] | None: ...
 
 global___Model = Model
 

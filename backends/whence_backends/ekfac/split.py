@@ -1,0 +1,125 @@
+"""Body and head: where a language model can be cut before its output layer, and whether it can.
+
+Cutting is worth it because the head's gradient is known in closed form, in row chunks. It is right only where logits
+are a linear map of the last hidden state and of nothing else. That is found out by behaviour: the model's own head is
+run on hidden states of our choice, of all sizes, and must give what the output layer alone gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from whence.errors import InvalidRequestError
+from whence_backends.ekfac.head import Head
+
+# Largest logits that the head is tried with: a soft cap, or a bound of any size that matters, shows at one of them.
+_LOGIT_RANGE: Final = (1e-2, 1.0, 1e2, 1e4)
+_PROBE_TOKENS: Final = 8
+# What the whole model and its two halves may differ by where they compute the same: rounding of the layers between.
+_SAME: Final = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+
+
+class Body:
+    """The model up to what its head reads. ``whole`` runs the full model: its output is logits."""
+
+    def __init__(self, model: nn.Module, whole: bool) -> None:
+        self._model = model
+        self._whole = whole
+
+    def __call__(self, token_ids: Tensor, **arguments: Tensor) -> Tensor:
+        """Return the hidden states (or logits) of tokens [B, T]; ``arguments`` are the model's own."""
+        output = self._model(input_ids=token_ids, use_cache=False, **arguments)
+        hidden: Tensor = output.logits if self._whole else output.last_hidden_state
+        return hidden
+
+
+def split(model: Any) -> tuple[Body, Head]:  # noqa: ANN401 - transformers' models have no common type
+    """Return the model as body and linear head, or whole, with a head that passes logits on.
+
+    Whole are models whose logits are more than a linear map of the last hidden state (soft caps, scales, a transform).
+
+    Raises :class:`~whence.errors.InvalidRequestError` (``MODEL_NOT_RUNNABLE``) where the model does not turn tokens
+    into logits.
+    """
+    output = model.get_output_embeddings()
+    base = getattr(model, model.base_model_prefix or "model", None)
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    probe = torch.arange(_PROBE_TOKENS, device=next(model.parameters()).device).mul(7919).remainder(vocabulary)
+    with torch.no_grad():
+        expected = _logits(model, probe.unsqueeze(0))
+        if isinstance(output, nn.Linear) and isinstance(base, nn.Module) and base is not model:
+            body, head = Body(base, whole=False), Head(output.weight, output.bias)
+            if _is_cut_there(body, head, probe.unsqueeze(0), expected) and _is_linear(model, base, head, probe):
+                return body, head
+    return Body(model, whole=True), Head(None, None)
+
+
+def _logits(model: Any, token_ids: Tensor) -> Tensor:  # noqa: ANN401
+    try:
+        logits: Tensor = model(input_ids=token_ids, use_cache=False).logits
+    except Exception as error:  # whatever the model's own code raises
+        reason = str(error).strip().split("\n")[0][:300]
+        raise InvalidRequestError(
+            f"the model does not turn tokens into logits: {type(error).__name__}: {reason}; expected a decoder-only "
+            "language model that reads token ids alone",
+            reason="MODEL_NOT_RUNNABLE",
+            field="model",
+        ) from error
+    return logits
+
+
+def _is_cut_there(body: Body, head: Head, token_ids: Tensor, expected: Tensor) -> bool:
+    """Return whether body and head give the model's logits on tokens: whether the model calls its body as we do."""
+    try:
+        got = head.logits(body(token_ids))
+    except (AttributeError, RuntimeError, TypeError, ValueError):
+        return False  # a body that needs more than tokens, or gives something else
+    return got.shape == expected.shape and _close(got, expected, _SAME[expected.dtype])
+
+
+def _is_linear(model: Any, base: nn.Module, head: Head, probe: Tensor) -> bool:  # noqa: ANN401
+    """Return whether the model's own head, fed with hidden states of all sizes, is the output layer and no more."""
+    weight = head.weight
+    assert weight is not None
+    generator = torch.Generator().manual_seed(0)
+    direction = torch.randn(1, len(probe), weight.shape[1], generator=generator).to(weight)
+    size = (direction @ weight.T).abs().amax().clamp_min(torch.finfo(weight.dtype).tiny)
+    for largest in _LOGIT_RANGE:
+        hidden = direction * (largest / size)
+        with _replaced_output(base, hidden):
+            got = model(input_ids=probe.unsqueeze(0), use_cache=False).logits
+        expected = head.logits(hidden)
+        if not bool(torch.isfinite(expected).all()):  # beyond what a short float can hold
+            continue
+        if got.shape != expected.shape or not _close(got, expected, 4 * torch.finfo(weight.dtype).eps):
+            return False
+    return True
+
+
+def _close(got: Tensor, expected: Tensor, tolerance: float) -> bool:
+    """Compare relative to each row's largest value; what is not finite in one must be the same in the other."""
+    scale = torch.where(expected.isfinite(), expected.abs(), 0).amax(dim=-1, keepdim=True)
+    difference = torch.where(got == expected, 0, (got - expected).abs())
+    return bool((difference <= tolerance * scale).all())
+
+
+@contextmanager
+def _replaced_output(base: nn.Module, hidden: Tensor) -> Iterator[None]:
+    """Have ``base`` give ``hidden`` in the place of its own last hidden state."""
+
+    def replace(_module: nn.Module, _inputs: Any, output: Any) -> Any:  # noqa: ANN401 - whatever the model gives
+        if isinstance(output, tuple):
+            return (hidden, *output[1:])
+        output.last_hidden_state = hidden
+        return output
+
+    handle = base.register_forward_hook(replace)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -1,0 +1,194 @@
+"""The self-check sees what would make influences wrong without a word, in models that it has never heard of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import models
+from whence.errors import InvalidRequestError
+from whence_backends.ekfac.head import Head
+from whence_backends.ekfac.language_model import TrackedLanguageModel
+from whence_backends.ekfac.self_check import BOUNDS, check_model
+from whence_backends.ekfac.split import Body
+from whence_backends.models.tracked import track
+
+MAX_TOKENS = 64
+
+
+def checked(model: Any, layers: str = "mlp", dtype: torch.dtype = torch.float64) -> TrackedLanguageModel:
+    tracked = TrackedLanguageModel(model.to(dtype), track(model, layers))
+    check_model(tracked, MAX_TOKENS)
+    return tracked
+
+
+def refused(model: Any, reason: str, layers: str = "mlp", dtype: torch.dtype = torch.float64) -> str:
+    with pytest.raises(InvalidRequestError) as caught:
+        checked(model, layers, dtype)
+    assert caught.value.reason == reason
+    return caught.value.message
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("make", [models.llama, models.gpt2, lambda: models.llama(tie=True, bias=True)])
+def test_a_sound_model_passes_in_every_precision(make: Callable[[], Any], dtype: torch.dtype) -> None:
+    model = make().to(dtype)
+    check = check_model(TrackedLanguageModel(model, track(model, "all-linear")), MAX_TOKENS)
+    assert check.gradient_error < BOUNDS[dtype].gradient / 2
+    assert check.idle == ()
+
+
+def test_it_leaves_the_model_as_it_was() -> None:
+    model = models.gpt2().double()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    tracked = checked(model)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert not any(p.requires_grad or p.grad is not None for p in model.parameters())
+    assert not any(m._forward_hooks for m in tracked.model.modules())
+
+
+class Bypassing(nn.Module):
+    """An MLP that multiplies with one layer's weight itself, as fused kernels do."""
+
+    def __init__(self, mlp: Any) -> None:
+        super().__init__()
+        self.gate_proj, self.up_proj, self.down_proj, self.act_fn = (
+            mlp.gate_proj,
+            mlp.up_proj,
+            mlp.down_proj,
+            mlp.act_fn,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(self.act_fn(x @ self.gate_proj.weight.T) * self.up_proj(x))
+
+
+def test_a_bypassed_layer_is_named_and_can_be_left_out() -> None:
+    """Broken by: taking a layer that is never called for one without gradients."""
+    model = models.llama()
+    model.model.layers[1].mlp = Bypassing(model.model.layers[1].mlp)
+    message = refused(model, "LAYER_GRADIENT_MISMATCH")
+    assert "model.layers.1.mlp.gate_proj" in message
+    assert "without calling the layer" in message
+    checked(model, message.rpartition("--layers '")[2].rstrip("'"))
+
+
+class Twice(Bypassing):
+    """An MLP that calls its gate and also uses its weight in another way."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (
+            self.down_proj(self.act_fn(self.gate_proj(x)) * self.up_proj(x)) + (x @ self.gate_proj.weight.T)[..., :16]
+        )
+
+
+def test_a_weight_that_takes_part_elsewhere_is_named() -> None:
+    """Broken by: comparing layers that were called with nothing."""
+    model = models.llama()
+    model.model.layers[0].mlp = Twice(model.model.layers[0].mlp)
+    message = refused(model, "LAYER_GRADIENT_MISMATCH")
+    assert "the gradients of model.layers.0.mlp.gate_proj that" in message
+
+
+def test_layers_that_share_a_weight_are_named() -> None:
+    model = models.llama()
+    model.model.layers[1].mlp.up_proj.weight = model.model.layers[0].mlp.up_proj.weight
+    message = refused(model, "LAYER_GRADIENT_MISMATCH")
+    assert "model.layers.0.mlp.up_proj, model.layers.1.mlp.up_proj" in message
+    assert "shares its weight" in message
+
+
+@pytest.mark.parametrize(
+    "after",
+    [lambda x: 30 * torch.tanh(x / 30), lambda x: x * 1.03, lambda x: x.clamp(-3, 3)],
+    ids=["soft-cap", "scale", "clamp"],
+)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_head_that_is_more_than_taken_for_is_seen(after: Callable[[Tensor], Tensor], dtype: torch.dtype) -> None:
+    """Broken by: comparing with gradients of the same cut model instead of the whole one."""
+    model = with_head(models.llama(), after).to(dtype)
+    tracked = TrackedLanguageModel(model, track(model, "mlp"))
+    assert tracked.head.weight is None  # the cut itself has seen it already
+    tracked.body, tracked.head = Body(model.model, whole=False), Head(model.lm_head.weight, None)
+    with pytest.raises(InvalidRequestError, match="what follows the last layer") as caught:
+        check_model(tracked, MAX_TOKENS)
+    assert caught.value.reason == "LAYER_GRADIENT_MISMATCH"
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        lambda x: 30 * torch.tanh(x / 30),
+        lambda x: 5000 * torch.tanh(x / 5000),
+        lambda x: x / 8,
+        lambda x: x * 1.001,
+        lambda x: x + torch.where(torch.arange(x.shape[-1]) == 5, -torch.inf, 0.0),
+    ],
+    ids=["cap-30", "cap-5000", "divided", "scaled", "a-token-forbidden"],
+)
+@pytest.mark.parametrize("zeros", [False, True], ids=["embeddings", "zero-embeddings"])
+def test_a_model_is_cut_only_where_its_head_is_linear(after: Callable[[Tensor], Tensor], zeros: bool) -> None:
+    """Whatever the hidden states of a few tokens are. Broken by: trying the head on hidden states of one size."""
+    model = with_head(models.llama(), after).double()
+    if zeros:
+        with torch.no_grad():
+            model.get_input_embeddings().weight.zero_()
+    assert TrackedLanguageModel(model, track(model, "mlp")).head.weight is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("make", [models.llama, models.gpt2], ids=["llama", "gpt2"])
+def test_a_linear_head_is_cut_off_in_every_precision(make: Callable[[], Any], dtype: torch.dtype) -> None:
+    """Broken by: a bound that rounding passes, which would make every model slow."""
+    model = make().to(dtype)
+    assert TrackedLanguageModel(model, track(model, "mlp")).head.weight is not None
+
+
+def test_a_model_whose_outputs_depend_on_its_batch_is_refused() -> None:
+    model = models.llama()
+    model.model.norm.register_forward_hook(lambda _m, _i, out: out * (1 + 0.01 * out.shape[1]))
+    assert "beside it" in refused(model, "MODEL_DEPENDS_ON_BATCH")
+
+
+def test_a_model_that_gives_no_numbers_is_refused() -> None:
+    model = models.llama()
+    model.model.layers[1].mlp.up_proj.weight.data[3, 4] = torch.nan
+    assert "float32" in refused(model, "NON_FINITE_MODEL", dtype=torch.float32)
+
+
+def test_a_layer_that_never_runs_is_idle_and_no_error() -> None:
+    """Such as a tower for images. Broken by: dividing its error by a norm of 0."""
+    model = models.llama()
+    model.tower = nn.Linear(4, 5)
+    tracked = TrackedLanguageModel(model.double(), track(model, "mlp|tower"))
+    assert check_model(tracked, MAX_TOKENS).idle == ("tower",)
+    alone = TrackedLanguageModel(model, track(model, "^tower$"))
+    assert check_model(alone, MAX_TOKENS).gradient_error == 0
+
+
+def test_a_dead_layer_has_no_error() -> None:
+    """One that is multiplied by 0 has no gradient, by either way of computing it."""
+    model = models.llama()
+    model.model.layers[1].mlp.down_proj.weight.data.zero_()
+    check = check_model(TrackedLanguageModel(model.double(), track(model, "mlp")), MAX_TOKENS)
+    assert check.gradient_error < 1e-12
+
+
+def test_sequences_are_no_longer_than_the_model_takes() -> None:
+    model = models.llama().double()
+    assert check_model(TrackedLanguageModel(model, track(model, "mlp")), 3).gradient_error < 1e-12
+
+
+def with_head(model: Any, after: Callable[[Tensor], Tensor]) -> Any:
+    """Have the model do something to its logits."""
+
+    def change(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+        output.logits = after(output.logits)
+        return output
+
+    model.register_forward_hook(change)
+    return model
