@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import pytest
 
-from whence.errors import InvalidRequestError, MismatchError
+from whence.errors import InvalidRequestError, MismatchError, StorageError
 from whence_backends.corpus import ChunkPolicy, Columns, Corpus, IngestConfig, ingest
 from whence_backends.models import Tokenizer, locate_model
 from whence_backends.store import ArtefactWriter
@@ -104,6 +104,19 @@ def test_a_run_that_was_killed_is_made_good_by_the_next(config, tmp_path):
     (config.out / "shard-00001.arrow.partial").write_bytes(b"half")
     ingest(config)
     assert contents(config.out) == contents(tmp_path / "whole")
+
+
+def test_a_second_job_in_the_folder_is_refused_while_the_first_works(config):
+    refused = []
+
+    def begin_another(progress):
+        with pytest.raises(StorageError, match="another job is writing") as caught:
+            ingest(replace(config, overwrite=True))
+        refused.append(caught.value.reason)
+
+    report = ingest(config, begin_another)
+    assert set(refused) == {"FOLDER_IN_USE"}
+    assert Corpus.open(config.out).sequences == report.sequences
 
 
 def test_running_again_only_checks(config):

@@ -20,7 +20,7 @@ from conformance.characters import write_tokenizer
 from whence.errors import InvalidRequestError, MismatchError, NotFoundError, StorageError
 from whence_backends.ekfac.head import Head
 from whence_backends.ekfac.language_model import TrackedLanguageModel
-from whence_backends.export import ExportConfig, export, graph, job
+from whence_backends.export import ExportConfig, ExportProgress, export, graph, job
 from whence_backends.export.verify import verify
 from whence_backends.models import Tokenizer, resolve_model
 from whence_backends.models.exported import GRAPH, Export
@@ -96,6 +96,22 @@ def test_an_unknown_precision_is_refused_with_the_known(model: Path, tmp_path: P
     with pytest.raises(InvalidRequestError, match="float32, float16, float64") as caught:
         export(ExportConfig(model=str(model), out=tmp_path, precision="bfloat16"))
     assert caught.value.reason == "UNKNOWN_PRECISION"
+
+
+def test_a_second_export_into_the_folder_is_refused_while_the_first_works(model: Path, tmp_path: Path) -> None:
+    config, refused = ExportConfig(model=str(model), out=tmp_path / "export"), []
+
+    def begin_another(at: ExportProgress) -> None:
+        if at.stage == "write":
+            with pytest.raises(StorageError, match="another job is writing") as caught:
+                export(config)
+            refused.append(caught.value.reason)
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        export(config, begin_another)
+    assert refused == ["FOLDER_IN_USE"]
+    assert not list(config.out.iterdir())
 
 
 @pytest.mark.slow

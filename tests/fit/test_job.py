@@ -108,6 +108,21 @@ def test_a_folder_that_cannot_be_written_is_a_clear_error(model_folder: Folder, 
     assert caught.value.reason == "CANNOT_WRITE"
 
 
+def test_a_second_fit_in_the_folder_is_refused_while_the_first_works(model_folder: Folder, tmp_path: Path) -> None:
+    """Broken by: a fit that does not hold its folder."""
+    source, settings = data.InMemory(data.sequences(8)), config(model_folder("llama"), tmp_path / "out")
+    refused = []
+
+    def begin_another(_: FitProgress) -> None:
+        with pytest.raises(StorageError, match="another job is writing") as caught:
+            fit(settings, source)
+        refused.append(caught.value.reason)
+
+    whole = fit(settings, source, begin_another)
+    assert set(refused) == {"FOLDER_IN_USE"}
+    assert fit(settings, source).digest == whole.digest
+
+
 def test_the_same_fit_again_returns_what_is_there(model_folder: Folder, tmp_path: Path) -> None:
     source = data.InMemory(data.sequences(12))
     first = fit(config(model_folder("llama"), tmp_path / "factors"), source)

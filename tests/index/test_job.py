@@ -157,6 +157,22 @@ def test_ranks_that_share_a_folder_build_what_one_job_builds(subject: Subject, t
     assert contents(out) == contents(tmp_path / "whole")
 
 
+def test_a_second_job_of_the_same_rank_or_at_the_same_shard_is_refused(subject: Subject, tmp_path: Path) -> None:
+    out, refused = tmp_path / "out", []
+    names = [shard.name for shard in subject.source.shards]
+    of_rank_1 = [names[number] for number in assign_shards([shard.tokens for shard in subject.source.shards], 2)[1]]
+
+    def begin_another(at: IndexProgress) -> None:
+        for options in ({}, {"rank": 1, "world_size": 2}) if at.shard in of_rank_1 else ({},) if at.shard else ():
+            with pytest.raises(StorageError, match="another job is writing") as caught:
+                build_index(subject.config(out, **options), subject.engine, subject.factors, subject.source)
+            refused.append((caught.value.reason, len(options)))
+
+    assert build_index(subject.config(out), subject.engine, subject.factors, subject.source, begin_another)
+    assert set(refused) == {("FOLDER_IN_USE", 0), ("FOLDER_IN_USE", 2)}
+    assert build(subject, out)
+
+
 def test_shards_are_shared_out_by_their_tokens() -> None:
     assert assign_shards([10, 100, 60, 50, 0], 2) == [[0, 1, 4], [2, 3]]
     assert assign_shards([5], 3) == [[0], [], []]

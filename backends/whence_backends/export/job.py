@@ -13,7 +13,7 @@ import onnx_ir
 
 from whence.errors import InvalidRequestError, MismatchError, NotFoundError
 from whence_backends.ekfac.language_model import TrackedLanguageModel
-from whence_backends.export.graph import OPSET, trace_model
+from whence_backends.export.graph import OPSET, TracedModel, trace_model
 from whence_backends.export.verify import verify
 from whence_backends.models.exported import FORMAT, GRAPH, Export, ExportCard
 from whence_backends.models.shape import ModelShape, text_config
@@ -21,7 +21,7 @@ from whence_backends.models.source import ModelLocation, ModelSource, resolve_mo
 from whence_backends.models.tokenizer import Tokenizer
 from whence_backends.models.torch_loading import load_causal_lm
 from whence_backends.models.tracked import coverage, track
-from whence_backends.store import ArtefactWriter, FileRecord, storage_error
+from whence_backends.store import ArtefactWriter, FileRecord, alone_in, storage_error
 
 Stage = Literal["load", "trace", "write", "verify"]
 # bfloat16 is missing: onnxruntime's CPU provider cannot compute it, so that the graph could not be verified here.
@@ -52,7 +52,7 @@ def export(config: ExportConfig, progress: Callable[[ExportProgress], None] = la
 
     Raises :class:`~whence.errors.InvalidRequestError` for a configuration that cannot work or a model that has no
     graph, :class:`~whence.errors.MismatchError` for a graph that is not the model and where the folder holds another
-    export, and :class:`~whence.errors.StorageError` where the disk is full.
+    export, and :class:`~whence.errors.StorageError` where the disk is full or another job is writing there.
     """
     if config.precision not in PRECISIONS:
         raise InvalidRequestError(
@@ -67,17 +67,29 @@ def export(config: ExportConfig, progress: Callable[[ExportProgress], None] = la
         return done
     tokenizer = _tokenizer(source)
     module = load_causal_lm(source, config.precision, "cpu", for_export=True)
-    layers = track(module, config.tracked)
-    model = TrackedLanguageModel(module, layers)
+    model = TrackedLanguageModel(module, track(module, config.tracked))
     progress(ExportProgress(stage="trace"))
     traced = trace_model(model)
+    with alone_in(config.out):
+        return _finished(config, source) or _finish(config, source, model, traced, tokenizer, progress)
+
+
+def _finish(
+    config: ExportConfig,
+    source: ModelSource,
+    model: TrackedLanguageModel,
+    traced: TracedModel,
+    tokenizer: Tokenizer | None,
+    progress: Callable[[ExportProgress], None],
+) -> Export:
+    """Write a traced model, compare it with the model, and complete the export."""
     progress(ExportProgress(stage="write"))
     writer = ArtefactWriter(config.out, FORMAT)
     files = _write(writer, traced.onnx, tokenizer)
     progress(ExportProgress(stage="verify"))
     _require_same_tokenizer(config.out, tokenizer)
-    shape = ModelShape.of(module)
-    max_tokens = _max_tokens(module, shape)
+    shape = ModelShape.of(model.model)
+    max_tokens = _max_tokens(model.model, shape)
     card = ExportCard(
         model=source.reference,
         model_digest=source.digest,
@@ -86,7 +98,7 @@ def export(config: ExportConfig, progress: Callable[[ExportProgress], None] = la
         tracked=config.tracked,
         layers=model.specs,
         inputs=traced.inputs,
-        parameters=coverage(module, layers).parameters,
+        parameters=coverage(model.model, list(model.layers)).parameters,
         max_tokens=max_tokens,
         vocabulary_size=shape.vocabulary_size,
         opset=OPSET,

@@ -32,7 +32,7 @@ from whence_backends.models.source import ModelSource, resolve_model
 from whence_backends.models.torch_loading import load_causal_lm
 from whence_backends.models.tracked import coverage, track
 from whence_backends.preflight import Finding, ModelFacts, preflight, require
-from whence_backends.store import ArtefactWriter
+from whence_backends.store import ArtefactWriter, alone_in
 
 Progress = Callable[[FitProgress], None]
 Stage = Literal["covariance", "lambda"]
@@ -74,9 +74,14 @@ def fit(
 
     Raises :class:`~whence.errors.InvalidRequestError` for a configuration that cannot work,
     :class:`~whence.errors.MismatchError` where the corpus is not one for this model or the folder holds another fit,
-    and :class:`~whence.errors.StorageError` where the disk is full.
+    and :class:`~whence.errors.StorageError` where the disk is full or another job is writing there.
     """
     _check(config)
+    with alone_in(config.out):
+        return _fit(config, source, progress, warn)
+
+
+def _fit(config: FitConfig, source: SequenceSource, progress: Progress, warn: Callable[[Finding], None]) -> Factors:
     model_source = resolve_model(config.model)
     facts = _preflight(config, source, model_source, warn)
     module = load_causal_lm(model_source, config.precision, config.device)

@@ -44,6 +44,7 @@ from whence_backends.store import (
     WORK_FOLDER,
     ArtefactWriter,
     claim_folder,
+    holding,
     storage_error,
     sync,
     write_arrays,
@@ -131,7 +132,7 @@ def build_index(
 
     Raises :class:`~whence.errors.InvalidRequestError` for a configuration that cannot work,
     :class:`~whence.errors.MismatchError` where factors and engine do not belong together or the folder holds another
-    index, and :class:`~whence.errors.StorageError` where the disk is full.
+    index, and :class:`~whence.errors.StorageError` where the disk is full or another job is at the same shards.
     """
     _check(config, engine, factors, source)
     coordinates = sum(layer.d_in * layer.d_out for layer in factors.card.layers)
@@ -170,6 +171,20 @@ def build_index(
     done = _finished(config.out, card)
     if done is not None:
         return done
+    with holding(config.out / WORK_FOLDER / f"rank{config.tag}.lock"):
+        return _build(config, card, plan, source, make_sketcher(engine, plan, factors.Lambda), progress)
+
+
+def _build(
+    config: IndexConfig,
+    card: IndexCard,
+    plan: SketchPlan,
+    source: ShardedSource,
+    sketcher: Sketcher,
+    progress: Progress,
+) -> Index | None:
+    """Build this rank's shards, and complete the index where it is the last."""
+    shards = source.shards
     identity = {**card.as_properties(), "block_sequences": config.block_sequences}
     folder = claim_folder(config.out, identity, tag=config.tag)
     _write_folds(config, plan)
@@ -180,13 +195,14 @@ def build_index(
         folder=folder,
         card=card,
         source=source,
-        sketcher=make_sketcher(engine, plan, factors.Lambda),
+        sketcher=sketcher,
         progress=progress,
         total=sum(shard.tokens for shard in mine),
     )
     done_tokens = 0
     for shard in mine:
-        _build_shard(work, shard, done_tokens)
+        with holding(folder / f"{shard.name}.lock"):  # jobs of another number of ranks share it otherwise
+            _build_shard(work, shard, done_tokens)
         done_tokens += shard.tokens
     progress(IndexProgress(shard="", done=work.total, total=work.total))
     return _finish(config, folder, card)

@@ -23,12 +23,11 @@ _HELD: Final = (errno.EWOULDBLOCK, errno.EACCES)
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold a folder, made if it is not there, against other jobs.
+    """Hold a folder against other jobs. It is made if it is not there.
 
     Raises :class:`~whence.errors.StorageError` with reason ``FOLDER_IN_USE`` where another job holds it.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         descriptor = _lock(folder)
     except OSError as error:
         raise _in_use(folder) if error.errno in _HELD else storage_error(folder, error) from error
@@ -53,6 +52,7 @@ def holding(path: Path) -> Iterator[None]:
 
 
 def _lock(folder: Path) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -61,7 +61,10 @@ def _lock(folder: Path) -> int:
         if error.errno in _HELD:
             raise
         return _lock_file(folder / _FILE)
-    return descriptor
+    if folder.is_dir() and os.path.samestat(folder.stat(), os.fstat(descriptor)):
+        return descriptor
+    os.close(descriptor)  # the folder was removed, and made again, before this job held it
+    return _lock(folder)
 
 
 def _lock_file(path: Path) -> int:
