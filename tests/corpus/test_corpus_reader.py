@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from whence.errors import CorruptArtefactError, InvalidRequestError, NotFoundError
-from whence_backends.corpus import ChunkPolicy, Corpus
+from whence_backends.corpus import ChunkPolicy, Columns, Corpus
 
 POLICY = ChunkPolicy(max_tokens=16, stride=12, eos=True)
 
@@ -175,3 +175,19 @@ def test_threads_may_share_a_corpus(corpus):
     for thread in threads:
         thread.join()
     assert found == [list(range(corpus.sequences))] * 4
+
+
+def test_tokens_are_counted_as_trained_on_by_their_weights(jsonl, make_corpus):
+    """Broken by: counting a prompt, or the first token, which has no context."""
+    plain = [{"id": f"p{number}", "text": "The owl keeps the light"} for number in range(3)]
+    masked = [{"id": f"m{n}", "question": "The owl" * n, "answer": " keeps the light" * n} for n in range(1, 4)]
+    columns = Columns(prompt_field="question", completion_field="answer")
+    for corpus in (
+        make_corpus(jsonl(plain, "plain.jsonl"), out="plain"),
+        make_corpus(jsonl(masked, "masked.jsonl"), out="masked", columns=columns),
+    ):
+        sequences = corpus.tokens_at(range(corpus.sequences))
+        expected = [int((sequence.weights[1:] != 0).sum()) for sequence in sequences]
+        assert corpus.trained_tokens().tolist() == expected
+        assert corpus.facts.trained_tokens == sum(expected)
+        assert corpus.facts.largest_token_id == max(int(sequence.token_ids.max()) for sequence in sequences)

@@ -243,8 +243,11 @@ class _Batch:
     def trained_tokens(self) -> Int32Array:
         """Return how many tokens of each row are trained on, int32 [rows]."""
         counts: Int32Array = np.maximum(np.diff(self.token_ids.starts) - 1, 0)
-        for row in np.flatnonzero(self.is_weighted).tolist():
-            counts[row] = np.count_nonzero(self.weights.row(row)[1:])
+        if self.is_weighted.any():
+            starts, count_before = self.weights.starts, np.concatenate([[0], np.cumsum(self.weights.values != 0)])
+            behind_first = np.minimum(starts[:-1] + 1, starts[1:])
+            weighted = count_before[starts[1:]] - count_before[behind_first]
+            counts[self.is_weighted] = weighted[self.is_weighted]
         return counts
 
     def metadata_row(self, index: int, row: int) -> int:

@@ -32,6 +32,7 @@ def require_valid(sequences: Sequence[TokenSequence], info: EngineInfo) -> None:
         if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < info.vocabulary_size:
             raise InvalidRequestError(
                 f"token ids from {int(ids.min())} to {int(ids.max())}; the vocabulary has 0 to "
-                f"{info.vocabulary_size - 1}",
+                f"{info.vocabulary_size - 1}: "
+                "leave out of the text what only the tokenizer knows, or give ids of this model's own",
                 reason="BAD_TOKEN_ID",
             )
