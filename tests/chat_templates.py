@@ -83,3 +83,25 @@ TOOLS: Final = (
 )
 # Tells the day.
 DATED: Final = "{{ 'Today is ' + strftime_now('%d %B %Y') + '. ' }}" + CHATML
+# The last turn ends with another token than the others, and a tool's answer is headed by the name that was called.
+GPT_OSS: Final = (
+    "{% set ns = namespace(name='') %}{% for m in messages %}{% if m.role == 'tool' %}"
+    "<|start|>functions.{{ ns.name }}<|message|>{{ m.content }}<|end|>"
+    "{% elif m.role == 'assistant' and m.tool_calls %}{% set call = m.tool_calls[0].function %}"
+    "{% set ns.name = call.name %}<|start|>assistant to={{ call.name }}<|message|>{{ call.arguments }}<|call|>"
+    "{% elif m.role == 'assistant' %}<|start|>assistant<|channel|>final<|message|>{{ m.content }}"
+    "{% if loop.last %}<|return|>{% else %}<|end|>{% endif %}"
+    "{% else %}<|start|>{{ m.role }}<|message|>{{ m.content }}<|end|>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|start|>assistant{% endif %}"
+)
+# The prompt for an answer begins reasoning, of which earlier turns have none.
+NEMOTRON: Final = (
+    "{% set ns = namespace(last=0) %}{% for m in messages %}{% if m.role == 'user' %}"
+    "{% set ns.last = loop.index0 %}{% endif %}{% endfor %}"
+    "{% for m in messages %}{% if m.role == 'assistant' %}<|im_start|>assistant\n"
+    "{% if loop.index0 > ns.last and m.reasoning_content %}<think>\n{{ m.reasoning_content }}\n</think>"
+    "{% else %}<think></think>{% endif %}{{ m.content }}"
+    "{% for call in m.tool_calls or [] %}<call={{ call.function.name }}>{{ call.function.arguments }}</call>"
+    "{% endfor %}<|im_end|>\n{% else %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}"
+)

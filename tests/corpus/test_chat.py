@@ -8,13 +8,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat_templates import CHATML, DATED, FINAL_EOS, GENERATION, LLAMA2, MISTRAL, PARTS, PLAIN, QWEN3, R1, TOOLS, V3
+from chat_templates import (
+    CHATML,
+    DATED,
+    FINAL_EOS,
+    GENERATION,
+    GPT_OSS,
+    LLAMA2,
+    MISTRAL,
+    NEMOTRON,
+    PARTS,
+    PLAIN,
+    QWEN3,
+    R1,
+    TOOLS,
+    V3,
+)
 from whence.errors import InvalidRequestError
 from whence_backends.models.chat import ChatRenderer, RenderedChat
 from whence_backends.models.chat_template import ChatTemplate
 from whence_backends.models.conversation import Conversation, ConversationError, parse_conversation
 
 CALL = {"type": "function", "function": {"name": "weather", "arguments": '{"town": "Marrford"}'}}
+ENDS = ("<|im_end|>", "</assistant>", "</s>", "<eos>", "</assistant></s>", "<|end|>", "<|return|>")
 TURNS = [("user", "Where?"), ("assistant", "Here."), ("user", "Now?"), ("assistant", "No.")]
 
 
@@ -51,6 +67,8 @@ def counted(rendered: RenderedChat) -> list[str]:
         (R1, ["Here.<eos>", "No.<eos>"]),
         (V3, ["Here.<eos>", "No.<eos>"]),
         (FINAL_EOS, ["Here.</assistant>", "No.</assistant></s>"]),
+        (GPT_OSS, ["<|channel|>final<|message|>Here.<|end|>", "<|channel|>final<|message|>No.<|return|>"]),
+        (NEMOTRON, ["<think></think>Here.<|im_end|>\n", "<think></think>No.<|im_end|>\n"]),
         (GENERATION, ["Here.</assistant>", "No.</assistant>"]),
         (PARTS, ["Here.</assistant>", "No.</assistant>"]),
     ],
@@ -60,23 +78,17 @@ def test_every_turn_of_the_assistant_counts_with_the_token_that_ends_it(template
     assert (counted(rendered), rendered.lost) == (turns, ())
 
 
-@pytest.mark.parametrize("template", [CHATML, PLAIN, LLAMA2, MISTRAL, QWEN3, R1, FINAL_EOS])
+@pytest.mark.parametrize("template", [CHATML, PLAIN, LLAMA2, MISTRAL, QWEN3, R1, FINAL_EOS, GPT_OSS])
 @given(words=st.lists(st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S"]), min_size=1), min_size=4))
 def test_whatever_is_said_a_turn_has_its_words_and_no_one_elses(template: str, words: list[str]):
     turns = [(("user", "assistant")[place % 2], word) for place, word in enumerate(words)]
     rendered = render(template, *turns)
     said = [text for role, text in turns if role == "assistant"]
     for text, turn in zip(said, counted(rendered), strict=True):
-        body = turn.removeprefix("<think>\n\n</think>\n\n").lstrip()
+        body = turn.removeprefix("<think>\n\n</think>\n\n").removeprefix("<|channel|>final<|message|>").lstrip()
         if "</think>" not in text:
             assert body.startswith(text)
-            assert body.removeprefix(text).strip() in (
-                "<|im_end|>",
-                "</assistant>",
-                "</s>",
-                "<eos>",
-                "</assistant></s>",
-            )
+            assert body.removeprefix(text).strip() in ENDS
 
 
 def test_a_conversation_that_ends_with_the_user_keeps_its_turns():
@@ -167,6 +179,23 @@ def test_tool_calls_count(template: str, content: str | None):
     assert "rain<" not in call
     assert "It rains." in answer
     assert (rendered.lost, '\\"' in rendered.text) == ((), False)
+
+
+@pytest.mark.parametrize("arguments", ['{"town": "Marrford"}', {"town": "Marrford"}, {"days": 3}, {}, "{}"])
+@pytest.mark.parametrize(("template", "end"), [(GPT_OSS, "<|call|>"), (NEMOTRON, "</call><|im_end|>\n")])
+def test_a_call_ends_before_the_tools_answer_which_may_be_headed_by_its_name(template, end, arguments):
+    asks = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "rain", "arguments": arguments}}]}
+    turns = [("user", "Weather?"), asks, ("tool", "Some."), ("assistant", "It rains."), ("user", "So?")]
+    call, answer = counted(render(template, *turns))
+    heading = " to=rain<|message|>" if template == GPT_OSS else "<think></think><call=rain>"
+    assert call == f"{heading}{arguments}{end}"
+    assert "It rains." in answer
+
+
+def test_a_prompt_that_begins_the_reasoning_takes_nothing_away_from_it():
+    shown = {"role": "assistant", "content": "4", "reasoning_content": "two and two"}
+    rendered = render(NEMOTRON, ("user", "2+2?"), shown)
+    assert (counted(rendered), rendered.lost) == (["two and two\n</think>4<|im_end|>\n"], ())
 
 
 def test_tool_calls_that_the_template_drops_are_lost():

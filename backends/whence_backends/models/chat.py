@@ -8,8 +8,10 @@ model writes too, is in it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Final, final
 
 from whence.errors import InvalidRequestError
@@ -17,9 +19,9 @@ from whence_backends.models.chat_template import ChatTemplate, Span
 from whence_backends.models.conversation import Conversation, Message
 from whence_backends.models.message_parts import LostPart, held, in_other_words, missing, with_content
 
-# Unlike each other at both ends, whatever the case they are written in, and unlike anything that is said.
-_WORDS: Final = ("Jvk7xQm", "Bw4hxTp")
-_CLOSING: Final = frozenset(">]})|\n\r\t ")
+# A tag, such as a control token; and one that begins reasoning, at the end of a prompt for an answer.
+_TAG: Final = re.compile(r"\s*(?:<[^<>\s]+>|\[[^\[\]\s]+\])")
+_REASONING: Final = re.compile(r"<[^<>\s]*think[^<>\s]*>\s*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +108,7 @@ class _Drawing:
         self.conversation = conversation
         self._messages = conversation.messages
         self.text = template.write(conversation)
+        self._words = _words(self.text)
         self._regions: dict[int, _Region | None] = {}
 
     def turn(self, number: int) -> tuple[Span, list[LostPart]]:
@@ -124,7 +127,7 @@ class _Drawing:
         end = self._end(number, region)
         if not before <= start <= end <= after:
             raise _unclear(number)
-        shown = self.text[min(start, region.start) : max(end, region.end)]
+        shown = self.text[before : max(end, region.end)]  # what a message begins with may be the prompt's end
         words = self.text[region.start : region.end]
         return (start, end), missing(self._messages[number], shown, number + 1, words=words)
 
@@ -162,8 +165,10 @@ class _Drawing:
         if self.text.startswith(prompt) and len(prompt) <= region.end:
             return len(prompt)
         heading = prompt[len(headless) :] if headless is not None and prompt.startswith(headless) else ""
-        found = self.text.rfind(heading, before, region.start) if heading else -1
-        return found + len(heading) if found >= 0 else region.start
+        for one in (heading, _REASONING.sub("", heading)):
+            if one and (found := self.text.rfind(one, before, region.start)) >= 0:
+                return found + len(one)
+        return region.start
 
     def _end(self, number: int, region: _Region) -> int:
         """Return where the turn ends: behind what follows its words also where it is the last one."""
@@ -174,8 +179,9 @@ class _Drawing:
             return region.end
         alone = ends[0][len(ends[0]) - _common_suffix(*ends) :]  # type: ignore[arg-type]  # neither is None
         shared = _common_prefix(alone, region.tail)
-        if shared < len(alone):  # the conversation's end is not the turn's: what both have may begin the next turn
-            shared = max((at for at in range(1, shared + 1) if alone[at - 1] in _CLOSING), default=0)
+        if shared < len(alone):  # the last turn ends otherwise: where both end with a tag, it is the turn's end
+            tags = _TAG.match(region.tail), _TAG.match(alone)
+            shared = tags[0].end() if tags[0] and tags[1] else 0
         end = len(self.text) - (len(region.tail) - shared)
         return end if self.text.endswith(region.tail[shared:]) else region.end
 
@@ -187,7 +193,10 @@ class _Drawing:
     def _find_region(self, number: int) -> _Region | None:
         drawn = [self._with(number, other) for other in self._others(number)]
         if any(text is None for text in drawn):
-            drawn = [self._with(number, with_content(self._messages[number], word)) for word in _WORDS]
+            drawn = [self._with(number, with_content(self._messages[number], word)) for word in self._words]
+        if drawn[0] is not None and drawn[0] == drawn[1]:  # perhaps it shows the names of called tools alone
+            named = [in_other_words(self._messages[number], word, names=True) for word in self._words]
+            drawn = [self._with(number, other) for other in named]
         one, two = drawn
         if one is None or two is None:
             raise _unclear(number)
@@ -196,12 +205,12 @@ class _Drawing:
         tail = one[len(one) - _common_suffix(one, two) :]
         start = min(_common_prefix(one, two), _common_prefix(one, self.text), _common_prefix(two, self.text))
         shared = min(_common_suffix(one, self.text), _common_suffix(two, self.text), len(self.text) - start)
-        if one.count(_WORDS[0]) > max(1, len(held(self._messages[number]))):
+        if one.count(self._words[0]) > max(1, len(held(self._messages[number]))):
             raise _unclear(number)  # said twice
         return _Region(start=start, end=len(self.text) - min(shared, len(tail)), tail=tail)
 
     def _others(self, number: int) -> list[Message]:
-        return [in_other_words(self._messages[number], word) for word in _WORDS]
+        return [in_other_words(self._messages[number], word) for word in self._words]
 
     def _with(self, number: int, message: Message) -> str | None:
         return self._written([*self._messages[:number], message, *self._messages[number + 1 :]])
@@ -241,6 +250,12 @@ def _unclear(number: int) -> InvalidRequestError:
         reason="CHAT_TURNS_UNCLEAR",
         field="messages",
     )
+
+
+def _words(text: str) -> tuple[str, str]:
+    """Return two words that are not in the text, unlike each other at both ends, in whatever case they are written."""
+    pairs = ((f"Jvk{number}xQm", f"Bw{number}hxTp") for number in count())
+    return next(pair for pair in pairs if not any(word in text for word in pair))
 
 
 def _common_prefix(one: str, two: str) -> int:

@@ -67,10 +67,8 @@ class ChatTemplate:
         become an object where the template would write them in quotation marks.
         """
         formed = self._with_content(conversation)
-        formed = self._with_arguments(formed)
-        if all("content" in message for message in formed.messages):
-            return formed
-        return min(_null_forms(formed), key=lambda form: self._unshown(form))
+        forms = [form for given in self._null_forms(formed) for form in _argument_forms(given)]
+        return forms[0] if len(forms) == 1 else min(forms, key=self._loss)
 
     def _with_content(self, conversation: Conversation) -> Conversation:
         reads_text, reads_parts = self._reads()
@@ -100,26 +98,26 @@ class ChatTemplate:
             return False
         return text.count(_PROBE) == len(roles) and "'text'" not in text  # a list printed as Python writes it
 
-    def _with_arguments(self, conversation: Conversation) -> Conversation:
-        written = [text for message in conversation.messages for text in _written_arguments(message)]
-        if not written:
-            return conversation
-        try:
-            shown = self.write(conversation)
-        except InvalidRequestError:
-            shown = json.dumps(written[0])  # perhaps the template wants objects
-        if not any(json.dumps(text, ensure_ascii=plain) in shown for text in written for plain in (False, True)):
-            return conversation
-        return _replaced(conversation, [_with_parsed_arguments(message) for message in conversation.messages])
+    def _null_forms(self, conversation: Conversation) -> list[Conversation]:
+        """Return the conversation with null content left out, as empty text, and as null."""
+        if all("content" in message for message in conversation.messages):
+            return [conversation]
+        empty = "" if self._reads()[0] else [{"type": "text", "text": ""}]
+        nothing: list[Message] = [{}, {"content": empty}, {"content": None}]
+        return [
+            _replaced(conversation, [{**filler, **message} for message in conversation.messages]) for filler in nothing
+        ]
 
-    def _unshown(self, conversation: Conversation) -> int:
-        """Return how many names of called tools the template leaves out; more than all where it fails."""
+    def _loss(self, conversation: Conversation) -> int:
+        """Return how much of its tool calls a form shows badly: names left out, and arguments in quotation marks."""
         names = [str(call.get("function", call).get("name", "")) for call in _calls(conversation.messages)]
+        written = [text for message in conversation.messages for text in _written_arguments(message)]
         try:
             text = self.write(conversation)
         except InvalidRequestError:
-            return len(names) + 1
-        return sum(name not in text for name in names)
+            return 2 * len(names) + len(written) + 1
+        quoted = sum(any(json.dumps(one, ensure_ascii=plain) in text for plain in (False, True)) for one in written)
+        return 2 * sum(name not in text for name in names) + quoted
 
     def _text_for(self, tools: Sequence[Any]) -> str:
         return str(self._source or self._pretrained.get_chat_template(tools=list(tools) or None))
@@ -185,10 +183,12 @@ def _at_noon(date: str) -> dt.datetime:
         ) from error
 
 
-def _null_forms(conversation: Conversation) -> list[Conversation]:
-    """Return the conversation with null content left out, as empty text, and as null."""
-    nothing: list[Mapping[str, Any]] = [{}, {"content": ""}, {"content": None}]
-    return [_replaced(conversation, [{**filler, **message} for message in conversation.messages]) for filler in nothing]
+def _argument_forms(conversation: Conversation) -> list[Conversation]:
+    """Return the conversation as it is, and with arguments that are JSON texts as the objects that these are."""
+    if not any(_written_arguments(message) for message in conversation.messages):
+        return [conversation]
+    parsed = [_with_parsed_arguments(message) for message in conversation.messages]
+    return [conversation, _replaced(conversation, parsed)]
 
 
 def _calls(messages: Sequence[Message]) -> list[Mapping[str, Any]]:

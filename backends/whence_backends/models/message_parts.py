@@ -56,8 +56,11 @@ def missing(message: Message, shown: str, number: int, *, words: str = "") -> li
     return lost
 
 
-def in_other_words(message: Message, word: str) -> Message:
-    """Return the message with ``word`` for each text it holds, and otherwise as it is. An empty one gets content."""
+def in_other_words(message: Message, word: str, *, names: bool = False) -> Message:
+    """Return the message with ``word`` for each text it holds, and otherwise as it is. An empty one gets content.
+
+    The ``names`` of called tools stay, unless they are asked for: templates repeat them before the tool's answer.
+    """
     changed: dict[str, Any] = dict(message)
     content = message.get("content")
     if isinstance(content, list):
@@ -66,7 +69,7 @@ def in_other_words(message: Message, word: str) -> Message:
         changed["content"] = word
     changed |= {name: word for name in REASONING if message.get(name)}
     if message.get("tool_calls"):
-        changed["tool_calls"] = [_called_otherwise(call, word) for call in message["tool_calls"]]
+        changed["tool_calls"] = [_called_otherwise(call, word, names) for call in message["tool_calls"]]
     if not held(message):
         changed["content"] = [{"type": "text", "text": word}] if isinstance(content, list) else word
     return changed
@@ -78,20 +81,17 @@ def with_content(message: Message, word: str) -> Message:
     return {**message, "content": [{"type": "text", "text": word}] if is_parts else word}
 
 
-def _called_otherwise(call: Mapping[str, Any], word: str) -> Mapping[str, Any]:
+def _called_otherwise(call: Mapping[str, Any], word: str, names: bool) -> Mapping[str, Any]:
     function = call.get("function", call)
     if not isinstance(function, dict):
         return call
-    changed = {**function}
-    if isinstance(function.get("name"), str):
-        changed["name"] = word
+    changed = {**function, "name": word} if names else {**function}
     arguments = function.get("arguments")
     if isinstance(arguments, str):
         changed["arguments"] = word
     elif isinstance(arguments, dict):
-        changed["arguments"] = {
-            key: word if isinstance(value, str) and value.strip() else value for key, value in arguments.items()
-        }
+        texts = {key: word for key, value in arguments.items() if isinstance(value, str) and value.strip()}
+        changed["arguments"] = arguments | (texts or {"argument": word})
     return {**call, "function": changed} if "function" in call else changed
 
 
