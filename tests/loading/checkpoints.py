@@ -68,8 +68,17 @@ def _turned(x: np.ndarray, heads: int) -> np.ndarray:
     return x.reshape(heads, 2, x.shape[0] // heads // 2, x.shape[1]).swapaxes(1, 2).reshape(x.shape)
 
 
-def write_gguf(path: Path, model: Any, tensors: Iterable[tuple[str, np.ndarray]], **more: Any) -> Path:
-    """Write a Llama as a GGUF file; ``more`` are settings beside the usual ones, dots written as two underscores."""
+def write_gguf(
+    path: Path,
+    model: Any,
+    tensors: Iterable[tuple[str, np.ndarray]],
+    raw: gguf.GGMLQuantizationType | None = None,
+    **more: Any,
+) -> Path:
+    """Write a Llama as a GGUF file, of packed bytes where ``raw`` is their type.
+
+    ``more`` are settings beside the usual ones, dots written as two underscores.
+    """
     config = model.config
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_context_length(config.max_position_embeddings)
@@ -89,7 +98,8 @@ def write_gguf(path: Path, model: Any, tensors: Iterable[tuple[str, np.ndarray]]
         else:
             writer.add_uint16(name, value)
     for name, tensor in tensors:
-        writer.add_tensor(name, np.ascontiguousarray(tensor, dtype=np.float32))
+        kind = np.float32 if raw is None else np.uint8
+        writer.add_tensor(name, np.ascontiguousarray(tensor, dtype=kind), raw_dtype=raw)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

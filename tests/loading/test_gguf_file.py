@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
 import pytest
 import torch
 
 import models
 from loading.checkpoints import gguf_tensors, load, write_gguf
-from whence.errors import InvalidRequestError, MismatchError, WhenceError
+from whence.errors import InvalidRequestError, MismatchError, UnimplementedError, WhenceError
 from whence_backends.models import Tokenizer, locate_model, resolve_model
+from whence_backends.models.gguf_file import numbers_in_gguf
 from whence_backends.store.artefact import digest_file
 
 
@@ -102,3 +104,21 @@ def test_a_torn_file_is_named_where_only_its_tokenizer_is_wanted(llama: Any, tmp
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(InvalidRequestError, match="is torn"):
         Tokenizer.load(locate_model(str(path), weights=False))
+
+
+def test_an_adapter_is_said_to_be_one(llama: Any, tmp_path: Path) -> None:
+    tensors = [("blk.0.attn_v.weight.lora_a", np.ones((2, 16), np.float32))]
+    path = write_gguf(tmp_path / "lora.gguf", llama, tensors, general__type="adapter")
+    with pytest.raises(UnimplementedError, match="llama-export-lora") as caught:
+        load(path)
+    assert caught.value.reason == "UNKNOWN_ADAPTER"
+
+
+def test_numbers_of_a_type_that_only_one_reader_knows_are_read(llama: Any, tmp_path: Path) -> None:
+    """Q5_0, of which transformers' newer reader says that it is not supported; torn, it is refused as well."""
+    path = tmp_path / "tiny.gguf"
+    packed = [(name, np.ones((61, 22), np.uint8)) for name in ("token_embd.weight",)]
+    write_gguf(path, llama, packed, raw=gguf.GGMLQuantizationType.Q5_0)
+    assert numbers_in_gguf(path) == 61 * 32
+    path.write_bytes(path.read_bytes()[:-300])
+    assert refused(path, "is torn") == "INVALID_MODEL_FILE"

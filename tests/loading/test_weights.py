@@ -44,9 +44,16 @@ def test_a_parameter_that_the_checkpoint_lacks_is_named_not_drawn(llama: Path, n
     assert refused(llama, f"lacks {name}") == "WEIGHTS_MISMATCH"
 
 
+def test_a_configuration_of_a_far_larger_model_costs_no_memory(llama: Path) -> None:
+    """A Llama's default configuration has 6.7 billion parameters, which would all be drawn before that is said."""
+    (llama / "config.json").write_text('{"model_type": "llama"}')
+    assert refused(llama, r"describes 6,738,415,616 parameters, and its files hold \d,\d{3}\.") == "WEIGHTS_MISMATCH"
+
+
 def test_a_base_model_without_a_head_is_refused(tmp_path: Path) -> None:
     folder = save(models.llama().model, tmp_path / "model")
-    refused(configure(folder, architectures=["LlamaForCausalLM"]), r"lacks lm_head\.weight")
+    configure(folder, architectures=["LlamaForCausalLM"])
+    refused(folder, r'lacks lm_head\.weight.*If the embeddings are its head too, write "tie_word_embeddings": true')
 
 
 def test_a_base_model_whose_head_is_its_embedding_is_whole(tmp_path: Path) -> None:

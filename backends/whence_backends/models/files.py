@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
@@ -84,6 +85,12 @@ def stored_types(folder: Path) -> set[str]:
     """Return the types, as safetensors calls them, of all tensors of a folder's weights that are called weights."""
     named = ((file, name) for file in _opened(folder) for name in file.keys() if name.endswith(".weight"))  # noqa: SIM118
     return {file.get_slice(name).get_dtype() for file, name in named}
+
+
+def stored_numbers(folder: Path) -> int:
+    """Return how many numbers a folder's weights hold."""
+    named = ((file, name) for file in _opened(folder) for name in file.keys())  # noqa: SIM118
+    return sum(prod(file.get_slice(name).get_shape()) for file, name in named)
 
 
 def _opened(folder: Path) -> Iterator[Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
-from whence.errors import InvalidRequestError, MismatchError
+from whence.errors import InvalidRequestError, MismatchError, UnimplementedError
 from whence_backends.models.files import shortened
 
 # Experts that transformers puts together from several tensors; where one is lacking, a parameter is.
@@ -17,13 +18,20 @@ _EXPERTS: Final = re.compile(r"\.(ffn_(gate|up|down|gate_up)_(exps|projs)|exp_pr
 def require_whole_gguf(path: Path) -> None:
     """Refuse a torn file, a part of a split one whatever its name, and positions that transformers would not scale.
 
-    Raises :class:`~whence.errors.InvalidRequestError` with reason ``INVALID_MODEL_FILE``.
+    Raises :class:`~whence.errors.InvalidRequestError` with reason ``INVALID_MODEL_FILE``, and
+    :class:`~whence.errors.UnimplementedError` with reason ``UNKNOWN_ADAPTER`` for an adapter.
     """
     metadata, _ = _read(path)
     count = metadata.get("split.count", 1)
     if count > 1:
         raise _invalid(
             path, f"one of {count} files that make up a model; merge them: llama-gguf-split --merge FIRST OUT.gguf"
+        )
+    if metadata.get("general.type") == "adapter":
+        raise UnimplementedError(
+            f"{path} is an adapter, and Whence does not read adapters; merge it: llama-export-lora",
+            reason="UNKNOWN_ADAPTER",
+            path=path,
         )
     architecture = metadata["general.architecture"]
     scaling = metadata.get(f"{architecture}.rope.scaling.type", "none")
@@ -33,6 +41,21 @@ def require_whole_gguf(path: Path) -> None:
             f"a model whose rotary positions are scaled ({scaling}), which transformers leaves out when it reads GGUF; "
             "name the Hugging Face folder that it was made from",
         )
+
+
+def numbers_in_gguf(path: Path) -> int:
+    """Return how many numbers the tensors of a file hold, all of which are there."""
+    from gguf import GGUFReader
+    from transformers.integrations.gguf.reader import GgufHeader
+
+    try:
+        header = GgufHeader.from_file(str(path))
+    except ValueError:  # a type of numbers that only the other reader knows
+        return sum(int(tensor.n_elements) for tensor in GGUFReader(path).tensors)
+    end = max((header.data_start + tensor.offset + tensor.nbytes for tensor in header.tensors), default=0)
+    if end > path.stat().st_size:
+        raise EOFError(f"{path.stat().st_size} bytes of {end}")
+    return sum(prod(tensor.shape) for tensor in header.tensors)
 
 
 def require_all_tensors(model: Any, path: Path) -> None:  # noqa: ANN401 - transformers' models have no common type
@@ -71,22 +94,16 @@ def _names_of(model: Any, architecture: str) -> Iterator[str]:  # noqa: ANN401
 
 def _read(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return a file's metadata and the names of its tensors, all of which are there."""
-    from transformers.integrations.gguf.reader import GgufHeader, read_gguf_metadata
+    from transformers.integrations.gguf.reader import read_gguf_metadata
 
     try:
         metadata, names = read_gguf_metadata(str(path))
         metadata["general.architecture"]
-    except Exception as error:  # the reader trusts what it reads, and fails wherever that leads it
+        numbers_in_gguf(path)
+    except Exception as error:  # the readers trust what they read, and fail wherever that leads them
         raise _invalid(
             path, f"torn, or not a GGUF file ({type(error).__name__}: {error}); download it again"
         ) from error
-    try:
-        header = GgufHeader.from_file(str(path))
-    except ValueError:  # a type of numbers that only another reader knows
-        return metadata, names
-    end = max((header.data_start + tensor.offset + tensor.nbytes for tensor in header.tensors), default=0)
-    if end > path.stat().st_size:
-        raise _invalid(path, f"torn: it has {path.stat().st_size} bytes of {end}; download it again")
     return metadata, names
 
 

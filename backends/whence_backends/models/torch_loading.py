@@ -11,9 +11,10 @@ import torch
 
 from whence.errors import InvalidRequestError, WhenceError
 from whence_backends.models.architecture import auto_class, require_known_architecture
-from whence_backends.models.gguf_file import require_all_tensors, require_whole_gguf
+from whence_backends.models.files import stored_numbers
+from whence_backends.models.gguf_file import numbers_in_gguf, require_all_tensors, require_whole_gguf
 from whence_backends.models.source import ModelSource
-from whence_backends.models.weights import require_finite, require_same_keys
+from whence_backends.models.weights import require_as_large, require_finite, require_same_keys
 
 # What statistics and influences are computed in here.
 PRECISIONS: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
@@ -93,7 +94,10 @@ def _load(source: ModelSource, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]
     common: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, **file}
     try:
         config = AutoConfig.from_pretrained(folder, **common)
-        return auto_class(config, source.reference).from_pretrained(  # type: ignore[no-any-return]
+        factory = auto_class(config, source.reference)
+        with torch.device("meta"):
+            require_as_large(factory.from_config(config), _stored(source), source.reference)
+        return factory.from_pretrained(  # type: ignore[no-any-return]
             folder,
             config=config,
             dtype=dtype,
@@ -111,6 +115,10 @@ def _load(source: ModelSource, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]
             reason="MODEL_NOT_LOADABLE",
             field="model",
         ) from error
+
+
+def _stored(source: ModelSource) -> int:
+    return numbers_in_gguf(source.path) if source.kind == "gguf" else stored_numbers(source.path)
 
 
 def _how(source: ModelSource) -> tuple[str, dict[str, Any], dict[str, Any]]:

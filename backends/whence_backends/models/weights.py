@@ -52,6 +52,21 @@ def require_same_keys(model: Any, report: Mapping[str, Any], source: ModelSource
         )
 
 
+def require_as_large(model: nn.Module, stored: int, reference: str) -> None:
+    """Refuse a model, made without memory for it, that a checkpoint holds less than half of: the rest would be drawn.
+
+    Such a configuration may be of any size. Raises :class:`~whence.errors.MismatchError` (``WEIGHTS_MISMATCH``).
+    """
+    expected = sum(parameter.numel() for parameter in model.parameters())
+    if expected > 2 * stored:
+        raise MismatchError(
+            f"{reference} is not whole: its configuration describes {expected:,} parameters, and its files hold "
+            f"{stored:,}. Put the configuration beside the weights that it was saved with",
+            reason="WEIGHTS_MISMATCH",
+            model=reference,
+        )
+
+
 def require_finite(model: nn.Module, reference: str, precision: str) -> None:
     """Refuse a model with a parameter or buffer that is NaN or infinite, read once, where it is.
 
@@ -99,9 +114,11 @@ def _cause(names: list[str], sentence: str) -> str:
     return sentence.format(shortened(names)) if names else ""
 
 
-def _advice(missing: Iterable[str], unknown: Iterable[str], untied: Iterable[str]) -> str:
+def _advice(missing: list[str], unknown: list[str], untied: list[str]) -> str:
     if any("lora_" in name or "base_layer" in name for name in unknown):
         return "It was saved with an adapter inside: merge it (peft: merge_and_unload) and save it again"
+    if missing == ["lm_head.weight"] and not unknown:
+        return 'If the embeddings are its head too, write "tie_word_embeddings": true into its config.json'
     if untied and not missing:
         return 'Write "tie_word_embeddings": false into its config.json if both were trained'
     return "Save the whole model, as it was trained for text, with save_pretrained, or download it again"
