@@ -288,6 +288,10 @@ class Broken:
         raise RuntimeError("a slip")
 
     @staticmethod
+    def finds_nothing() -> None:
+        raise whence.NotFoundError("nowhere does not exist", reason="ARTEFACT_NOT_FOUND")
+
+    @staticmethod
     def is_interrupted() -> None:
         raise KeyboardInterrupt
 
@@ -314,6 +318,12 @@ def test_a_bug_is_a_message_that_tells_how_to_see_more(broken):
     assert "RuntimeError: a slip" in done.stderr
     assert "--debug" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_command_that_asks_no_server_gives_no_advice_about_one(broken):
+    done = broken("finds_nothing")
+    assert "nowhere does not exist" in done.stderr
+    assert "whence models" not in done.stderr
 
 
 def test_an_interruption_exits_with_130(broken):

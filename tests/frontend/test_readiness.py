@@ -56,6 +56,17 @@ async def test_a_worker_that_is_down_at_the_start_is_used_once_it_is_up(
     assert (await front.stub.Attribute(request(ask()))).attribution.positive
 
 
+@pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "grpc_proxy"])
+async def test_a_worker_is_reached_whatever_proxy_the_environment_names(
+    start_worker, start_front, monkeypatch, variable
+):
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    worker = await start_worker()
+    front = await start_front(worker.address.replace("127.0.0.1", "localhost"))
+    assert front.front.pool.placement.served
+
+
 async def test_a_worker_that_drains_gets_no_new_calls(start_worker, start_front, ask):
     draining, other = await start_worker(), await start_worker()
     front = await start_front(draining, other)

@@ -122,7 +122,8 @@ def test_the_same_damping_is_the_same_plan() -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("keep", 0.0), ("keep", 1.5), ("damping_factor", 0.0), ("damping_factor", np.nan)]
+    ("option", "value"),
+    [("keep", 0.0), ("keep", 1.5), *(("damping_factor", value) for value in (0.0, np.nan, np.inf, 1e308, 1e39))],
 )
 def test_nonsense_is_refused(option: str, value: float) -> None:
     with pytest.raises(InvalidRequestError) as caught:

@@ -26,6 +26,7 @@ from whence_backends.ekfac.damping import damping
 VECTOR: Final = 512
 _LARGEST_SHARE: Final = 0.5
 _COORDINATES_A_VALUE: Final = 50
+_LARGEST_DAMPED: Final = float(np.finfo(np.float32).max)
 _FloatArray = NDArray[np.floating[Any]]
 
 
@@ -133,6 +134,13 @@ def make_plan(
             field="damping_factor",
         )
     damped = [Lambda + damping(float(Lambda.mean()), damping_factor) for Lambda in map(_wide, Lambdas)]
+    if any(not total.max(initial=0.0) <= _LARGEST_DAMPED for total in damped):
+        raise InvalidRequestError(
+            f"the damping factor is {damping_factor}, with which Λ + λ is more than float32 holds; expected a multiple "
+            "of each layer's mean eigenvalue, such as 0.1",
+            reason="BAD_DAMPING_FACTOR",
+            field="damping_factor",
+        )
     kept = keep_largest([_wide(Lambda) / total for Lambda, total in zip(Lambdas, damped, strict=True)], keep)
     grouped = group_layers(layers, groups)
     widths = share_out(width, [sum(len(kept[index]) for index in group) for group in grouped])

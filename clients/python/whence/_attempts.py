@@ -17,7 +17,7 @@ from whence.results import Attribution
 SPREAD: Final = 0.25
 
 # gRPC counts deadlines in milliseconds that it must be able to count: a year is no deadline either.
-_FOREVER_S: Final = 365 * 86_400.0
+FOREVER_S: Final = 365 * 86_400.0
 
 
 class Message(Protocol):
@@ -37,7 +37,7 @@ class Budget:
                 reason="TIMEOUT_INVALID",
                 field="timeout_s",
             )
-        self._deadline = time.monotonic() + min(timeout_s, _FOREVER_S)
+        self._deadline = time.monotonic() + min(timeout_s, FOREVER_S)
 
     def left_s(self) -> float:
         """Return the seconds left, never less than 0."""

@@ -12,7 +12,7 @@ from typing import Final
 
 import grpc
 
-from whence import __version__, _channel, _proxies, status
+from whence import __version__, _attempts, _channel, _proxies, status
 from whence.cli import health
 from whence.cli.options import Connection
 from whence.errors import WhenceError
@@ -62,7 +62,7 @@ def server(connection: Connection) -> Iterator[Check]:
         yield reachable
         if reachable.outcome is Outcome.FAIL:
             return
-        yield _health(channel, connection.timeout_s)
+        yield _health(channel, min(connection.timeout_s, _attempts.FOREVER_S))
     with connection.client() as client:
         try:
             served = list(client.models())
@@ -88,7 +88,7 @@ def models(served: Sequence[Model]) -> Iterator[Check]:
 
 def _reachable(channel: grpc.Channel, connection: Connection) -> Check:
     try:
-        grpc.channel_ready_future(channel).result(timeout=connection.timeout_s)
+        grpc.channel_ready_future(channel).result(timeout=min(connection.timeout_s, _attempts.FOREVER_S))
     except grpc.FutureTimeoutError:
         return Check(
             name="server",

@@ -23,7 +23,7 @@ FAILED: Final = 1
 WRONG_USAGE: Final = 2
 INTERRUPTED: Final = 130
 
-# What to try, where the error itself does not already say so.
+# What to try where a server was asked, and the error itself does not already say so.
 _ADVICE: Final[dict[type[WhenceError], str]] = {
     UnavailableError: "Is the server running, is --server (WHENCE_SERVER) right? See `whence doctor`.",
     DeadlineError: "Allow more time with --timeout, or ask for less (--no-layers, --no-tokens).",
@@ -32,8 +32,8 @@ _ADVICE: Final[dict[type[WhenceError], str]] = {
     UnimplementedError: "Are this client and the server of the same version? See `whence doctor`.",
     CancelledByCallerError: "Something between here and the server ended the call; try again.",
 }
-# Errors of these classes that no server sends: their messages say all there is to say.
-_HERE: Final = ("MISSING_DEPENDENCY", "CANNOT_BIND", "NETWORK_FAILS")
+# Errors of these classes that come from here: their messages say all there is to say.
+_HERE: Final = ("MISSING_DEPENDENCY", "NETWORK_FAILS", "INTERRUPTED")
 
 
 def belongs_to_the_shell(error: BaseException, *, as_json: bool) -> bool:
@@ -51,25 +51,26 @@ def exit_code(error: BaseException) -> int:
     return INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
 
 
-def show(error: BaseException, *, extra: str = "", as_json: bool = False) -> None:
+def show(error: BaseException, *, extra: str = "", as_json: bool = False, asks_a_server: bool = False) -> None:
     """Print an error on stderr. ``extra`` brings the command's dependencies, where one is missing."""
     known = to_whence_error(error, extra)
+    hint = advice(known) if asks_a_server else ""
     if as_json:
-        console.print_json_error(document(known))
+        console.print_json_error(document(known, hint))
     elif isinstance(error, KeyboardInterrupt):
         console.stderr().print(known.message, style="yellow")
     else:
-        console.stderr().print(render_failure.failure(known, advice(known)))
+        console.stderr().print(render_failure.failure(known, hint))
 
 
-def document(error: WhenceError) -> dict[str, Any]:
+def document(error: WhenceError, hint: str) -> dict[str, Any]:
     """Return what ``--json`` prints of an error; the keys do not change."""
     return {
         "reason": error.reason,
         "code": error.code.name,
         "message": error.message,
         "field": error.field if isinstance(error, InvalidRequestError) else "",
-        "hint": advice(error),
+        "hint": hint,
         "retry_after_s": error.retry_after_s if isinstance(error, OverloadedError) else None,
         "details": error.details,
     }
@@ -89,8 +90,8 @@ def to_whence_error(error: BaseException, extra: str) -> WhenceError:
 
 
 def advice(error: WhenceError) -> str:
-    """Return what to try, or nothing where the message says it."""
-    if error.reason in _HERE or error.reason == "INTERRUPTED":
+    """Return what to try where a server was asked, or nothing where the message says it."""
+    if error.reason in _HERE:
         return ""
     if isinstance(error, OverloadedError):
         return f"Try again in {error.retry_after_s:g} s."

@@ -57,7 +57,7 @@ def fit(
             "a part of them. [default: the corpus's]",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Draws the sample and the labels.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Draws the sample and the labels.")] = 0,
 ) -> None:
     """Fit EK-FAC factors: covariances, eigenbases, corrected eigenvalues.
 

@@ -50,7 +50,7 @@ def index(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the engine.")] = None,
     batch_tokens: Annotated[int, typer.Option(min=1, help="Padded tokens a batch holds at most.")] = 4096,
-    seed: Annotated[int, typer.Option(help="Draws which coordinates are folded together.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Draws which coordinates are folded together.")] = 0,
     rank: Annotated[int, typer.Option(envvar="RANK", help="Which of the jobs this is; torchrun sets it.")] = 0,
     world_size: Annotated[
         int, typer.Option(envvar="WORLD_SIZE", min=1, help="How many jobs share the shards; torchrun sets it.")

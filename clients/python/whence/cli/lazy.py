@@ -12,9 +12,10 @@ import typer.main
 
 from whence.cli import failures
 
-# In the context: the extra that the command being run needs, and whether it is to print JSON.
+# In the context: the extra that the command being run needs, whether it is to print JSON, whether it asks a server.
 _EXTRA: Final = "whence.extra"
 _JSON: Final = "whence.json"
+_ASKS: Final = "whence.asks"
 
 
 class Subcommand(NamedTuple):
@@ -48,7 +49,9 @@ class LazyGroup(typer.core.TyperGroup):
             return name, command, rest
         ctx.meta[_EXTRA] = found.extra
         loaded = load(found)
-        ctx.meta[_JSON] = "--json" in rest and any("--json" in option.opts for option in loaded.params)
+        known = {name for option in loaded.params for name in option.opts}
+        ctx.meta[_JSON] = "--json" in rest and "--json" in known
+        ctx.meta[_ASKS] = "--server" in known
         return name, loaded, rest
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
@@ -59,7 +62,8 @@ class LazyGroup(typer.core.TyperGroup):
             as_json = ctx.meta.get(_JSON, False)
             if ctx.params.get("debug") or failures.belongs_to_the_shell(error, as_json=as_json):
                 raise
-            failures.show(error, extra=ctx.meta.get(_EXTRA, ""), as_json=as_json)
+            asks = ctx.meta.get(_ASKS, False)
+            failures.show(error, extra=ctx.meta.get(_EXTRA, ""), as_json=as_json, asks_a_server=asks)
             raise typer.Exit(failures.exit_code(error)) from error
 
 
