@@ -614,8 +614,8 @@ BREAKAGES = (
     Breakage(
         name="the preflight: after the weights are read",
         file="backends/whence_backends/fit/job.py",
-        old="facts = _preflight(config, source, model_source, warn)",
-        new="facts = ModelFacts(name=config.model, digest=model_source.digest)",
+        old="facts = _preflight(config, source, model, warn)",
+        new="facts = ModelFacts(name=config.model, digest=model.digest)",
         tests="tests/preflight",
     ),
 )

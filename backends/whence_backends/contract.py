@@ -65,6 +65,9 @@ class LayerSpec:
     d_out: int
     bias: bool
 
+    def __str__(self) -> str:
+        return f"{self.name} [{self.d_out}, {self.d_in}]{' with bias' if self.bias else ''}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class LayerGradient:

@@ -32,6 +32,7 @@ def test_what_is_not_known_is_not_judged() -> None:
     corpus = replace(CORPUS, longest_sequence=10**6, largest_token_id=10**6)
     assert reasons(model=unknown, corpus=corpus) == []
     assert reasons(corpus=None, factors=None, index=None) == []
+    assert reasons(factors=replace(FACTORS, layers=("a",))) == []
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,10 @@ def test_what_is_not_known_is_not_judged() -> None:
         ({"corpus": replace(CORPUS, longest_sequence=33)}, "CORPUS_TOO_LONG_FOR_MODEL"),
         ({"corpus": replace(CORPUS, largest_token_id=64)}, "TOO_LARGE_TOKEN_ID"),
         ({"factors": replace(FACTORS, model_digest="N")}, "FACTORS_OF_OTHER_MODEL"),
+        (
+            {"model": replace(MODEL, layers=("a",)), "factors": replace(FACTORS, layers=("b",))},
+            "FACTORS_OF_OTHER_LAYERS",
+        ),
         ({"index": replace(INDEX, model_digest="N")}, "INDEX_OF_OTHER_MODEL"),
         ({"index": replace(INDEX, factors_digest="G")}, "INDEX_OF_OTHER_FACTORS"),
         ({"index": replace(INDEX, corpus_digest="D")}, "INDEX_OF_OTHER_CORPUS"),

@@ -151,6 +151,7 @@ def factors_facts(name: str, manifest: Manifest) -> FactorsFacts:
         model_digest=properties["model_digest"],
         corpus_digest=properties.get("corpus_digest", ""),
         training_set_size=int(properties["training_set_size"]),
+        layers=tuple(str(LayerSpec(**layer)) for layer in properties.get("layers", ())),
     )
 
 

@@ -77,13 +77,20 @@ def fit(
     and :class:`~whence.errors.StorageError` where the disk is full or another job is writing there.
     """
     _check(config)
+    model = resolve_model(config.model)
+    facts = _preflight(config, source, model, warn)
     with alone_in(config.out):
-        return _fit(config, source, progress, warn)
+        return _fit(config, source, progress, warn, model, facts)
 
 
-def _fit(config: FitConfig, source: SequenceSource, progress: Progress, warn: Callable[[Finding], None]) -> Factors:
-    model_source = resolve_model(config.model)
-    facts = _preflight(config, source, model_source, warn)
+def _fit(
+    config: FitConfig,
+    source: SequenceSource,
+    progress: Progress,
+    warn: Callable[[Finding], None],
+    model_source: ModelSource,
+    facts: ModelFacts,
+) -> Factors:
     module = load_causal_lm(model_source, config.precision, config.device)
     shape = ModelShape.of(module)
     loaded = replace(facts, vocabulary_size=shape.vocabulary_size, max_tokens=shape.max_tokens)

@@ -29,6 +29,8 @@ def model_facts(source: ModelSource | ModelLocation, tokenizer: Tokenizer | None
             tokenizer_size=tokenizer.vocabulary_size,
             unverified=tokenizer.unverified,
         )
+    if source.kind == "export":
+        facts = replace(facts, layers=tuple(map(str, Export.open(source.path, verify=False).card.layers)))
     vocabulary_size, max_tokens = _shape(source)
     return replace(facts, vocabulary_size=vocabulary_size, max_tokens=max_tokens)
 

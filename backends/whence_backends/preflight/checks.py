@@ -127,6 +127,22 @@ def _factors_of_model(factors: FactorsFacts, model: ModelFacts) -> Iterator[Find
             )
         )
 
+    elif model.layers and factors.layers and model.layers != factors.layers:
+        pairs = zip(factors.layers, model.layers, strict=False)
+        first = next(
+            (f"; the first that differs: {ours} here, {theirs} there" for ours, theirs in pairs if ours != theirs), ""
+        )
+        yield refusal(
+            MismatchError(
+                f"the factors in {factors.name} are of {len(factors.layers)} layers, not of the {len(model.layers)} "
+                f"that {model.name} was exported with{first}; export the model with --factors {factors.name}, or fit "
+                "factors of those layers",
+                reason="FACTORS_OF_OTHER_LAYERS",
+                factors=factors.name,
+                model=model.name,
+            )
+        )
+
 
 def _factors_of_corpus(factors: FactorsFacts, corpus: CorpusFacts) -> Iterator[Finding]:
     if factors.corpus_digest and factors.corpus_digest != corpus.digest:

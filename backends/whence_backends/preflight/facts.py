@@ -10,7 +10,8 @@ class ModelFacts:
     """A model, before its weights are read or after. ``None`` or an empty string: not known.
 
     Token ids are below ``vocabulary_size``, and a sequence has at most ``max_tokens`` tokens, the last, which is only
-    ever predicted, counted. ``unverified`` says why its tokenizer may not be the one that it was trained with.
+    ever predicted, counted. ``unverified`` says why its tokenizer may not be the one that it was trained with, and
+    ``layers`` names the tracked layers, with their sizes, where they are fixed, as in an export.
     """
 
     name: str
@@ -20,6 +21,7 @@ class ModelFacts:
     vocabulary_size: int | None = None
     max_tokens: int | None = None
     unverified: str = ""
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +39,14 @@ class CorpusFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class FactorsFacts:
-    """Factors: what they were fitted on, and N, the number that influences are divided by."""
+    """Factors: what they were fitted on, their layers, and N, the number that influences are divided by."""
 
     name: str
     digest: str
     model_digest: str
     corpus_digest: str
     training_set_size: int
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
