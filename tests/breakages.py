@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SOURCES = ("clients/python", "service", "backends")
 EKFAC, INDEX = "backends/whence_backends/ekfac", "backends/whence_backends/index"
+CORPUS = "backends/whence_backends/corpus"
 MODELS, LOADING = "backends/whence_backends/models", "tests/loading"
 WORKER, FRONT = "backends/whence_backends/worker", "service/whence_service/frontend"
 EXACT, FACTORS, ENGINES = "tests/laws/test_exactness.py", "tests/laws/test_factors.py", "tests/conformance"
@@ -540,6 +541,34 @@ BREAKAGES = (
         old="model.tokenizer_digest != corpus.tokenizer_digest:",
         new="(model.tokenizer_size or 0) <= corpus.largest_token_id:",
         tests="tests/preflight",
+    ),
+    Breakage(
+        name="conversations: the last turn alone counts",
+        file=f"{CORPUS}/chats.py",
+        old="        return turns\n\n    def _counts",
+        new="        return turns[-1:]\n\n    def _counts",
+        tests="tests/fit/test_multi_turn.py",
+    ),
+    Breakage(
+        name="conversations: a turn without the token that ends it",
+        file=f"{MODELS}/chat.py",
+        old="end = len(self.text) - (len(region.tail) - shared)",
+        new="end = region.end",
+        tests="tests/corpus/test_chat.py",
+    ),
+    Breakage(
+        name="conversations: what a template cuts is not missed",
+        file=f"{MODELS}/message_parts.py",
+        old="        if found is None:",
+        new="        if found is None and not shown:",
+        tests="tests/corpus/test_chat.py",
+    ),
+    Breakage(
+        name="conversations: all behind a turn counts",
+        file=f"{MODELS}/tokenizer.py",
+        old="found |= (ends > start) & (starts < end)",
+        new="found |= ends > start",
+        tests="tests/corpus/test_chats.py",
     ),
     Breakage(
         name="weights: what the checkpoint lacks is drawn at random",

@@ -29,6 +29,7 @@ def run(tmp_path, tokenizer):
         ("[" * 100_000, "is not JSON"),
         ('["a list"]', "is a JSON list; expected an object"),
         ({"body": "x"}, "has no column 'text' (it has body)"),
+        ({"messages": []}, "(it has messages); --messages-field messages reads conversations"),
         ({"text": None}, "has a NoneType as 'text'; expected text"),
         ({"text": 5}, "has a int as 'text'; expected text"),
         ({"text": ""}, "has an empty 'text'"),

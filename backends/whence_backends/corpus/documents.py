@@ -195,7 +195,9 @@ def _content(values: Mapping[str, Any], columns: Columns) -> tuple[str, str | Lo
 
 def _text(values: Mapping[str, Any], name: str, *, may_be_empty: bool = False) -> str:
     if name not in values:
-        raise BadRowError(f"has no column {name!r} (it has {_listed(values)})")
+        chat = next((one for one in ("messages", "conversations") if isinstance(values.get(one), list)), "")
+        hint = f"; --messages-field {chat} reads conversations" if chat else ""
+        raise BadRowError(f"has no column {name!r} (it has {_listed(values)}){hint}")
     value = values[name]
     if isinstance(value, BadCell):
         raise BadRowError(f"has a {name!r} that {value.problem}")
