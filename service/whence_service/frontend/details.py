@@ -18,7 +18,7 @@ from whence.worker.v1 import worker_service_pb2
 from whence_service.frontend.job import Job
 from whence_service.frontend.merge import Ranking
 from whence_service.frontend.pool import WorkerPool
-from whence_service.frontend.routing import Route
+from whence_service.frontend.replicas import Replicas, surviving
 from whence_service.frontend.together import together
 
 Detail: TypeAlias = worker_service_pb2.Detail.ValueType
@@ -69,22 +69,22 @@ def sequences_per_call(model: model_pb2.Model, detail: Detail, queries: int, bud
     return max(1, min(LOOKUP_CHUNK, budget_bytes // (_FLOAT64_BYTES * values)))
 
 
-def plan_details(route: Route, rankings: Sequence[Ranking], detail: Detail, chunk: int) -> tuple[DetailCall, ...]:
+def plan_details(replicas: Replicas, rankings: Sequence[Ranking], detail: Detail, chunk: int) -> tuple[DetailCall, ...]:
     """Return the calls that describe every hit, each query's by itself.
 
     Where ``detail`` is ``DETAIL_TOTAL`` the influences are known already: each hit is looked up once for all
     queries.
     """
     if detail == worker_service_pb2.DETAIL_TOTAL:
-        return tuple(_calls(route, rankings, None, chunk))
-    return tuple(call for number, ranking in enumerate(rankings) for call in _calls(route, [ranking], number, chunk))
+        return tuple(_calls(replicas, rankings, None, chunk))
+    return tuple(call for number, ranking in enumerate(rankings) for call in _calls(replicas, [ranking], number, chunk))
 
 
-def _calls(route: Route, rankings: Iterable[Ranking], query: int | None, chunk: int) -> Iterable[DetailCall]:
+def _calls(replicas: Replicas, rankings: Iterable[Ranking], query: int | None, chunk: int) -> Iterable[DetailCall]:
     owners: dict[str, dict[int, None]] = {}
     for ranking in rankings:
         for candidate in (*ranking.positive, *ranking.negative):
-            owners.setdefault(route.owner(candidate.shard), {})[candidate.position] = None
+            owners.setdefault(replicas.owner(candidate.shard), {})[candidate.position] = None
     for worker in sorted(owners):
         positions = tuple(owners[worker])
         for start in range(0, len(positions), chunk):
@@ -102,8 +102,25 @@ async def describe(
 ) -> tuple[Mapping[int, Described], ...]:
     """Return, for each query, its hits' descriptions by position."""
     detail = detail_for(layers=layers, tokens=tokens)
+
+    async def work() -> tuple[Mapping[int, Described], ...]:
+        return await _describe(pool, job, rankings, detail, layers=layers, tokens=tokens, budget_bytes=budget_bytes)
+
+    return await surviving(job, work)
+
+
+async def _describe(
+    pool: WorkerPool,
+    job: Job,
+    rankings: Sequence[Ranking],
+    detail: Detail,
+    *,
+    layers: bool,
+    tokens: bool,
+    budget_bytes: int,
+) -> tuple[Mapping[int, Described], ...]:
     chunk = sequences_per_call(job.generation.model, detail, 1, budget_bytes)
-    calls = plan_details(job.route, rankings, detail, chunk)
+    calls = plan_details(job.replicas, rankings, detail, chunk)
     by_worker: dict[str, list[DetailCall]] = {}
     for call in calls:
         by_worker.setdefault(call.worker, []).append(call)

@@ -93,8 +93,8 @@ class GroupInfluencer:
     async def _exact(self, job: Job, draws: Sequence[Draw]) -> dict[int, float]:
         """Return the influence of the drawn sequences, by position, as far as there was time."""
         rescoring = Rescoring(self._pool, job)
-        start, step = 0, _ROUND * max(1, len(job.route.groups))
-        while start < len(draws) and rescoring.complete and not rescoring.lost:
+        start, step = 0, _ROUND * max(1, len(job.replicas.groups()))
+        while start < len(draws) and rescoring.complete:
             async with aclosing(rescoring.run(draw.position for draw in draws[start : start + step])) as news:
                 async for _ in news:
                     pass

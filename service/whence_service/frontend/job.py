@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from whence.v1 import query_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_service.frontend.placement import Generation
+from whence_service.frontend.replicas import Replicas
 from whence_service.frontend.routing import Route
 from whence_service.rpc.deadlines import Deadline
 from whence_service.rpc.stages import Stopwatch
@@ -18,7 +19,7 @@ class Job:
 
     ``watch`` collects where the time goes. ``partial``: shards that cannot be reached may be missing. ``layers`` are
     the indices of those that influence is computed through, all where there are none; ``query_rank`` is the rank that
-    preconditioned queries are kept in, 0: whole.
+    preconditioned queries are kept in, 0: whole. ``replicas`` know who answers for which shard now.
     """
 
     route: Route
@@ -30,6 +31,7 @@ class Job:
     partial: bool = False
     layers: tuple[int, ...] = ()
     query_rank: int = 0
+    replicas: Replicas
 
     @property
     def generation(self) -> Generation:

@@ -10,7 +10,7 @@ from typing import Final
 import grpc
 import structlog
 
-from whence.errors import WhenceError
+from whence.errors import UnavailableError, WhenceError
 from whence_service.frontend.placement import Placement, WorkerView, build_placement
 from whence_service.frontend.worker_client import WorkerClient
 from whence_service.rpc.records import Observer, WorkersRecord, ignore
@@ -72,7 +72,16 @@ class WorkerPool:
             await channel.close()
 
     def client(self, address: str) -> WorkerClient:
-        """Return the client of a worker in the placement."""
+        """Return the client of a worker that is named.
+
+        Raises :class:`~whence.errors.UnavailableError` for one that no longer is, as a call under way may find.
+        """
+        if address not in self._clients:
+            raise UnavailableError(
+                f"the worker {address} is no longer among those that this server was given; try again",
+                reason="WORKER_UNAVAILABLE",
+                worker=address,
+            )
         return self._clients[address]
 
     def refresh_soon(self) -> None:

@@ -11,7 +11,7 @@ from whence.worker.v1 import worker_service_pb2
 from whence_service.frontend.fields import fields_of_caller
 from whence_service.frontend.job import Job
 from whence_service.frontend.pool import WorkerPool
-from whence_service.frontend.routing import canonical_bytes, rendezvous
+from whence_service.frontend.routing import canonical_bytes
 from whence_service.frontend.together import together
 
 
@@ -28,7 +28,7 @@ async def prepare(pool: WorkerPool, job: Job, *, sketch: bool = False) -> Prepar
 
     With ``sketch`` their sketches come too, for a search with the index.
     """
-    parts = _by_worker(enumerate(job.route.preparers))
+    parts = _by_worker(job, range(len(job.queries)))
     with job.watch.stage("prepare"):
         answered = await together(_ask_some(pool, job, worker, numbers, sketch=sketch) for worker, numbers in parts)
     answers = [one for part in answered for one in part]
@@ -49,26 +49,26 @@ def distinct(warnings: Iterable[attribution_pb2.Warning]) -> tuple[attribution_p
     return tuple(by_text.values())
 
 
-def _by_worker(assigned: Iterable[tuple[int, str]]) -> list[tuple[str, list[int]]]:
+def _by_worker(job: Job, numbers: Iterable[int]) -> list[tuple[str, list[int]]]:
     """Return each worker with the numbers of its queries."""
     by_worker: dict[str, list[int]] = {}
-    for number, worker in assigned:
-        by_worker.setdefault(worker, []).append(number)
+    for number in numbers:
+        by_worker.setdefault(job.replicas.preparer(number, canonical_bytes(job.queries[number])), []).append(number)
     return list(by_worker.items())
 
 
 async def _ask_some(
     pool: WorkerPool, job: Job, worker: str, numbers: Sequence[int], *, sketch: bool
 ) -> list[tuple[Sequence[int], worker_service_pb2.PrepareQueriesResponse]]:
-    """Return the worker's answer; where the answer may be partial and it went away, those of the others."""
+    """Return the worker's answer or, if it goes away, those of others. Which prepares a query makes no difference."""
     try:
         return [(numbers, await _ask(pool, job, worker, numbers, sketch=sketch))]
     except UnavailableError:
-        others = [other for other in job.generation.workers if other != worker]
-        if not (job.partial and others):
+        job.replicas.lose(worker)
+        if not job.replicas.workers or (job.replicas.lost and not job.partial):
             raise
-    moved = _by_worker((number, rendezvous(canonical_bytes(job.queries[number]), others)) for number in numbers)
-    return [(part, await _ask(pool, job, other, part, sketch=sketch)) for other, part in moved]
+    moved = await together(_ask_some(pool, job, other, part, sketch=sketch) for other, part in _by_worker(job, numbers))
+    return [answered for part in moved for answered in part]
 
 
 async def _ask(

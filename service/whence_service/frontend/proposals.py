@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from whence.errors import InternalError, UnavailableError
+from whence.errors import InternalError
 from whence.v1 import attribution_pb2
 from whence_service.frontend.job import Job
-from whence_service.frontend.partial import all_unreachable
 from whence_service.frontend.pool import WorkerPool
+from whence_service.frontend.replicas import ask_holders
 from whence_service.frontend.routing import ShardGroup
 from whence_service.frontend.together import together
 from whence_service.frontend.worker_client import WorkerClient
@@ -56,16 +56,20 @@ A = TypeVar("A", bound=Answered)
 class ShardSearch:
     """Asks the owner of each shard for candidates, and keeps count of what they looked at.
 
-    State: ``searched``, sequences by group of shards, and ``lost``, whose workers could not be reached, in an answer
-    that may be partial.
+    State: how many sequences each group of shards had, at the last search.
     """
 
     def __init__(self, pool: WorkerPool, job: Job, *, filtered: bool) -> None:
         self._pool = pool
         self._job = job
         self._filtered = filtered
-        self.searched: dict[ShardGroup, int] = {}
-        self.lost: set[ShardGroup] = set()
+        self._searched: dict[ShardGroup, int] = {}
+
+    @property
+    def sequences_searched(self) -> int:
+        """How many sequences were compared, without those of shards that were lost later."""
+        lost = set(self._job.replicas.lost)
+        return sum(count for group, count in self._searched.items() if lost.isdisjoint(group.shards))
 
     async def ask(self, call: Callable[[WorkerClient, ShardGroup], Awaitable[A]]) -> list[A]:
         """Return the answers of all that can be reached, in the order of the shards.
@@ -73,23 +77,18 @@ class ShardSearch:
         Raises :class:`~whence.errors.UnavailableError` where one cannot be, unless the answer may be partial, and where
         none can be; and :class:`~whence.errors.InternalError` for one that did not look at all of its sequences.
         """
-        groups = [group for group in self._job.route.groups if group not in self.lost]
-        found = await together(self._one(call, group) for group in groups)
-        answers = [answer for answer in found if answer is not None]
-        if not answers:
-            raise all_unreachable(self._job)
-        for answer in answers:
+        groups = self._job.replicas.groups()
+        parts = await together(ask_holders(self._pool, self._job, group, call) for group in groups)
+        found = [answered for part in parts for answered in part]
+        if not found:
+            raise self._job.replicas.nobody_left()
+        for group, answer in found:
+            self._check_whole(group, answer)
             self._job.watch.merge(answer.timings)
-        return answers
+        self._searched = {group: answer.sequences_searched for group, answer in found}
+        return [answer for _, answer in found]
 
-    async def _one(self, call: Callable[[WorkerClient, ShardGroup], Awaitable[A]], group: ShardGroup) -> A | None:
-        try:
-            answer = await call(self._pool.client(group.worker), group)
-        except UnavailableError:
-            if not self._job.partial:
-                raise
-            self.lost.add(group)
-            return None
+    def _check_whole(self, group: ShardGroup, answer: A) -> None:
         if not self._filtered and answer.sequences_searched != group.sequences:
             raise InternalError(
                 f"the worker {group.worker} looked at {answer.sequences_searched} of {group.sequences} sequences; "
@@ -98,8 +97,6 @@ class ShardSearch:
                 worker=group.worker,
                 shards=", ".join(group.shards),
             )
-        self.searched[group] = answer.sequences_searched
-        return answer
 
 
 class Proposer(Protocol):

@@ -23,6 +23,7 @@ from whence_service.frontend.job import Job
 from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.preparation import Prepared
 from whence_service.frontend.proposals import Proposal, Proposals, best_of
+from whence_service.frontend.replicas import surviving
 from whence_service.frontend.rescoring import by_owner
 from whence_service.frontend.routing import canonical_bytes, rendezvous
 from whence_service.frontend.together import together
@@ -94,8 +95,7 @@ class Refinement:
         positions = list(dict.fromkeys(one.position for one in (*first.positive, *first.negative)))
         async with self._turns:
             try:
-                rows = await self._rows(positions)
-                answer = await self._refined(query, rows, [exact[position][query] for position in positions])
+                answer = await surviving(self._job, lambda: self._refined(query, positions, exact))
             except UnavailableError:
                 if not self._job.partial:
                     raise
@@ -135,8 +135,10 @@ class Refinement:
         return answer.rows
 
     async def _refined(
-        self, query: int, rows: Sequence[bytes], influences: Sequence[float]
+        self, query: int, positions: Sequence[int], exact: Mapping[int, Sequence[float]]
     ) -> messages.RefineSketchResponse:
+        rows = await self._rows(positions)
+        influences = [exact[position][query] for position in positions]
         worker = self._teacher(query)
         request = messages.RefineSketchRequest(
             generation=self._job.generation_proto,
@@ -150,7 +152,7 @@ class Refinement:
 
     def _teacher(self, query: int) -> str:
         """Return one of the workers that the answer needs in any case."""
-        workers = [group.worker for group in self._job.route.groups if group not in self._proposer.search.lost]
+        workers = [group.worker for group in self._job.replicas.groups()]
         return rendezvous(canonical_bytes(self._job.queries[query]), workers)
 
 

@@ -21,13 +21,12 @@ from whence.v1 import attribution_pb2
 from whence_service.frontend.index_search import NEGATIVE, POSITIVE
 from whence_service.frontend.job import Job
 from whence_service.frontend.merge import Candidate, Found, Ranking, RecallOfQuery
-from whence_service.frontend.partial import all_unreachable, covered_share, unreachable_shards
+from whence_service.frontend.partial import covered_share
 from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.proposals import Proposal, Proposals, Proposer
 from whence_service.frontend.recall import Pair, Recall, estimate_recall
 from whence_service.frontend.refinement import Refinement
 from whence_service.frontend.rescoring import Rescoring
-from whence_service.frontend.routing import ShardGroup
 from whence_service.rpc.deadlines import deadline_error
 
 # The share of the time left for scoring that choosing the second round may take: the round itself comes after.
@@ -71,7 +70,7 @@ class Rerank:
         if not self._rerank:
             yield self._estimated(proposals)
             return
-        rescoring = Rescoring(self._pool, self._job, self._lost)
+        rescoring = Rescoring(self._pool, self._job)
         if self._refinement is not None:
             first = self._refinement.first_round(proposals, self._sequences_searched)
             async with aclosing(self._scoring(rescoring, first, proposals)) as steps:
@@ -83,8 +82,8 @@ class Rerank:
             async with aclosing(self._scoring(rescoring, proposals, proposals)) as steps:
                 async for step in steps:
                     yield step
-        if len(self._lost) == len(self._job.route.groups):
-            raise all_unreachable(self._job)
+        if not self._job.replicas.groups():
+            raise self._job.replicas.nobody_left()
         proposals = self._without_lost(proposals)
         total = len(distinct(proposals))
         if total and not rescoring.exact:
@@ -126,15 +125,11 @@ class Rerank:
         rescoring.forget_lost()  # the second search may have found that workers are gone
         return proposals
 
-    @property
-    def _lost(self) -> set[ShardGroup]:
-        return self._proposer.search.lost
-
     def _without_lost(self, proposals: Sequence[Proposals]) -> list[Proposals]:
         """Return the candidates of the shards that can be reached."""
-        if not self._lost:
+        lost = set(self._job.replicas.lost)
+        if not lost:
             return list(proposals)
-        lost = {shard for group in self._lost for shard in group.shards}
 
         def left(ranking: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
             return tuple(one for one in ranking if self._job.generation.shard_of(one.position) not in lost)
@@ -143,8 +138,7 @@ class Rerank:
 
     @property
     def _sequences_searched(self) -> int:
-        """How many sequences were compared, without those of workers that were lost later."""
-        return sum(count for group, count in self._proposer.search.searched.items() if group not in self._lost)
+        return self._proposer.search.sequences_searched
 
     def _reranked(self, rescoring: Rescoring, total: int) -> Found:
         exact = rescoring.exact
@@ -161,7 +155,7 @@ class Rerank:
                 sequences_scored=len(exact),
                 sequences_total=total,
                 sequences_searched=self._sequences_searched,
-                unreachable=unreachable_shards(self._job, self._lost),
+                unreachable=self._job.replicas.lost,
                 truncation_errors=rescoring.truncation_errors,
             )
 
@@ -186,7 +180,7 @@ class Rerank:
             sequences_scored=0,
             sequences_total=0,
             sequences_searched=self._sequences_searched,
-            unreachable=unreachable_shards(self._job, self._lost),
+            unreachable=self._job.replicas.lost,
         )
 
 

@@ -14,8 +14,7 @@ from whence.worker.v1 import worker_service_pb2 as messages
 from whence_service.frontend.job import Job
 from whence_service.frontend.merge import worst_of
 from whence_service.frontend.pool import WorkerPool
-from whence_service.frontend.routing import ShardGroup
-from whence_service.frontend.together import raise_first
+from whence_service.frontend.together import raise_first, together
 
 
 class Rescoring:
@@ -23,32 +22,26 @@ class Rescoring:
 
     It begins when it is made: ``until`` is when it ends, so that time is left to describe what was found.
 
-    State: ``wanted``, each worker's positions that were asked for; ``exact``, by position each query's influence as far
-    as it has arrived; and ``lost``, whose workers could not be reached, in an answer that may be partial. The caller
-    may add to ``lost``, what other calls for the same answer found. The tasks that follow the workers add to all of
-    them and set ``_news``.
+    What a worker had left to score when it went away others that hold its shards score; in an answer that may be
+    partial, what nobody holds is forgotten.
+
+    State: ``wanted``, the positions that were asked for; and ``exact``, by position each query's influence as far as it
+    has arrived. The tasks that follow the workers add to it and set ``_news``.
     """
 
-    def __init__(self, pool: WorkerPool, job: Job, lost: set[ShardGroup] | None = None) -> None:
+    def __init__(self, pool: WorkerPool, job: Job) -> None:
         self._pool = pool
         self._job = job
         self.until = job.deadline.break_off()
-        self.wanted: dict[str, list[int]] = {}
+        self.wanted: dict[int, None] = {}
         self.exact: dict[int, Sequence[float]] = {}
-        self.lost: set[ShardGroup] = set() if lost is None else lost
         self._truncation_errors: list[Sequence[float]] = []  # of each query, as each worker told
         self._news = asyncio.Event()
 
     @property
     def complete(self) -> bool:
         """Whether all that was asked for has arrived, but for what is lost."""
-        lost = self._lost_workers
-        return all(
-            position in self.exact
-            for worker, positions in self.wanted.items()
-            if worker not in lost
-            for position in positions
-        )
+        return all(position in self.exact for position in self._held(self.wanted))
 
     @property
     def truncation_errors(self) -> tuple[float, ...]:
@@ -59,7 +52,7 @@ class Rescoring:
         """Score positions that were not asked for before, and may be run again with others.
 
         Yields whenever more has arrived, and ends with all of it, or with what there was time for. Raises what a worker
-        failed with; one that could not be reached is ``lost`` where the answer may be partial.
+        failed with.
         """
         started = time.perf_counter()
         asked = self._ask(positions)
@@ -81,24 +74,22 @@ class Rescoring:
         self._job.watch.add("rescore", time.perf_counter() - started)
 
     def forget_lost(self) -> None:
-        """Drop what lost workers told: their shards are missing as a whole, not in part."""
-        for worker in self._lost_workers:
-            for position in self.wanted.pop(worker, ()):
-                self.exact.pop(position, None)
+        """Drop what was told of shards that are lost: they are missing as a whole, not in part."""
+        held = self._held(self.wanted)
+        for position in self.wanted.keys() - held:
+            del self.wanted[position]
+            self.exact.pop(position, None)
 
-    @property
-    def _lost_workers(self) -> set[str]:
-        return {group.worker for group in self.lost}
+    def _held(self, positions: Iterable[int]) -> list[int]:
+        """Return the positions whose shards are not lost."""
+        lost = set(self._job.replicas.lost)
+        return [one for one in positions if not lost or self._job.generation.shard_of(one) not in lost]
 
     def _ask(self, positions: Iterable[int]) -> dict[str, list[int]]:
         """Return what is to be asked of each worker now, and remember it."""
-        before = {position for held in self.wanted.values() for position in held}
-        asked = by_owner(self._job, (position for position in positions if position not in before))
-        for worker in self._lost_workers & set(asked):
-            del asked[worker]
-        for worker, held in asked.items():
-            self.wanted.setdefault(worker, []).extend(held)
-        return asked
+        fresh = self._held(position for position in positions if position not in self.wanted)
+        self.wanted.update(dict.fromkeys(fresh))
+        return by_owner(self._job, fresh)
 
     async def _follow(self, worker: str, positions: Sequence[int]) -> None:
         request = messages.RescoreRequest(
@@ -115,10 +106,13 @@ class Rescoring:
                     self._take(answer)
                     left.difference_update(answer.positions)
         except UnavailableError:
-            if not self._job.partial:
+            self._job.replicas.lose(worker)
+            held = self._held(positions)
+            if not self._job.partial and len(held) < len(positions):
                 raise
-            self.lost.update(group for group in self._job.route.groups if group.worker == worker)
             self.forget_lost()
+            # All of them again: influences may depend on the batches in their last bits, and batches on what is asked.
+            await together(self._follow(other, part) for other, part in by_owner(self._job, held).items())
             return
         if left:
             raise InternalError(
@@ -147,8 +141,8 @@ class Rescoring:
 
 
 def by_owner(job: Job, positions: Iterable[int]) -> dict[str, list[int]]:
-    """Return each worker's positions, in the order given."""
+    """Return each worker's positions, in the order given; those of lost shards have no owner: ``KeyError``."""
     owned: dict[str, list[int]] = {}
     for position in positions:
-        owned.setdefault(job.route.owner(job.generation.shard_of(position)), []).append(position)
+        owned.setdefault(job.replicas.owner(job.generation.shard_of(position)), []).append(position)
     return owned

@@ -18,16 +18,18 @@ from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_service.frontend.job import Job
 from whence_service.frontend.merge import Found, merge_found
-from whence_service.frontend.partial import all_unreachable, unreachable_shards
 from whence_service.frontend.pool import WorkerPool
+from whence_service.frontend.replicas import ask_holders
 from whence_service.frontend.routing import ShardGroup
 from whence_service.frontend.together import raise_first
+from whence_service.frontend.worker_client import WorkerClient
 
 
 class FullScan:
     """One request's scan of every shard. If one worker fails, so does the scan; the others are cancelled.
 
-    Where the answer may be partial, a worker that cannot be reached is left out. ``wanted`` says which sequences count.
+    The shards of a worker that went away are scanned anew by others that hold them; where nobody does and the answer
+    may be partial, they are left out. ``wanted`` says which sequences count.
     """
 
     def __init__(
@@ -46,16 +48,15 @@ class FullScan:
         self._direction = direction
         self._progress = progress
         self._wanted = wanted
-        # State: the newest answer of each worker. Its task replaces it and sets _news; found() alone reads
+        # State: the newest answer on each group of shards. Its task replaces it and sets _news; found() alone reads
         # it. Answers that nobody read in time are overwritten, so a slow client costs no memory.
-        self._latest: dict[str, worker_service_pb2.ScanResponse] = {}
+        self._latest: dict[ShardGroup, worker_service_pb2.ScanResponse] = {}
         self._news = asyncio.Event()
-        self._lost: list[ShardGroup] = []  # groups whose worker could not be reached, in an answer that may be partial
 
     async def found(self) -> AsyncGenerator[Found, None]:
         """Yield what was found so far at every change, and at the end the whole."""
         started = time.perf_counter()
-        tasks = [asyncio.create_task(self._follow(group)) for group in self._job.route.groups]
+        tasks = [asyncio.create_task(self._follow(group)) for group in self._job.replicas.groups()]
         for task in tasks:
             task.add_done_callback(lambda _: self._news.set())
         try:
@@ -70,14 +71,18 @@ class FullScan:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         raise_first(tasks)
-        if len(self._lost) == len(tasks):
-            raise all_unreachable(self._job)
+        if not self._latest:
+            raise self._job.replicas.nobody_left()
         self._job.watch.add("scan", time.perf_counter() - started)
         for answer in self._latest.values():
             self._job.watch.merge(answer.timings)
         yield self._merged()
 
     async def _follow(self, group: ShardGroup) -> None:
+        """Have a group scanned; what its worker leaves undone others begin anew."""
+        await ask_holders(self._pool, self._job, group, self._scan)
+
+    async def _scan(self, worker: WorkerClient, group: ShardGroup) -> None:
         request = worker_service_pb2.ScanRequest(
             generation=self._job.generation_proto,
             queries=self._job.queries,
@@ -89,20 +94,17 @@ class FullScan:
             filter=self._wanted,
         )
         try:
-            async with aclosing(self._pool.client(group.worker).scan(request, self._job.deadline)) as answers:
+            async with aclosing(worker.scan(request, self._job.deadline)) as answers:
                 async for answer in answers:
-                    self._latest[group.worker] = answer
+                    self._latest[group] = answer
                     self._news.set()
         except UnavailableError:
-            if not self._job.partial:
-                raise
-            self._latest.pop(group.worker, None)
-            self._lost.append(group)
-            return
+            self._latest.pop(group, None)
+            raise
         self._check_whole(group)
 
     def _check_whole(self, group: ShardGroup) -> None:
-        last = self._latest.get(group.worker)
+        last = self._latest.get(group)
         if (
             last is None
             or not (last.done and last.sequences_scored == (last.sequences_total if self._wanted else group.sequences))
@@ -118,8 +120,8 @@ class FullScan:
 
     def _merged(self) -> Found:
         with self._job.watch.stage("merge"):
-            latest = [self._latest[worker] for worker in sorted(self._latest)]
-            whole = sum(group.sequences for group in self._job.route.groups if group not in self._lost)
+            latest = list(self._latest.values())
+            whole = sum(group.sequences for group in self._job.replicas.groups())
             found = merge_found(
                 latest,
                 queries=len(self._job.queries),
@@ -127,4 +129,4 @@ class FullScan:
                 top_k=self._top_k,
                 direction=self._direction,
             )
-            return replace(found, unreachable=unreachable_shards(self._job, self._lost))
+            return replace(found, unreachable=self._job.replicas.lost)

@@ -21,6 +21,8 @@ from whence_service.frontend.fields import fields_of_caller
 from whence_service.frontend.job import Job
 from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.preparation import distinct, prepare
+from whence_service.frontend.replicas import surviving
+from whence_service.frontend.routing import canonical_bytes
 from whence_service.frontend.together import together
 
 Selector = attribution_service_pb2.SequenceSelector
@@ -74,6 +76,9 @@ class Scorer:
         return await self._run(job, selectors, fields, worker_service_pb2.DETAIL_TOTAL)
 
     async def _run(self, job: Job, selectors: Sequence[Selector], fields: Sequence[str], detail: Detail) -> Scored:
+        return await surviving(job, lambda: self._run_once(job, selectors, fields, detail))
+
+    async def _run_once(self, job: Job, selectors: Sequence[Selector], fields: Sequence[str], detail: Detail) -> Scored:
         chunk = sequences_per_call(job.generation.model, detail, max(1, len(job.queries)), self._budget_bytes)
         owners, warnings = await self._plan(job, selectors, chunk)
         by_worker: dict[str, list[ScoreCall]] = {}
@@ -99,10 +104,11 @@ class Scorer:
         self, job: Job, selectors: Sequence[Selector], chunk: int
     ) -> tuple[tuple[str, ...], tuple[attribution_pb2.Warning, ...]]:
         """Return the worker that scores each sequence, and what was noticed while the queries were prepared."""
-        if len(job.route.groups) == 1 and len(selectors) <= chunk:
+        groups = job.replicas.groups()
+        if len(groups) == 1 and len(selectors) <= chunk:
             # One call does it all: its worker looks up every sequence before it computes anything, and there is
             # nobody to share the queries' gradients with.
-            return (job.route.groups[0].worker,) * len(selectors), ()
+            return (groups[0].worker,) * len(selectors), ()
         owners = await self._locate(job, selectors)
         return owners, (await prepare(self._pool, job)).warnings if job.queries else ()
 
@@ -110,13 +116,14 @@ class Scorer:
         numbers = [number for number, one in enumerate(selectors) if one.WhichOneof("selector") == "sequence_id"]
         holders: dict[int, list[str]] = {number: [] for number in numbers}
         if numbers:
-            workers = [group.worker for group in job.route.groups]
+            workers = [group.worker for group in job.replicas.groups()]
             with job.watch.stage("locate"):
                 answers = await together(self._look_up(job, worker, selectors, numbers) for worker in workers)
             for worker, answer in zip(workers, answers, strict=True):
                 for scored in answer.sequences:
                     holders[numbers[scored.index]].append(worker)
-        text_worker = job.route.preparers[0] if job.route.preparers else job.route.groups[0].worker
+        key = canonical_bytes(job.queries[0]) if job.queries else b""
+        text_worker = job.replicas.preparer(0, key) if job.queries else job.replicas.groups()[0].worker
         return choose_owners(selectors, holders, text_worker=text_worker)
 
     async def _look_up(

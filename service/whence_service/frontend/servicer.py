@@ -37,6 +37,7 @@ from whence_service.frontend.queries import (
     choose_layers,
     choose_rank,
 )
+from whence_service.frontend.replicas import Replicas
 from whence_service.frontend.routing import plan_route
 from whence_service.frontend.scoring import Scorer
 from whence_service.frontend.self_influence import SelfInfluencer
@@ -215,8 +216,10 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
                 model, partial=partial
             )  # the workers may have changed while it waited
             default, whole = generation.model.default_damping_factor, generation.model.limits.max_queries
+            route = plan_route(generation, queries)
             yield Job(
-                route=plan_route(generation, queries),
+                route=route,
+                replicas=Replicas(route, self._observe),
                 queries=tuple(queries),
                 fields=tuple(fields),
                 damping_factor=default if damping_factor is None else damping_factor,

@@ -83,10 +83,7 @@ class TfidfProposer:
             )
             return await worker.count_tokens(request, self._job.deadline)
 
-        counting = ShardSearch(self._pool, self._job, filtered=False)
-        answers = await counting.ask(call)
-        self.search.lost |= counting.lost
-        return weigh(answers)
+        return weigh(await ShardSearch(self._pool, self._job, filtered=False).ask(call))
 
 
 def weigh(answers: Sequence[messages.CountTokensResponse]) -> list[messages.TokenWeights]:

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from whence_service.rpc.records import (
     CallRecord,
+    FailoverRecord,
     QueueRecord,
     Record,
     RejectionRecord,
@@ -68,6 +69,11 @@ class Metrics:
             registry=registry,
         )
         self._models = Gauge("whence_models_served", "Models whose every corpus shard is reachable.", registry=registry)
+        self._failovers = Counter(
+            "whence_failovers",
+            "Workers lost in the middle of a call that went on with other holders of their shards.",
+            registry=registry,
+        )
         build = Info("whence_build", "The running version.", registry=registry)
         build.info({"version": version("whence")})
 
@@ -91,3 +97,5 @@ class Metrics:
                 self._workers.labels("reachable").set(record.reachable)
                 self._workers.labels("unreachable").set(record.unreachable)
                 self._models.set(record.models)
+            case FailoverRecord():
+                self._failovers.inc()

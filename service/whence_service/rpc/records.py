@@ -57,7 +57,12 @@ class WorkersRecord:
     models: int
 
 
-Record = CallRecord | QueueRecord | WaitRecord | RejectionRecord | StageRecord | WorkersRecord
+@dataclass(frozen=True, kw_only=True)
+class FailoverRecord:
+    """A worker went away while a call was under way, which went on with others that hold the same shards."""
+
+
+Record = CallRecord | QueueRecord | WaitRecord | RejectionRecord | StageRecord | WorkersRecord | FailoverRecord
 Observer = Callable[[Record], None]
 
 
