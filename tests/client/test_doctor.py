@@ -81,6 +81,10 @@ def test_a_server_that_is_not_there_fails():
     assert "whence serve" in done.stdout
 
 
+def test_a_doctor_may_have_all_the_time_in_the_world(healthy):
+    assert doctor(healthy[0], "--timeout", "inf").exit_code == 0
+
+
 def test_json_has_every_check(healthy):
     document = json.loads(doctor(healthy[0], "--json").stdout)
     assert document["ok"] is True

@@ -84,6 +84,11 @@ def test_a_number_that_is_none_or_too_large_is_refused_by_name(client, given):
         lambda: whence.Client(50051),
         lambda: whence.Client("http://localhost:50051"),
         lambda: whence.AsyncClient("caf\udce9:1"),
+        lambda: whence.Client(metadata=[("Authorization", "x")]),
+        lambda: whence.Client(metadata=[("authorization", "caf\u00e9")]),
+        lambda: whence.AsyncClient(metadata=[("authorization", 5)]),
+        lambda: whence.AsyncClient(metadata=["authorization"]),
+        lambda: whence.Client(metadata=[("token-bin", "x")]),
     ],
 )
 def test_so_is_everything_else(make):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +22,7 @@ MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 KEEPALIVE_TIME_MS: Final = 60_000
 KEEPALIVE_TIMEOUT_MS: Final = 20_000
 
+_PRINTABLE: Final = re.compile(r"[ -~]*")
 # What gRPC takes as a wait: it is written in milliseconds, and not none.
 _SHORTEST_S: Final = 0.001
 _LONGEST_S: Final = 86_400
@@ -117,6 +120,23 @@ def open_async(target: str, credentials: grpc.ChannelCredentials | None, retry: 
     if credentials is None:
         return grpc.aio.insecure_channel(target, options=options(retry, target))
     return grpc.aio.secure_channel(target, credentials, options=options(retry, target))
+
+
+def check_metadata(pairs: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Return the pairs. Raises ``InvalidRequestError`` (``INVALID_METADATA``) for what gRPC could not send."""
+    for pair in pairs:
+        name, value = pair if isinstance(pair, tuple) and len(pair) == 2 else (None, None)
+        is_name = isinstance(name, str) and re.fullmatch(r"[0-9a-z_.-]+", name) and not name.startswith("grpc-")
+        binary = is_name and str(name).endswith("-bin")
+        is_value = isinstance(value, bytes) if binary else isinstance(value, str) and _PRINTABLE.fullmatch(value)
+        if not is_name or not is_value:
+            raise InvalidRequestError(
+                f"metadata has {name!a} with a {type(value).__name__}: expected pairs of a name in lower case, which "
+                "does not begin with grpc-, and printable ASCII, or bytes for a name that ends with -bin",
+                reason="INVALID_METADATA",
+                field="metadata",
+            )
+    return tuple(pairs)
 
 
 def check_target(target: str) -> None:

@@ -74,7 +74,7 @@ class AsyncClient:
         self.target = target
         self._timeout_s = timeout_s
         self._retry_overload = retry_overload
-        self._metadata = tuple(metadata)
+        self._metadata = _channel.check_metadata(metadata)
         self._open = partial(_channel.open_async, target, credentials, retry)
         # Opened by the first call: asyncio channels belong to the loop that runs then.
         self._channel: grpc.aio.Channel | None = None

@@ -49,7 +49,7 @@ class Client:
         self.target = target
         self._timeout_s = timeout_s
         self._retry_overload = retry_overload
-        self._metadata = tuple(metadata)
+        self._metadata = _channel.check_metadata(metadata)
         self._channel = _channel.open_sync(target, credentials, retry)
         self._stub = attribution_service_pb2_grpc.AttributionServiceStub(self._channel)
 
