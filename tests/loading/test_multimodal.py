@@ -1,4 +1,4 @@
-"""Models that also see images are served through their text part: what text does not run through is left out."""
+"""Models that also see or hear are served through their text part: what text does not run through is left out."""
 
 from __future__ import annotations
 
@@ -37,6 +37,13 @@ CASES: dict[str, dict[str, Any]] = {
         "image_token_index": 60,
     },
     "Qwen2_5_VL": {"text_config": {**TEXT, "rope_parameters": ROTARY}, "vision_config": QWEN},
+    "Voxtral": {
+        "text_config": TEXT,
+        "audio_config": {
+            "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "num_mel_bins": 8, "max_source_positions": 16,
+        },
+    },
     "SmolVLM": {"text_config": {**TEXT, "model_type": "llama"}, "vision_config": VISION},
     "Mllama": {
         "text_config": {**TEXT, "cross_attention_layers": [1]},

@@ -217,7 +217,7 @@ def test_nothing_is_printed_beside_the_error(llama: Path, capfd: pytest.CaptureF
         ({"model_type": "llamma"}, "no architecture 'llamma'", "UNKNOWN_ARCHITECTURE"),
         ({"model_type": "t5"}, "'t5' is an encoder with a decoder", "UNKNOWN_ARCHITECTURE"),
         ({"model_type": "bart"}, "'bart' is an encoder with a decoder", "UNKNOWN_ARCHITECTURE"),
-        ({"model_type": "vit"}, "'vit' is none", "UNKNOWN_ARCHITECTURE"),
+        ({"model_type": "vit"}, "no language model of type 'vit'", "UNKNOWN_ARCHITECTURE"),
         ({"hidden_size": "wide"}, "cannot be loaded", "MODEL_NOT_LOADABLE"),
     ],
 )

@@ -46,16 +46,16 @@ def auto_class(config: Any, reference: str) -> Any:  # noqa: ANN401 - transforme
 
     Raises :class:`~whence.errors.InvalidRequestError` (``UNKNOWN_ARCHITECTURE``) for what is no decoder of text.
     """
-    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+    from transformers import AutoModelForCausalLM, AutoModelForMultimodalLM
 
     if any(getattr(part, "is_encoder_decoder", False) for part in (config, text_config(config))):
         raise _unknown(reference, f"{config.model_type!r} is an encoder with a decoder here")
     # What else a model reads than text is loaded with it, so that every weight of the file has its place.
     several = text_config(config) is not config
-    for factory in (AutoModelForImageTextToText, AutoModelForCausalLM) if several else (AutoModelForCausalLM,):
+    for factory in (AutoModelForMultimodalLM, AutoModelForCausalLM) if several else (AutoModelForCausalLM,):
         if type(config) in factory._model_mapping:
             return factory
-    raise _unknown(reference, f"{config.model_type!r} is none")
+    raise _unknown(reference, f"transformers has no language model of type {config.model_type!r}")
 
 
 def _require_unquantized(folder: Path, config: Mapping[str, Any]) -> None:

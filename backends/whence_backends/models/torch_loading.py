@@ -80,9 +80,8 @@ def load_causal_lm(source: ModelSource, precision: str, device: str, *, for_expo
     require_same_keys(model, report, source)
     if source.kind == "gguf":
         require_all_tensors(model, source.path)
-    placed = model.to(torch_device(device)).eval().requires_grad_(False)
-    require_finite(placed, source.reference, precision)
-    return placed
+    require_finite(model, source.reference, precision)
+    return model.to(torch_device(device)).eval().requires_grad_(False)
 
 
 def _load(source: ModelSource, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:

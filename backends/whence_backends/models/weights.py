@@ -68,7 +68,7 @@ def require_as_large(model: nn.Module, stored: int, reference: str) -> None:
 
 
 def require_finite(model: nn.Module, reference: str, precision: str) -> None:
-    """Refuse a model with a parameter or buffer that is NaN or infinite, read once, where it is.
+    """Refuse a model with a parameter or buffer that is NaN or infinite; each is read once, without a copy.
 
     Raises :class:`~whence.errors.InvalidRequestError` with reason ``INVALID_WEIGHTS``.
     """
