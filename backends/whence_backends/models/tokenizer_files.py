@@ -47,8 +47,8 @@ def load_tokenizer(source: ModelSource | ModelLocation) -> LoadedTokenizer:
 
     Raises :class:`~whence.errors.NotFoundError` where there is none,
     :class:`~whence.errors.UnimplementedError` where a package is missing, and
-    :class:`~whence.errors.MismatchError` (``TOKENIZER_MISMATCH``) where ``transformers`` cuts text otherwise than
-    tokenizer.json, whichever class it is loaded with.
+    :class:`~whence.errors.MismatchError` (``TOKENIZER_MISMATCH``) where the model's other files give its tokens other
+    ids than tokenizer.json does.
     """
     if source.kind == "gguf":
         require_whole_gguf(source.path)
@@ -79,15 +79,19 @@ def _as_in_file(source: ModelSource | ModelLocation) -> Any:  # noqa: ANN401 - t
             raise
         named = {}
     plain = _from_pretrained(source, plain=True, tokenizer_object=_read_backend(source), **named)
-    difference = _difference(plain, _read_backend(source), source.path)
+    file = _read_backend(source)
+    difference = _other_vocabulary(plain.backend_tokenizer, file, source.path)
     if difference:
         raise MismatchError(
-            f"transformers cuts text otherwise than {source.path / TOKENIZER_JSON} does: {difference}. One of the two "
+            f"transformers has other tokens than {source.path / TOKENIZER_JSON}: {difference}. One of the two "
             f"is not what the model was trained with: make {TOKENIZER_JSON} and {', '.join(_DECLARING)} agree, as "
             "save_pretrained of the tokenizer used in training does",
             reason="TOKENIZER_MISMATCH",
             model=source.reference,
         )
+    # The file's marks of added tokens, too, which the configuration may contradict, but not what goes around a text.
+    file.post_processor = plain.backend_tokenizer.post_processor
+    plain._tokenizer = file
     return plain
 
 
@@ -174,7 +178,7 @@ def _other_vocabulary(backend: Any, file: Any, folder: Path) -> str:  # noqa: AN
             continue
         if token.content not in declared:
             return f"the token {token.content!r} is in none of the model's files"
-        file.add_tokens([token])
+        (file.add_special_tokens if token.special else file.add_tokens)([token])
         if file.token_to_id(token.content) != number:
             return f"the token {token.content!r} has the id {number}, not {file.token_to_id(token.content)}"
     return ""
