@@ -25,6 +25,7 @@ from chat_templates import (
     V3,
 )
 from whence.errors import InvalidRequestError
+from whence_backends.models import Tokenizer, locate_model
 from whence_backends.models.chat import ChatRenderer, RenderedChat
 from whence_backends.models.chat_template import ChatTemplate
 from whence_backends.models.conversation import Conversation, ConversationError, parse_conversation
@@ -225,6 +226,19 @@ def test_a_template_or_date_that_is_none_is_refused(settings: dict, reason: str)
     with pytest.raises(InvalidRequestError) as caught:
         renderer(CHATML, **settings)
     assert caught.value.reason == reason
+
+
+def test_of_several_templates_that_for_tools_is_taken_where_there_are_tools(tmp_path, write_model):
+    def load(name: str, **templates: str) -> Tokenizer:
+        listed = [{"name": name, "template": template} for name, template in templates.items()]
+        return Tokenizer.load(locate_model(str(write_model(tmp_path / name, chat_template=listed))))
+
+    chat = load("both", default=PLAIN, tool_use=TOOLS).chat()
+    assert chat.render(conversation(*TURNS), [1]).text.startswith("<user>")
+    assert chat.render(conversation(*TURNS, tools=[{"name": "weather"}]), [1]).text.startswith('[{"name": "weather"}]')
+    with pytest.raises(InvalidRequestError) as caught:
+        load("neither", other=PLAIN, rag=TOOLS).chat()
+    assert caught.value.reason == "NO_CHAT_TEMPLATE"
 
 
 def test_a_template_that_wants_turns_to_alternate_is_heeded():

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from conformance.characters import CHAT_TEMPLATE, write_tokenizer
 from e2e.harness import Artefacts, Launcher, influences, launcher, make_corpus, plain, told, whence
-from whence import Client, Query
+from whence import Client, Query, TrainingExample
 from whence.cli import app
 from whence_backends.contract import EngineConfig
 from whence_backends.engines import load_engine
@@ -115,6 +115,24 @@ def test_a_chat_is_its_rendered_text(embedded: Embedded, tmp_path: Path):
         chat = client.attribute(Query.chat(messages), top_k=4, **IN_DETAIL)
     assert told(chat) == told(answer)
     assert [hit["raw_influence"] for hit in document["positive"]] == [hit.raw_influence for hit in answer]
+
+
+def test_the_parts_of_a_text_that_examples_count_sum_to_the_whole(embedded: Embedded, tmp_path: Path):
+    """Broken by: a mask that is not applied, or of the prompt."""
+    messages = [{"role": "user", "content": "who lit it"}, {"role": "assistant", "content": "the keeper"}]
+    text = "user: who lit it;assistant: "
+    chat, whole = TrainingExample.chat(messages), TrainingExample.text(text + "the keeper;")
+    pair, rest = TrainingExample.completion(text, "the keeper;"), TrainingExample.text(text)
+    (tmp_path / "example.json").write_text(json.dumps(messages))
+    with Client(embedded.address) as client:
+        table = client.score(prompt=PROMPT, completion=COMPLETION, examples=[chat, pair, rest, whole])
+        [in_chat, in_pair, in_rest, in_whole] = table.influence[0]
+        explained = client.explain(prompt=PROMPT, completion=COMPLETION, example=chat)
+    assert in_chat == in_pair
+    assert in_pair + in_rest == pytest.approx(in_whole, rel=1e-4)
+    assert explained.influence == pytest.approx(in_chat, rel=1e-4)
+    document = json.loads(embedded("score", *ASK, "--example", str(tmp_path / "example.json"), "--json"))
+    assert document["influence"] == [[pytest.approx(in_chat, rel=1e-6)]]
 
 
 def test_the_ranking_is_brute_force_over_score(embedded: Embedded):

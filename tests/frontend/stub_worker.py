@@ -149,6 +149,8 @@ class StubWorker(worker_service_pb2_grpc.WorkerServiceServicer):
     def _find(self, reference: messages.SequenceReference) -> int | None:
         if reference.WhichOneof("reference") == "text":
             return len(reference.text)
+        if reference.WhichOneof("reference") in ("completion", "chat"):
+            return 0
         held = [position for shard in self.shards for position in CORPUS[shard]]
         if reference.WhichOneof("reference") == "position":
             return reference.position if reference.position in held else None

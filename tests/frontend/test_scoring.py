@@ -8,6 +8,7 @@ from frontend.stub_worker import SPLIT, TRAINING_SET_SIZE, influence, log_likeli
 from whence import tensors
 from whence.errors import NotFoundError
 from whence.v1 import attribution_service_pb2 as messages
+from whence.v1 import query_pb2
 
 
 def ids(*positions):
@@ -49,6 +50,18 @@ async def test_a_text_of_the_callers_own_is_scored_like_a_sequence(sharded, ask)
     answer = await sharded.stub.Score(messages.ScoreRequest(queries=[ask()], sequences=selectors))
     assert raw(answer.influence) == pytest.approx([influence(ask(), 4)] * 2)
     assert [found.text for found in answer.sequences] == ["four", "text of 4"]
+
+
+async def test_conversations_and_completions_reach_a_worker_as_they_are(start_worker, start_front, ask):
+    workers = [await start_worker(["a", "b"]), await start_worker(["c"])]
+    chat = {"messages": [{"role": "assistant", "content": "yo", "trained_on": True}], "tools_json": "[]"}
+    pair = {"prompt": "a", "completion": "b"}
+    selectors = [messages.SequenceSelector(chat=chat), messages.SequenceSelector(completion=pair), *ids(4)]
+    front = await start_front(*workers)
+    await front.stub.Score(messages.ScoreRequest(queries=[ask()], sequences=selectors))
+    scored = [reference for worker in workers for call in worker.stub.scored for reference in call.sequences]
+    assert [one.chat for one in scored if one.HasField("chat")] == [query_pb2.Chat(**chat)]
+    assert [one.completion for one in scored if one.HasField("completion")] == [query_pb2.PromptCompletion(**pair)]
 
 
 async def test_a_sequence_that_two_workers_hold_is_scored_once(start_worker, start_front, ask):

@@ -120,7 +120,17 @@ class ChatTemplate:
         return 2 * sum(name not in text for name in names) + quoted
 
     def _text_for(self, tools: Sequence[Any]) -> str:
-        return str(self._source or self._pretrained.get_chat_template(tools=list(tools) or None))
+        if self._source:
+            return self._source
+        try:
+            return str(self._pretrained.get_chat_template(tools=list(tools) or None))
+        except ValueError as error:
+            raise InvalidRequestError(
+                f"the model's tokenizer has no chat template that can be chosen: {error}; give one when the corpus "
+                "is made, with --chat-template",
+                reason="NO_CHAT_TEMPLATE",
+                field="messages",
+            ) from error
 
     def _compile(self, text: str) -> Any:  # noqa: ANN401
         from jinja2 import TemplateError

@@ -129,9 +129,14 @@ def conversation(text: str, name: str) -> dict[str, Any]:
             reason="CHAT_FILE_WITHOUT_MESSAGES",
             field="chat",
         )
-    beside = {key: document.get(key) for key in ("tools", "template_arguments")} if isinstance(document, dict) else {}
-    date = document.get("date") if isinstance(document, dict) else ""
-    return {"messages": found, **beside, "date": date if isinstance(date, str) else ""}
+    beside = document if isinstance(document, dict) else {}
+    date = beside.get("date")
+    return {
+        "messages": found,
+        "tools": beside.get("tools"),
+        "template_arguments": beside.get("template_arguments", beside.get("chat_template_kwargs")),
+        "date": date if isinstance(date, str) else "",
+    }
 
 
 def example(path: Path) -> TrainingExample:
