@@ -26,10 +26,10 @@ def metadata_of(columns: Mapping[str, Any], consumed: frozenset[str]) -> Metadat
     Bytes become their number, NaN and infinity null, dates text. A value that could not be read, or that is nested
     more than 32 levels deep, costs itself and never the row.
     """
-    values, problems = {}, {}
+    values, problems, reader = {}, {}, _Reader()
     for name, value in columns.items():
         if name not in consumed:
-            reader = _Reader()
+            reader.problem = ""
             values[clean(name)] = reader.read(value, _DEEPEST)
             if reader.problem:
                 problems[clean(name)] = reader.problem
@@ -38,7 +38,7 @@ def metadata_of(columns: Mapping[str, Any], consumed: frozenset[str]) -> Metadat
 
 def clean(text: str) -> str:
     """Return the text without halves of surrogate pairs, which JSON can hold and UTF-8 cannot."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 class _Reader:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from whence_backends.corpus.formats.lines import as_row, read_json_lines, unique_keys, whole_number
+from whence_backends.corpus.formats.lines import PATIENT_DECODER, as_row, read_json_lines, unique_keys
 from whence_backends.corpus.formats.streams import UnreadableError, bounded_lines, open_bytes
 from whence_backends.corpus.rows import InputFile, Row
 
 _ROWS: Final = "data"  # the field that holds the rows, where the document is an object
 _PIECE_CHARACTERS: Final = 1 << 18
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=unique_keys, parse_int=whole_number)
 
 
 def read_json(file: InputFile, max_row_bytes: int) -> Iterator[Row]:
@@ -44,7 +42,7 @@ def _has_an_object_a_line(file: InputFile, max_row_bytes: int) -> bool:
 
 def _is_json(line: bytes) -> bool:
     try:
-        _DECODER.decode(line.decode())
+        PATIENT_DECODER.decode(line.decode())
     except (ValueError, RecursionError):
         return False
     return True
@@ -126,7 +124,7 @@ class _Cursor:
         self.peek()
         while True:
             try:
-                value, end = _DECODER.raw_decode(self._held, self._at)
+                value, end = PATIENT_DECODER.raw_decode(self._held, self._at)
             except RecursionError:
                 raise UnreadableError("it is nested too deeply") from None
             except ValueError as error:

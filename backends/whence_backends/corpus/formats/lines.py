@@ -50,16 +50,20 @@ def whole_number(digits: str) -> int | BadCell:
         return BadCell(problem=f"has {len(digits)} digits", shown=f"{digits[:20]}…")
 
 
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=unique_keys)
+PATIENT_DECODER: Final = json.JSONDecoder(object_pairs_hook=unique_keys, parse_int=whole_number)
+
+
 def _parse(line: bytes) -> tuple[Mapping[str, Any] | None, str]:
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
         return None, f"is not UTF-8 (byte {error.start + 1})"
     try:
-        return as_row(json.loads(text, object_pairs_hook=unique_keys))
+        return as_row(_DECODER.decode(text))
     except json.JSONDecodeError as error:
         return None, f"is not JSON: {error}"
     except ValueError:  # a number of more digits than Python converts
-        return as_row(json.loads(text, object_pairs_hook=unique_keys, parse_int=whole_number))
+        return as_row(PATIENT_DECODER.decode(text))
     except RecursionError:
         return None, "is not JSON that can be read: it is nested too deeply"
