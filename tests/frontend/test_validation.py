@@ -49,7 +49,7 @@ OPTIONS = [
     ({"search": 99}, "SEARCH_UNSUPPORTED", "options.search"),
     *(
         ({"damping_factor": value}, "DAMPING_INVALID", "options.damping_factor")
-        for value in (0.0, -0.1, math.nan, math.inf, -math.inf)
+        for value in (0.0, -0.1, math.nan, math.inf, -math.inf, 5e-324, 1e-320, 1e-40, 1e39, 1e308)
     ),
     ({"layers": ["layer0", "layer7"]}, "LAYER_UNKNOWN", "options.layers[1]"),
 ]

@@ -176,7 +176,7 @@ class Corpus:
         number = int(np.searchsorted(self._firsts, position, side="right")) - 1
         if number < 0 or position not in self._shards[number].info.positions:
             raise NotFoundError(
-                f"no open shard of {self.path} holds position {position}; open are "
+                f"no open shard of the corpus holds position {position}; open are "
                 f"{', '.join(self._by_name) or 'none'} of {self.sequences} sequences in all",
                 reason="SEQUENCE_NOT_FOUND",
                 position=position,

@@ -28,6 +28,8 @@ from whence_backends.worker.rescore import not_held
 from whence_backends.worker.search_queue import SearchJob, SearchQueue
 from whence_service.rpc.stages import Stopwatch
 
+# A sketch of larger values than this would have estimates that float32 does not hold.
+_LARGEST_VALUE: Final = 1e30
 _SKETCHES_KEPT: Final = 256
 # Rows whose standard errors are computed at a time: with eight or sixteen bits their codes are decoded for it.
 _ERRORS_AT_ONCE: Final = 1 << 13
@@ -191,10 +193,12 @@ class GradientIndex:
 
     def _require_sketches(self, sketches: Float32Array) -> None:
         width = self.index.card.width
-        if sketches.ndim != 2 or sketches.shape[1] != width or not np.isfinite(sketches).all():
+        # A NaN is not at most anything, and refused with the rest.
+        largest = float(np.abs(sketches).max(initial=0.0))
+        if sketches.ndim != 2 or sketches.shape[1] != width or not largest <= _LARGEST_VALUE:
             raise InvalidRequestError(
-                f"sketches of shape {list(sketches.shape)}; expected finite values, [queries, {width}], as "
-                "PrepareQueries returns them",
+                f"sketches of shape {list(sketches.shape)} with values up to {largest:g}; expected [queries, {width}], "
+                f"at most {_LARGEST_VALUE:g}, as PrepareQueries returns them",
                 reason="BAD_SKETCH",
                 field="sketches",
             )

@@ -44,6 +44,9 @@ def plan_rescore(
 
     Raises :class:`~whence.errors.NotFoundError` for a position that is in none of the shards.
     """
+    largest = max(positions, default=0)
+    if largest > np.iinfo(np.int64).max:
+        raise not_held(largest)
     wanted = np.array(list(dict.fromkeys(positions)), np.int64)
     found = np.zeros(len(wanted), bool)
     by_block: dict[int, list[IndexArray]] = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import bisect
 import functools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,6 +40,7 @@ from whence_backends.worker.rescore_queue import RescoreQueue
 from whence_backends.worker.scan import Scanner
 from whence_backends.worker.sequences import SequenceResolver
 from whence_backends.worker.token_search import TokenSearch
+from whence_service.rpc.bounds import LEAST_DAMPING, MOST_DAMPING
 from whence_service.rpc.stages import Stopwatch
 
 
@@ -130,9 +130,10 @@ class ServedModel:
     def damping(self, damping_factor: float) -> float:
         """Return a request's damping factor, 0 being the model's default, or raise where there is none like it."""
         damping = damping_factor or self.model.default_damping_factor
-        if not (math.isfinite(damping) and damping > 0):
+        if not LEAST_DAMPING <= damping <= MOST_DAMPING:
             raise InvalidRequestError(
-                f"the damping factor is {damping_factor}; expected a positive number, such as 0.1",
+                f"the damping factor is {damping_factor}; expected a number from {LEAST_DAMPING:g} to "
+                f"{MOST_DAMPING:g}, such as 0.1",
                 reason="BAD_DAMPING_FACTOR",
                 field="preconditioning.damping_factor",
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from whence_backends.corpus import Corpus
 from whence_backends.corpus.lexical import document_frequencies, match_scores
 from whence_backends.topk import Order, TopK
 from whence_backends.worker.queries import PreparedTokens
+
+# Larger weights than this might add up to what is no number.
+_LARGEST_WEIGHT: Final = 1e30
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,10 +91,12 @@ class TokenSearch:
     def _require_valid(self, query: TokenWeights) -> None:
         tokens, weights = query.tokens, query.weights
         known = len(tokens) == 0 or (tokens.min() >= 0 and tokens.max() < self._vocabulary)
-        if len(tokens) != len(weights) or not known or not np.isfinite(weights).all():
+        # A NaN is not at most anything, and refused with the rest.
+        largest = float(np.abs(weights).max(initial=0.0))
+        if len(tokens) != len(weights) or not known or not largest <= _LARGEST_WEIGHT:
             raise InvalidRequestError(
-                f"{len(tokens)} tokens with {len(weights)} weights; expected a finite weight for each, and tokens "
-                f"below {self._vocabulary}",
+                f"{len(tokens)} tokens with {len(weights)} weights up to {largest:g}; expected one for each, at most "
+                f"{_LARGEST_WEIGHT:g}, and tokens below {self._vocabulary}",
                 reason="BAD_TOKEN_WEIGHTS",
                 field="queries",
             )

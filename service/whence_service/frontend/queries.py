@@ -5,7 +5,6 @@ What needs the tokenizer (a completion that is no token, a text that is too long
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -14,7 +13,7 @@ from typing import Final
 
 from whence.errors import InvalidRequestError
 from whence.v1 import attribution_pb2, attribution_service_pb2, model_pb2, query_pb2
-from whence_service.rpc.bounds import too_large_text
+from whence_service.rpc.bounds import LEAST_DAMPING, MOST_DAMPING, too_large_text
 
 DEFAULT_TOP_K: Final = 10
 # Candidates of a search that names no number: at least so many, and so many for each sequence that is returned.
@@ -233,14 +232,15 @@ def check_filter(wanted: attribution_pb2.Filter) -> attribution_pb2.Filter | Non
 
 
 def check_damping(damping_factor: float | None, field: str) -> None:
-    """Raise :class:`~whence.errors.InvalidRequestError` unless the damping factor is positive and finite.
+    """Raise :class:`~whence.errors.InvalidRequestError` unless the damping factor is positive and of any use.
 
-    Zero would divide by the eigenvalues, which may be zero, of directions that the training data does not have.
+    Zero would divide by the eigenvalues, which may be zero, of directions that the training data does not have; and so
+    does what is so small or so large that float32 cannot hold what comes of it.
     """
-    if damping_factor is not None and not (math.isfinite(damping_factor) and damping_factor > 0):
+    if damping_factor is not None and not LEAST_DAMPING <= damping_factor <= MOST_DAMPING:
         raise InvalidRequestError(
             f"the damping factor is {damping_factor}; it is a positive multiple of each layer's mean corrected "
-            "eigenvalue (0.1 is usual)",
+            f"eigenvalue, from {LEAST_DAMPING:g} to {MOST_DAMPING:g} (0.1 is usual)",
             reason="DAMPING_INVALID",
             field=field,
         )

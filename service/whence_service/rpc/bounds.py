@@ -21,6 +21,10 @@ _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _MOST_VARINT_BYTES: Final = 10
 _MOST_DEPTH: Final = 100  # as protobuf itself allows
 
+# Damping factors: beyond these the sums of eigenvalue and damping, or what is divided by them, leave float32.
+LEAST_DAMPING: Final = 1e-12
+MOST_DAMPING: Final = 1e12
+
 # What is bounded as a whole, with all that it consists of: what is tokenized, and filters, which are kept.
 _TEXTS: Final = ("whence.v1.Query", "whence.v1.SequenceSelector", "whence.worker.v1.SequenceReference")
 _FILTERS: Final = ("whence.v1.Filter",)
