@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from whence.errors import InvalidRequestError, NotFoundError, UnimplementedError, WhenceError
 from whence_backends.models import locate_model, resolve_model
+from whence_backends.store.artefact import canonical_json, digest_bytes, digest_file
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0123456789abcdef\nsize 12345678\n"
 PAGE = "\n<!DOCTYPE html><html>Sign in to go on</html>"
@@ -110,6 +111,23 @@ def test_other_weights_beside_a_whole_model_do_no_harm(folder: Path) -> None:
     """Mistral's repositories have consolidated.safetensors beside the files that transformers reads."""
     save_file({"x": np.zeros(1, np.float32)}, folder / "consolidated.safetensors")
     assert resolve_model(str(folder)).kind == "folder"
+
+
+def test_two_sets_of_weights_are_not_chosen_between(folder: Path) -> None:
+    """As after training into a folder that had a model: transformers would take the one file, others the index."""
+    save_file({"a": np.zeros(4, np.float32)}, folder / "model.safetensors")
+    said = r"two sets of weights: model\.safetensors, and model-a\.safetensors, model-b\.safetensors"
+    assert refused(folder, InvalidRequestError, said) == "INVALID_MODEL_FILE"
+    for name in "ab":
+        (folder / f"model-{name}.safetensors").unlink()
+    assert resolve_model(str(folder)).kind == "folder"
+
+
+def test_the_digest_is_of_names_and_digests_as_in_every_version(folder: Path) -> None:
+    """Factors, exports and cached gradients hold it: changed, none of them would fit their model any more."""
+    names = ["config.json", "model-a.safetensors", "model-b.safetensors", "model.safetensors.index.json"]
+    expected = digest_bytes(canonical_json([[name, digest_file(folder / name)] for name in names]))
+    assert resolve_model(str(folder)).digest == expected
 
 
 @pytest.mark.parametrize("name", ["README.md", "training_args.json", "special_tokens_map.json", "LICENSE"])

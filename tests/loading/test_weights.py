@@ -281,3 +281,9 @@ def test_nobody_is_asked_about_code_that_comes_with_a_model(
     with pytest.raises(WhenceError):
         Tokenizer.load(source)
     assert "trust_remote_code" not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("content", ["{", "", "version https://git-lfs.github.com/spec/v1", '{"max_length": "long"}'])
+def test_settings_of_generation_are_not_asked(llama: Path, content: str) -> None:
+    (llama / "generation_config.json").write_text(content)
+    assert load(llama).training is False

@@ -68,6 +68,8 @@ def weight_files(folder: Path) -> list[Path]:
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise _missing_files(folder, missing)
+    if first == _SINGLE:
+        _require_one_set(folder)
     for name in names:
         require_whole(folder / name)
     return [folder / name for name in names]
@@ -125,6 +127,20 @@ def require_no_adapter(folder: Path) -> None:
 
 def _kind(settings: Mapping[str, Any]) -> str:
     return f", {settings['peft_type']}" if settings.get("peft_type") else ""
+
+
+def _require_one_set(folder: Path) -> None:
+    """Refuse weights in one file beside others that an index names: as after training, into a folder that had some."""
+    try:
+        others = {name for name in _shards(folder, _INDEX) if name != _SINGLE and (folder / name).is_file()}
+    except InvalidRequestError:  # an index of nothing, which nobody reads where there is one file
+        return
+    if others:
+        raise _invalid(
+            folder,
+            f"a folder with two sets of weights: {_SINGLE}, and {shortened(sorted(others))}, which {_INDEX} names; "
+            "move the ones that are not meant elsewhere, index included",
+        )
 
 
 def _shards(folder: Path, index: str) -> list[str]:
