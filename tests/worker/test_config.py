@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
+from whence import cli
 from whence.errors import InvalidRequestError
 from whence_backends.worker.config import WorkerSettings, load_settings
 
@@ -129,3 +131,23 @@ def test_every_setting_is_described():
 def test_the_served_name_is_the_last_part_of_the_model(model: str, name: str):
     assert load_settings(**{**GIVEN, "model": model}).served_name == name
     assert load_settings(**{**GIVEN, "model": model}, name="mine").served_name == "mine"
+
+
+def test_the_size_of_the_training_set_comes_from_the_environment_or_either_command(monkeypatch: pytest.MonkeyPatch):
+    """Broken by: a command that does not pass it on."""
+    monkeypatch.setenv("WHENCE_WORKER_TRAINING_SEQUENCES", "5")
+    assert load_settings(**GIVEN).training_sequences == 5
+    seen: list[WorkerSettings] = []
+
+    async def embedded(_: object, settings: WorkerSettings) -> None:
+        seen.append(settings)
+
+    monkeypatch.setattr("whence_backends.worker.server.run", seen.append)
+    monkeypatch.setattr("whence_service.frontend.embedded.run_embedded", embedded)
+    options = ["--model", "m", "--factors", "f", "--corpus", "c", "--training-sequences", "7"]
+    for command in (["worker"], ["serve", "--embedded"]):
+        done = CliRunner().invoke(cli.app, [*command, *options])
+        assert done.exit_code == 0, done.output
+    assert [settings.training_sequences for settings in seen] == [7, 7]
+    with pytest.raises(InvalidRequestError, match="training_sequences"):
+        load_settings(**GIVEN, training_sequences=0)
