@@ -103,8 +103,8 @@ def test_what_counts_stands_out_in_colour():
 
 
 def test_a_template_that_is_no_file_is_named(jsonl, tmp_path, whence_corpus):
-    with pytest.raises(FileNotFoundError, match="nowhere"):
-        whence_corpus(jsonl([{"text": "The owl"}]), "--chat-template", tmp_path / "nowhere")
+    result = whence_corpus(jsonl([{"text": "The owl"}]), "--chat-template", tmp_path / "nowhere")
+    assert (result.exit_code, "nowhere" in result.stderr) == (2, True)
 
 
 def test_strict_raises_for_the_first_bad_row(jsonl, whence_corpus):

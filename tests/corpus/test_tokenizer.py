@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from whence.errors import InvalidRequestError, NotFoundError
 from whence_backends.models import Tokenizer, locate_model
+from whence_backends.models.tokenizer import overlapping
 
 USER = {"role": "user", "content": "Where is the owl?"}
 ASSISTANT = {"role": "assistant", "content": "At the harbour light."}
@@ -79,6 +80,26 @@ def test_a_conversation_is_split_before_the_content_of_its_last_message(tokenize
     prompt, completion = tokenizer.render_chat([USER, ASSISTANT])
     assert prompt == "<|user|>Where is the owl?<|end|><|assistant|>"
     assert completion == "At the harbour light.<|end|>"
+
+
+def test_a_token_counts_that_has_a_character_of_a_span_or_lies_within_one():
+    offsets = [(0, 2), (2, 4), (4, 4), (3, 6), (6, 6), (6, 9)]
+    assert overlapping(offsets, [(3, 5)]).tolist() == [False, True, True, True, False, False]
+    assert overlapping(offsets, [(0, 1), (8, 9)]).tolist() == [True, False, False, False, False, True]
+    assert overlapping([], [(0, 1)]).tolist() == overlapping(offsets[:0], []).tolist() == []
+
+
+def test_what_a_template_cuts_of_the_output_is_warned_of(tmp_path, write_model):
+    template = "{% for m in messages %}<{{ m.content.split('</think>')[-1] }}>{% endfor %}"
+    cutting = Tokenizer.load(locate_model(str(write_model(tmp_path, chat_template=template))))
+    with pytest.warns(UserWarning, match="leaves out '<think>so</think>' of message 2"):
+        assert cutting.render_chat([USER, {"role": "assistant", "content": "<think>so</think>4"}])[1] == "4>"
+
+
+def test_what_is_no_conversation_is_refused(tokenizer):
+    with pytest.raises(InvalidRequestError) as caught:
+        tokenizer.render_chat([USER, {"role": "assistant", "content": [{"type": "image"}]}])
+    assert caught.value.reason == "INVALID_CONVERSATION"
 
 
 @pytest.mark.parametrize("messages", [[], [USER], [ASSISTANT, USER]])

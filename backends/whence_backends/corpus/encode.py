@@ -51,7 +51,7 @@ class SequenceEncoder:
 
     def text(self, text: str) -> SequenceRecord:
         """Return a text, all of which was trained on."""
-        return self._record(text, ((0, len(text)),))
+        return self._record(text, ((0, len(text) + 1),))  # and what may stand behind its last character
 
     def completion(self, prompt: str, completion: str) -> SequenceRecord:
         """Return a prompt, which was not trained on, and its completion, which was."""

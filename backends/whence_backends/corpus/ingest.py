@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from whence.errors import CorruptArtefactError, InvalidRequestError
+from whence_backends.corpus.chats import ChatPolicy
 from whence_backends.corpus.config import IngestConfig
 from whence_backends.corpus.encode import special_tokens
 from whence_backends.corpus.filling import fill_shards
@@ -80,7 +81,8 @@ def _write(
 
 def _settings(config: IngestConfig, files: Sequence[InputFile]) -> dict[str, Any]:
     """Return all that decides which bytes come out."""
-    is_chat = config.columns.messages_field is not None or config.columns.prompt_field is not None
+    columns = config.columns
+    is_chat = columns.messages_field or columns.prompt_field or config.chat != ChatPolicy()  # workers render by it, too
     return {
         **({"chat": config.chat.to_json()} if is_chat else {}),
         "tokenizer_digest": config.tokenizer.digest,

@@ -12,10 +12,10 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from whence.errors import UnimplementedError
+from whence.errors import InvalidRequestError, UnimplementedError
 from whence_backends.models.chat import ChatRenderer
 from whence_backends.models.chat_template import DEFAULT_DATE, ChatTemplate
-from whence_backends.models.conversation import Conversation
+from whence_backends.models.conversation import Conversation, ConversationError, parse_conversation
 from whence_backends.models.source import ModelLocation, ModelSource
 from whence_backends.models.tokenizer_files import load_tokenizer
 from whence_backends.store.artefact import canonical_json, digest_bytes
@@ -129,11 +129,16 @@ class Tokenizer:
 
         Warns where the template leaves out part of the last message. Raises
         :class:`~whence.errors.InvalidRequestError` with reason ``NO_CHAT_TEMPLATE``,
-        ``LAST_MESSAGE_NOT_ASSISTANT``, ``CHAT_TEMPLATE_FAILED`` (the template refused the messages) or
+        ``INVALID_CONVERSATION``, ``LAST_MESSAGE_NOT_ASSISTANT``, ``CHAT_TEMPLATE_FAILED`` (the template refused it) or
         ``CHAT_TEMPLATE_NOT_PREFIX`` (the last message changes how earlier ones are rendered).
         """
-        renderer = self.chat()
-        rendered = renderer.render_output(Conversation(messages=tuple(messages)))
+        try:
+            asked = parse_conversation(list(messages)) if messages else Conversation(messages=())
+        except ConversationError as error:
+            raise InvalidRequestError(
+                f"the conversation {error}", reason="INVALID_CONVERSATION", field="messages"
+            ) from error
+        rendered = self.chat().render_output(asked)
         for part in rendered.lost:
             warnings.warn(f"the chat template leaves out {part}", stacklevel=2)
         ((start, _),) = rendered.spans
@@ -149,7 +154,7 @@ def overlapping(offsets: Sequence[Offset] | NDArray[np.int32], spans: Sequence[O
     if len(offsets) and spans:
         starts, ends = np.array(offsets).T
         for start, end in spans:
-            found |= (ends > start) & (starts < end)
+            found |= (starts < end) & ((ends > start) | (starts >= start))  # tokens may be of no character, too
     return found
 
 
