@@ -97,6 +97,7 @@ def reader_error() -> Exception:
         (lambda: caught("caf\udce9".encode), "INVALID_TEXT"),
         (lambda: caught(b"caf\xe9".decode), "INVALID_TEXT"),
         (lambda: caught(json.loads, "{"), "INVALID_JSON"),
+        (lambda: caught((2**80).to_bytes, 8), "TOO_LARGE_NUMBER"),
         (lambda: zipfile.BadZipFile("torn"), "UNREADABLE_FILE"),
         (lambda: zlib.error("torn"), "UNREADABLE_FILE"),
         (lambda: lzma.LZMAError("torn"), "UNREADABLE_FILE"),

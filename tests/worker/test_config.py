@@ -116,6 +116,12 @@ def test_a_misspelt_variable_is_refused_with_what_was_meant(monkeypatch: pytest.
     assert caught.value.reason == "UNKNOWN_VARIABLE"
 
 
+@pytest.mark.parametrize("name", ["threads", "search_threads", "training_sequences"])
+def test_a_number_that_nothing_could_hold_is_refused(name: str):
+    with pytest.raises(InvalidRequestError, match=f"{name}: Input should be less than"):
+        load_settings(**GIVEN, **{name: 10**30})
+
+
 def test_settings_do_not_change():
     with pytest.raises(ValidationError):
         load_settings(**GIVEN).model = "another"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
+import json
 import subprocess
 import sys
 import threading
@@ -31,10 +33,12 @@ async def health(channel: grpc.aio.Channel, service: str = SERVICE) -> int:
 
 
 @asynccontextmanager
-async def loading(artefacts: Artefacts) -> AsyncIterator[tuple[Worker, grpc.aio.Channel, threading.Event]]:
+async def loading(
+    artefacts: Artefacts, **settings: str
+) -> AsyncIterator[tuple[Worker, grpc.aio.Channel, threading.Event]]:
     """A worker whose engine takes as long to load as the test wants."""
     gate = threading.Event()
-    worker = Worker(artefacts.settings(), engine_factory=lambda _: (gate.wait(5), make_engine(artefacts))[1])
+    worker = Worker(artefacts.settings(**settings), engine_factory=lambda _: (gate.wait(5), make_engine(artefacts))[1])
     async with grpc.aio.insecure_channel(await worker.start()) as channel:
         yield worker, channel, gate
         gate.set()
@@ -50,6 +54,23 @@ async def test_while_it_loads_it_is_alive_but_not_serving(artefacts: Artefacts):
         gate.set()
         await worker.wait_ready()
         assert await health(channel) == SERVING
+
+
+async def test_it_tells_over_http_when_it_is_ready(artefacts: Artefacts):
+    def healthz(worker: Worker) -> tuple[int, str]:
+        host, _, port = worker._metrics_server.address.rpartition(":")
+        connection = http.client.HTTPConnection(host, int(port), timeout=10)
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())["status"]
+
+    async with loading(artefacts, metrics_address="127.0.0.1:0") as (worker, _, gate):
+        assert await asyncio.to_thread(healthz, worker) == (503, "starting")
+        gate.set()
+        await worker.wait_ready()
+        assert await asyncio.to_thread(healthz, worker) == (200, "serving")
+        worker._host.health.drain()
+        assert await asyncio.to_thread(healthz, worker) == (503, "draining")
 
 
 async def test_health_and_info_are_prompt_while_a_batch_sleeps_in_the_engine(tiny: Running):

@@ -72,8 +72,9 @@ def _items(found: Any, name: str) -> Iterator[Any]:  # noqa: ANN401 - any JSON v
         if name in part:
             yield from _flat(part[name])
             continue
-        for place in (place for place, letter in enumerate(name) if letter == "." and name[:place] in part):
-            yield from _items(part[name[:place]], name[place + 1 :])
+        for field, inner in part.items():
+            if name.startswith(f"{field}."):
+                yield from _items(inner, name[len(field) + 1 :])
 
 
 def _flat(value: Any) -> Iterator[Any]:  # noqa: ANN401

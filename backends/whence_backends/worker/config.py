@@ -34,6 +34,8 @@ def _check_redis(url: str) -> str:
     return url
 
 
+_Threads = Annotated[int, Field(gt=0, le=4096)]
+_Count = Annotated[int, Field(gt=0, lt=2**63)]  # what a message holds
 RedisUrl = Annotated[str, AfterValidator(_check_redis)]
 
 
@@ -51,7 +53,7 @@ class WorkerSettings(settings.ServerSettings):
     name: str = Field("", description="The served model's name; empty: the last part of 'model'.")
     shards: Names = Field((), description="The corpus shards to hold, separated by commas; empty: all of them.")
 
-    training_sequences: PositiveInt | None = Field(
+    training_sequences: _Count | None = Field(
         None,
         description="N, the size of the training set that influences are divided by, where the corpus is a part of it; "
         "unset: as the factors say.",
@@ -64,10 +66,8 @@ class WorkerSettings(settings.ServerSettings):
     precision: str = Field(
         "float32", description="What the engine computes in: float32, bfloat16 or float64; for ort what was exported."
     )
-    threads: PositiveInt | None = Field(None, description="CPU threads of the engine; unset: the engine's choice.")
-    search_threads: PositiveInt | None = Field(
-        None, description="CPU threads that search the index; unset: one a core."
-    )
+    threads: _Threads | None = Field(None, description="CPU threads of the engine; unset: the engine's choice.")
+    search_threads: _Threads | None = Field(None, description="CPU threads that search the index; unset: one a core.")
     search_device: str = Field(
         "cpu", description="Where the index is searched: cpu, or a GPU whose memory then holds it (cuda; needs torch)."
     )

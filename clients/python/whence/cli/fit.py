@@ -53,6 +53,7 @@ def fit(
         int | None,
         typer.Option(
             min=1,
+            max=2**63 - 1,
             help="N, by which influences are divided: how many sequences the model was trained on, where the corpus is "
             "a part of them. [default: the corpus's]",
         ),

@@ -49,6 +49,8 @@ def typed(error: BaseException, extra: str) -> WhenceError | None:
             return InvalidRequestError(
                 f"{what} is not Unicode text in UTF-8; convert what was given, or leave it out", reason="INVALID_TEXT"
             )
+        case OverflowError():
+            return InvalidRequestError(f"a number that was given is too large ({error})", reason="TOO_LARGE_NUMBER")
         case json.JSONDecodeError():
             return InvalidRequestError(f"a file that was read is not JSON: {error}", reason="INVALID_JSON")
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported for this

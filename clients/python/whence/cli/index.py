@@ -48,7 +48,7 @@ def index(
         str, typer.Option(help="float32, bfloat16 or float64; for ort what was exported.")
     ] = "float32",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the engine.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=4096, help="CPU threads of the engine.")] = None,
     batch_tokens: Annotated[int, typer.Option(min=1, help="Padded tokens a batch holds at most.")] = 4096,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Draws which coordinates are folded together.")] = 0,
     rank: Annotated[int, typer.Option(envvar="RANK", help="Which of the jobs this is; torchrun sets it.")] = 0,
