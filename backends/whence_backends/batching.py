@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,24 @@ from numpy.typing import NDArray
 from whence_backends.contract import Float64Array, TokenSequence
 
 IndexArray = NDArray[np.int64]
+
+
+# Lengths of the probing sequences, in tokens, and how many targets of each are masked.
+_PROBES: Final = ((13, 0), (8, 2))
+
+
+def probe_sequences(vocabulary: int, max_tokens: int) -> list[TokenSequence]:
+    """Return what models are tried with: two random sequences of unlike length, always the same.
+
+    Their weights are of unlike size; some targets of the second are masked.
+    """
+    rng = np.random.default_rng(0)
+    found = []
+    for length, masked in ((max(2, min(length, max_tokens)), masked) for length, masked in _PROBES):
+        weights = rng.uniform(0.5, 1.5, length).astype(np.float32)
+        weights[: 1 + min(masked, length - 2)] = 0
+        found.append(TokenSequence(token_ids=rng.integers(0, vocabulary, length).astype(np.int32), weights=weights))
+    return found
 
 
 class Padded(NamedTuple):
@@ -50,3 +68,13 @@ def plan_batches(lengths: Sequence[int] | NDArray[np.integer], token_budget: int
         batches.append(order[start : start + count])
         start += count
     return batches
+
+
+def apart(lengths: Sequence[int] | NDArray[np.integer], bounds: Sequence[int]) -> list[IndexArray]:
+    """Return the indices into ``lengths`` of the sequences that may share a batch, each in exactly one array.
+
+    ``bounds`` are numbers of inputs, one less than a sequence has tokens: two sequences may be together where none lies
+    between them.
+    """
+    side = np.searchsorted(np.asarray(bounds, dtype=np.int64), np.asarray(lengths, dtype=np.int64) - 1)
+    return [np.flatnonzero(side == each).astype(np.int64) for each in np.unique(side)]

@@ -14,12 +14,13 @@ from architectures import build
 from data import sequence
 from dense_oracle import DenseOracle
 from whence.errors import WhenceError
+from whence_backends.batching import probe_sequences
 from whence_backends.ekfac.batch import collate
 from whence_backends.ekfac.language_model import TrackedLanguageModel
 from whence_backends.ekfac.self_check import check_model
 from whence_backends.models.tracked import track
 
-MAX_TOKENS = 64
+PROBES = probe_sequences(61, 64)
 SEQUENCES = [sequence(12, 1), sequence(7, 2, masked=2)]
 
 MLP = [
@@ -38,7 +39,7 @@ REFUSED = {
     "deepseek_v3": ("all-linear", {}, "LAYER_NOT_BY_SEQUENCE", "kv_b_proj"),
     "phimoe": ("all-linear", {}, "LAYER_NOT_BY_SEQUENCE", "gives a tuple"),
     "big_bird": ("all-linear", {}, "LAYER_NOT_BY_SEQUENCE", "bert.pooler"),
-    "mixtral": ("mlp", {}, "NO_TRACKED_LAYERS", "self_attn"),
+    "mixtral": ("mlp", {}, "NO_TRACKED_LAYERS", "experts of a mixture.*--layers all-linear"),
     "bert": ("all-linear", {"is_decoder": False}, "MODEL_NOT_CAUSAL", "is_decoder"),
     "llama": ("mlp", {"is_causal": False}, "MODEL_NOT_CAUSAL", "later tokens"),
     "gemma3_text": ("mlp", {"use_bidirectional_attention": True}, "MODEL_NOT_CAUSAL", "later tokens"),
@@ -52,7 +53,7 @@ REFUSED = {
 @pytest.mark.parametrize(("kind", "layers"), [(k, "mlp") for k in MLP] + [(k, "all-linear") for k in ALL_LINEAR])
 def test_the_gradient_of_each_layer_is_autograds(kind: str, layers: str) -> None:
     model = tracked(build(kind), layers)
-    check = check_model(model, MAX_TOKENS)
+    check = check_model(model, PROBES)
     got: dict[int, Any] = {}
     batch = collate(SEQUENCES, model.device)
     model.trace(batch, model.data_targets(batch), lambda index, a, s: got.update({index: s.transpose(1, 2) @ a}))
@@ -68,7 +69,7 @@ def test_the_gradient_of_each_layer_is_autograds(kind: str, layers: str) -> None
 def test_what_cannot_be_attributed_is_refused_by_name(kind: str) -> None:
     layers, settings, reason, named = REFUSED[kind]
     with pytest.raises(WhenceError, match=named) as caught:
-        check_model(tracked(build(kind, **settings), layers), MAX_TOKENS)
+        check_model(tracked(build(kind, **settings), layers), PROBES)
     assert caught.value.reason == reason
 
 
@@ -77,9 +78,9 @@ def test_what_cannot_be_attributed_is_refused_by_name(kind: str) -> None:
 def test_the_layers_that_a_refusal_proposes_work(kind: str) -> None:
     model = build(kind)
     with pytest.raises(WhenceError) as caught:
-        check_model(tracked(model, "all-linear"), MAX_TOKENS)
+        check_model(tracked(model, "all-linear"), PROBES)
     proposed = caught.value.message.rpartition("--layers '")[2].rstrip("'")
-    assert check_model(tracked(model, proposed), MAX_TOKENS).gradient_error < 1e-6
+    assert check_model(tracked(model, proposed), PROBES).gradient_error < 1e-6
 
 
 def tracked(model: torch.nn.Module, layers: str) -> TrackedLanguageModel:

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+import data
 import models
 from whence.errors import InvalidRequestError
+from whence_backends.batching import probe_sequences
+from whence_backends.contract import EngineConfig
 from whence_backends.ekfac.head import Head
 from whence_backends.ekfac.language_model import TrackedLanguageModel
 from whence_backends.ekfac.self_check import BOUNDS, check_model
 from whence_backends.ekfac.split import Body
+from whence_backends.engines import load_engine
+from whence_backends.engines.ort.export_check import check_export
+from whence_backends.export import ExportConfig, export
+from whence_backends.fit import FitConfig, fit
 from whence_backends.models.tracked import track
 
-MAX_TOKENS = 64
+PROBES = probe_sequences(models.VOCABULARY, 64)
 
 
 def checked(model: Any, layers: str = "mlp", dtype: torch.dtype = torch.float64) -> TrackedLanguageModel:
     tracked = TrackedLanguageModel(model.to(dtype), track(model, layers))
-    check_model(tracked, MAX_TOKENS)
+    check_model(tracked, PROBES)
     return tracked
 
 
@@ -37,7 +46,7 @@ def refused(model: Any, reason: str, layers: str = "mlp", dtype: torch.dtype = t
 @pytest.mark.parametrize("make", [models.llama, models.gpt2, lambda: models.llama(tie=True, bias=True)])
 def test_a_sound_model_passes_in_every_precision(make: Callable[[], Any], dtype: torch.dtype) -> None:
     model = make().to(dtype)
-    check = check_model(TrackedLanguageModel(model, track(model, "all-linear")), MAX_TOKENS)
+    check = check_model(TrackedLanguageModel(model, track(model, "all-linear")), PROBES)
     assert check.gradient_error < BOUNDS[dtype].gradient / 2
     assert check.idle == ()
 
@@ -115,7 +124,7 @@ def test_a_head_that_is_more_than_taken_for_is_seen(after: Callable[[Tensor], Te
     assert tracked.head.weight is None  # the cut itself has seen it already
     tracked.body, tracked.head = Body(model.model, whole=False), Head(model.lm_head.weight, None)
     with pytest.raises(InvalidRequestError, match="what follows the last layer") as caught:
-        check_model(tracked, MAX_TOKENS)
+        check_model(tracked, PROBES)
     assert caught.value.reason == "LAYER_GRADIENT_MISMATCH"
 
 
@@ -165,22 +174,22 @@ def test_a_layer_that_never_runs_is_idle_and_no_error() -> None:
     model = models.llama()
     model.tower = nn.Linear(4, 5)
     tracked = TrackedLanguageModel(model.double(), track(model, "mlp|tower"))
-    assert check_model(tracked, MAX_TOKENS).idle == ("tower",)
+    assert check_model(tracked, PROBES).idle == ("tower",)
     alone = TrackedLanguageModel(model, track(model, "^tower$"))
-    assert check_model(alone, MAX_TOKENS).gradient_error == 0
+    assert check_model(alone, PROBES).gradient_error == 0
 
 
 def test_a_dead_layer_has_no_error() -> None:
     """One that is multiplied by 0 has no gradient, by either way of computing it."""
     model = models.llama()
     model.model.layers[1].mlp.down_proj.weight.data.zero_()
-    check = check_model(TrackedLanguageModel(model.double(), track(model, "mlp")), MAX_TOKENS)
+    check = check_model(TrackedLanguageModel(model.double(), track(model, "mlp")), PROBES)
     assert check.gradient_error < 1e-12
 
 
 def test_sequences_are_no_longer_than_the_model_takes() -> None:
     model = models.llama().double()
-    assert check_model(TrackedLanguageModel(model, track(model, "mlp")), 3).gradient_error < 1e-12
+    assert check_model(TrackedLanguageModel(model, track(model, "mlp")), probe_sequences(61, 3)).gradient_error < 1e-12
 
 
 def with_head(model: Any, after: Callable[[Tensor], Tensor]) -> Any:
@@ -192,3 +201,56 @@ def with_head(model: Any, after: Callable[[Tensor], Tensor]) -> Any:
 
     model.register_forward_hook(change)
     return model
+
+
+@pytest.fixture
+def looks_ahead(tmp_path: Path) -> Path:
+    """A saved model that sees later tokens."""
+    model = models.llama()
+    model.config.is_causal = False
+    return models.save(model, tmp_path / "model")
+
+
+def test_no_factors_are_fitted_of_an_unsound_model(looks_ahead: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequestError, match="later tokens"):
+        fit(FitConfig(model=str(looks_ahead), out=tmp_path / "factors", device="cpu"), data.InMemory(data.sequences(4)))
+    assert not list((tmp_path / "factors").glob("*.safetensors"))
+
+
+def test_no_unsound_model_is_exported(looks_ahead: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequestError, match="later tokens"):
+        export(ExportConfig(model=str(looks_ahead), out=tmp_path / "export"))
+    assert not (tmp_path / "export").exists()
+
+
+def test_no_engine_loads_an_unsound_model(looks_ahead: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("whence_backends.fit.job.check_model", lambda *_: None)  # as an earlier release fitted it
+    fit(FitConfig(model=str(looks_ahead), out=tmp_path / "factors", device="cpu"), data.InMemory(data.sequences(4)))
+    with pytest.raises(InvalidRequestError, match="later tokens"):
+        load_engine("pytorch", EngineConfig(model=str(looks_ahead), factors=tmp_path / "factors", device="cpu"))
+
+
+def test_factors_exports_and_engines_carry_the_figure(tmp_path: Path) -> None:
+    model = str(models.save(models.gpt2(), tmp_path / "model"))
+    factors = fit(FitConfig(model=model, out=tmp_path / "factors", device="cpu"), data.InMemory(data.sequences(4)))
+    exported = export(ExportConfig(model=model, out=tmp_path / "export"))
+    checks = [factors.card.self_check, exported.card.self_check]
+    for name, served in (("pytorch", model), ("ort", str(exported.folder))):
+        engine = load_engine(name, EngineConfig(model=served, factors=factors.folder, device="cpu"))
+        checks.append(engine.info.self_check)
+    for check in checks:
+        assert check is not None
+        assert 0 < check.gradient_error < 1e-5
+        assert check.layer in {layer.name for layer in factors.card.layers}
+
+
+def test_an_export_that_computes_something_else_here_is_refused(tmp_path: Path) -> None:
+    """Broken by: comparing the export with nothing once it was made."""
+    model = str(models.save(models.gpt2(), tmp_path / "model"))
+    card = export(ExportConfig(model=model, out=tmp_path / "export")).card
+    norms = np.array(card.probe_norms)
+    assert check_export(card, norms).gradient_error == card.self_check.gradient_error  # type: ignore[union-attr]
+    for wrong in (norms * np.where(np.arange(len(norms)) == 1, 1.02, 1), norms * np.nan, norms * 0):
+        with pytest.raises(InvalidRequestError, match="where it was made") as caught:
+            check_export(card, wrong)
+        assert caught.value.reason == "LAYER_GRADIENT_MISMATCH"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from whence_backends.contract import LayerSpec
 from whence_backends.ekfac.batch import TokenBatch
 from whence_backends.ekfac.head import Targets
+from whence_backends.ekfac.rotary import rotary_bounds
 from whence_backends.ekfac.split import split
 from whence_backends.ekfac.trace import TraceConsumer, Tracer, TrackedLayer
 
@@ -19,7 +20,8 @@ class TrackedLanguageModel:
     """A Hugging Face causal language model, frozen, whose tracked layers hand over their traces.
 
     The model must be causal and padding-blind on the right, as decoder-only language models are. ``body`` is the model
-    up to what its ``head`` reads.
+    up to what its ``head`` reads. Sequences that ``rotary_bounds`` part must not share a batch
+    (:func:`~whence_backends.batching.apart`).
     """
 
     def __init__(self, model: nn.Module, layers: Sequence[TrackedLayer]) -> None:
@@ -29,6 +31,7 @@ class TrackedLanguageModel:
         parameter = next(model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
         self.body, self.head = split(model)
+        self.rotary_bounds = rotary_bounds(model.config)
 
     @property
     def config(self) -> Any:  # noqa: ANN401 - transformers' configurations have no common type

@@ -27,9 +27,6 @@ from whence_backends.ekfac.trace import TrackedLayer, arrangement, leaving_out, 
 
 # Takes a layer's index, ``weight`` or ``bias``, and that parameter's gradient.
 Comparison = Callable[[int, str, Tensor], None]
-# Lengths of the two sequences, in tokens, and how many targets of the shorter one are masked.
-_LENGTHS: Final = (13, 8)
-_MASKED: Final = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +50,13 @@ BOUNDS: Final[Mapping[torch.dtype, Bounds]] = {
 }
 
 
-def check_model(model: TrackedLanguageModel, max_tokens: int) -> SelfCheck:
-    """Try the model on a seeded random batch and return what was found.
+def check_model(model: TrackedLanguageModel, sequences: Sequence[TokenSequence]) -> SelfCheck:
+    """Try the model on a short batch (:func:`~whence_backends.batching.probe_sequences`), and return what was found.
 
     Raises :class:`~whence.errors.InvalidRequestError`: ``NON_FINITE_MODEL``, ``MODEL_NOT_CAUSAL``,
     ``MODEL_DEPENDS_ON_BATCH``, and ``LAYER_GRADIENT_MISMATCH``, which names the layers and says how to leave them out;
     :class:`~whence.errors.UnimplementedError`: ``LAYER_NOT_BY_SEQUENCE``, which does so too.
     """
-    sequences = _sequences(model, max_tokens)
     bounds = BOUNDS[model.dtype]
     with torch.no_grad():
         _require_finite_and_causal(model, sequences[0], bounds)
@@ -72,6 +68,19 @@ def check_model(model: TrackedLanguageModel, max_tokens: int) -> SelfCheck:
     idle = tuple(error.name for error in errors if error.idle)
     # In two digits: the others are rounding that differs from one processor to the next.
     return SelfCheck(gradient_error=float(f"{worst.relative:.1e}"), layer=worst.name, idle=idle)
+
+
+def gradient_norms(model: TrackedLanguageModel, sequences: Sequence[TokenSequence]) -> tuple[float, ...]:
+    """Return the Frobenius norm of each layer's gradients of ``sequences``, stacked, by autograd."""
+    squares = np.zeros(len(model.layers))
+
+    def add(index: int, _kind: str, gradient: Tensor) -> None:
+        squares[index] += _squared_norm(gradient)
+
+    for sequence in sequences:
+        with _compared(model.layers, add, set()):
+            _backward(model, sequence)
+    return tuple(np.sqrt(squares).tolist())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +113,7 @@ def gradient_errors(model: TrackedLanguageModel, sequences: Sequence[TokenSequen
     seen: set[int] = set()
     for row, sequence in enumerate(sequences):
         with _compared(model.layers, partial(compare, row), seen):
-            value = _log_likelihood(model, sequence)
-            if value.requires_grad:  # else no layer has a part in it
-                value.backward()  # type: ignore[no-untyped-call]
+            _backward(model, sequence)
     for index in traces.keys() - seen:  # traced, but autograd has no gradient of its weight
         a, s = traces[index]
         norms[index] = differences[index] = _squared_norm(s.transpose(1, 2) @ a)
@@ -123,25 +130,11 @@ def gradient_errors(model: TrackedLanguageModel, sequences: Sequence[TokenSequen
     ]
 
 
-def _sequences(model: TrackedLanguageModel, max_tokens: int) -> list[TokenSequence]:
-    """Return two random sequences of unlike length, with weights of unlike size, some of them 0."""
-    rng = np.random.default_rng(0)
-    vocabulary = model.model.get_input_embeddings().weight.shape[0]  # type: ignore[operator]
-    found = []
-    for length, masked in zip(_LENGTHS, (0, _MASKED), strict=True):
-        length = max(2, min(length, max_tokens))
-        weights = rng.uniform(0.5, 1.5, length).astype(np.float32)
-        weights[: 1 + min(masked, length - 2)] = 0
-        found.append(TokenSequence(token_ids=rng.integers(0, vocabulary, length).astype(np.int32), weights=weights))
-    return found
-
-
 def _require_finite_and_causal(model: TrackedLanguageModel, sequence: TokenSequence, bounds: Bounds) -> None:
     """Change a later token, once at the end and once in the middle, and look at what came before it."""
     ids = torch.from_numpy(sequence.token_ids.astype(np.int64)).to(model.device)
-    vocabulary = model.model.get_input_embeddings().weight.shape[0]  # type: ignore[operator]
     changes = sorted({len(ids) // 2, len(ids) - 1} - {0})
-    rows = torch.stack([ids, *(_changed(ids, place, vocabulary) for place in changes)])
+    rows = torch.stack([ids, *(_changed(ids, place) for place in changes)])
     logits = _logits(model, rows)
     if not bool(torch.isfinite(logits).any(dim=-1).all()) or bool(torch.isnan(logits).any()):
         raise InvalidRequestError(
@@ -163,10 +156,10 @@ def _require_finite_and_causal(model: TrackedLanguageModel, sequence: TokenSeque
             )
 
 
-def _changed(ids: Tensor, place: int, vocabulary: int) -> Tensor:
-    """Return ``ids`` with other tokens from ``place`` on."""
+def _changed(ids: Tensor, place: int) -> Tensor:
+    """Return ``ids`` with the tokens from ``place`` on replaced by the first one, or where they are it, by another."""
     other = ids.clone()
-    other[place:] = (other[place:] + 1 + vocabulary // 3) % vocabulary
+    other[place:] = torch.where(ids[place:] == ids[0], ids.min().where(ids.min() != ids[0], ids.max()), ids[0])
     return other
 
 
@@ -277,13 +270,15 @@ def _compared(layers: Sequence[TrackedLayer], compare: Comparison, seen: set[int
             parameter.grad = None
 
 
-def _log_likelihood(model: TrackedLanguageModel, sequence: TokenSequence) -> Tensor:
-    """Return Σ weight · log p of one sequence by the whole model's own forward pass."""
+def _backward(model: TrackedLanguageModel, sequence: TokenSequence) -> None:
+    """Differentiate Σ weight · log p of one sequence by the whole model's own forward pass."""
     batch = collate([sequence], model.device)
     logits = _logits(model, batch.inputs)
     wide = logits if logits.dtype == torch.float64 else logits.float()
     log_p = torch.log_softmax(wide, dim=-1).gather(-1, batch.labels.unsqueeze(-1)).squeeze(-1)
-    return torch.where(batch.valid, log_p * batch.weights.to(wide.dtype), 0).sum()
+    value = torch.where(batch.valid, log_p * batch.weights.to(wide.dtype), 0).sum()
+    if value.requires_grad:  # else no layer has a part in it
+        value.backward()  # type: ignore[no-untyped-call]
 
 
 def _logits(model: TrackedLanguageModel, ids: Tensor) -> Tensor:

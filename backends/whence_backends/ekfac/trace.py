@@ -135,7 +135,9 @@ def by_sequence(x: Tensor, shape: tuple[int, int]) -> Tensor | None:
     """Return rows [B, T, D] or [B·T, D] as [B, T, D], with ``shape`` (B, T); ``None`` for any other arrangement."""
     B, T = shape
     leading = tuple(x.shape[:-1])
-    return x.reshape(B, T, x.shape[-1]) if leading in ((B, T), (B * T,), (1, B * T)) else None
+    if leading == (B, T):
+        return x
+    return x.reshape(B, T, x.shape[-1]) if leading in ((B * T,), (1, B * T)) else None
 
 
 def arrangement(a: Tensor, output: Any, shape: tuple[int, int]) -> str | None:  # noqa: ANN401 - whatever it gives

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from whence_backends.batching import IndexArray, apart, probe_sequences
 from whence_backends.contract import (
     Detail,
     EngineConfig,
@@ -83,7 +84,7 @@ def create(config: EngineConfig) -> PytorchEngine:
         model_digest=source.digest,
         factors_digest=factors.digest,
         dead_layers=factors.dead_layers(),
-        self_check=check_model(tracked, shape.max_tokens),
+        self_check=check_model(tracked, probe_sequences(shape.vocabulary_size, shape.max_tokens)),
     )
     return PytorchEngine(tracked, factors, info, config.query_rank)
 
@@ -135,6 +136,15 @@ class PytorchEngine:
     ) -> Float64Array:
         """Return raw influences, shaped as ``detail`` says."""
         require_valid(sequences, self._info)
+        longest = max(len(sequence.token_ids) for sequence in sequences)
+        order, batches = self._batches(sequences)
+        scored = [self._score(preconditioned, batch, detail, longest) for batch in batches]
+        return np.concatenate(scored, axis=1)[:, order]
+
+    def _score(
+        self, preconditioned: Preconditioned, sequences: Sequence[TokenSequence], detail: Detail, longest: int
+    ) -> Float64Array:
+        """Return the influences of one batch; by token they are those of ``longest`` tokens."""
         batch = collate(sequences, self._model.device)
         by_layer: list[Tensor | None] = [None] * len(self._factors)
 
@@ -145,7 +155,7 @@ class PytorchEngine:
         Q, (B, T) = preconditioned.queries, batch.inputs.shape
         shape = (Q, B, T) if detail is Detail.LAYERS_TOKENS else (Q, B)
         parts = [_fold_uses(part, T) if part is not None else batch.weights.new_zeros(shape) for part in by_layer]
-        return _arrange(parts, detail, longest=max(len(sequence.token_ids) for sequence in sequences))
+        return _arrange(parts, detail, longest)
 
     def prepare_sketches(self, plan: SketchPlan) -> PreparedSketches:
         """Place the plan's folds beside the factors."""
@@ -156,6 +166,14 @@ class PytorchEngine:
     def sketch(self, prepared: PreparedSketches, sequences: Sequence[TokenSequence]) -> Sketches:
         """Return the sketches of sequences, after one forward and backward pass."""
         require_valid(sequences, self._info)
+        order, batches = self._batches(sequences)
+        found = [self._sketch(prepared, batch) for batch in batches]
+        return Sketches(
+            values=np.concatenate([one.values for one in found])[order],
+            self_influence=np.concatenate([one.self_influence for one in found])[order],
+        )
+
+    def _sketch(self, prepared: PreparedSketches, sequences: Sequence[TokenSequence]) -> Sketches:
         batch = collate(sequences, self._model.device)
         values = torch.zeros(len(sequences), prepared.width, dtype=self._wide, device=self._model.device)
         self_influence = torch.zeros(len(sequences), dtype=torch.float64, device=self._model.device)
@@ -180,6 +198,11 @@ class PytorchEngine:
         del self._model
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+    def _batches(self, sequences: Sequence[TokenSequence]) -> tuple[IndexArray, list[list[TokenSequence]]]:
+        """Return sequences as batches that may be computed together, and the order that undoes the cutting."""
+        parts = apart([len(sequence.token_ids) for sequence in sequences], self._model.rotary_bounds)
+        return np.argsort(np.concatenate(parts)), [[sequences[i] for i in part] for part in parts]
 
     def _load(self, factors: Factors, index: int) -> LayerFactors:
         arrays = factors.layer(index)

@@ -12,7 +12,11 @@ from typing import Any, Final, Literal
 import onnx_ir
 
 from whence.errors import InvalidRequestError, MismatchError, NotFoundError
+from whence_backends.batching import probe_sequences
+from whence_backends.contract import SelfCheck
 from whence_backends.ekfac.language_model import TrackedLanguageModel
+from whence_backends.ekfac.rotary import rotary_bounds
+from whence_backends.ekfac.self_check import check_model, gradient_norms
 from whence_backends.export.graph import OPSET, TracedModel, trace_model
 from whence_backends.export.verify import verify
 from whence_backends.models.exported import FORMAT, GRAPH, Export, ExportCard
@@ -68,28 +72,36 @@ def export(config: ExportConfig, progress: Callable[[ExportProgress], None] = la
     tokenizer = _tokenizer(source)
     module = load_causal_lm(source, config.precision, "cpu", for_export=True)
     model = TrackedLanguageModel(module, track(module, config.tracked))
+    shape = ModelShape.of(module)
+    check = check_model(model, probe_sequences(shape.vocabulary_size, shape.max_tokens))
     progress(ExportProgress(stage="trace"))
     traced = trace_model(model)
     with alone_in(config.out):
-        return _finished(config, source) or _finish(config, source, model, traced, tokenizer, progress)
+        ready = _Ready(source=source, model=model, shape=shape, check=check, traced=traced, tokenizer=tokenizer)
+        return _finished(config, source) or _finish(config, ready, progress)
 
 
-def _finish(
-    config: ExportConfig,
-    source: ModelSource,
-    model: TrackedLanguageModel,
-    traced: TracedModel,
-    tokenizer: Tokenizer | None,
-    progress: Callable[[ExportProgress], None],
-) -> Export:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Ready:
+    """A model that was tried and traced: all that an export is written from."""
+
+    source: ModelSource
+    model: TrackedLanguageModel
+    shape: ModelShape
+    check: SelfCheck
+    traced: TracedModel
+    tokenizer: Tokenizer | None
+
+
+def _finish(config: ExportConfig, ready: _Ready, progress: Callable[[ExportProgress], None]) -> Export:
     """Write a traced model, compare it with the model, and complete the export."""
+    source, model, traced, tokenizer = ready.source, ready.model, ready.traced, ready.tokenizer
     progress(ExportProgress(stage="write"))
     writer = ArtefactWriter(config.out, FORMAT)
     files = _write(writer, traced.onnx, tokenizer)
     progress(ExportProgress(stage="verify"))
     _require_same_tokenizer(config.out, tokenizer)
-    shape = ModelShape.of(model.model)
-    max_tokens = _max_tokens(model.model, shape)
+    max_tokens = _max_tokens(model.model, ready.shape)
     card = ExportCard(
         model=source.reference,
         model_digest=source.digest,
@@ -100,10 +112,12 @@ def _finish(
         inputs=traced.inputs,
         parameters=coverage(model.model, list(model.layers)).parameters,
         max_tokens=max_tokens,
-        vocabulary_size=shape.vocabulary_size,
+        vocabulary_size=ready.shape.vocabulary_size,
         opset=OPSET,
         verification=verify(model, config.out / GRAPH, traced.inputs, config.precision, max_tokens),
         versions={package: version(package) for package in _PACKAGES},
+        self_check=ready.check,
+        probe_norms=gradient_norms(model, probe_sequences(ready.shape.vocabulary_size, max_tokens)),
     )
     writer.finish(files, card.as_properties())
     return Export.open(config.out, verify=False)
@@ -171,7 +185,9 @@ def _require_same_tokenizer(folder: Path, tokenizer: Tokenizer | None) -> None:
 def _max_tokens(module: Any, shape: ModelShape) -> int:  # noqa: ANN401 - transformers' models have no common type
     """Return how long a sequence may be: what the model takes, within the window of its attention if it has one.
 
-    Up to the window, sliding attention is plain causal attention, which is what the graph computes.
+    Up to the window, sliding attention is plain causal attention, which is what the graph computes. Beyond a rotary
+    bound frequencies would change with the batch.
     """
+    limits = [shape.max_tokens, *(bound + 1 for bound in rotary_bounds(module.config))]  # one is only a target
     window = getattr(text_config(module.config), "sliding_window", None)
-    return min(shape.max_tokens, int(window)) if window else shape.max_tokens
+    return min(*limits, int(window)) if window else min(limits)

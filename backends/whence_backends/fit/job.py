@@ -12,11 +12,12 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
 from whence.errors import InvalidRequestError, MismatchError, NotFoundError
-from whence_backends.batching import plan_batches
+from whence_backends.batching import apart, plan_batches, probe_sequences
 from whence_backends.ekfac.batch import TokenBatch, collate, uniforms
 from whence_backends.ekfac.factors import CORPUS, FIT, FORMAT, Factors, FactorsCard, basis_file, lambda_file
 from whence_backends.ekfac.head import Targets
@@ -128,14 +129,14 @@ def _fit(
     if done is not None:
         return done
     model = TrackedLanguageModel(module, layers)
-    check = check_model(model, shape.max_tokens)
+    check = check_model(model, probe_sequences(shape.vocabulary_size, shape.max_tokens))
     checkpoints = Checkpoints(config.out)
     checkpoints.claim({**card.as_properties(), "batch_tokens": config.batch_tokens})
     work = _Work(
         config=config,
         model=model,
         source=source,
-        batches=[positions[batch].tolist() for batch in plan_batches(lengths, config.batch_tokens)],
+        batches=_batches(positions, lengths, config.batch_tokens, model),
         lengths=source.all_lengths().tolist(),
         checkpoints=checkpoints,
         progress=progress,
@@ -195,6 +196,17 @@ def _finished(out: Path, card: FactorsCard) -> Factors | None:
             path=out,
         )
     return found
+
+
+def _batches(
+    positions: NDArray[np.int64], lengths: NDArray[np.int32], token_budget: int, model: TrackedLanguageModel
+) -> list[list[int]]:
+    """Return the positions of the sequences of each batch, in their order."""
+    return [
+        positions[part][batch].tolist()
+        for part in apart(lengths, model.rotary_bounds)
+        for batch in plan_batches(lengths[part], token_budget)
+    ]
 
 
 def _as_asked(card: FactorsCard) -> FactorsCard:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from whence.errors import InvalidRequestError
 from whence_backends.contract import Int32Array, LayerFold, LayerSpec, SketchPlan
-from whence_backends.ekfac.damping import damping
+from whence_backends.ekfac.damping import damping, is_dead
 
 # A segment's values fill whole vectors of 512 bits, which is what processors compare at a time.
 VECTOR: Final = 512
@@ -134,7 +135,8 @@ def make_plan(
             field="damping_factor",
         )
     damped = [Lambda + damping(float(Lambda.mean()), damping_factor) for Lambda in map(_wide, Lambdas)]
-    if any(not total.max(initial=0.0) <= _LARGEST_DAMPED for total in damped):
+    alive = [not is_dead(float(_wide(Lambda).mean())) for Lambda in Lambdas]
+    if any(not total.max(initial=0.0) <= _LARGEST_DAMPED for total in compress(damped, alive)):
         raise InvalidRequestError(
             f"the damping factor is {damping_factor}, with which Λ + λ is more than float32 holds; expected a multiple "
             "of each layer's mean eigenvalue, such as 0.1",

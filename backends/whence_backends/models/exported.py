@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from whence_backends.contract import LayerSpec
+from whence_backends.contract import LayerSpec, SelfCheck
 from whence_backends.store import Manifest, read_manifest, verify_files
 
 FORMAT: Final = "whence.export/1"
@@ -57,7 +57,12 @@ class Verification:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportCard:
-    """What an export says about itself. ``inputs[i]`` is the number of the ``a`` that layer ``i`` reads."""
+    """What an export says about itself. ``inputs[i]`` is the number of the ``a`` that layer ``i`` reads.
+
+    ``self_check`` is what was found when the model was tried; ``probe_norms`` the Frobenius norm of each layer's
+    gradient on the same short batch (:func:`~whence_backends.batching.probe_sequences`), by autograd: an engine
+    computes them again when it loads the graph. Exports of earlier releases have neither.
+    """
 
     model: str
     model_digest: str
@@ -72,6 +77,8 @@ class ExportCard:
     opset: int
     verification: Verification
     versions: Mapping[str, str]
+    self_check: SelfCheck | None = None
+    probe_norms: tuple[float, ...] = ()
 
     def as_properties(self) -> dict[str, Any]:
         """Return what the manifest holds."""
@@ -83,7 +90,17 @@ class ExportCard:
         layers = tuple(LayerSpec(**layer) for layer in properties["layers"])
         verification = Verification(**properties["verification"])
         inputs = tuple(properties["inputs"])
-        return cls(**{**properties, "layers": layers, "inputs": inputs, "verification": verification})
+        check = properties.get("self_check")
+        return cls(
+            **{
+                **properties,
+                "layers": layers,
+                "inputs": inputs,
+                "verification": verification,
+                "self_check": SelfCheck(**{**check, "idle": tuple(check["idle"])}) if check else None,
+                "probe_norms": tuple(properties.get("probe_norms", ())),
+            }
+        )
 
 
 class Export:

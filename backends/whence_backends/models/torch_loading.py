@@ -81,6 +81,8 @@ def load_causal_lm(source: ModelSource, precision: str, device: str, *, for_expo
     if source.kind == "gguf":
         require_all_tensors(model, source.path)
     require_finite(model, source.reference, precision)
+    if dtype == torch.float64 and model._can_set_experts_implementation():
+        model.set_experts_implementation("eager")  # the grouped products of a mixture have no float64
     return model.to(torch_device(device)).eval().requires_grad_(False)
 
 

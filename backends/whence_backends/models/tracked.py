@@ -52,12 +52,18 @@ def track(model: Any, selection: str) -> list[TrackedLayer]:  # noqa: ANN401 - t
     if not chosen:
         kinds = sorted({re.sub(r"\d+", "N", name) for name in linear})
         raise InvalidRequestError(
-            f"no linear layer matches {selection!r}; expected 'mlp', 'all-linear' or a regular expression that matches "
-            f"some of: {', '.join(kinds)}",
+            f"no linear layer matches {selection!r}{_experts(model)}; expected 'mlp', 'all-linear' or a regular "
+            f"expression that matches some of: {', '.join(kinds)}. --layers all-linear tracks them all",
             reason="NO_TRACKED_LAYERS",
             field="layers",
         )
     return chosen
+
+
+def _experts(model: nn.Module) -> str:
+    """Say so where a model keeps its MLPs as stacked experts, which are no layers of their own."""
+    stacked = [name for name, parameter in model.named_parameters() if "experts" in name and parameter.dim() == 3]
+    return f" (the experts of a mixture, such as {stacked[0]}, cannot be attributed yet)" if stacked else ""
 
 
 def coverage(model: nn.Module, layers: list[TrackedLayer]) -> Coverage:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 import onnxruntime
 
 from whence.errors import InvalidRequestError, MismatchError
-from whence_backends.batching import pad, plan_batches
+from whence_backends.batching import pad, plan_batches, probe_sequences
 from whence_backends.contract import (
     Detail,
     EngineConfig,
@@ -20,6 +20,7 @@ from whence_backends.contract import (
     LayerFold,
     LayerGradient,
     QueryGradient,
+    SelfCheck,
     Sketches,
     SketchPlan,
     TokenSequence,
@@ -29,6 +30,7 @@ from whence_backends.ekfac.factors import Factors
 from whence_backends.ekfac.storage import StoredForm, relative_error, squared_norm, stored_form, truncate
 from whence_backends.engines.checks import require_valid
 from whence_backends.engines.ort.arrays import DeviceArray
+from whence_backends.engines.ort.export_check import check_export
 from whence_backends.engines.ort.mathematics import Mathematics
 from whence_backends.engines.ort.options import OrtOptions, read_options
 from whence_backends.engines.ort.preconditioning import LayerFactors, Preconditioned, Preconditioner
@@ -133,7 +135,20 @@ class OrtEngine:
             parameters=card.parameters,
             model_digest=card.model_digest,
             factors_digest=factors.digest,
+            dead_layers=factors.dead_layers(),
         )
+        self._info = replace(self._info, self_check=self._check())
+
+    def _check(self) -> SelfCheck | None:
+        """Compute the gradients of the probing sequences, and compare their norms with autograd's at the export."""
+        if self._card.self_check is None:
+            return None
+        traces = self._trace(probe_sequences(self._card.vocabulary_size, self._card.max_tokens))
+        norms = []
+        for index in range(len(self._card.layers)):
+            a, s = (x.numpy() for x in self._a_and_s(traces, index))
+            norms.append(sum(squared_norm(*pair) for pair in zip(s, a, strict=True)) ** 0.5)
+        return check_export(self._card, norms)
 
     @property
     def info(self) -> EngineInfo:

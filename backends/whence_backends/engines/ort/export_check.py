@@ -1,0 +1,42 @@
+"""Does the graph compute here what it computed where it was made?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from whence.errors import InvalidRequestError
+from whence_backends.contract import SelfCheck
+from whence_backends.models.exported import ExportCard
+
+# What rounding explains, in a precision: other processors add up in another order.
+_BOUNDS: Final[Mapping[str, float]] = {"float64": 1e-4, "float32": 5e-3, "float16": 0.2}
+# A norm that vanishes beside those of other layers is rounding of theirs.
+_VANISHING: Final = 1e-5
+
+
+def check_export(card: ExportCard, norms: Sequence[float]) -> SelfCheck:
+    """Compare the gradient norms [L] of the probing sequences, computed here, with autograd's at the export.
+
+    The result's error is the larger of the export's own and of what is found here.
+
+    Raises :class:`~whence.errors.InvalidRequestError` (``LAYER_GRADIENT_MISMATCH``) where rounding does not explain the
+    difference: the graph, its weights or the device's arithmetic are not what they were.
+    """
+    assert card.self_check is not None
+    want, got = np.asarray(card.probe_norms), np.asarray(norms)
+    scale = np.maximum(want, _VANISHING * float(np.sqrt(np.square(want).mean())) + 1e-300)
+    errors = np.abs(got - want) / scale
+    worst = int(np.argmax(np.where(np.isfinite(errors), errors, np.inf)))
+    found = SelfCheck(gradient_error=float(f"{errors[worst]:.1e}"), layer=card.layers[worst].name)
+    if not errors[worst] <= _BOUNDS[card.precision]:
+        raise InvalidRequestError(
+            f"the export does not compute here what it computed where it was made: the gradient of {found.layer} has "
+            f"the norm {got[worst]:.4g}, expected {want[worst]:.4g} to within {_BOUNDS[card.precision]:.0e}; copy the "
+            "export again, try another provider (docs/engines.md), or export the model anew",
+            reason="LAYER_GRADIENT_MISMATCH",
+            field="model",
+        )
+    return max(found, card.self_check, key=lambda check: check.gradient_error)
