@@ -107,6 +107,11 @@ def test_a_ranking_without_hits_says_so(ranking):
 
     empty = dataclasses.replace(ranking, positive=(), negative=())
     assert "no sequence" in shown(render_attribution.attribution(empty, plain=True))
+    nothing_found = results.Recall(recall=0.0, margin=None, candidates=9, reranked=9)
+    lacking = dataclasses.replace(ranking, positive=(), positive_recall=nothing_found)
+    text = shown(render_attribution.attribution(lacking, plain=True))
+    assert "Made the output more likely: no sequence" in text
+    assert "About 0% of the truly most positive are here" in " ".join(text.split())
 
 
 def test_a_score_table_names_given_texts(client):

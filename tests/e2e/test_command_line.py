@@ -138,8 +138,9 @@ def test_the_parts_of_a_text_that_examples_count_sum_to_the_whole(embedded: Embe
 def test_the_ranking_is_brute_force_over_score(embedded: Embedded):
     with Client(embedded.address) as client:
         expected = influences(client, embedded.artefacts)
-        answer = client.attribute(prompt=PROMPT, completion=COMPLETION, top_k=len(expected))
-    found = {hit.sequence_id: hit.influence for hit in answer}
+        answer = client.attribute(prompt=PROMPT, completion=COMPLETION, top_k=len(expected), direction="both")
+    best_first = (*answer.positive, *reversed(answer.negative))
+    found = {hit.sequence_id: hit.influence for hit in best_first}
     scale = max(map(abs, expected.values()))
     assert found == pytest.approx(expected, abs=1e-4 * scale)
     assert list(found.values()) == sorted(found.values(), reverse=True)

@@ -27,12 +27,14 @@ def attribution(result: Attribution, *, plain: bool, full_text: bool = False) ->
     """Return the rankings asked for. ``plain`` marks tokens with brackets, for output without colour."""
     parts: list[RenderableType] = [_measured(result)]
     outside = [hit for hit in result.hits if is_outside(hit.influence, result.log_likelihood)]
-    if result.positive or not result.negative:
+    if result.positive or result.positive_recall:
         parts.append(_table("Made the output more likely", result.positive, plain, full_text, outside=outside))
         parts.extend(_completeness(result.positive_recall, "most positive"))
-    if result.negative:
+    if result.negative or result.negative_recall:
         parts.append(_table("Made the output less likely", result.negative, plain, full_text, outside=outside))
         parts.extend(_completeness(result.negative_recall, "most negative"))
+    if len(parts) == 1:
+        parts.append(Text("Influence of the sign that was asked for: no sequence"))
     note = f" {_OUTSIDE}" if outside else ""
     parts.append(Text(legend(result.hits, result.influence_unit, plain=plain) + note, style="dim"))
     return Group(*parts, *render_answer.about(result))
