@@ -126,6 +126,10 @@ def test_the_templates_own_marks_are_kept():
     marked += "{% endgeneration %}{% else %}{{ m.content }}{% endif %}</{{ m.role }}>{% endfor %}"
     assert counted(render(marked, *TURNS)) == ["Here.", "No."]
     assert counted(render(marked, *TURNS, counted=[3])) == ["No."]
+    prompted = marked.replace("{% generation %}", "{% generation %}<think>")
+    prompted += "{% if add_generation_prompt %}<assistant><think>{% endif %}"
+    assert counted(render(prompted, *TURNS)) == ["<think>Here.", "<think>No."]
+    assert counted(render(prompted, *TURNS, counted=[1])) == ["<think>Here."]
 
 
 @pytest.mark.parametrize("template", [QWEN3, R1])

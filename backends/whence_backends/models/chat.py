@@ -9,7 +9,7 @@ model writes too, is in it.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Final, final
@@ -60,7 +60,7 @@ class ChatRenderer:
         blocks = self._template.generation_blocks(drawing.conversation)
         return RenderedChat(
             text=drawing.text,
-            spans=tuple(_apart(spans if blocks is None else _common(spans, blocks))),
+            spans=tuple(_apart(spans if blocks is None else _marked(blocks, conversation, counted, spans))),
             lost=tuple(lost),
             tools_lost=drawing.tools_lost(),
         )
@@ -278,6 +278,18 @@ def _common_suffix(one: str, two: str) -> int:
 def _apart(spans: Iterable[Span]) -> list[Span]:
     """Return the spans ascending, without empty ones; those that touch stay two."""
     return sorted(span for span in spans if span[0] < span[1])
+
+
+def _marked(
+    blocks: Sequence[Span], conversation: Conversation, counted: Collection[int], spans: Iterable[Span]
+) -> Sequence[Span]:
+    """Return which of the template's own marks belong to the turns that count; their ``spans`` tell if nothing else."""
+    turns = conversation.assistant_turns
+    if set(counted) == set(turns):
+        return blocks
+    if len(blocks) == len(turns):
+        return [block for turn, block in zip(turns, blocks, strict=True) if turn in counted]
+    return _common(spans, blocks)
 
 
 def _common(spans: Iterable[Span], blocks: Iterable[Span]) -> list[Span]:
