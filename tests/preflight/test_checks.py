@@ -29,7 +29,7 @@ def test_what_belongs_together_has_no_finding_at_the_very_bounds() -> None:
 
 def test_what_is_not_known_is_not_judged() -> None:
     unknown = ModelFacts(name="m", digest="M")
-    corpus = replace(CORPUS, longest_sequence=10**6, largest_token_id=10**6)
+    corpus = replace(CORPUS, tokenizer_digest="", longest_sequence=10**6, largest_token_id=10**6)
     assert reasons(model=unknown, corpus=corpus) == []
     assert reasons(corpus=None, factors=None, index=None) == []
     assert reasons(factors=replace(FACTORS, layers=("a",))) == []
@@ -75,6 +75,7 @@ def test_a_corpus_with_nothing_to_attribute_is_refused(changed: dict[str, int], 
         ({"factors": replace(FACTORS, training_set_size=9)}, "CORPUS_LARGER_THAN_TRAINING_SET"),
         ({"training_sequences": 9}, "CORPUS_LARGER_THAN_TRAINING_SET"),
         ({"model": replace(MODEL, tokenizer_size=65)}, "TOKENIZER_LARGER_THAN_MODEL"),
+        ({"model": replace(MODEL, tokenizer_digest="", tokenizer_size=None)}, "MISSING_TOKENIZER"),
         ({"model": replace(MODEL, unverified="it has no tokenizer.json")}, "UNVERIFIED_TOKENIZER"),
     ],
 )

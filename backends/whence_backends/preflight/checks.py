@@ -84,6 +84,12 @@ def _corpus_alone(corpus: CorpusFacts) -> Iterator[Finding]:
 
 def _corpus_of_model(corpus: CorpusFacts, model: ModelFacts) -> Iterator[Finding]:
     names = {"corpus": corpus.name, "model": model.name}
+    if corpus.tokenizer_digest and not model.tokenizer_digest:
+        yield warning(
+            "MISSING_TOKENIZER",
+            f"{model.name} has no tokenizer: nothing tells whether the corpus in {corpus.name} was made for it; "
+            "put the model's tokenizer.json beside it",
+        )
     if model.tokenizer_digest and corpus.tokenizer_digest and model.tokenizer_digest != corpus.tokenizer_digest:
         yield refusal(
             MismatchError(

@@ -34,9 +34,6 @@ def _described(inspected: Inspected) -> Iterator[Check]:
     size = f"{model.vocabulary_size:,} tokens" if model.vocabulary_size else "an unknown number of tokens"
     longest = f"{model.max_tokens:,}" if model.max_tokens else "an unknown number"
     yield _ok("model", f"{model.name} knows {size}, and takes {longest} at once, as far as its configuration says")
-    if inspected.tokenizer is None:
-        found = f"{model.name} has none: nothing tells whether a corpus was made for it"
-        yield Check(name="tokenizer", outcome=Outcome.WARNING, found=found)
     if corpus is not None:
         found = f"{corpus.sequences:,} sequences of up to {corpus.longest_sequence:,} tokens"
         yield _ok("corpus", f"{found}, {corpus.trained_tokens:,} tokens trained on")
