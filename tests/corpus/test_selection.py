@@ -7,6 +7,8 @@ import os
 import socket
 
 import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from whence.errors import InvalidRequestError
@@ -150,6 +152,29 @@ def test_names_that_are_not_utf_8_are_read_and_shown(tmp_path, tokenizer, record
     (record,) = records(Corpus.open(tmp_path / "out"))
     assert (record.document_id, record.source) == (r"caf\xe9.jsonl:1", r"caf\xe9")
     assert [str(skipped) for skipped in report.skipped_files] == [r"th\xe9.bin is of no format that is read"]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow", "csv", "json", "txt", "jsonl.zst"])
+def test_every_format_is_read_whatever_its_name_and_the_corpus_name(tmp_path, tokenizer, records, suffix):
+    path, out = tmp_path / os.fsdecode(b"caf\xe9." + suffix.encode()), tmp_path / os.fsdecode(b"out\xe9")
+    table = pa.table({"text": ["The owl keeps the light."]})
+    with path.open("wb") as file:
+        if suffix == "parquet":
+            pq.write_table(table, file)
+        elif suffix == "arrow":
+            with pa.ipc.new_file(file, table.schema) as writer:
+                writer.write_table(table)
+        elif suffix == "jsonl.zst":
+            with pa.CompressedOutputStream(file, "zstd") as stream:
+                stream.write(ROW.encode())
+        else:
+            file.write(
+                {"csv": b"text\nThe owl keeps the light.\n", "json": ROW.encode(), "txt": b"The owl keeps the light."}[
+                    suffix
+                ]
+            )
+    ingest(IngestConfig(inputs=[path], out=out, tokenizer=tokenizer))
+    assert [record.text for record in records(Corpus.open(out))] == ["The owl keeps the light."]
 
 
 def test_names_that_are_not_utf_8_can_be_printed_in_errors(tmp_path, tokenizer):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import bisect
 import json
+import mmap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
@@ -257,11 +258,13 @@ class _Batch:
 
 def _open_batches(path: Path) -> Iterator[Any]:
     try:
-        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        with path.open("rb") as file:  # by Python, which takes any name
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        reader = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(mapped)))
         if reader.schema not in (SCHEMA, _FIRST_SCHEMA):
             raise _corrupt(path, "has other columns than a corpus shard")
         yield from (reader.get_batch(number) for number in range(reader.num_record_batches))
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise _corrupt(path, f"is not a corpus shard ({error})") from error
 
 

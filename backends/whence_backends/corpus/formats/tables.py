@@ -19,7 +19,8 @@ _BYTES_AT_ONCE: Final = 1 << 25
 
 def read_parquet(file: InputFile, max_row_bytes: int) -> Iterator[Row]:
     """Yield the rows of a Parquet file, reading at most some tens of megabytes of ordinary rows at once."""
-    with pq.ParquetFile(file.path) as table:
+    # Python opens the files: Arrow takes no name that is not UTF-8.
+    with file.path.open("rb") as raw, pq.ParquetFile(raw) as table:
         rows = max(table.metadata.num_rows, 1)
         groups = [table.metadata.row_group(number) for number in range(table.metadata.num_row_groups)]
         size_bytes = sum(group.total_byte_size for group in groups)
@@ -31,7 +32,7 @@ def read_parquet(file: InputFile, max_row_bytes: int) -> Iterator[Row]:
 def read_arrow(file: InputFile, max_row_bytes: int) -> Iterator[Row]:
     """Yield the rows of either IPC format; ``datasets`` writes streams, others write files."""
     size_bytes = max(file.path.stat().st_size, 1)
-    with pa.memory_map(str(file.path)) as source:
+    with file.path.open("rb") as raw, pa.PythonFile(raw, "r") as source:
         batches = _arrow_batches(source)
         yield from _batch_rows(file, batches, lambda _: min(source.tell() / size_bytes, 1.0), max_row_bytes)
 
