@@ -23,6 +23,7 @@ CORPUS = "backends/whence_backends/corpus"
 MODELS, LOADING = "backends/whence_backends/models", "tests/loading"
 WORKER, FRONT = "backends/whence_backends/worker", "service/whence_service/frontend"
 EXACT, FACTORS, ENGINES = "tests/laws/test_exactness.py", "tests/laws/test_factors.py", "tests/conformance"
+SELF_CHECK = "tests/laws/test_self_check.py"
 GPT2 = "gpt2-float64 and not wire"
 ORT, ORT_GPT2 = "backends/whence_backends/engines/ort", f"ort and dense_damped and {GPT2}"
 
@@ -73,7 +74,7 @@ BREAKAGES = (
     Breakage(
         name="the model's best guess instead of a sample",
         file=f"{EKFAC}/head.py",
-        old="return labels.clamp_(max=p.shape[1] - 1)",
+        old="return torch.where(p.gather(1, labels) > 0, labels, p.argmax(dim=1, keepdim=True)).squeeze(1)",
         new="return p.argmax(dim=-1)",
         tests=FACTORS,
         only="sampled_labels and gpt2",
@@ -106,24 +107,24 @@ BREAKAGES = (
     Breakage(
         name="one damping for all layers",
         file=f"{EKFAC}/influence.py",
-        old="damping_factor * self.Lambda.mean()",
-        new="damping_factor * 1e9",
+        old="damping(float(self.Lambda.mean()), damping_factor)",
+        new="damping(1e9, damping_factor)",
         tests=EXACT,
         only="very_different_scale",
     ),
     Breakage(
         name="factors mutated by a query",
         file=f"{EKFAC}/influence.py",
-        old="return self.Lambda + damping_factor * self.Lambda.mean()",
-        new="return self.Lambda.add_(damping_factor * self.Lambda.mean())",
+        old="return self.Lambda + damping(",
+        new="return self.Lambda.add_(1) + damping(",
         tests=ENGINES,
         only=f"twice and {GPT2}",
     ),
     Breakage(
         name="the request's damping ignored",
         file=f"{EKFAC}/influence.py",
-        old="return self.Lambda + damping_factor *",
-        new="return self.Lambda + 0.1 *",
+        old="damping(float(self.Lambda.mean()), damping_factor)",
+        new="damping(float(self.Lambda.mean()), 0.1)",
         tests=ENGINES,
         only=f"more_damping and {GPT2}",
     ),
@@ -217,9 +218,9 @@ BREAKAGES = (
     ),
     Breakage(
         name="ort: the first layer's damping for all",
-        file=f"{ORT}/engine.py",
-        old="damping_factor * factors.mean",
-        new="damping_factor * self._factors[0].mean",
+        file=f"{ORT}/preconditioning.py",
+        old="damping(factors.mean, damping_factor)",
+        new="damping(self._factors[0].mean, damping_factor)",
         tests=ENGINES,
         only=ORT_GPT2,
     ),
@@ -266,8 +267,8 @@ BREAKAGES = (
     Breakage(
         name="export: a second use in the place of the first",
         file="backends/whence_backends/export/graph.py",
-        old="        layer.inputs.append(inputs[0])\n        layer.probes.append(probe)\n",
-        new="        layer.inputs[:], layer.probes[:] = [inputs[0]], [probe]\n",
+        old="        layer.inputs.append(a)\n        layer.probes.append(probe)\n",
+        new="        layer.inputs[:], layer.probes[:] = [a], [probe]\n",
         tests="tests/export",
         only="used_twice",
     ),
@@ -297,8 +298,8 @@ BREAKAGES = (
     Breakage(
         name="another damping that reweights by the root",
         file=f"{INDEX}/sketch.py",
-        old="ratio = (kept + plan.damping_factor * mean) / (kept + damping_factor * mean)",
-        new="ratio = np.sqrt((kept + plan.damping_factor * mean) / (kept + damping_factor * mean))",
+        old="ratio = (kept + damping(mean, plan.damping_factor)) / (kept + damping(mean, damping_factor))",
+        new="ratio = np.sqrt((kept + damping(mean, plan.damping_factor)) / (kept + damping(mean, damping_factor)))",
         tests="tests/index/test_plan.py",
     ),
     Breakage(
@@ -807,6 +808,94 @@ BREAKAGES = (
         old='ctx.meta[_JSON] = "--json" in rest and "--json" in known',
         new="ctx.meta[_JSON] = False",
         tests="tests/client/test_cli.py",
+    ),
+    Breakage(
+        name="log p as the logarithm of a softmax",
+        file=f"{EKFAC}/head.py",
+        old="return logits.gather(-1, index) - logits.amax(dim=-1, keepdim=True) + p.amax(dim=-1, keepdim=True).log()",
+        new="return p.gather(-1, index).log()",
+        tests="tests/laws/test_improbable.py",
+        only="finite_and_right and float32",
+    ),
+    Breakage(
+        name="a uniform that rounds to 1 draws the last token",
+        file=f"{EKFAC}/head.py",
+        old="    threshold = torch.minimum(threshold, torch.nextafter(total, torch.zeros_like(total)))\n",
+        new="    p = p + 1e-30\n",
+        tests="tests/laws/test_head.py",
+        only="never_drawn",
+    ),
+    Breakage(
+        name="a head tried with logits of one size",
+        file=f"{EKFAC}/split.py",
+        old="_LOGIT_RANGE: Final = (1e-2, 1.0, 1e2, 1e4)",
+        new="_LOGIT_RANGE: Final = (1e-2,)",
+        tests=SELF_CHECK,
+        only="only_where_its_head_is_linear",
+    ),
+    Breakage(
+        name="a head tried on tokens alone",
+        file=f"{EKFAC}/split.py",
+        old=" and _is_linear(model, base, head, probe)",
+        new="",
+        tests=SELF_CHECK,
+        only="only_where_its_head_is_linear",
+    ),
+    Breakage(
+        name="self-check: a layer that is never called passes",
+        file=f"{EKFAC}/self_check.py",
+        old="relative=float(errors[index]) if index in traces else float(norms[index] > 0)",
+        new="relative=float(errors[index]) if index in traces else 0.0",
+        tests=SELF_CHECK,
+        only="bypassed",
+    ),
+    Breakage(
+        name="self-check: gradients compared with those of the cut model",
+        file=f"{EKFAC}/self_check.py",
+        old="    logits: Tensor = model.model(input_ids=ids, use_cache=False).logits\n",
+        new="    logits: Tensor = model.head.logits(model.body(ids))\n",
+        tests=SELF_CHECK,
+        only="more_than_taken_for",
+    ),
+    Breakage(
+        name="self-check: causality not looked at",
+        file=f"{EKFAC}/self_check.py",
+        old="        if not apart <= bounds.same_shape:\n",
+        new="        if False:\n",
+        tests=SELF_CHECK,
+        only="unsound",
+    ),
+    Breakage(
+        name="self-check: not asked when an engine loads",
+        file="backends/whence_backends/engines/pytorch.py",
+        old="self_check=check_model(tracked, probe_sequences(shape.vocabulary_size, shape.max_tokens)),",
+        new="self_check=None,",
+        tests=SELF_CHECK,
+        only="no_engine_loads",
+    ),
+    Breakage(
+        name="a dead layer divided by 0",
+        file=f"{EKFAC}/damping.py",
+        old="return math.inf if is_dead(mean) else max(damping_factor * mean, SMALLEST)",
+        new="return damping_factor * mean",
+        tests="tests/laws/test_dead_layers.py",
+        only="through_them_is_nothing",
+    ),
+    Breakage(
+        name="longrope: one batch for sequences of all lengths",
+        file="backends/whence_backends/batching.py",
+        old="side = np.searchsorted(np.asarray(bounds, dtype=np.int64), np.asarray(lengths, dtype=np.int64) - 1)",
+        new="side = np.zeros(len(lengths), dtype=np.int64)",
+        tests="tests/laws/test_rotary.py",
+        only="company",
+    ),
+    Breakage(
+        name="rows read in one row, by the wrong sequence",
+        file=f"{EKFAC}/trace.py",
+        old="return x.reshape(B, T, x.shape[-1]) if",
+        new="return x.reshape(T, B, x.shape[-1]).transpose(0, 1) if",
+        tests="tests/laws/test_architectures.py",
+        only="opt",
     ),
 )
 

@@ -140,9 +140,12 @@ def test_a_head_that_is_more_than_taken_for_is_seen(after: Callable[[Tensor], Te
     ids=["cap-30", "cap-5000", "divided", "scaled", "a-token-forbidden"],
 )
 @pytest.mark.parametrize("zeros", [False, True], ids=["embeddings", "zero-embeddings"])
-def test_a_model_is_cut_only_where_its_head_is_linear(after: Callable[[Tensor], Tensor], zeros: bool) -> None:
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_model_is_cut_only_where_its_head_is_linear(
+    after: Callable[[Tensor], Tensor], zeros: bool, dtype: torch.dtype
+) -> None:
     """Whatever the hidden states of a few tokens are. Broken by: trying the head on hidden states of one size."""
-    model = with_head(models.llama(), after).double()
+    model = with_head(models.llama(), after).to(dtype)
     if zeros:
         with torch.no_grad():
             model.get_input_embeddings().weight.zero_()
