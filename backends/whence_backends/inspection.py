@@ -15,7 +15,7 @@ from whence_backends.ekfac.factors import FORMAT, factors_facts
 from whence_backends.index import Index
 from whence_backends.models.facts import find_tokenizer, model_facts
 from whence_backends.models.source import ModelSource, resolve_model
-from whence_backends.models.tokenizer import Tokenizer
+from whence_backends.models.text.tokenizer import Tokenizer
 from whence_backends.preflight import CorpusFacts, FactorsFacts, Finding, IndexFacts, ModelFacts, preflight
 from whence_backends.store import Manifest, read_manifest
 

@@ -22,7 +22,7 @@ BREAKAGES = (
     ),
     Breakage(
         name="a tokenizer: as transformers rebuilds it",
-        file="backends/whence_backends/models/tokenizer_files.py",
+        file="backends/whence_backends/models/text/tokenizer_files.py",
         old="if not _difference(rebuilt, file, source.path):",
         new="if rebuilt.is_fast:",
         tests="tests/corpus/test_tokenizer_files.py",
@@ -51,21 +51,21 @@ BREAKAGES = (
     ),
     Breakage(
         name="conversations: a turn without the token that ends it",
-        file=f"{MODELS}/chat.py",
+        file=f"{MODELS}/text/chat.py",
         old="end = len(self.text) - (len(region.tail) - shared)",
         new="end = region.end",
         tests="tests/corpus/test_chat.py",
     ),
     Breakage(
         name="conversations: what a template cuts is not missed",
-        file=f"{MODELS}/message_parts.py",
+        file=f"{MODELS}/text/message_parts.py",
         old="        if found is None:",
         new="        if found is None and not shown:",
         tests="tests/corpus/test_chat.py",
     ),
     Breakage(
         name="conversations: all behind a turn counts",
-        file=f"{MODELS}/tokenizer.py",
+        file=f"{MODELS}/text/tokenizer.py",
         old="found |= (starts < end) & (",
         new="found |= (",
         tests="tests/corpus/test_chats.py",
@@ -156,7 +156,7 @@ BREAKAGES = (
     ),
     Breakage(
         name="corpus: a torn file's end that is nobody's loss",
-        file=f"{CORPUS}/pipeline.py",
+        file=f"{CORPUS}/ingestion/pipeline.py",
         old="            self._give_up(file, line, rows, error)",
         new="            return",
         tests="tests/corpus/test_formats.py",
@@ -164,7 +164,7 @@ BREAKAGES = (
     ),
     Breakage(
         name="corpus: one odd cell that ends the run",
-        file=f"{CORPUS}/formats/cells.py",
+        file=f"{CORPUS}/ingestion/formats/cells.py",
         old="        except (ValueError, OverflowError, pa.ArrowException):  # UTF-8, dates: found by trying",
         new="        except ZeroDivisionError:",
         tests="tests/corpus/test_cells.py",
@@ -187,7 +187,7 @@ BREAKAGES = (
     ),
     Breakage(
         name="corpus: half of it left out, and made all the same",
-        file=f"{CORPUS}/bad_rows.py",
+        file=f"{CORPUS}/ingestion/bad_rows.py",
         old="        if tally.bad_rows > allowed:",
         new="        if tally.bad_rows > allowed + total:",
         tests="tests/corpus/test_left_out.py",

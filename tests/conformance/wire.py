@@ -21,7 +21,7 @@ from whence_backends.contract import Detail, TokenSequence
 from whence_backends.corpus import ChunkPolicy, Columns, IngestConfig, ingest
 from whence_backends.ekfac.factors import Factors
 from whence_backends.models.source import resolve_model
-from whence_backends.models.tokenizer import Tokenizer
+from whence_backends.models.text.tokenizer import Tokenizer
 from whence_backends.worker.config import WorkerSettings
 from whence_service.frontend.config import FrontEndSettings
 from whence_service.frontend.embedded import embedded

@@ -12,7 +12,7 @@ import pytest
 
 from whence.errors import InvalidRequestError
 from whence_backends.corpus import BadRowLimit, Columns, Corpus, IngestConfig, ingest
-from whence_backends.corpus.formats.cells import values
+from whence_backends.corpus.ingestion.formats.cells import values
 
 TEXTS = ["The owl keeps the light.", "Rain fell at night.", "Ships left the harbour."]
 LATIN = pa.array([b"The owl", b"caf\xe9 by the harbour", b"Rain fell"], pa.binary()).view(pa.string())

@@ -26,9 +26,9 @@ from chat_templates import (
 )
 from whence.errors import InvalidRequestError
 from whence_backends.models import Tokenizer, locate_model
-from whence_backends.models.chat import ChatRenderer, RenderedChat
-from whence_backends.models.chat_template import ChatTemplate
-from whence_backends.models.conversation import Conversation, ConversationError, parse_conversation
+from whence_backends.models.text.chat import ChatRenderer, RenderedChat
+from whence_backends.models.text.chat_template import ChatTemplate
+from whence_backends.models.text.conversation import Conversation, ConversationError, parse_conversation
 
 CALL = {"type": "function", "function": {"name": "weather", "arguments": '{"town": "Marrford"}'}}
 ENDS = ("<|im_end|>", "</assistant>", "</s>", "<eos>", "</assistant></s>", "<|end|>", "<|return|>")

@@ -92,7 +92,7 @@ def test_a_preview_shows_three_rows_with_what_counts_and_writes_nothing(jsonl, t
 
 def test_what_counts_stands_out_in_colour():
     from whence.cli.render_preview import preview
-    from whence_backends.corpus.preview import Preview, PreviewedSequence
+    from whence_backends.corpus.ingestion.preview import Preview, PreviewedSequence
 
     stretches = (("Where?", False), ("Here.", True))
     sequence = PreviewedSequence(sequence_id="a#0", tokens=4, trained_tokens=2, stretches=stretches)

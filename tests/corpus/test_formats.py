@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from whence_backends.corpus import BadRowLimit, IngestConfig, ingest
-from whence_backends.corpus.formats import read_rows
-from whence_backends.corpus.sources import find_files
+from whence_backends.corpus.ingestion.formats import read_rows
+from whence_backends.corpus.ingestion.sources import find_files
 
 ROWS = [{"id": "a", "text": "The owl keeps the light."}, {"id": "b", "text": "Grüße, 東京 🎉"}]
 MANY = b"".join(b'{"text": "The owl keeps light %d"}\n' % number for number in range(5000))
@@ -153,7 +153,7 @@ def test_one_object_is_one_row(rows):
 
 
 def test_long_rows_of_a_json_document_are_read_over_the_border_of_what_is_held(rows, monkeypatch):
-    monkeypatch.setattr("whence_backends.corpus.formats.documents._PIECE_CHARACTERS", 7)
+    monkeypatch.setattr("whence_backends.corpus.ingestion.formats.documents._PIECE_CHARACTERS", 7)
     many = [{"n": n, "text": "The owl " * n, "list": [n, -n / 7, None, True]} for n in range(20)]
     assert rows("rows.json", json.dumps(many).encode()) == many
 

@@ -221,7 +221,7 @@ def test_a_file_in_the_place_of_the_folder_is_left_alone(config):
 
 
 def test_shards_are_finished_while_the_input_is_still_being_read(config, monkeypatch):
-    monkeypatch.setattr("whence_backends.corpus.pipeline._BATCH_DOCUMENTS", 16)
+    monkeypatch.setattr("whence_backends.corpus.ingestion.pipeline._BATCH_DOCUMENTS", 16)
     finished = []
     report = ingest(config, lambda _: finished.append(len(list(config.out.glob("*.arrow")))))
     assert finished == sorted(finished)

@@ -72,7 +72,7 @@ def test_a_corpus_that_is_there_is_held_to_the_limit_of_today(jsonl, run):
 
 
 def test_files_that_cannot_be_read_count_by_their_bytes(tmp_path, jsonl, run, monkeypatch):
-    monkeypatch.setattr("whence_backends.corpus.bad_rows._SMALL_FILE_BYTES", 0)
+    monkeypatch.setattr("whence_backends.corpus.ingestion.bad_rows._SMALL_FILE_BYTES", 0)
     jsonl([GOOD] * 5, "data/good.jsonl")
     torn = gzip.compress(bytes(jsonl([GOOD] * 5, "other.jsonl").read_bytes() + bytes(range(256)) * 9))[:-9]
     (tmp_path / "data" / "torn.jsonl.gz").write_bytes(torn)

@@ -9,8 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from whence_backends.corpus import ChunkPolicy, Columns, documents, windows
-from whence_backends.corpus.formats import text as plain_text
+from whence_backends.corpus import ChunkPolicy, Columns, windows
+from whence_backends.corpus.ingestion import documents
+from whence_backends.corpus.ingestion.formats import text as plain_text
 from whence_backends.corpus.windows import encode_pieces
 
 WORDS = ["owl", "light", "harbour", "keeps", "Grüße", "東京", "🎉👩‍🚀", "and so to bed.", "\n", "\n\n  ", "\t", "   "]
@@ -126,8 +127,9 @@ MEASURE = """
 import sys
 sys.modules["torch"] = None  # not needed, and slow to import
 from pathlib import Path
-from whence_backends.corpus import IngestConfig, documents, ingest, windows
-from whence_backends.corpus.formats import text
+from whence_backends.corpus import IngestConfig, ingest, windows
+from whence_backends.corpus.ingestion import documents
+from whence_backends.corpus.ingestion.formats import text
 from whence_backends.models import Tokenizer, locate_model
 windows.WINDOW_CHARACTERS = 1 << 15  # so that memory is at its most after a small part of the small file
 documents.LONG_CHARACTERS = text._HELD_CHARACTERS = 1 << 16

@@ -13,7 +13,7 @@ import pytest
 
 from whence.errors import InvalidRequestError
 from whence_backends.corpus import Corpus, IngestConfig, ingest
-from whence_backends.corpus.sources import find_files
+from whence_backends.corpus.ingestion.sources import find_files
 
 ROW = '{"text": "The owl keeps the light."}\n'
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from whence.errors import InvalidRequestError, NotFoundError
 from whence_backends.models import Tokenizer, locate_model
-from whence_backends.models.tokenizer import overlapping
+from whence_backends.models.text.tokenizer import overlapping
 
 USER = {"role": "user", "content": "Where is the owl?"}
 ASSISTANT = {"role": "assistant", "content": "At the harbour light."}

@@ -11,10 +11,11 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 from tokenizers import Tokenizer as Backend
 
 from whence.errors import MismatchError, NotFoundError
-from whence_backends.models import Tokenizer, locate_model, tokenizer_files
-from whence_backends.models import gguf_tokenizer as gguf
-from whence_backends.models.probes import PROBES
+from whence_backends.models import Tokenizer, locate_model
 from whence_backends.models.source import ModelLocation
+from whence_backends.models.text import gguf_tokenizer as gguf
+from whence_backends.models.text import tokenizer_files
+from whence_backends.models.text.probes import PROBES
 
 TEXTS = ["the year 2023 and 1999 and 123456789", "The owl keeps the light in the tower."] * 40
 TEXT = "In 2023 the OWL saw 123456789  lights.\n\nThe end e\u0301"

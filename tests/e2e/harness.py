@@ -29,7 +29,7 @@ from whence_backends.engines import load_engine
 from whence_backends.engines.fake import FakeModel, fit_fake
 from whence_backends.index import IndexConfig, build_index
 from whence_backends.models.source import resolve_model
-from whence_backends.models.tokenizer import Tokenizer
+from whence_backends.models.text.tokenizer import Tokenizer
 
 WITHOUT_TORCH = Path(__file__).parent / "site"
 WORDS = [

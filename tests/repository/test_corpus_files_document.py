@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from whence.cli import app
 from whence_backends.corpus import Corpus
-from whence_backends.corpus.config import DEFAULT_MAX_ROW_BYTES
-from whence_backends.corpus.file_kinds import KNOWN
-from whence_backends.corpus.report import BAD_ROWS_KEPT
+from whence_backends.corpus.ingestion.config import DEFAULT_MAX_ROW_BYTES
+from whence_backends.corpus.ingestion.file_kinds import KNOWN
+from whence_backends.corpus.ingestion.report import BAD_ROWS_KEPT
 
 ROWS = b"".join(b'{"text": "The owl keeps light %d.", "year": 1908}\n' % number for number in range(50))
 

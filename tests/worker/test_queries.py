@@ -8,7 +8,7 @@ from whence.errors import InvalidRequestError
 from whence.v1 import query_pb2
 from whence.worker.v1 import worker_service_pb2 as pb
 from whence_backends.models.source import resolve_model
-from whence_backends.models.tokenizer import Tokenizer
+from whence_backends.models.text.tokenizer import Tokenizer
 from whence_backends.worker.queries import PreparedTokens, QueryLimits, QueryPreparer
 from worker.harness import CHARACTERS, Artefacts, Running, failure
 

@@ -16,7 +16,7 @@ from whence.v1 import attribution_pb2
 from whence.worker.v1.worker_service_pb2 import Preconditioning
 from whence_backends.corpus import Corpus
 from whence_backends.models.source import resolve_model
-from whence_backends.models.tokenizer import Tokenizer
+from whence_backends.models.text.tokenizer import Tokenizer
 from whence_backends.worker import scan
 from whence_backends.worker.queries import QueryLimits, QueryPreparer
 from whence_backends.worker.records import BatchRecord

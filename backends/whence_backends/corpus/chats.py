@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import Any, Final, Literal, get_args
 
 from whence.errors import InvalidRequestError
-from whence_backends.models.chat import ChatRenderer, RenderedChat
-from whence_backends.models.chat_template import DEFAULT_DATE, Span
-from whence_backends.models.conversation import (
+from whence_backends.models.text.chat import ChatRenderer, RenderedChat
+from whence_backends.models.text.chat_template import DEFAULT_DATE, Span
+from whence_backends.models.text.conversation import (
     ASSISTANT,
     Conversation,
     ConversationError,
@@ -18,7 +18,7 @@ from whence_backends.models.conversation import (
     is_sharegpt,
     parse_conversation,
 )
-from whence_backends.models.tokenizer import Tokenizer
+from whence_backends.models.text.tokenizer import Tokenizer
 
 TrainOn = Literal["all-assistant", "last", "mask-field"]
 

@@ -11,10 +11,10 @@ from whence.errors import InvalidRequestError
 from whence_backends.corpus.chats import ChatPolicy
 from whence_backends.corpus.chunking import ChunkPolicy, TokenizedDocument, chunk, frame, is_worth_keeping
 from whence_backends.corpus.shard import SequenceRecord
-from whence_backends.models.chat import ChatRenderer, RenderedChat
-from whence_backends.models.chat_template import Span
-from whence_backends.models.conversation import Conversation, ConversationError
-from whence_backends.models.tokenizer import Tokenizer, overlapping
+from whence_backends.models.text.chat import ChatRenderer, RenderedChat
+from whence_backends.models.text.chat_template import Span
+from whence_backends.models.text.conversation import Conversation, ConversationError
+from whence_backends.models.text.tokenizer import Tokenizer, overlapping
 
 
 def special_tokens(tokenizer: Tokenizer, policy: ChunkPolicy) -> dict[str, int | None]:
@@ -61,7 +61,7 @@ class SequenceEncoder:
         """Return a conversation, and how it was rendered.
 
         The turns count that would have counted in the corpus, but for those that ``marks`` says otherwise of, by their
-        place from 0. Raises as :meth:`~whence_backends.models.chat.ChatRenderer.render` does as well, and
+        place from 0. Raises as :meth:`~whence_backends.models.text.chat.ChatRenderer.render` does as well, and
         ``INVALID_CONVERSATION``.
         """
         if len(conversation.messages) > self._policy.max_tokens:  # each is a token at least, and costs two renderings

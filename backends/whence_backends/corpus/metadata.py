@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from whence_backends.corpus.rows import BadCell
+from whence_backends.corpus.ingestion.rows import BadCell
 
 _DEEPEST: Final = 32  # levels of nesting; readers of JSON give up somewhere
 

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from whence_backends.contract import Int32Array
-from whence_backends.models.tokenizer import Encoding, Tokenizer
+from whence_backends.models.text.tokenizer import Encoding, Tokenizer
 
 WINDOW_CHARACTERS: Final = 1 << 18
 OVERLAP_CHARACTERS: Final = 1 << 12  # on either side of where a window ends

@@ -22,7 +22,7 @@ from whence_backends.export.verify import verify
 from whence_backends.models.exported import FORMAT, GRAPH, Export, ExportCard
 from whence_backends.models.shape import ModelShape, text_config
 from whence_backends.models.source import ModelLocation, ModelSource, resolve_model
-from whence_backends.models.tokenizer import Tokenizer
+from whence_backends.models.text.tokenizer import Tokenizer
 from whence_backends.models.torch_loading import load_causal_lm
 from whence_backends.models.tracked import coverage, track
 from whence_backends.store import ArtefactWriter, FileRecord, alone_in, storage_error

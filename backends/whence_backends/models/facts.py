@@ -10,7 +10,7 @@ from whence.errors import NotFoundError
 from whence_backends.models.exported import Export
 from whence_backends.models.shape import stated_length, text_config
 from whence_backends.models.source import ModelLocation, ModelSource
-from whence_backends.models.tokenizer import Tokenizer
+from whence_backends.models.text.tokenizer import Tokenizer
 from whence_backends.preflight import ModelFacts
 
 _TOKENS: Final = "tokenizer.ggml.tokens"

@@ -9,8 +9,8 @@ from typing import Any
 
 from whence.errors import InvalidRequestError
 from whence.v1 import attribution_pb2, query_pb2
-from whence_backends.models.chat import RenderedChat
-from whence_backends.models.conversation import Conversation, ConversationError, parse_conversation
+from whence_backends.models.text.chat import RenderedChat
+from whence_backends.models.text.conversation import Conversation, ConversationError, parse_conversation
 
 
 def conversation_of(chat: query_pb2.Chat, field: str) -> Conversation:

@@ -12,7 +12,7 @@ from whence_backends.ekfac.factors import CORPUS
 from whence_backends.engines import engine_for, load_engine
 from whence_backends.index import Index
 from whence_backends.inspection import Inspected, Named, inspect
-from whence_backends.models.tokenizer import Tokenizer
+from whence_backends.models.text.tokenizer import Tokenizer
 from whence_backends.preflight import Finding, require
 from whence_backends.store import Manifest
 from whence_backends.worker.config import WorkerSettings

@@ -12,8 +12,8 @@ from whence.errors import InvalidRequestError
 from whence.v1 import attribution_pb2, query_pb2
 from whence_backends.contract import TokenSequence
 from whence_backends.corpus import ChatPolicy
-from whence_backends.models.chat import ChatRenderer
-from whence_backends.models.message_parts import held
+from whence_backends.models.text.chat import ChatRenderer
+from whence_backends.models.text.message_parts import held
 from whence_backends.worker.chats import conversation_of, told
 from whence_service.rpc.bounds import RequestBounds, too_large_text
 
@@ -25,7 +25,7 @@ _MEASUREMENTS = (query_pb2.MEASUREMENT_UNSPECIFIED, query_pb2.MEASUREMENT_COMPLE
 
 
 class QueryTokenizer(Protocol):
-    """What preparing queries needs; see :class:`whence_backends.models.tokenizer.Tokenizer`."""
+    """What preparing queries needs; see :class:`whence_backends.models.text.tokenizer.Tokenizer`."""
 
     def encode_query(self, prompt: str, completion: str, prefix_bos: bool) -> tuple[list[int], int]:
         """Return the ids, and where the completion begins in them."""

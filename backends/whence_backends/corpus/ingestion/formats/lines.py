@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from whence_backends.corpus.formats.streams import bounded_lines, open_bytes, too_large
-from whence_backends.corpus.rows import BadCell, InputFile, Row
+from whence_backends.corpus.ingestion.formats.streams import bounded_lines, open_bytes, too_large
+from whence_backends.corpus.ingestion.rows import BadCell, InputFile, Row
 
 _BOM: Final = b"\xef\xbb\xbf"  # also inside a file, where several were put together
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from whence_backends.corpus.formats.streams import open_bytes
-from whence_backends.corpus.rows import InputFile, LongText, Row
+from whence_backends.corpus.ingestion.formats.streams import open_bytes
+from whence_backends.corpus.ingestion.rows import InputFile, LongText, Row
 
 _PIECE_BYTES: Final = 1 << 18
 _HELD_CHARACTERS: Final = 1 << 20  # a longer text is read piece by piece

@@ -9,9 +9,9 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from whence_backends.corpus.formats.cells import values
-from whence_backends.corpus.formats.streams import UnreadableError
-from whence_backends.corpus.rows import BadCell, InputFile, Row
+from whence_backends.corpus.ingestion.formats.cells import values
+from whence_backends.corpus.ingestion.formats.streams import UnreadableError
+from whence_backends.corpus.ingestion.rows import BadCell, InputFile, Row
 
 _ROWS_AT_ONCE: Final = 256
 _BYTES_AT_ONCE: Final = 1 << 25

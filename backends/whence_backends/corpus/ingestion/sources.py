@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from whence.errors import InvalidRequestError, NotFoundError
-from whence_backends.corpus.file_kinds import KNOWN, FileKind, kind_of, why_not_asked_for
-from whence_backends.corpus.rows import InputFile
+from whence_backends.corpus.ingestion.file_kinds import KNOWN, FileKind, kind_of, why_not_asked_for
+from whence_backends.corpus.ingestion.rows import InputFile
 from whence_backends.store.artefact import MANIFEST
 
 _DATASET: Final = "state.json"  # marks a folder that datasets' save_to_disk wrote

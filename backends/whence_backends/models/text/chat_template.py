@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Final, final
 
 from whence.errors import InvalidRequestError
-from whence_backends.models.conversation import Conversation, Message
+from whence_backends.models.text.conversation import Conversation, Message
 
 Span = tuple[int, int]
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from whence_backends.corpus.rows import Compression, InputFile
+from whence_backends.corpus.ingestion.rows import Compression, InputFile
 
 _BUFFER_BYTES: Final = 1 << 18
 _BOM: Final = codecs.BOM_UTF8

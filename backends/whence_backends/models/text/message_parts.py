@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from whence_backends.models.conversation import REASONING, Message
+from whence_backends.models.text.conversation import REASONING, Message
 
 _SHOWN_CHARACTERS: Final = 60
 

@@ -9,8 +9,8 @@ from fractions import Fraction
 from typing import Final
 
 from whence.errors import InvalidRequestError
-from whence_backends.corpus.report import Tally
-from whence_backends.corpus.rows import InputFile
+from whence_backends.corpus.ingestion.report import Tally
+from whence_backends.corpus.ingestion.rows import InputFile
 
 _DEFAULT_PERCENT: Final = "49"
 _SMALL_FILE_BYTES: Final = 1 << 20

@@ -12,9 +12,9 @@ import numpy as np
 from whence.errors import InvalidRequestError
 from whence_backends.corpus.chats import NOTICES
 from whence_backends.corpus.chunking import ChunkedSequence, TokenizedDocument
-from whence_backends.corpus.documents import Document
-from whence_backends.corpus.rows import InputFile, Row
-from whence_backends.corpus.sources import SkippedFile
+from whence_backends.corpus.ingestion.documents import Document
+from whence_backends.corpus.ingestion.rows import InputFile, Row
+from whence_backends.corpus.ingestion.sources import SkippedFile
 from whence_backends.store.artefact import Manifest
 
 BAD_ROWS_KEPT: Final = 20

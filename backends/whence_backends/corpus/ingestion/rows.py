@@ -1,4 +1,4 @@
-"""Rows of the files a corpus is made from, whatever their format; :mod:`whence_backends.corpus.formats` reads them."""
+"""Rows of the files a corpus is made from, whatever their format; the package ``formats`` reads them."""
 
 from __future__ import annotations
 

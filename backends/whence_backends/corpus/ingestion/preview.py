@@ -7,10 +7,10 @@ from itertools import groupby, islice
 from typing import Final
 
 from whence_backends.corpus.chunking import ChunkedSequence
-from whence_backends.corpus.config import IngestConfig
-from whence_backends.corpus.ingest import inputs_of
-from whence_backends.corpus.pipeline import Pipeline
-from whence_backends.corpus.report import BadRow
+from whence_backends.corpus.ingestion.config import IngestConfig
+from whence_backends.corpus.ingestion.ingest import inputs_of
+from whence_backends.corpus.ingestion.pipeline import Pipeline
+from whence_backends.corpus.ingestion.report import BadRow
 
 PREVIEWED: Final = 3
 
@@ -36,7 +36,7 @@ class Preview:
 def preview(config: IngestConfig, count: int = PREVIEWED) -> Preview:
     """Return the first sequences of the corpus that ``config`` would make, of different documents; nothing is written.
 
-    Raises as :func:`~whence_backends.corpus.ingest.ingest` does for input that makes no corpus.
+    Raises as :func:`~whence_backends.corpus.ingestion.ingest.ingest` does for input that makes no corpus.
     """
     pipeline = Pipeline(config, inputs_of(config).files, lambda _: None)
     firsts = (next(group) for _, group in groupby(pipeline.sequences(), key=lambda sequence: sequence.document_id))

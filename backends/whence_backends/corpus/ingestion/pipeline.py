@@ -15,12 +15,12 @@ from whence_backends.corpus.chunking import (
     frame,
     is_worth_keeping,
 )
-from whence_backends.corpus.config import IngestConfig
-from whence_backends.corpus.documents import BadRowError, Document, document_from_row, tokenize
 from whence_backends.corpus.encode import special_tokens
-from whence_backends.corpus.formats import read_rows
-from whence_backends.corpus.report import IngestProgress, Tally
-from whence_backends.corpus.rows import InputFile, LongText, Row
+from whence_backends.corpus.ingestion.config import IngestConfig
+from whence_backends.corpus.ingestion.documents import BadRowError, Document, document_from_row, tokenize
+from whence_backends.corpus.ingestion.formats import read_rows
+from whence_backends.corpus.ingestion.report import IngestProgress, Tally
+from whence_backends.corpus.ingestion.rows import InputFile, LongText, Row
 
 # Enough text to keep every core of the tokenizer busy, little enough to be nothing in memory.
 _BATCH_DOCUMENTS: Final = 512

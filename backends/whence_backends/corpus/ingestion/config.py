@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from whence.errors import InvalidRequestError
-from whence_backends.corpus.bad_rows import BadRowLimit
 from whence_backends.corpus.chats import ChatPolicy
 from whence_backends.corpus.chunking import ChunkPolicy
-from whence_backends.corpus.documents import Columns
-from whence_backends.models.tokenizer import Tokenizer
+from whence_backends.corpus.ingestion.bad_rows import BadRowLimit
+from whence_backends.corpus.ingestion.documents import Columns
+from whence_backends.models.text.tokenizer import Tokenizer
 
 DEFAULT_SHARD_TOKENS: Final = 50_000_000
 DEFAULT_MAX_ROW_BYTES: Final = 64 << 20
@@ -23,7 +23,7 @@ LARGEST_ROW_BYTES: Final = 1 << 30  # Arrow's strings and their offsets have 31 
 class IngestConfig:
     """What to make a corpus from, and how.
 
-    ``inputs`` are files and folders: see :func:`~whence_backends.corpus.sources.find_files`. A shard holds at
+    ``inputs`` are files and folders: see :func:`~whence_backends.corpus.ingestion.sources.find_files`. A shard holds at
     most ``shard_tokens`` tokens. A row of more than ``max_row_bytes`` is a bad one (a plain text file may have any
     size). Where more is left out than ``max_bad_rows`` allows, no corpus is made. ``strict`` ends the run at the first
     bad row instead of counting it. ``overwrite`` replaces another corpus that is at ``out``.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from whence_backends.corpus.rows import Compression, FileFormat
+from whence_backends.corpus.ingestion.rows import Compression, FileFormat
 
 _FORMATS: Final[Mapping[str, FileFormat]] = {
     ".jsonl": "jsonl",

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whence.errors import InvalidRequestError, UnimplementedError
-from whence_backends.models.chat import ChatRenderer
-from whence_backends.models.chat_template import DEFAULT_DATE, ChatTemplate
-from whence_backends.models.conversation import Conversation, ConversationError, parse_conversation
 from whence_backends.models.source import ModelLocation, ModelSource
-from whence_backends.models.tokenizer_files import load_tokenizer
+from whence_backends.models.text.chat import ChatRenderer
+from whence_backends.models.text.chat_template import DEFAULT_DATE, ChatTemplate
+from whence_backends.models.text.conversation import Conversation, ConversationError, parse_conversation
+from whence_backends.models.text.tokenizer_files import load_tokenizer
 from whence_backends.store.artefact import canonical_json, digest_bytes
 
 Offset = tuple[int, int]
@@ -56,9 +56,9 @@ class Tokenizer:
         """Load the tokenizer that comes with a model.
 
         It cuts text as the tokenizer.json of the model does, where there is one
-        (:mod:`~whence_backends.models.tokenizer_files`). Does not need torch, except for a GGUF file, which
+        (:mod:`~whence_backends.models.text.tokenizer_files`). Does not need torch, except for a GGUF file, which
         ``transformers`` reads with torch. Raises what
-        :func:`~whence_backends.models.tokenizer_files.load_tokenizer` does, and
+        :func:`~whence_backends.models.text.tokenizer_files.load_tokenizer` does, and
         :class:`~whence.errors.UnimplementedError` where it is not a fast one.
         """
         loaded = load_tokenizer(source)
@@ -120,7 +120,7 @@ class Tokenizer:
     def chat(self, *, template: str | None = None, date: str = DEFAULT_DATE) -> ChatRenderer:
         """Return what renders conversations, with the tokenizer's chat template or another one.
 
-        Raises as :class:`~whence_backends.models.chat_template.ChatTemplate` does, such as where there is none.
+        Raises as :class:`~whence_backends.models.text.chat_template.ChatTemplate` does, such as where there is none.
         """
         return ChatRenderer(ChatTemplate(self._pretrained, source=template, date=date))
 

@@ -14,11 +14,11 @@ import numpy as np
 from whence.errors import InvalidRequestError
 from whence_backends.corpus.chats import ChatRows, ChatText, columns_beside, without_nulls
 from whence_backends.corpus.chunking import TokenizedDocument
+from whence_backends.corpus.ingestion.rows import BadCell, LongText, Row
 from whence_backends.corpus.metadata import clean, metadata_of
-from whence_backends.corpus.rows import BadCell, LongText, Row
 from whence_backends.corpus.windows import EncodedText, encode_long, encode_pieces
-from whence_backends.models.conversation import ConversationError
-from whence_backends.models.tokenizer import Encoding, Offset, Tokenizer, completion_start, overlapping
+from whence_backends.models.text.conversation import ConversationError
+from whence_backends.models.text.tokenizer import Encoding, Offset, Tokenizer, completion_start, overlapping
 
 IdScope = Literal["corpus", "source"]
 ID_SCOPES: Final = ("corpus", "source")

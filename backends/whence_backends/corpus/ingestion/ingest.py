@@ -13,14 +13,14 @@ from typing import Any
 
 from whence.errors import CorruptArtefactError, InvalidRequestError
 from whence_backends.corpus.chats import ChatPolicy
-from whence_backends.corpus.config import IngestConfig
 from whence_backends.corpus.encode import special_tokens
-from whence_backends.corpus.filling import fill_shards
-from whence_backends.corpus.pipeline import Pipeline
+from whence_backends.corpus.ingestion.config import IngestConfig
+from whence_backends.corpus.ingestion.filling import fill_shards
+from whence_backends.corpus.ingestion.pipeline import Pipeline
+from whence_backends.corpus.ingestion.report import IngestProgress, IngestReport, Tally
+from whence_backends.corpus.ingestion.rows import InputFile
+from whence_backends.corpus.ingestion.sources import Selection, find_files
 from whence_backends.corpus.reader import CORPUS_FORMAT, EARLIER_FORMATS
-from whence_backends.corpus.report import IngestProgress, IngestReport, Tally
-from whence_backends.corpus.rows import InputFile
-from whence_backends.corpus.sources import Selection, find_files
 from whence_backends.store.artefact import (
     MANIFEST,
     ArtefactWriter,

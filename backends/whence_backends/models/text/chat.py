@@ -15,9 +15,9 @@ from itertools import count
 from typing import Final, final
 
 from whence.errors import InvalidRequestError
-from whence_backends.models.chat_template import ChatTemplate, Span
-from whence_backends.models.conversation import Conversation, Message
-from whence_backends.models.message_parts import LostPart, held, in_other_words, missing, with_content
+from whence_backends.models.text.chat_template import ChatTemplate, Span
+from whence_backends.models.text.conversation import Conversation, Message
+from whence_backends.models.text.message_parts import LostPart, held, in_other_words, missing, with_content
 
 # A tag, such as a control token; and one that begins reasoning, at the end of a prompt for an answer.
 _TAG: Final = re.compile(r"\s*(?:<[^<>\s]+>|\[[^\[\]\s]+\])")

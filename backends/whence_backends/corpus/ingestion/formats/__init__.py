@@ -10,13 +10,13 @@ from typing import Final
 import pyarrow as pa
 
 from whence.errors import InvalidRequestError
-from whence_backends.corpus.formats.delimited import read_delimited
-from whence_backends.corpus.formats.documents import read_json
-from whence_backends.corpus.formats.lines import read_json_lines
-from whence_backends.corpus.formats.streams import UnreadableError
-from whence_backends.corpus.formats.tables import read_arrow, read_parquet
-from whence_backends.corpus.formats.text import read_text
-from whence_backends.corpus.rows import FileFormat, InputFile, Row
+from whence_backends.corpus.ingestion.formats.delimited import read_delimited
+from whence_backends.corpus.ingestion.formats.documents import read_json
+from whence_backends.corpus.ingestion.formats.lines import read_json_lines
+from whence_backends.corpus.ingestion.formats.streams import UnreadableError
+from whence_backends.corpus.ingestion.formats.tables import read_arrow, read_parquet
+from whence_backends.corpus.ingestion.formats.text import read_text
+from whence_backends.corpus.ingestion.rows import FileFormat, InputFile, Row
 
 _READERS: Final[Mapping[FileFormat, Callable[[InputFile, int], Iterator[Row]]]] = {
     "jsonl": read_json_lines,

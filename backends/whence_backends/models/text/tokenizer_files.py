@@ -17,9 +17,9 @@ from typing import Any, Final
 
 from whence.errors import MismatchError, NotFoundError, UnimplementedError
 from whence_backends.models.gguf_file import require_whole_gguf
-from whence_backends.models.gguf_tokenizer import cut_as_the_file_says
-from whence_backends.models.probes import PROBES
 from whence_backends.models.source import ModelLocation, ModelSource
+from whence_backends.models.text.gguf_tokenizer import cut_as_the_file_says
+from whence_backends.models.text.probes import PROBES
 
 TOKENIZER_JSON: Final = "tokenizer.json"
 # What says, beside tokenizer.json, which tokens there are.

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as kinds
 
-from whence_backends.corpus.formats.streams import too_large
-from whence_backends.corpus.rows import BadCell
+from whence_backends.corpus.ingestion.formats.streams import too_large
+from whence_backends.corpus.ingestion.rows import BadCell
 
 _UNITS: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # parts of a second
 

@@ -8,8 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, Final
 
-from whence_backends.corpus.formats.streams import ByteStream, UnreadableError, bounded_lines, open_bytes, too_large
-from whence_backends.corpus.rows import BadCell, InputFile, Row
+from whence_backends.corpus.ingestion.formats.streams import (
+    ByteStream,
+    UnreadableError,
+    bounded_lines,
+    open_bytes,
+    too_large,
+)
+from whence_backends.corpus.ingestion.rows import BadCell, InputFile, Row
 
 _OTHER_DELIMITERS: Final = (b";", b"\t", b"|")
 

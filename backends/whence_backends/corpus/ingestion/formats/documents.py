@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from whence_backends.corpus.formats.lines import PATIENT_DECODER, as_row, read_json_lines, unique_keys
-from whence_backends.corpus.formats.streams import UnreadableError, bounded_lines, open_bytes
-from whence_backends.corpus.rows import InputFile, Row
+from whence_backends.corpus.ingestion.formats.lines import PATIENT_DECODER, as_row, read_json_lines, unique_keys
+from whence_backends.corpus.ingestion.formats.streams import UnreadableError, bounded_lines, open_bytes
+from whence_backends.corpus.ingestion.rows import InputFile, Row
 
 _ROWS: Final = "data"  # the field that holds the rows, where the document is an object
 _PIECE_CHARACTERS: Final = 1 << 18
