@@ -85,6 +85,7 @@ def test_attribute_as_json_is_the_clients_answer(embedded: Embedded):
     found = [(hit["sequence_id"], hit["raw_influence"]) for hit in document["positive"]]
     assert found == [(hit.sequence_id, hit.raw_influence) for hit in answer]
     assert document["provenance"]["engine"] == "pytorch/float32"
+    assert 0 < document["provenance"]["gradient_error"] < 1e-4  # of autograd's: what the worker found when it loaded
 
 
 def test_score_and_explain_agree(embedded: Embedded):

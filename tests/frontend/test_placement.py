@@ -39,6 +39,15 @@ def test_workers_that_differ_in_the_size_of_the_training_set_are_told_apart_and_
     assert "5, 1,000" in model.warnings[1].message
 
 
+def test_of_the_errors_that_workers_found_the_worst_counts():
+    """Broken by: taking what the first worker says; counting a worker that cannot tell as exact."""
+    views = [view("w1", "a"), view("w2", "b"), view("w3")]
+    assert not build_placement(views).choose("m").model.HasField("gradient_error")
+    for one, error in zip(views[1:], (3e-6, 2e-4), strict=True):
+        one.info.model.gradient_error = error
+    assert build_placement(views).choose("m").model.gradient_error == 2e-4
+
+
 def test_shards_of_different_generations_are_never_put_together():
     placement = build_placement([view("w1", "a", factors="f1"), view("w2", "b", factors="f2")])
     with pytest.raises(UnavailableError) as caught:

@@ -42,7 +42,8 @@ class FactorsCard:
     was given, as ``training_set_source`` says (``corpus`` or ``fit``). ``fitted_sequences`` and ``fitted_tokens`` say
     on how much of the corpus the statistics were taken, counting the tokens that are trained on. ``unattributed``
     counts the parameters outside the tracked layers by kind. ``dead_layers`` are tracked, but no gradient reached them:
-    their Λ is 0. ``self_check`` is how far traced gradients were from autograd's when the model was tried.
+    their Λ is 0 (``None``: nobody looked). ``self_check`` is how far traced gradients were from autograd's when the
+    model was tried.
     """
 
     model: str
@@ -60,7 +61,7 @@ class FactorsCard:
     unattributed: Mapping[str, int]
     versions: Mapping[str, str]
     training_set_source: str = CORPUS
-    dead_layers: tuple[str, ...] = ()
+    dead_layers: tuple[str, ...] | None = None
     self_check: SelfCheck | None = None
 
     def as_properties(self) -> dict[str, Any]:
@@ -71,14 +72,15 @@ class FactorsCard:
     def from_properties(cls, properties: Mapping[str, Any]) -> FactorsCard:
         """Return the card that a manifest holds."""
         layers = tuple(LayerSpec(**layer) for layer in properties["layers"])
-        dead, check = tuple(properties.get("dead_layers", ())), properties.get("self_check")
+        dead, check = properties.get("dead_layers"), properties.get("self_check")
+        dead = None if dead is None else tuple(dead)
         checked = SelfCheck(**{**check, "idle": tuple(check["idle"])}) if check else None
         return cls(**{**properties, "layers": layers, "dead_layers": dead, "self_check": checked})
 
     @property
     def attributed_parameters(self) -> int:
         """How many parameters the tracked layers have, without those that are dead."""
-        return sum(layer.d_in * layer.d_out for layer in self.layers if layer.name not in self.dead_layers)
+        return sum(layer.d_in * layer.d_out for layer in self.layers if layer.name not in (self.dead_layers or ()))
 
 
 class Factors:
@@ -133,7 +135,9 @@ class Factors:
         return FactorArrays(Q_A=basis["Q_A"], Q_S=basis["Q_S"], Lambda=self.Lambda(index))
 
     def dead_layers(self) -> tuple[str, ...]:
-        """Return the names of the layers whose Λ is 0, by reading it. Nothing is attributed to them."""
+        """Return the names of the layers whose Λ is 0: as the fit noted, or, where it did not look, by reading Λ."""
+        if self.card.dead_layers is not None:
+            return self.card.dead_layers
         means = ((layer.name, float(self.Lambda(i).mean(dtype=np.float64))) for i, layer in enumerate(self.card.layers))
         return tuple(name for name, mean in means if is_dead(mean))
 

@@ -211,7 +211,7 @@ def _batches(
 
 def _as_asked(card: FactorsCard) -> FactorsCard:
     """Return what of a card was asked for: not what was found on the way, nor with what."""
-    return replace(card, model="", versions={}, dead_layers=(), self_check=None)
+    return replace(card, model="", versions={}, dead_layers=None, self_check=None)
 
 
 def _fit_eigenbases(work: _Work) -> None:

@@ -130,7 +130,7 @@ def summary(factors: Factors) -> Table:
         table.add_row(
             "gradients", f"within {card.self_check.gradient_error:.0e} of autograd's ({card.self_check.layer})"
         )
-    for name in card.dead_layers[:4]:
+    for name in (card.dead_layers or ())[:4]:
         table.add_row("no gradients", name, style="yellow")
     for kind, count in sorted(card.unattributed.items(), key=lambda item: -item[1])[:4]:
         table.add_row("not attributed", f"{kind}: {count:,}", style="yellow")
