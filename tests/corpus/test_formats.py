@@ -16,6 +16,7 @@ from whence_backends.corpus.ingestion.formats import read_rows
 from whence_backends.corpus.ingestion.sources import find_files
 
 ROWS = [{"id": "a", "text": "The owl keeps the light."}, {"id": "b", "text": "Grüße, 東京 🎉"}]
+OTHER = b'{"text": "The tower"}\n'
 MANY = b"".join(b'{"text": "The owl keeps light %d"}\n' % number for number in range(5000))
 LINES = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).encode()
 ANY = BadRowLimit.parse("100%")
@@ -65,7 +66,9 @@ def run(tmp_path, tokenizer):
         ("rows.jsonl.zst", zstd(LINES)),
         ("rows.ndjson.zst", zstd(LINES[:9]) + zstd(LINES[9:])),
         ("rows.jsonl.bz2", bz2.compress(LINES)),
+        ("rows.jsonl.bz2", bz2.compress(LINES[:9]) + bz2.compress(b"") + bz2.compress(LINES[9:])),
         ("ROWS.JSONL.XZ", lzma.compress(LINES)),
+        ("rows.jsonl.xz", lzma.compress(LINES[:9]) + bytes(8) + lzma.compress(LINES[9:]) + bytes(4)),
         ("rows.json.zst", zstd(json.dumps(ROWS).encode())),
         ("rows.csv.gz", gzip.compress('id,text\na,The owl keeps the light.\nb,"Grüße, 東京 🎉"\n'.encode())),
     ],
@@ -82,6 +85,9 @@ def test_a_compressed_file_is_read_to_its_end(rows, name, compressed):
         ("torn.jsonl.bz2", bz2.compress(MANY)[:-9]),
         ("torn.jsonl.xz", lzma.compress(MANY)[:-9]),
         ("second.jsonl.zst", zstd(LINES) + zstd(LINES)[:-9]),
+        ("second.jsonl.bz2", bz2.compress(OTHER) + b"C" + bz2.compress(OTHER)[1:]),
+        ("second.jsonl.xz", lzma.compress(OTHER) + lzma.compress(OTHER)[:-9]),
+        ("behind.jsonl.xz", lzma.compress(OTHER) + b"no stream"),
         ("none.jsonl.zst", b"\x28\xb5\x2f\xfd" + b"x" * 50),
         ("none.jsonl.gz", LINES),
         ("torn.json", b'[{"text": "The owl"}, {"text": "The'),

@@ -36,8 +36,8 @@ _DECOMPRESSORS: Final[Mapping[Compression, Callable[[Any], Any]]] = {
     "": lambda raw: raw,
     "gzip": gzip.open,
     "zstd": _zstd,
-    "bz2": bz2.open,
-    "xz": lzma.open,
+    "bz2": lambda raw: _Streams(raw, bz2.BZ2Decompressor),
+    "xz": lambda raw: _Streams(raw, lzma.LZMADecompressor),
 }
 
 
@@ -84,6 +84,49 @@ def bounded_lines(stream: ByteStream, max_bytes: int) -> Iterator[tuple[int, byt
 def too_large(max_row_bytes: int) -> str:
     """Return what is wrong with a row of more than ``max_row_bytes``."""
     return f"has more than {max_row_bytes:,} bytes, the most that a row may have"
+
+
+class _Streams(io.RawIOBase):
+    """Compressed streams after each other, decompressed to the end of the last.
+
+    Python's own readers end without a word at what is no stream, and so at the first damaged one, or at xz's padding.
+    """
+
+    def __init__(self, raw: Any, begin: Callable[[], Any]) -> None:  # noqa: ANN401 - bz2 and lzma share no type
+        self._raw = raw
+        self._begin = begin
+        self._stream = begin()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any writable buffer
+        given = b""
+        while True:
+            if self._stream.eof:
+                given = self._next_stream()
+                if not given:
+                    return 0
+                self._stream = self._begin()
+            elif self._stream.needs_input:
+                given = self._raw.read(_BUFFER_BYTES)
+                if not given:
+                    raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+            plain = self._stream.decompress(given, max_length=len(buffer))
+            given = b""
+            if plain:
+                buffer[: len(plain)] = plain
+                return len(plain)
+
+    def _next_stream(self) -> bytes:
+        """Return what follows the stream that has ended, and the zeros that may pad it; nothing at the file's end."""
+        rest: bytes = self._stream.unused_data.lstrip(b"\0")
+        while not rest:
+            more = self._raw.read(_BUFFER_BYTES)
+            if not more:
+                break
+            rest = more.lstrip(b"\0")
+        return rest
 
 
 class _Recoded(io.RawIOBase):
