@@ -48,13 +48,13 @@ def test_a_batch_that_does_not_fit_whole_is_answered_in_a_bounded_rank(served: S
     engine, items = served.subject.engine, served.subject.items
     assert isinstance(engine, LowRankEngine)
     asked = [as_query(item) for item in items[: FITTING + 1]]
-    answers = served.client.attribute_batch(asked, top_k=24, query_rank=RANK, include_layers=True)
+    answers = served.client.attribute_batch(asked, top_k=24, direction="both", query_rank=RANK, include_layers=True)
     prepared, errors = engine.precondition_low_rank(engine.query_gradients(items[: FITTING + 1]), 0.1, RANK)
     expected = engine.score(prepared, items) / served.subject.factors.card.training_set_size
     for answer, by_item, error in zip(answers, expected, errors, strict=True):
         assert answer.truncation_error == pytest.approx(error, rel=1e-5)
         assert error > 0
-        found = {hit.sequence_id: hit.influence for hit in answer.positive}
+        found = {hit.sequence_id: hit.influence for hit in answer}
         scale = np.abs(by_item).max()
         assert found == pytest.approx({f"{n}#0": x for n, x in enumerate(by_item)}, rel=1e-5, abs=1e-5 * scale)
         assert all(sum(hit.layer_influence.values()) == pytest.approx(hit.influence) for hit in answer)

@@ -172,8 +172,8 @@ def test_fewer_candidates_than_hits_are_refused(indexed: Service):
 
 
 def test_more_hits_than_the_corpus_has_are_all_of_it(indexed: Service):
-    answer = indexed.client.attribute(QUERY, top_k=900)
-    assert len(answer.positive) == indexed.artefacts.open_corpus().sequences
+    answer = indexed.client.attribute(QUERY, top_k=900, direction="both")
+    assert len(answer.positive) + len(answer.negative) == indexed.artefacts.open_corpus().sequences
     assert [warning.code for warning in answer.warnings if warning.code == "TOP_K_EXCEEDS_CORPUS"]
 
 
