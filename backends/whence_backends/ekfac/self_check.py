@@ -45,7 +45,7 @@ class Bounds:
 BOUNDS: Final[Mapping[torch.dtype, Bounds]] = {
     torch.float64: Bounds(gradient=1e-4, logits=1e-5, same_shape=1e-6),
     torch.float32: Bounds(gradient=2e-3, logits=1e-4, same_shape=1e-5),
-    torch.bfloat16: Bounds(gradient=0.2, logits=0.1, same_shape=0.02),
+    torch.bfloat16: Bounds(gradient=0.3, logits=0.1, same_shape=0.02),
     torch.float16: Bounds(gradient=0.05, logits=0.02, same_shape=0.005),
 }
 
