@@ -91,7 +91,8 @@ def test_an_export_ranks_as_the_model_does_and_is_served_without_torch(
     assert "torch" not in worker.libraries()
     engine = load_engine("pytorch", EngineConfig(model="smollm2", factors=smollm2.factors, device="cpu"))
     theirs = influences_of(engine, corpus)
-    best = np.argsort(-theirs, kind="stable")[:20]
+    best = np.argsort(-theirs, kind="stable")[: min(20, int((theirs > 0).sum()))]
+    assert len(best) > 5
     assert [hit.sequence_id for hit in answer.positive] == [corpus.record(int(i)).sequence_id for i in best]
     ours = [hit.raw_influence for hit in answer.positive]
     assert np.abs(ours - theirs[best]).max() <= 1e-4 * np.abs(theirs).max()
