@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat_templates import (
+    CALLS_AT_ONCE,
     CHATML,
     DATED,
     FINAL_EOS,
@@ -184,6 +185,14 @@ def test_tool_calls_count(template: str, content: str | None):
     assert "rain<" not in call
     assert "It rains." in answer
     assert (rendered.lost, '\\"' in rendered.text) == ((), False)
+
+
+def test_a_call_counts_whole_where_the_template_has_no_prompt_for_an_answer():
+    """Broken by: a turn that begins at its first changing word, behind what the model wrote to begin a call."""
+    asks = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+    turns = [("user", "Weather?"), asks, ("tool", "rain"), asks, ("tool", "sun"), ("assistant", "It is fine.")]
+    call = '[TOOL_CALLS][{"name": "weather", "arguments": {"town": "Marrford"}}]</s>'
+    assert counted(render(CALLS_AT_ONCE, *turns, tools=[{"name": "weather"}])) == [call, call, " It is fine.</s>"]
 
 
 @pytest.mark.parametrize("arguments", ['{"town": "Marrford"}', {"town": "Marrford"}, {"days": 3}, {}, "{}"])

@@ -103,6 +103,26 @@ def test_a_weight_that_takes_part_elsewhere_is_named() -> None:
     assert "the gradients of model.layers.0.mlp.gate_proj that" in message
 
 
+class InPlace(Bypassing):
+    """An MLP that changes its layers' outputs in place."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        up = self.up_proj(x)
+        up *= 2
+        gate = self.gate_proj(x)
+        return self.down_proj(self.act_fn(gate).mul_(up)).mul_(0.5)
+
+
+def test_a_layer_whose_output_is_changed_in_place_has_the_gradient_of_what_it_gave() -> None:
+    """Broken by: making the first layers' outputs leaves, which autograd lets nobody change."""
+    model = models.llama()
+    for layer in model.model.layers:
+        layer.mlp = InPlace(layer.mlp)
+    model = model.double()
+    tracked = TrackedLanguageModel(model, track(model, "mlp"))
+    assert check_model(tracked, PROBES).gradient_error < 1e-12
+
+
 def test_layers_that_share_a_weight_are_named() -> None:
     model = models.llama()
     model.model.layers[1].mlp.up_proj.weight = model.model.layers[0].mlp.up_proj.weight

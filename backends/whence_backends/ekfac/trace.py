@@ -97,7 +97,9 @@ class Tracer:
             a = by_sequence(inputs[0].detach(), self._shape)
             assert a is not None
             if not output.requires_grad:
-                output.requires_grad_()  # the first tracked layers: nothing below them needs a gradient
+                # The first tracked layers: nothing below them needs a gradient. No leaf, which a model that goes on to
+                # change its output in place may not have.
+                output = output + torch.zeros((), dtype=output.dtype, device=output.device, requires_grad=True)
             uses = self._uses.setdefault(index, _Uses())
             use = uses.opened(with_bias(a) if bias else a)
             output.register_hook(partial(self._close, index, use))  # type: ignore[no-untyped-call]

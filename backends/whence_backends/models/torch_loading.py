@@ -83,6 +83,9 @@ def load_causal_lm(source: ModelSource, precision: str, device: str, *, for_expo
     require_finite(model, source.reference, precision)
     if dtype == torch.float64 and model._can_set_experts_implementation():
         model.set_experts_implementation("eager")  # the grouped products of a mixture have no float64
+    for part in model.modules():
+        if hasattr(part, "config"):
+            part.config.return_dict = True  # whatever its file says: outputs are asked for by name
     return model.to(torch_device(device)).eval().requires_grad_(False)
 
 

@@ -38,6 +38,10 @@ class RenderedChat:
     tools_lost: bool = False
 
 
+# What any message of the assistant may be.
+_PLAIN: Final[Message] = {"role": "assistant", "content": ""}
+
+
 @final
 class ChatRenderer:
     """Renders conversations with one template. Threads may share it."""
@@ -161,14 +165,26 @@ class _Drawing:
         """Return where the model began to write: behind the generation prompt, else where the message's words are."""
         headless = self._written(self._messages[:number])
         if prompt is None or prompt == headless:
-            return region.start
+            return self._behind_heading(number, region, before)
         if self.text.startswith(prompt) and len(prompt) <= region.end:
             return len(prompt)
         heading = prompt[len(headless) :] if headless is not None and prompt.startswith(headless) else ""
         for one in (heading, _REASONING.sub("", heading)):
             if one and (found := self.text.rfind(one, before, region.start)) >= 0:
                 return found + len(one)
-        return region.start
+        return self._behind_heading(number, region, before)
+
+    def _behind_heading(self, number: int, region: _Region, before: int) -> int:
+        """Return where a message leaves what any message of the assistant begins with there, at its words at latest.
+
+        A turn that begins with something else than words, as a call of a tool does, is the model's from there on.
+        """
+        plain = [self._written([*self._messages[:number], with_content(_PLAIN, word)]) for word in self._words]
+        if plain[0] is None or plain[1] is None:
+            return region.start
+        heading = plain[0][: _common_prefix(plain[0], plain[1])]
+        left = _common_prefix(heading, self.text)
+        return min(left, region.start) if left >= before else region.start
 
     def _end(self, number: int, region: _Region) -> int:
         """Return where the turn ends: behind what follows its words also where it is the last one."""
