@@ -99,7 +99,8 @@ class Tracer:
             if not output.requires_grad:
                 # The first tracked layers: nothing below them needs a gradient. No leaf, which a model that goes on to
                 # change its output in place may not have.
-                output = output + torch.zeros((), dtype=output.dtype, device=output.device, requires_grad=True)
+                with torch.enable_grad():  # some models run parts without
+                    output = output + torch.zeros((), dtype=output.dtype, device=output.device, requires_grad=True)
             uses = self._uses.setdefault(index, _Uses())
             use = uses.opened(with_bias(a) if bias else a)
             output.register_hook(partial(self._close, index, use))  # type: ignore[no-untyped-call]
