@@ -287,3 +287,21 @@ def test_nobody_is_asked_about_code_that_comes_with_a_model(
 def test_settings_of_generation_are_not_asked(llama: Path, content: str) -> None:
     (llama / "generation_config.json").write_text(content)
     assert load(llama).training is False
+
+
+@pytest.mark.parametrize("settings", [{"hidden_size": "128"}, {"num_hidden_layers": "two"}, {"layer_types": ["odd"]}])
+def test_settings_of_the_wrong_type_are_told_of_where_the_model_is_loaded(
+    llama: Path, settings: dict[str, Any]
+) -> None:
+    """The preflight, which asks before, knows nothing then. Broken by: an error of the library that reads them."""
+    source = resolve_model(str(configure(llama, **settings)))
+    assert model_facts(source, None).vocabulary_size is None
+    with pytest.raises(InvalidRequestError, match="cannot be loaded") as caught:
+        load(llama)
+    assert caught.value.reason == "MODEL_NOT_LOADABLE"
+
+
+def test_a_configuration_that_asks_for_tuples_is_no_obstacle(llama: Path) -> None:
+    """Broken by: outputs that are asked for by name, and have none."""
+    model = load(configure(llama, return_dict=False))
+    assert model(input_ids=torch.zeros(1, 3, dtype=torch.int64)).logits.shape[:2] == (1, 3)
