@@ -334,4 +334,4 @@ def test_an_interruption_exits_with_130(broken):
 
 def test_every_command_is_named_after_its_function():
     for subcommand in cli.COMMANDS:
-        assert subcommand.location == f"whence.cli.{subcommand.name}:{subcommand.name}"
+        assert subcommand.location == f"whence.cli.commands.{subcommand.name}:{subcommand.name}"

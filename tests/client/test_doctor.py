@@ -12,8 +12,8 @@ from grpc_health.v1.health import HealthServicer
 from typer.testing import CliRunner
 
 from whence import cli
-from whence.cli import health
-from whence.cli.checks import SERVICE
+from whence.cli.checks import health
+from whence.cli.checks.server import SERVICE
 from whence.v1 import attribution_service_pb2_grpc
 
 STATUS = health_pb2.HealthCheckResponse

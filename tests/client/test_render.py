@@ -12,16 +12,15 @@ from rich.console import Console
 
 import whence
 from whence import models, results
-from whence.cli import (
-    checks,
-    render_attribution,
-    render_doctor,
-    render_explain,
-    render_failure,
-    render_models,
-    render_score,
-    render_text,
-)
+from whence.cli.checks.check import Outcome
+from whence.cli.checks.server import check_models
+from whence.cli.render import attribution as render_attribution
+from whence.cli.render import checks as render_doctor
+from whence.cli.render import explanation as render_explain
+from whence.cli.render import failure as render_failure
+from whence.cli.render import models as render_models
+from whence.cli.render import scores as render_score
+from whence.cli.render import text as render_text
 from whence.terminal import printable
 
 QUESTION = {"prompt": "The capital of Durrow is", "completion": " Brelary"}
@@ -250,8 +249,8 @@ def model(*replicas: int) -> models.Model:
 
 
 def test_an_uncovered_shard_fails_the_check():
-    *_, last = checks.models([model(1, 0)])
-    assert last.outcome is checks.Outcome.FAIL
+    *_, last = check_models([model(1, 0)])
+    assert last.outcome is Outcome.FAIL
     line = render_doctor.check(last).plain
     assert line.startswith("fail")
     assert "shard-1" in line
@@ -259,7 +258,7 @@ def test_an_uncovered_shard_fails_the_check():
 
 
 def test_covered_shards_pass_the_check():
-    assert {check.outcome for check in checks.models([model(1, 2)])} == {checks.Outcome.OK}
+    assert {check.outcome for check in check_models([model(1, 2)])} == {Outcome.OK}
 
 
 def test_a_model_without_parameters_has_no_share():

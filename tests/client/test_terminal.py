@@ -13,17 +13,15 @@ from rich.table import Table
 from rich.text import Text
 
 import whence
-from whence.cli import (
-    checks,
-    console,
-    render_attribution,
-    render_doctor,
-    render_explain,
-    render_failure,
-    render_groups,
-    render_models,
-    render_score,
-)
+from whence.cli import console
+from whence.cli.checks.server import check_models
+from whence.cli.render import attribution as render_attribution
+from whence.cli.render import checks as render_doctor
+from whence.cli.render import explanation as render_explain
+from whence.cli.render import failure as render_failure
+from whence.cli.render import groups as render_groups
+from whence.cli.render import models as render_models
+from whence.cli.render import scores as render_score
 from whence.terminal import escaped, printable
 
 HOSTILE = (
@@ -69,7 +67,7 @@ def answers(client):
     model = spoilt(client.model())
     yield render_models.overview([model])
     yield render_models.details(model)
-    yield from map(render_doctor.check, checks.models([model]))
+    yield from map(render_doctor.check, check_models([model]))
     group = whence.GroupInfluence(name=HOSTILE, sequences=1, influence=1.0, standard_error=0.1, sampled=1)
     about = {field.name: getattr(ranking, field.name) for field in dataclasses.fields(whence.results.Answer)}
     yield render_groups.group_influences(

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from whence.cli.corpus import corpus as corpus_command
+from whence.cli.commands.corpus import corpus as corpus_command
 from whence.errors import InvalidRequestError
 from whence_backends.corpus import Corpus
 
@@ -91,7 +91,7 @@ def test_a_preview_shows_three_rows_with_what_counts_and_writes_nothing(jsonl, t
 
 
 def test_what_counts_stands_out_in_colour():
-    from whence.cli.render_preview import preview
+    from whence.cli.render.preview import preview
     from whence_backends.corpus.ingestion.preview import Preview, PreviewedSequence
 
     stretches = (("Where?", False), ("Here.", True))

@@ -158,7 +158,7 @@ def test_a_worker_starts_without_torch():
 def process(artefacts: Artefacts, tmp_path) -> subprocess.Popen[str]:
     """A worker process, by way of the command line's function, whose factors are not there."""
     code = (
-        "import sys, pathlib; from whence.cli.worker import worker;"
+        "import sys, pathlib; from whence.cli.commands.worker import worker;"
         "worker(model=sys.argv[1], factors=pathlib.Path(sys.argv[2]), corpus=pathlib.Path(sys.argv[3]),"
         " address='127.0.0.1:0', log_format='json')"
     )

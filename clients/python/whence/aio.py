@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 import grpc
 import grpc.aio
 
-from whence import _attempts, _channel, parsing, requests
+from whence import _channel, _retries, parsing, requests
 from whence.client import DEFAULT_TARGET
 from whence.examples import TrainingExample
 from whence.filters import Filter
@@ -24,7 +24,7 @@ from whence.v1 import attribution_service_pb2, attribution_service_pb2_grpc
 if TYPE_CHECKING:
     from whence.v1.attribution_service_pb2_grpc import AttributionServiceAsyncStub
 
-Request = TypeVar("Request", bound=_attempts.Message)
+Request = TypeVar("Request", bound=_retries.Message)
 Response = TypeVar("Response")
 
 
@@ -406,7 +406,7 @@ class AsyncClient:
                 await self._wait_or_raise(failure, request, budget)
             else:
                 # Only now: a caller who stops at the answer must not cancel a call that succeeded.
-                yield _attempts.whole(answer)
+                yield _retries.whole(answer)
                 return
             finally:
                 call.cancel()
@@ -418,15 +418,13 @@ class AsyncClient:
         stub = attribution_service_pb2_grpc.AttributionServiceStub(self._channel)
         return cast("AttributionServiceAsyncStub", stub)
 
-    def _budget(self, request: _attempts.Message, timeout_s: float | None) -> _attempts.Budget:
-        _attempts.check_size(request)
-        return _attempts.Budget(self._timeout_s if timeout_s is None else timeout_s)
+    def _budget(self, request: _retries.Message, timeout_s: float | None) -> _retries.Budget:
+        _retries.check_size(request)
+        return _retries.Budget(self._timeout_s if timeout_s is None else timeout_s)
 
-    async def _wait_or_raise(
-        self, failure: grpc.RpcError, request: _attempts.Message, budget: _attempts.Budget
-    ) -> None:
-        error = _attempts.explain(failure, request, self.target)
-        wait_s = _attempts.wait_s(error, budget, retry_overload=self._retry_overload)
+    async def _wait_or_raise(self, failure: grpc.RpcError, request: _retries.Message, budget: _retries.Budget) -> None:
+        error = _retries.explain(failure, request, self.target)
+        wait_s = _retries.wait_s(error, budget, retry_overload=self._retry_overload)
         if wait_s is None:
             raise error from failure
         await asyncio.sleep(wait_s)

@@ -153,9 +153,9 @@ class Attribution(Answer):
 
     def to_pandas(self, *, layers: bool = False) -> pd.DataFrame:
         """Return one row for each hit; ``layers`` adds a column for each layer. Needs ``whence[pandas]``."""
-        from whence import frames
+        from whence import dataframes
 
-        return frames.hits(self, layers=layers)
+        return dataframes.hits(self, layers=layers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,9 +194,9 @@ class GroupInfluences(Answer):
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a row for each group, named by its index. Needs ``whence[pandas]``."""
-        from whence import frames
+        from whence import dataframes
 
-        return frames.groups(self)
+        return dataframes.groups(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,9 +252,9 @@ class ScoreTable(Answer):
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a row for each query and a column for each sequence. Needs ``whence[pandas]``."""
-        from whence import frames
+        from whence import dataframes
 
-        return frames.scores(self)
+        return dataframes.scores(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,6 +273,6 @@ class Explanation(Answer):
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a row for each layer and a column for each token. Needs ``whence[pandas]``."""
-        from whence import frames
+        from whence import dataframes
 
-        return frames.parts(self)
+        return dataframes.parts(self)

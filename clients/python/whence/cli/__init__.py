@@ -14,20 +14,20 @@ from whence.cli import failures
 from whence.cli.lazy import LazyGroup, Subcommand
 
 COMMANDS: Final = (
-    Subcommand("attribute", "whence.cli.attribute:attribute", "Which training sequences is an output from?"),
-    Subcommand("score", "whence.cli.score:score", "How much do these sequences influence an output?"),
-    Subcommand("explain", "whence.cli.explain:explain", "Which layers and tokens carry an influence?"),
-    Subcommand("groups", "whence.cli.groups:groups", "How much of an output comes from each source?"),
-    Subcommand("outliers", "whence.cli.outliers:outliers", "Which sequences influence themselves most?"),
-    Subcommand("models", "whence.cli.models:models", "What does the server serve?"),
-    Subcommand("doctor", "whence.cli.doctor:doctor", "Is everything in order, here and at the server?"),
-    Subcommand("demo", "whence.cli.demo:demo", "Try Whence on a small model, nothing to prepare.", "torch"),
-    Subcommand("corpus", "whence.cli.corpus:corpus", "Cut documents into training sequences.", "worker"),
-    Subcommand("fit", "whence.cli.fit:fit", "Fit a model's EK-FAC factors on its corpus.", "torch"),
-    Subcommand("export", "whence.cli.export:export", "Make a model servable without torch.", "export"),
-    Subcommand("index", "whence.cli.index:index", "Index a corpus, so that queries take no scan.", "torch"),
-    Subcommand("worker", "whence.cli.worker:worker", "Run a worker: a model, factors, shards.", "torch"),
-    Subcommand("serve", "whence.cli.serve:serve", "Run the front end, which clients talk to.", "service"),
+    Subcommand("attribute", "whence.cli.commands.attribute:attribute", "Which training sequences is an output from?"),
+    Subcommand("score", "whence.cli.commands.score:score", "How much do these sequences influence an output?"),
+    Subcommand("explain", "whence.cli.commands.explain:explain", "Which layers and tokens carry an influence?"),
+    Subcommand("groups", "whence.cli.commands.groups:groups", "How much of an output comes from each source?"),
+    Subcommand("outliers", "whence.cli.commands.outliers:outliers", "Which sequences influence themselves most?"),
+    Subcommand("models", "whence.cli.commands.models:models", "What does the server serve?"),
+    Subcommand("doctor", "whence.cli.commands.doctor:doctor", "Is everything in order, here and at the server?"),
+    Subcommand("demo", "whence.cli.commands.demo:demo", "Try Whence on a small model, nothing to prepare.", "torch"),
+    Subcommand("corpus", "whence.cli.commands.corpus:corpus", "Cut documents into training sequences.", "worker"),
+    Subcommand("fit", "whence.cli.commands.fit:fit", "Fit a model's EK-FAC factors on its corpus.", "torch"),
+    Subcommand("export", "whence.cli.commands.export:export", "Make a model servable without torch.", "export"),
+    Subcommand("index", "whence.cli.commands.index:index", "Index a corpus, so that queries take no scan.", "torch"),
+    Subcommand("worker", "whence.cli.commands.worker:worker", "Run a worker: a model, factors, shards.", "torch"),
+    Subcommand("serve", "whence.cli.commands.serve:serve", "Run the front end, which clients talk to.", "service"),
 )
 
 

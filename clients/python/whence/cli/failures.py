@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import typer
 
-from whence.cli import console, foreign, render_failure
+from whence.cli import console, foreign
+from whence.cli.render.failure import failure
 from whence.errors import (
     CancelledByCallerError,
     DeadlineError,
@@ -60,7 +61,7 @@ def show(error: BaseException, *, extra: str = "", as_json: bool = False, asks_a
     elif isinstance(error, KeyboardInterrupt):
         console.stderr().print(known.message, style="yellow")
     else:
-        console.stderr().print(render_failure.failure(known, hint))
+        console.stderr().print(failure(known, hint))
 
 
 def document(error: WhenceError, hint: str) -> dict[str, Any]:

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whence.cli.checks import Check, Outcome
+from whence.cli.checks.check import Check, Outcome
 from whence.errors import WhenceError
 
 if TYPE_CHECKING:
     from whence_backends.inspection import Inspected
 
 
-def artefacts(model: str, **others: Path | int | None) -> Iterator[Check]:
+def check_artefacts(model: str, **others: Path | int | None) -> Iterator[Check]:
     """Yield what a model, and the corpus, factors and index that are given, say of themselves and of one another."""
     from whence_backends.inspection import Named, inspect
 

@@ -9,7 +9,8 @@ from typing import Annotated, Final
 import typer
 
 from whence import requests
-from whence.cli import console, documents, options, progress, render_attribution
+from whence.cli import console, documents, options, progress
+from whence.cli.render.attribution import attribution
 
 
 class Direction(StrEnum):
@@ -102,4 +103,4 @@ def attribute(
         console.print_json(documents.attribution(result))
         return
     out = console.stdout()
-    out.print(render_attribution.attribution(result, plain=out.color_system is None, full_text=full_text))
+    out.print(attribution(result, plain=out.color_system is None, full_text=full_text))

@@ -12,10 +12,11 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from whence.cli import findings, render_preview
 from whence.cli.console import stderr, stdout
 from whence.cli.options import read_text
-from whence.cli.render_text import share
+from whence.cli.render import findings
+from whence.cli.render.preview import preview as render_preview
+from whence.cli.render.text import share
 from whence.terminal import printable
 
 if TYPE_CHECKING:  # numpy, pyarrow: only imported where a corpus is made
@@ -211,7 +212,7 @@ def corpus(
     )
     if show_preview:
         console = stdout()
-        console.print(render_preview.preview(preview(config), plain=console.color_system is None))
+        console.print(render_preview(preview(config), plain=console.color_system is None))
         return
     with _progress_bar() as show:
         report = ingest(config, show)

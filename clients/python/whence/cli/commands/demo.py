@@ -15,7 +15,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from whence.cli import console, fit, render_attribution
+from whence.cli import console
+from whence.cli.commands import fit
+from whence.cli.render.attribution import attribution as render_attribution
 from whence.client import Client
 from whence.terminal import printable
 
@@ -66,7 +68,7 @@ def demo(
 def _show(out: Console, answer: Answered, attribution: Attribution) -> None:
     """Print one answer in full, as ``whence attribute`` does."""
     out.print(Text.assemble("\n", _asked(answer)))
-    out.print(render_attribution.attribution(attribution, plain=out.color_system is None))
+    out.print(render_attribution(attribution, plain=out.color_system is None))
 
 
 def _asked(answer: Answered) -> Text:

@@ -9,8 +9,12 @@ from typing import Annotated, Final
 
 import typer
 
-from whence.cli import checks, console, options, render_doctor
-from whence.cli.artefact_checks import artefacts
+from whence.cli import console, options
+from whence.cli.checks.artefacts import check_artefacts
+from whence.cli.checks.check import Check, Outcome
+from whence.cli.checks.installation import check_installation
+from whence.cli.checks.server import check_server
+from whence.cli.render import checks as render
 
 _PANEL_ARTEFACTS: Final = "Artefacts on this machine"
 
@@ -53,18 +57,18 @@ def doctor(
     named = {"corpus": corpus, "factors": factors, "index": index, "training_sequences": training_sequences}
     if model is None and any(value is not None for value in named.values()):
         raise typer.BadParameter("name the model as well: give --model")
-    looked_at = checks.server(connection) if model is None else artefacts(model, **named)
+    looked_at = check_server(connection) if model is None else check_artefacts(model, **named)
     out = console.stdout()
-    done: list[checks.Check] = []
-    for check in itertools.chain(checks.here(), looked_at):
+    done: list[Check] = []
+    for check in itertools.chain(check_installation(), looked_at):
         done.append(check)
         if not as_json:
-            out.print(render_doctor.check(check))
-    failed = any(check.outcome is checks.Outcome.FAIL for check in done)
+            out.print(render.check(check))
+    failed = any(check.outcome is Outcome.FAIL for check in done)
     if as_json:
         rows = [{**dataclasses.asdict(check), "outcome": check.outcome.value} for check in done]
         console.print_json({"ok": not failed, "checks": rows})
     else:
-        out.print(render_doctor.verdict(done))
+        out.print(render.verdict(done))
     if failed:
         raise typer.Exit(1)

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from whence.cli import console, documents, options, render_explain
+from whence.cli import console, documents, options
+from whence.cli.render.explanation import explanation
 
 
 def explain(
@@ -47,4 +48,4 @@ def explain(
         console.print_json(documents.explanation(result))
         return
     out = console.stdout()
-    out.print(render_explain.explanation(result, plain=out.color_system is None, width=out.width))
+    out.print(explanation(result, plain=out.color_system is None, width=out.width))

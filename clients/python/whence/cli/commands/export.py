@@ -9,7 +9,8 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from whence.cli import console, findings
+from whence.cli import console
+from whence.cli.render import findings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from whence.cli import console, findings
+from whence.cli import console
+from whence.cli.render import findings
 
 if TYPE_CHECKING:
     from whence_backends.ekfac.factors import Factors

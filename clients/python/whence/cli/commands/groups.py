@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from whence.cli import console, documents, options, render_groups
+from whence.cli import console, documents, options
+from whence.cli.render.groups import group_influences
 
 
 def groups(
@@ -62,4 +63,4 @@ def groups(
     if as_json:
         console.print_json(documents.group_influences(result))
         return
-    console.stdout().print(render_groups.group_influences(result))
+    console.stdout().print(group_influences(result))

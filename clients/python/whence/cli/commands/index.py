@@ -11,7 +11,8 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from whence.cli import console, findings
+from whence.cli import console
+from whence.cli.render import findings
 from whence.terminal import printable
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from whence.cli import console, documents, options, render_models
+from whence.cli import console, documents, options
+from whence.cli.render.models import details, overview
 
 
 def models(
@@ -22,10 +23,10 @@ def models(
     with connection.client() as client:
         if name is not None:
             served = client.model(name)
-            document, rendered = documents.model(served), render_models.details(served)
+            document, rendered = documents.model(served), details(served)
         else:
             several = list(client.models())
-            document, rendered = documents.models(several), render_models.overview(several)
+            document, rendered = documents.models(several), overview(several)
     if as_json:
         console.print_json(document)
         return

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from whence.cli import console, documents, options, render_attribution
+from whence.cli import console, documents, options
+from whence.cli.render.attribution import self_influences
 
 
 def outliers(
@@ -56,4 +57,4 @@ def outliers(
         console.print_json(documents.self_influences(result))
         return
     out = console.stdout()
-    out.print(render_attribution.self_influences(result, plain=out.color_system is None, full_text=full_text))
+    out.print(self_influences(result, plain=out.color_system is None, full_text=full_text))

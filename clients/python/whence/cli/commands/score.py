@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from whence.cli import console, documents, options, render_score
+from whence.cli import console, documents, options
+from whence.cli.render.scores import scores
 
 
 def score(
@@ -53,4 +54,4 @@ def score(
     if as_json:
         console.print_json(documents.scores(table))
         return
-    console.stdout().print(render_score.scores(table))
+    console.stdout().print(scores(table))

@@ -10,8 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from whence.cli import render_answer
-from whence.cli.render_text import Excerpt, excerpt, marked, number, strip
+from whence.cli.render import answer
+from whence.cli.render.text import Excerpt, excerpt, marked, number, strip
 from whence.linear_range import is_outside
 from whence.results import Attribution, Hit, Recall, SelfInfluences
 from whence.terminal import printable
@@ -37,7 +37,7 @@ def attribution(result: Attribution, *, plain: bool, full_text: bool = False) ->
         parts.append(Text("Influence of the sign that was asked for: no sequence"))
     note = f" {_OUTSIDE}" if outside else ""
     parts.append(Text(legend(result.hits, result.influence_unit, plain=plain) + note, style="dim"))
-    return Group(*parts, *render_answer.about(result))
+    return Group(*parts, *answer.about(result))
 
 
 def _completeness(recall: Recall | None, kind: str) -> list[Text]:
@@ -56,7 +56,7 @@ def self_influences(result: SelfInfluences, *, plain: bool, full_text: bool = Fa
         style="dim",
     )
     table = _table("Influence themselves most", result.hits, plain, full_text)
-    return Group(table, note, *render_answer.about(result))
+    return Group(table, note, *answer.about(result))
 
 
 def legend(hits: Sequence[Hit], unit: str, *, plain: bool) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.text import Text
 
-from whence.cli.checks import Check, Outcome
+from whence.cli.checks.check import Check, Outcome
 from whence.terminal import printable
 
 _STYLES: Final = {Outcome.OK: "green", Outcome.WARNING: "yellow", Outcome.FAIL: "bold red"}

@@ -12,8 +12,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from whence.cli import render_answer
-from whence.cli.render_text import influence_on, marked, number, share
+from whence.cli.render import answer
+from whence.cli.render.text import influence_on, marked, number, share
 from whence.results import Explanation
 from whence.terminal import printable
 
@@ -37,7 +37,7 @@ def explanation(result: Explanation, *, plain: bool, width: int) -> RenderableTy
         Text(),
         heat_map(result, plain=plain, width=width),
         Columns([top_tokens(result), top_layers(result)], padding=(0, 4)),
-        *render_answer.about(result),
+        *answer.about(result),
     )
 
 

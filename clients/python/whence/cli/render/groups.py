@@ -9,8 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from whence.cli import render_answer
-from whence.cli.render_text import number
+from whence.cli.render import answer
+from whence.cli.render.text import number
 from whence.results import GroupInfluence, GroupInfluences
 from whence.terminal import printable
 
@@ -48,7 +48,7 @@ def group_influences(result: GroupInfluences) -> RenderableType:
         style="dim",
     )
     notes = [note, *_no_value(result)]
-    return Group(table, *notes, *render_answer.about(result))
+    return Group(table, *notes, *answer.about(result))
 
 
 def _no_value(result: GroupInfluences) -> list[Text]:

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from whence.cli import render_answer
+from whence.cli.render import answer
 from whence.models import Index, Layer, Model
 from whence.terminal import printable
 
@@ -59,7 +59,7 @@ def details(model: Model) -> RenderableType:
         facts,
         _layer_table(grouped(model.layers)),
         _shard_table(model),
-        *render_answer.warnings(model.warnings),
+        *answer.warnings(model.warnings),
     )
 
 
@@ -87,7 +87,7 @@ def _facts(model: Model) -> list[tuple[str, str]]:
         ("gradients", _gradients(model.gradient_error)),
         ("corpus", f"{model.corpus_sequences:,} sequences, {model.corpus_tokens:,} tokens"),
         ("index", _index(model.index)),
-        ("training set", f"N = {model.training_set_size:,}{render_answer.origin_of_n(model.training_set_source)}"),
+        ("training set", f"N = {model.training_set_size:,}{answer.origin_of_n(model.training_set_source)}"),
         ("damping factor", f"{model.default_damping_factor:g} unless a request names one"),
         (
             "limits",

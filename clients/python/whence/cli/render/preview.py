@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from whence.cli.render_text import share
+from whence.cli.render.text import share
 from whence.terminal import printable
 
 if TYPE_CHECKING:  # numpy, pyarrow: only imported where a corpus is made

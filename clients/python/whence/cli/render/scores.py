@@ -7,8 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from whence.cli import render_answer
-from whence.cli.render_text import influence_on, strip
+from whence.cli.render import answer
+from whence.cli.render.text import influence_on, strip
 from whence.results import ScoreTable, TrainingSequence
 from whence.terminal import printable
 
@@ -18,7 +18,7 @@ PREVIEW_CHARACTERS = 200
 def scores(result: ScoreTable) -> RenderableType:
     """Return a table for each query."""
     tables = [_table(result, query) for query in range(len(result.query_ids))]
-    return Group(*tables, *render_answer.about(result))
+    return Group(*tables, *answer.about(result))
 
 
 def _table(result: ScoreTable, query: int) -> RenderableType:

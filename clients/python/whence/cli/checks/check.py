@@ -1,0 +1,31 @@
+"""A check of ``whence doctor``: a fact, whether it is in order, and what to try where it is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Outcome(Enum):
+    """The outcome of a check."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """A checked fact, with advice where it is not in order."""
+
+    name: str
+    outcome: Outcome
+    found: str
+    advice: str = ""
+
+    @classmethod
+    def that(cls, name: str, holds: bool, found: str, *, advice: str) -> Check:
+        """Return a check that passes where ``holds``, and otherwise fails with ``advice``."""
+        return cls(
+            name=name, outcome=Outcome.OK if holds else Outcome.FAIL, found=found, advice="" if holds else advice
+        )
