@@ -91,18 +91,18 @@ BREAKAGES = (
     ),
     Breakage(
         name="a re-ranking whose batches span shards",
-        file="backends/whence_backends/worker/rescore.py",
+        file="backends/whence_backends/worker/scoring/rescore_batches.py",
         old="    for shard in shards:\n        rows = wanted - shard.first_position",
         new="    for shard in [HeldShard(first_position=0, lengths=np.concatenate([s.lengths for s in shards]))]:\n"
         "        rows = wanted - shard.first_position",
-        tests="tests/worker/test_rescore.py",
+        tests="tests/worker/scoring/test_rescore_batches.py",
     ),
     Breakage(
         name="layers: the restriction is not in the name that gradients are kept under",
-        file=f"{WORKER}/gradients.py",
+        file=f"{WORKER}/gradients/store.py",
         old="return NamedGradient(key=name,",
         new="return NamedGradient(key=named.key,",
-        tests="tests/worker/test_preconditioned.py",
+        tests="tests/worker/scoring/test_preconditioning.py",
     ),
     Breakage(
         name="layers: hits are described through all layers",
@@ -120,10 +120,10 @@ BREAKAGES = (
     ),
     Breakage(
         name="groups: random numbers that start anew with each shard",
-        file=f"{WORKER}/grouping.py",
+        file=f"{WORKER}/searching/groups.py",
         old="counter=first)",
         new="counter=0)",
-        tests="tests/worker/test_grouping.py",
+        tests="tests/worker/searching/test_groups.py",
     ),
     Breakage(
         name="groups: a sample with gaps",
@@ -141,17 +141,17 @@ BREAKAGES = (
     ),
     Breakage(
         name="a shared batch: the rows of another call",
-        file=f"{WORKER}/rescore_queue.py",
+        file=f"{WORKER}/scoring/rescore_queue.py",
         old="mine = influence[rows][:, wanted]",
         new="mine = influence[: len(rows)][:, wanted]",
-        tests="tests/worker/test_rescore_queue.py",
+        tests="tests/worker/scoring/test_rescore_queue.py",
     ),
     Breakage(
         name="a shared batch: begins with the same call each time",
-        file=f"{WORKER}/rescore_queue.py",
+        file=f"{WORKER}/scoring/rescore_queue.py",
         old="in_turn = [work for work in able if work not in chosen] + chosen",
         new="in_turn = able",
-        tests="tests/worker/test_rescore_queue.py",
+        tests="tests/worker/scoring/test_rescore_queue.py",
     ),
     Breakage(
         name="the linear range: the log-likelihood does not count",
@@ -169,10 +169,10 @@ BREAKAGES = (
     ),
     Breakage(
         name="groups: a sequence in several groups counted several times in all",
-        file=f"{WORKER}/grouping.py",
+        file=f"{WORKER}/searching/groups.py",
         old="of_sets.sum())",
         new="of_sets[sets].sum())",
-        tests="tests/worker/test_grouping.py",
+        tests="tests/worker/searching/test_groups.py",
     ),
     Breakage(
         name="terminal: a console that prints what it is given",

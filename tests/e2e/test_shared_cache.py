@@ -14,8 +14,8 @@ from e2e.conftest import Service
 from e2e.harness import QUERY, Artefacts, Process, told, until
 from whence import AsyncClient, Attribution, Query
 from whence_backends.worker.config import WorkerSettings
-from whence_backends.worker.records import CacheOutcome, CacheRecord, WorkerRecord
-from whence_backends.worker.server import Worker
+from whence_backends.worker.runtime.records import CacheOutcome, CacheRecord, WorkerRecord
+from whence_backends.worker.serving.server import Worker
 from whence_service.frontend.config import FrontEndSettings
 from whence_service.frontend.server import build_front_end
 

@@ -22,7 +22,7 @@ from whence_backends.ekfac.batch import collate
 from whence_backends.engines import load_engine
 from whence_backends.fit import FitConfig, fit
 from whence_backends.models import Tokenizer, locate_model
-from whence_backends.worker.queries import QueryLimits, QueryPreparer
+from whence_backends.worker.requests.tokenization import QueryLimits, QueryPreparer
 
 ASKED = ("What is told of Brelary?", "The lantern of Brelary burns blue on every feast day.")
 CONTAINING = (17, 48, 76, 103)

@@ -48,9 +48,9 @@ class StubProcess:
 
 @pytest.fixture
 def stub_process(monkeypatch):
-    module = ModuleType("whence_backends.worker.server")
+    module = ModuleType("whence_backends.worker.serving.server")
     module.Worker = StubProcess
-    monkeypatch.setitem(sys.modules, "whence_backends.worker.server", module)
+    monkeypatch.setitem(sys.modules, "whence_backends.worker.serving.server", module)
     monkeypatch.setattr(StubProcess, "made", [])
     return StubProcess
 

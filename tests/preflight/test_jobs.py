@@ -21,7 +21,7 @@ from whence_backends.inspection import Named, inspect
 from whence_backends.preflight import Finding
 from whence_backends.store import ArtefactWriter, read_manifest
 from whence_backends.worker.config import WorkerSettings
-from whence_backends.worker.loading import load
+from whence_backends.worker.model.loading import load
 
 MakeCorpus = Callable[..., Corpus]
 

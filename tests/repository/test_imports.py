@@ -14,6 +14,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = {"whence": "clients/python", "whence_service": "service", "whence_backends": "backends"}
+# Packages of several rooms, each with a line of its own in the list; the wing's line is of its modules outside rooms.
+WINGS = ("whence_backends.worker",)
 # Where an import inside a function may go against the list: what runs the other parts in its own process.
 LATE = ("whence.cli.", "whence_service.frontend.embedded")
 
@@ -42,13 +44,25 @@ def imported(nodes: Iterable[ast.AST], *, late: bool) -> Iterator[str]:
 
 
 def package_of(name: str) -> str:
-    """Return the package of the list that a module, or a name in it, belongs to."""
+    """Return the package of the list, or the room of a wing, that a module, or a name in it, belongs to."""
     parts = name.split(".")
-    return "whence" if parts[0] == "whence" else ".".join(parts[:2])
+    package, room = ".".join(parts[:2]), ".".join(parts[:3])
+    if parts[0] == "whence":
+        return "whence"
+    return room if package in WINGS and room in ROOMS else package
 
 
 def ours(names: Iterable[str]) -> set[str]:
     return {package_of(name) for name in names if name.split(".")[0] in FOLDERS}
+
+
+def rooms() -> set[str]:
+    folders = {wing: ROOT / FOLDERS[wing.split(".")[0]] / wing.replace(".", "/") for wing in WINGS}
+    return {f"{wing}.{path.parent.name}" for wing, folder in folders.items() for path in folder.glob("*/__init__.py")}
+
+
+ROOMS = rooms()
+MODULES = dict(modules())
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +73,6 @@ def allowed() -> dict[str, set[str]]:
         name: {part if part.startswith("whence") else f"whence_backends.{part}" for part in others} | {name}
         for name, others in rows.items()
     }
-
-
-MODULES = dict(modules())
 
 
 def test_the_list_has_every_package(allowed):
@@ -89,8 +100,8 @@ def test_the_engine_contract_needs_nothing_but_numpy():
     [
         ("whence, whence.aio, whence.cli", "torch numpy pandas pydantic_settings prometheus_client structlog"),
         ("whence_service.frontend.server", "torch numpy transformers pyarrow redis whence_backends"),
-        ("whence_backends.worker.server, whence_backends.engines.fake", "torch"),
-        ("whence_backends.worker.server, whence_backends.engines.ort", "torch onnx_ir onnxscript"),
+        ("whence_backends.worker.serving.server, whence_backends.engines.fake", "torch"),
+        ("whence_backends.worker.serving.server, whence_backends.engines.ort", "torch onnx_ir onnxscript"),
         ("whence_backends.corpus", "torch grpc_health redis"),
     ],
 )
@@ -102,7 +113,7 @@ def test_a_part_starts_without_what_only_others_need(module, absent):
 
 def test_the_rank_that_is_promised_is_the_rank_that_is_asked_for():
     """The worker says how many queries fit in its default rank, the front end asks for its own."""
-    from whence_backends.worker.preconditioned import DEFAULT_RANK
+    from whence_backends.worker.scoring.preconditioning import DEFAULT_RANK
     from whence_service.frontend.queries import DEFAULT_QUERY_RANK
 
     assert DEFAULT_RANK == DEFAULT_QUERY_RANK

@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 
 from whence_backends.contract import EngineInfo
-from whence_backends.worker import metrics as worker_metrics
-from whence_backends.worker.records import BatchRecord, CacheOutcome, CacheRecord, JobRecord, SearchRecord
+from whence_backends.worker.runtime import metrics as worker_metrics
+from whence_backends.worker.runtime.records import BatchRecord, CacheOutcome, CacheRecord, JobRecord, SearchRecord
 from whence_service.rpc import metrics as rpc_metrics
 from whence_service.rpc.records import (
     CallRecord,

@@ -19,7 +19,7 @@ NEEDED = (
     "whence/v1/attribution_service_pb2.pyi",
     "whence/worker/v1/worker_service_pb2_grpc.py",
     "whence_service/frontend/server.py",
-    "whence_backends/worker/server.py",
+    "whence_backends/worker/serving/server.py",
     "whence_backends/demo/corpus.jsonl",
     "whence_backends/demo/questions.json",
     "whence_backends/demo/model/model.safetensors",

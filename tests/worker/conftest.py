@@ -21,8 +21,8 @@ from whence.worker.v1 import worker_service_pb2_grpc as stubs
 from whence_backends.corpus import ChunkPolicy, IngestConfig, ingest
 from whence_backends.models.source import resolve_model
 from whence_backends.models.text.tokenizer import Tokenizer
-from whence_backends.worker.records import WorkerRecord
-from whence_backends.worker.server import Worker
+from whence_backends.worker.runtime.records import WorkerRecord
+from whence_backends.worker.serving.server import Worker
 from worker.harness import (
     Artefacts,
     RedisServer,

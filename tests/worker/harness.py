@@ -34,8 +34,8 @@ from whence_backends.contract import (
 from whence_backends.models.source import resolve_model
 from whence_backends.store import ArtefactWriter
 from whence_backends.worker.config import WorkerSettings
-from whence_backends.worker.records import CacheOutcome, CacheRecord, WorkerRecord
-from whence_backends.worker.server import Worker
+from whence_backends.worker.runtime.records import CacheOutcome, CacheRecord, WorkerRecord
+from whence_backends.worker.serving.server import Worker
 
 CHARACTERS = "<^> abcdefghijklmnopqrstuvwxyz.,!"
 VOCABULARY = len(CHARACTERS)

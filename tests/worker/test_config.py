@@ -148,7 +148,7 @@ def test_the_size_of_the_training_set_comes_from_the_environment_or_either_comma
     async def embedded(_: object, settings: WorkerSettings) -> None:
         seen.append(settings)
 
-    monkeypatch.setattr("whence_backends.worker.server.run", seen.append)
+    monkeypatch.setattr("whence_backends.worker.serving.server.run", seen.append)
     monkeypatch.setattr("whence_service.frontend.embedded.run_embedded", embedded)
     options = ["--model", "m", "--factors", "f", "--corpus", "c", "--training-sequences", "7"]
     for command in (["worker"], ["serve", "--embedded"]):

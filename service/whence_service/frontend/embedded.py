@@ -25,7 +25,7 @@ async def embedded(
     front: FrontEndSettings, worker: WorkerSettings, registry: CollectorRegistry | None = None
 ) -> AsyncIterator[FrontEnd]:
     """Run both while the ``async with`` lasts; the front end is not started yet when it is handed over."""
-    from whence_backends.worker.server import Worker
+    from whence_backends.worker.serving.server import Worker
 
     with tempfile.TemporaryDirectory(prefix="whence-") as folder:
         # Nobody else can reach the worker, so there is no load balancer to wait for when it stops.

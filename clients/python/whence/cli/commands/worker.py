@@ -92,6 +92,6 @@ def worker(
 def _serve(config: Path | None, options: dict[str, Any]) -> None:
     # Imported late: the command line must start without what only workers have installed.
     from whence_backends.worker.config import load_settings
-    from whence_backends.worker.server import run
+    from whence_backends.worker.serving.server import run
 
     run(load_settings(config, **options))

@@ -1,0 +1,150 @@
+"""The cache that workers share. It may be slow, gone or wrong: then the same answer is computed again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from whence_backends.worker.gradients.circuit_breaker import CircuitBreaker
+from whence_backends.worker.runtime.records import CacheOutcome, CacheRecord, WorkerObserver, ignore
+
+_PREFIX: Final = "whence:gradient:"
+# The slowest network that is still faster than computing a gradient again: 125 MB/s, a 1 Gbit/s link.
+_SLOWEST_BYTES_PER_S: Final = 125_000_000
+
+
+class RedisCache:
+    """Gradients in Redis, each for ``ttl_s``, none larger than ``max_value_bytes``.
+
+    Every operation is given ``timeout_s`` and the time its bytes take on a slow network, no second try, and
+    none at all while the circuit breaker is open. A value's size is asked for before the value, so that a
+    silent server is noticed within ``timeout_s`` however large values may be.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float,
+        ttl_s: int,
+        max_value_bytes: int,
+        breaker: CircuitBreaker | None = None,
+        observe: WorkerObserver = ignore,
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._ttl_s = ttl_s
+        self._max_value_bytes = max_value_bytes
+        self._breaker = breaker or CircuitBreaker()
+        self._observe = observe
+        self._redis = _connect(url, timeout_s, timeout_s + max_value_bytes / _SLOWEST_BYTES_PER_S)
+
+    def __repr__(self) -> str:
+        return f"RedisCache({self._breaker!r})"
+
+    async def get(self, key: str) -> bytes | None:
+        """Return the value; ``None`` where there is none, it is too large, or Redis is late."""
+        return await self._ask("get", key, lambda: self._get(key))
+
+    async def put(self, key: str, value: bytes) -> None:
+        """Keep the value for its time to live, if Redis takes it in time."""
+        if len(value) > self._max_value_bytes:
+            self._record("put", CacheOutcome.TOO_LARGE, key, time.perf_counter(), size_bytes=len(value))
+            return
+        await self._ask("put", key, lambda: self._put(key, value))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._redis.aclose()
+
+    async def _get(self, key: str) -> tuple[CacheOutcome, bytes | None]:
+        async with asyncio.timeout(self._timeout_s):
+            size_bytes = await self._command("STRLEN", _PREFIX + key)
+        if size_bytes == 0:
+            return CacheOutcome.MISS, None
+        if size_bytes > self._max_value_bytes:
+            return CacheOutcome.TOO_LARGE, None
+        async with asyncio.timeout(self._allowed_s(size_bytes)):
+            value = await self._command("GET", _PREFIX + key)
+        return (CacheOutcome.MISS, None) if value is None else (CacheOutcome.HIT, bytes(value))
+
+    async def _put(self, key: str, value: bytes) -> tuple[CacheOutcome, bytes | None]:
+        async with asyncio.timeout(self._allowed_s(len(value))):
+            await self._command("SET", _PREFIX + key, value, "EX", self._ttl_s)
+        return CacheOutcome.STORED, value
+
+    async def _ask(
+        self, operation: str, key: str, act: Callable[[], Awaitable[tuple[CacheOutcome, bytes | None]]]
+    ) -> bytes | None:
+        started = time.perf_counter()
+        if not self._breaker.allow():
+            self._record(operation, CacheOutcome.SKIPPED, key, started)
+            return None
+        try:
+            outcome, value = await act()
+        except ResponseError as error:  # it refused, so it is there: out of memory, read-only, a key of another type
+            self._breaker.succeeded()
+            self._record(operation, CacheOutcome.ERROR, key, started, why=repr(error))
+            return None
+        except (TimeoutError, RedisError, OSError, ValueError) as error:
+            self._breaker.failed()
+            late = isinstance(error, (TimeoutError, RedisTimeoutError))
+            outcome = CacheOutcome.TIMEOUT if late else CacheOutcome.ERROR
+            self._record(operation, outcome, key, started, why=repr(error))
+            return None
+        except BaseException:  # cancelled: nothing is known of the server
+            self._breaker.abandoned()
+            raise
+        self._breaker.succeeded()
+        self._record(operation, outcome, key, started, size_bytes=len(value or b""))
+        return value
+
+    async def _command(self, *words: object) -> Any:  # noqa: ANN401 - an answer's type depends on the command
+        return await self._redis.execute_command(*words)  # type: ignore[no-untyped-call]
+
+    def _allowed_s(self, size_bytes: int) -> float:
+        return self._timeout_s + size_bytes / _SLOWEST_BYTES_PER_S
+
+    def _record(
+        self,
+        operation: str,
+        outcome: CacheOutcome,
+        key: str,
+        started: float,
+        *,
+        size_bytes: int = 0,
+        why: str = "",
+    ) -> None:
+        self._observe(
+            CacheRecord(
+                layer="redis",
+                operation=operation,
+                outcome=outcome,
+                key=key,
+                duration_s=time.perf_counter() - started,
+                size_bytes=size_bytes,
+                why=why,
+            )
+        )
+
+
+def _connect(url: str, connect_timeout_s: float, read_timeout_s: float) -> Redis:
+    # The library's defaults retry a silent server for about a minute. RESP2, because with RESP3 the library
+    # does not look for a cancelled command's left-over answer on a pooled connection before using it again.
+    return Redis.from_url(
+        url,
+        protocol=2,
+        socket_connect_timeout=connect_timeout_s,
+        socket_timeout=read_timeout_s,
+        retry=Retry(NoBackoff(), 0),
+        retry_on_timeout=False,
+        health_check_interval=0,
+        decode_responses=False,
+    )

@@ -1,0 +1,1 @@
+"""Approximate searches: the gradient index, groups of sequences, and shared tokens."""

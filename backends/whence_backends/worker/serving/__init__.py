@@ -1,0 +1,1 @@
+"""The worker as a server: its calls, their responses, and the process from start to drain."""
