@@ -30,23 +30,23 @@ class _DirectionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enum
     DIRECTION_UNSPECIFIED: _Direction.ValueType  # 0
     """The server's default: DIRECTION_POSITIVE."""
     DIRECTION_POSITIVE: _Direction.ValueType  # 1
-    """Sequences that made the output more likely."""
+    """Sequences with positive influence: they made the output more likely."""
     DIRECTION_NEGATIVE: _Direction.ValueType  # 2
-    """Sequences that made the output less likely."""
+    """Sequences with negative influence: they made the output less likely."""
     DIRECTION_BOTH: _Direction.ValueType  # 3
-    """Both ends, each with its own top_k."""
+    """Both ends, top_k sequences of each."""
 
 class Direction(_Direction, metaclass=_DirectionEnumTypeWrapper):
-    """Which end of the ranking is asked for."""
+    """An end of the ranking."""
 
 DIRECTION_UNSPECIFIED: Direction.ValueType  # 0
 """The server's default: DIRECTION_POSITIVE."""
 DIRECTION_POSITIVE: Direction.ValueType  # 1
-"""Sequences that made the output more likely."""
+"""Sequences with positive influence: they made the output more likely."""
 DIRECTION_NEGATIVE: Direction.ValueType  # 2
-"""Sequences that made the output less likely."""
+"""Sequences with negative influence: they made the output less likely."""
 DIRECTION_BOTH: Direction.ValueType  # 3
-"""Both ends, each with its own top_k."""
+"""Both ends, top_k sequences of each."""
 global___Direction = Direction
 
 class _Search:
@@ -56,44 +56,44 @@ class _Search:
 class _SearchEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Search.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     SEARCH_UNSPECIFIED: _Search.ValueType  # 0
-    """The server's choice."""
+    """The server's default: SEARCH_INDEX_RERANK if a gradient index is loaded, else SEARCH_FULL_SCAN."""
     SEARCH_FULL_SCAN: _Search.ValueType  # 1
-    """The exact influence of every training sequence: a forward and backward pass over the corpus."""
+    """Compute the exact influence of every training sequence. Complete; one forward and backward pass over the corpus."""
     SEARCH_INDEX_RERANK: _Search.ValueType  # 2
-    """The sequences that the gradient index takes to be the most influential, scored exactly. The answer estimates how
-    many of the true top_k are in it.
+    """Take the sequences with the largest estimated influence from the gradient index and compute their influence
+    exactly. The answer estimates its own recall.
     """
     SEARCH_INDEX_ONLY: _Search.ValueType  # 3
-    """What the gradient index estimates, and nothing else: no influence in the answer is exact."""
+    """Return the gradient index's estimates. No influence in the answer is exact; only their order is meaningful."""
     SEARCH_TFIDF_RERANK: _Search.ValueType  # 4
-    """The sequences that share the most telling tokens with the query, scored exactly, as in Grosse et al. 2023. Needs no
-    index. Biased: what influences the query without sharing its words is not found, and the answer cannot tell how much
-    it misses.
+    """Take the sequences that share the most informative tokens with the query (BM25 weights) and compute their influence
+    exactly, as Grosse et al. (2023, section 3.2.1) do. Needs no index. Biased: influential sequences without words in
+    common with the query are not found, and the answer has no recall estimate.
     """
 
 class Search(_Search, metaclass=_SearchEnumTypeWrapper):
-    """How candidates are found."""
+    """A method of finding the candidates whose influence is computed."""
 
 SEARCH_UNSPECIFIED: Search.ValueType  # 0
-"""The server's choice."""
+"""The server's default: SEARCH_INDEX_RERANK if a gradient index is loaded, else SEARCH_FULL_SCAN."""
 SEARCH_FULL_SCAN: Search.ValueType  # 1
-"""The exact influence of every training sequence: a forward and backward pass over the corpus."""
+"""Compute the exact influence of every training sequence. Complete; one forward and backward pass over the corpus."""
 SEARCH_INDEX_RERANK: Search.ValueType  # 2
-"""The sequences that the gradient index takes to be the most influential, scored exactly. The answer estimates how
-many of the true top_k are in it.
+"""Take the sequences with the largest estimated influence from the gradient index and compute their influence
+exactly. The answer estimates its own recall.
 """
 SEARCH_INDEX_ONLY: Search.ValueType  # 3
-"""What the gradient index estimates, and nothing else: no influence in the answer is exact."""
+"""Return the gradient index's estimates. No influence in the answer is exact; only their order is meaningful."""
 SEARCH_TFIDF_RERANK: Search.ValueType  # 4
-"""The sequences that share the most telling tokens with the query, scored exactly, as in Grosse et al. 2023. Needs no
-index. Biased: what influences the query without sharing its words is not found, and the answer cannot tell how much
-it misses.
+"""Take the sequences that share the most informative tokens with the query (BM25 weights) and compute their influence
+exactly, as Grosse et al. (2023, section 3.2.1) do. Needs no index. Biased: influential sequences without words in
+common with the query are not found, and the answer has no recall estimate.
 """
 global___Search = Search
 
 @typing.final
 class AttributionOptions(google.protobuf.message.Message):
-    """What an attribution should look for."""
+    """Options of an attribution: how many sequences to return, from where, and how to find them."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -109,37 +109,39 @@ class AttributionOptions(google.protobuf.message.Message):
     LAYERS_FIELD_NUMBER: builtins.int
     QUERY_RANK_FIELD_NUMBER: builtins.int
     top_k: builtins.int
-    """How many sequences to return in each asked direction. 0 means 10."""
+    """Number of sequences to return in each requested direction. 0: 10."""
     direction: global___Direction.ValueType
-    """Which end of the ranking. Unspecified means positive."""
+    """The end of the ranking to return. Unspecified: DIRECTION_POSITIVE."""
     damping_factor: builtins.float
-    """Damping as a multiple of each layer's mean corrected eigenvalue. Unset means the model's default (0.1)."""
+    """Damping λ of a layer, as a multiple of the layer's mean corrected eigenvalue. From 1e-12 to 1e12. Unset: the
+    model's default (Model.default_damping_factor).
+    """
     include_layers: builtins.bool
-    """Also split each hit's influence over the tracked layers."""
+    """Also return each hit's influence by layer."""
     include_tokens: builtins.bool
-    """Also split each hit's influence over its tokens."""
+    """Also return each hit's influence by token."""
     search: global___Search.ValueType
-    """How candidates are found. Unspecified means the best method that the model's workers have loaded."""
+    """How candidates are found. Unspecified: SEARCH_INDEX_RERANK if a gradient index is loaded, else SEARCH_FULL_SCAN."""
     candidates: builtins.int
-    """How many sequences are scored exactly: of an index, in each asked direction, where 0 means the larger of 400 and
-    4 * top_k; by tokens, for each query, where 0 means 10,000.
+    """Number of candidates whose influence is computed exactly, at least top_k. SEARCH_INDEX_RERANK: in each requested
+    direction; 0: the larger of 400 and 4 * top_k. SEARCH_TFIDF_RERANK: for each query; 0: 10,000.
     """
     return_partial_success: builtins.bool
-    """Answer from the shards that can be reached, where some cannot: the answer then says which are missing. Otherwise
-    such a call fails.
+    """Answer from the shards that can be reached if some cannot, and list the others in
+    ResponseMetadata.unreachable_shards. If false, such a call fails with UNAVAILABLE.
     """
     query_rank: builtins.int
-    """The rank that each layer's preconditioned query gradient is kept in. 0: whole. Unset: whole, unless a batch has more
-    queries than Limits.max_queries, whose ranks are then 32. An answer says what that cost it.
+    """The rank that each layer's preconditioned query gradient is truncated to; 0: not truncated. Unset: 0, or 32 if a
+    batch has more than Limits.max_queries queries. Attribution.truncation_error states the expected error.
     """
     @property
     def filter(self) -> global___Filter:
-        """Which sequences count. Unset: all of them."""
+        """Consider only the training sequences that pass this filter. Unset: all of them."""
 
     @property
     def layers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The layers that influence is computed through: names of Model.layers, or patterns of them ("model.layers.3.*").
-        Empty: all.
+        """Compute influence through these layers alone: names of Model.layers, or patterns with *, ? and [...], such as
+        "model.layers.3.*". A pattern that matches no layer fails with INVALID_ARGUMENT. Empty: all layers.
         """
 
     def __init__(
@@ -168,7 +170,7 @@ global___AttributionOptions = AttributionOptions
 
 @typing.final
 class Filter(google.protobuf.message.Message):
-    """Which training sequences count: those that everything here is true of."""
+    """Selects training sequences. A sequence passes if it meets every condition that is set."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -193,18 +195,19 @@ class Filter(google.protobuf.message.Message):
     FIRST_DOCUMENT_ID_FIELD_NUMBER: builtins.int
     LAST_DOCUMENT_ID_FIELD_NUMBER: builtins.int
     first_document_id: builtins.str
-    """Their document's id is this or sorts after it. Empty: any."""
+    """The document's id is this one or sorts after it. Empty: any."""
     last_document_id: builtins.str
-    """Their document's id is this or sorts before it. Empty: any."""
+    """The document's id is this one or sorts before it. Empty: any."""
     @property
     def sources(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Their source is one of these. Empty: any."""
+        """The sequence's source is one of these. Empty: any."""
 
     @property
     def metadata(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
-        """Their metadata has these values; of a list, as one of its items. A name reaches into objects: "a.b" is the field
-        "a.b", or else the field "b" of the object "a". A value is text, or JSON: 1908 is every number that equals it and
-        the text "1908", true the truth value and the text; in quotes it is the text alone. Empty: no value, or empty text.
+        """The sequence's metadata has each of these values, or has it as an item of a list. A name reaches into objects:
+        "a.b" is the field "a.b" or, if there is none, the field "b" of the object "a". A value is text or JSON: 1908
+        matches every number equal to it and the text "1908"; true matches the truth value and the text "true"; in double
+        quotes it matches that text alone; an empty value matches sequences without a value, or with empty text.
         """
 
     def __init__(
@@ -221,7 +224,7 @@ global___Filter = Filter
 
 @typing.final
 class Attribution(google.protobuf.message.Message):
-    """The training sequences that one output came from."""
+    """The most influential training sequences of one query."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -235,34 +238,36 @@ class Attribution(google.protobuf.message.Message):
     NEGATIVE_RECALL_FIELD_NUMBER: builtins.int
     TRUNCATION_ERROR_FIELD_NUMBER: builtins.int
     query_id: builtins.str
-    """The label of the query this answers."""
+    """Query.query_id."""
     query_key: builtins.str
-    """Names the cached query gradient: a digest of model, factors, measurement and tokens."""
+    """The key of the cached query gradient: a digest of the model, the factors, the measurement and the tokens."""
     log_likelihood: builtins.float
-    """The measurement's value: the log-likelihood of the completion, in nats."""
+    """The value of the measurement: the log-likelihood of the completion, in nats."""
     completion_tokens: builtins.int
-    """How many tokens were measured."""
+    """Number of tokens of the completion."""
     truncation_error: builtins.float
-    """The error to expect of an influence for the query's gradient being kept in a bounded rank: its root mean square over
-    the training distribution, relative to that of the influences. 0 where the gradient was kept whole.
+    """The expected error of an influence due to the truncation of the query's gradient to a bounded rank: its root mean
+    square over the training distribution, relative to that of the influences. 0 if the gradient was not truncated.
     """
     @property
     def positive(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Hit]:
-        """The most positively influential sequences, most influential first: fewer than top_k where fewer have positive
-        influence, and then a warning says so.
+        """The sequences with the most positive influence, most positive first. Fewer than top_k if fewer have positive
+        influence; a warning then says so.
         """
 
     @property
     def negative(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Hit]:
-        """The most negatively influential sequences, most negative first: only such whose influence is negative."""
+        """The sequences with the most negative influence, most negative first. Fewer than top_k if fewer have negative
+        influence; a warning then says so.
+        """
 
     @property
     def positive_recall(self) -> global___RecallEstimate:
-        """How complete `positive` is. Only where candidates of an index were scored exactly."""
+        """The estimated recall of `positive`. Set if the candidates came from the gradient index and were scored exactly."""
 
     @property
     def negative_recall(self) -> global___RecallEstimate:
-        """How complete `negative` is."""
+        """The estimated recall of `negative`."""
 
     def __init__(
         self,
@@ -284,8 +289,8 @@ global___Attribution = Attribution
 
 @typing.final
 class RecallEstimate(google.protobuf.message.Message):
-    """How many of the truly most influential sequences a ranking has, judged by how well the index's estimates agree with
-    the exact influences of the candidates.
+    """How complete a ranking is, estimated from the agreement of the index's estimates with the exact influences of the
+    candidates.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -295,18 +300,18 @@ class RecallEstimate(google.protobuf.message.Message):
     CANDIDATES_FIELD_NUMBER: builtins.int
     RERANKED_FIELD_NUMBER: builtins.int
     recall: builtins.float
-    """The expected share of the true top_k of the whole corpus that is in the ranking: 1 where every sequence was scored.
-    Shards that could not be reached are taken to be like the others.
+    """The expected fraction of the true top_k of the whole corpus that is in the ranking; 1 if every sequence was scored.
+    Shards that could not be reached are assumed to be like the others.
     """
     margin: builtins.float
-    """By how many standard deviations of the index's error the last of the ranking would be above the cut, below which
-    no sequence was scored. The larger, the safer. Unset where there is no cut, too little to judge it by, or a part of
-    the corpus that was not reached.
+    """How far the ranking's last hit lies above the cut (the smallest estimate among the candidates), in standard
+    deviations of the index's error. Below 1 the last hits are there by chance. Unset if there is no cut, if there are
+    too few candidates to judge by, or if shards could not be reached.
     """
     candidates: builtins.int
-    """How many sequences the index proposed."""
+    """Number of candidates that the index proposed."""
     reranked: builtins.int
-    """How many of these were scored exactly. Fewer than `candidates` where the deadline came first."""
+    """Number of these that were scored exactly. Less than `candidates` if the deadline came first."""
     def __init__(
         self,
         *,
@@ -334,22 +339,30 @@ class Hit(google.protobuf.message.Message):
     LAYER_INFLUENCE_FIELD_NUMBER: builtins.int
     TOKEN_INFLUENCE_FIELD_NUMBER: builtins.int
     rank: builtins.int
-    """1 for the most influential."""
+    """The position in the ranking, from 1."""
     influence: builtins.float
-    """The change of the measurement, in nats, for one more copy of the sequence in the training set: raw_influence / N."""
+    """The influence: the change of the measurement for one more copy of the sequence in the training set, to first order,
+    in nats. Equal to raw_influence / N.
+    """
     raw_influence: builtins.float
-    """The sum over layers of <V, G>: the influence before it is divided by the size N of the training set."""
+    """The influence before the division by N, the size of the training set: the sum over layers of <V, G>, with V the
+    preconditioned query gradient and G the gradient of the sequence.
+    """
     @property
     def sequence(self) -> global___TrainingSequence:
         """The sequence."""
 
     @property
     def layer_influence(self) -> whence.v1.tensor_pb2.Tensor:
-        """float64 [layers]: the parts of `influence` by layer, in the order of Model.layers. Empty unless asked."""
+        """float64 [layers], in nats: `influence` by layer, in the order of Model.layers; its sum is `influence`. Empty unless
+        include_layers is set.
+        """
 
     @property
     def token_influence(self) -> whence.v1.tensor_pb2.Tensor:
-        """float64 [tokens]: the parts of `influence` by token position of the sequence. Empty unless asked."""
+        """float64 [tokens], in nats: `influence` by token of the sequence; its sum is `influence`. Empty unless
+        include_tokens is set.
+        """
 
     def __init__(
         self,
@@ -368,7 +381,7 @@ global___Hit = Hit
 
 @typing.final
 class TrainingSequence(google.protobuf.message.Message):
-    """One sequence of the training corpus."""
+    """One sequence of the training corpus, or one that the request supplied."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -380,22 +393,24 @@ class TrainingSequence(google.protobuf.message.Message):
     TOKEN_COUNT_FIELD_NUMBER: builtins.int
     TOKEN_OFFSETS_FIELD_NUMBER: builtins.int
     sequence_id: builtins.str
-    """Unique within the corpus: the document's id and the sequence's number in it."""
+    """Unique in the corpus: the document's id and the number of the sequence in it."""
     document_id: builtins.str
-    """The document it was cut from, as the corpus names it."""
+    """The id of the document that the sequence was cut from."""
     source: builtins.str
-    """The part of the corpus it comes from."""
+    """The part of the corpus that the document belongs to."""
     text: builtins.str
-    """Its text."""
+    """The text of the sequence."""
     token_count: builtins.int
-    """Its length in tokens."""
+    """Number of tokens."""
     @property
     def metadata(self) -> google.protobuf.struct_pb2.Struct:
-        """Every other column of the corpus."""
+        """All other columns of the document."""
 
     @property
     def token_offsets(self) -> whence.v1.tensor_pb2.Tensor:
-        """int32 [tokens, 2]: where each token starts and ends in `text`, in characters. Only where tokens are asked for."""
+        """int32 [tokens, 2]: where each token starts and ends in `text`, in characters (Unicode code points). Empty unless
+        the answer splits influence by token.
+        """
 
     def __init__(
         self,
@@ -415,7 +430,7 @@ global___TrainingSequence = TrainingSequence
 
 @typing.final
 class Provenance(google.protobuf.message.Message):
-    """What an answer was computed from."""
+    """The artefacts and settings that an answer was computed from."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -431,7 +446,7 @@ class Provenance(google.protobuf.message.Message):
     TRAINING_SET_SOURCE_FIELD_NUMBER: builtins.int
     GRADIENT_ERROR_FIELD_NUMBER: builtins.int
     model: builtins.str
-    """The model's served name."""
+    """The served model's name."""
     model_digest: builtins.str
     """Digest of the model's weights and configuration."""
     factors_digest: builtins.str
@@ -439,20 +454,20 @@ class Provenance(google.protobuf.message.Message):
     corpus_digest: builtins.str
     """Digest of the corpus."""
     damping_factor: builtins.float
-    """The damping factor used."""
+    """The damping factor that was used."""
     training_set_size: builtins.int
     """N, the size of the training set that influences are divided by."""
     engine: builtins.str
-    """The engine that computed it, and its arithmetic: for example "pytorch/float32"."""
+    """The engine and the precision it computes in, such as "pytorch/float32"."""
     index_digest: builtins.str
-    """Digest of the gradient index; empty where none was used."""
+    """Digest of the gradient index. Empty if none was used."""
     training_set_source: builtins.str
-    """Where training_set_size is from: "corpus", "fit" or "worker", as Model.training_set_source."""
+    """The source of training_set_size: "corpus", "fit" or "worker", as in Model.training_set_source."""
     gradient_error: builtins.float
-    """How far the gradient of the worst tracked layer is from autograd's, of the workers that answer: Model.gradient_error."""
+    """The largest Model.gradient_error of the workers that answer. Unset if none of them has one."""
     @property
     def attributed_layers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The layers that influence was computed through, where these are not all of them."""
+        """The layers that influence was computed through. Empty: all tracked layers."""
 
     def __init__(
         self,
@@ -477,16 +492,18 @@ global___Provenance = Provenance
 
 @typing.final
 class StageTiming(google.protobuf.message.Message):
-    """How long one stage took."""
+    """The time spent in one stage."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     STAGE_FIELD_NUMBER: builtins.int
     SECONDS_FIELD_NUMBER: builtins.int
     stage: builtins.str
-    """tokenize, cache_get, forward_backward, precondition, score, merge, ..."""
+    """The name of the stage: tokenize, cache_get, forward_backward, precondition, score, merge, ... (docs/metrics.md
+    lists all of them).
+    """
     seconds: builtins.float
-    """Wall time, summed over the request."""
+    """Wall time in seconds, summed over the request and its workers."""
     def __init__(
         self,
         *,
@@ -499,16 +516,16 @@ global___StageTiming = StageTiming
 
 @typing.final
 class Warning(google.protobuf.message.Message):
-    """Something the caller should know about an answer that is nonetheless whole."""
+    """A remark on an answer that is nevertheless valid."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     CODE_FIELD_NUMBER: builtins.int
     MESSAGE_FIELD_NUMBER: builtins.int
     code: builtins.str
-    """Stable, UPPER_SNAKE_CASE."""
+    """Stable, in UPPER_SNAKE_CASE. Match on this."""
     message: builtins.str
-    """For people."""
+    """An explanation for people; its wording may change."""
     def __init__(
         self,
         *,
@@ -521,7 +538,7 @@ global___Warning = Warning
 
 @typing.final
 class ResponseMetadata(google.protobuf.message.Message):
-    """What every answer says about itself."""
+    """Metadata of an answer."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -537,36 +554,38 @@ class ResponseMetadata(google.protobuf.message.Message):
     UNREACHABLE_SHARDS_FIELD_NUMBER: builtins.int
     CORPUS_SHARE_FIELD_NUMBER: builtins.int
     request_id: builtins.str
-    """The request's id: the caller's, or one made by the server."""
+    """The id of the request: the caller's or, if that was empty, a UUID made by the server."""
     sequences_scored: builtins.int
-    """How many training sequences were scored exactly."""
+    """Number of training sequences whose influence was computed exactly."""
     influence_unit: builtins.str
     """The unit of every influence in the answer."""
     search: global___Search.ValueType
     """How candidates were found."""
     sequences_searched: builtins.int
-    """How many training sequences were compared with the index."""
+    """Number of training sequences that the search compared with the query."""
     corpus_share: builtins.float
-    """The share of the corpus's sequences that are in shards that were reached: 1 unless some were not."""
+    """The fraction of the corpus's sequences in shards that were reached; 1 if all were."""
     @property
     def provenance(self) -> global___Provenance:
-        """What the answer was computed from."""
+        """The artefacts and settings that the answer was computed from."""
 
     @property
     def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___StageTiming]:
-        """Where the time went."""
+        """The time spent in each stage. Stages overlap: they do not add up to the whole."""
 
     @property
     def warnings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Warning]:
-        """What the caller should know."""
+        """Remarks on the answer."""
 
     @property
     def layers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The names of the layers, in the order of every per-layer tensor in the answer."""
+        """The names of the tracked layers, in the order of every axis of layers in the answer."""
 
     @property
     def unreachable_shards(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Shards of the corpus that could not be reached: the answer lacks them. Only where return_partial_success was asked."""
+        """The shards that could not be reached and that the answer therefore lacks. Empty unless return_partial_success is
+        set.
+        """
 
     def __init__(
         self,

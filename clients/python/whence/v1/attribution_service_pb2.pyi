@@ -18,7 +18,7 @@ DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
 @typing.final
 class AttributeRequest(google.protobuf.message.Message):
-    """Asks for the most influential training sequences of one query."""
+    """The request of Attribute."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -27,16 +27,16 @@ class AttributeRequest(google.protobuf.message.Message):
     OPTIONS_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
     model: builtins.str
-    """The served model's name. May be empty where only one is served."""
+    """The served model's name. May be empty if only one model is served."""
     request_id: builtins.str
-    """Names the call in logs and answers; a UUID is made where it is empty."""
+    """Identifies the call in logs and in the answer. Empty: the server makes a UUID."""
     @property
     def query(self) -> whence.v1.query_pb2.Query:
         """The output to attribute."""
 
     @property
     def options(self) -> whence.v1.attribution_pb2.AttributionOptions:
-        """What to look for."""
+        """How many sequences to return, from where, and how to find them."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ global___AttributeRequest = AttributeRequest
 
 @typing.final
 class AttributeResponse(google.protobuf.message.Message):
-    """The most influential training sequences of one query."""
+    """The answer of Attribute."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -65,7 +65,7 @@ class AttributeResponse(google.protobuf.message.Message):
 
     @property
     def metadata(self) -> whence.v1.attribution_pb2.ResponseMetadata:
-        """About the answer."""
+        """Provenance, timings and warnings."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ global___AttributeResponse = AttributeResponse
 
 @typing.final
 class StreamAttributeRequest(google.protobuf.message.Message):
-    """Asks for the most influential training sequences of one query, with progress."""
+    """The request of StreamAttribute."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -89,16 +89,16 @@ class StreamAttributeRequest(google.protobuf.message.Message):
     OPTIONS_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
     model: builtins.str
-    """The served model's name. May be empty where only one is served."""
+    """The served model's name. May be empty if only one model is served."""
     request_id: builtins.str
-    """Names the call in logs and answers; a UUID is made where it is empty."""
+    """Identifies the call in logs and in the answer. Empty: the server makes a UUID."""
     @property
     def query(self) -> whence.v1.query_pb2.Query:
         """The output to attribute."""
 
     @property
     def options(self) -> whence.v1.attribution_pb2.AttributionOptions:
-        """What to look for."""
+        """How many sequences to return, from where, and how to find them."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ global___StreamAttributeRequest = StreamAttributeRequest
 
 @typing.final
 class StreamAttributeResponse(google.protobuf.message.Message):
-    """Progress, or the answer. A stream is zero or more of the first and then exactly one of the second."""
+    """One message of the stream: any number of `partial`, then exactly one `result`."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -123,11 +123,11 @@ class StreamAttributeResponse(google.protobuf.message.Message):
     RESULT_FIELD_NUMBER: builtins.int
     @property
     def partial(self) -> global___PartialAttribution:
-        """The scan so far."""
+        """The state of the scan."""
 
     @property
     def result(self) -> global___AttributeResponse:
-        """The whole answer; the last message."""
+        """The complete answer. The last message of the stream."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ global___StreamAttributeResponse = StreamAttributeResponse
 
 @typing.final
 class PartialAttribution(google.protobuf.message.Message):
-    """The scan so far. Its ranking covers only what was scanned."""
+    """The state of a scan that is under way. Its ranking covers the sequences scored so far."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -151,12 +151,12 @@ class PartialAttribution(google.protobuf.message.Message):
     SEQUENCES_TOTAL_FIELD_NUMBER: builtins.int
     ATTRIBUTION_FIELD_NUMBER: builtins.int
     sequences_scored: builtins.int
-    """Sequences scored so far."""
+    """Number of sequences scored so far."""
     sequences_total: builtins.int
-    """Sequences to score in all."""
+    """Number of sequences that the scan will score."""
     @property
     def attribution(self) -> whence.v1.attribution_pb2.Attribution:
-        """The best of what was scanned so far, without text, layers or tokens."""
+        """The ranking of the sequences scored so far, without texts and without influences by layer or token."""
 
     def __init__(
         self,
@@ -172,7 +172,7 @@ global___PartialAttribution = PartialAttribution
 
 @typing.final
 class BatchAttributeRequest(google.protobuf.message.Message):
-    """Asks for the most influential training sequences of many queries."""
+    """The request of BatchAttribute."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -181,16 +181,16 @@ class BatchAttributeRequest(google.protobuf.message.Message):
     OPTIONS_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
     model: builtins.str
-    """The served model's name. May be empty where only one is served."""
+    """The served model's name. May be empty if only one model is served."""
     request_id: builtins.str
-    """Names the call in logs and answers; a UUID is made where it is empty."""
+    """Identifies the call in logs and in the answer. Empty: the server makes a UUID."""
     @property
     def queries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.query_pb2.Query]:
-        """The outputs to attribute."""
+        """The outputs to attribute. At least one, at most Limits.max_batch_queries."""
 
     @property
     def options(self) -> whence.v1.attribution_pb2.AttributionOptions:
-        """What to look for, for each query."""
+        """The options of every query."""
 
     def __init__(
         self,
@@ -207,7 +207,7 @@ global___BatchAttributeRequest = BatchAttributeRequest
 
 @typing.final
 class BatchAttributeResponse(google.protobuf.message.Message):
-    """The most influential training sequences of many queries."""
+    """The answer of BatchAttribute."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -215,11 +215,11 @@ class BatchAttributeResponse(google.protobuf.message.Message):
     METADATA_FIELD_NUMBER: builtins.int
     @property
     def attributions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.Attribution]:
-        """One ranking for each query, in the order of the request."""
+        """One attribution per query, in the order of the request."""
 
     @property
     def metadata(self) -> whence.v1.attribution_pb2.ResponseMetadata:
-        """About the answer."""
+        """Provenance, timings and warnings."""
 
     def __init__(
         self,
@@ -234,7 +234,7 @@ global___BatchAttributeResponse = BatchAttributeResponse
 
 @typing.final
 class SequenceSelector(google.protobuf.message.Message):
-    """Names one training sequence, or gives one."""
+    """Selects a training sequence of the corpus, or supplies one."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -243,16 +243,18 @@ class SequenceSelector(google.protobuf.message.Message):
     COMPLETION_FIELD_NUMBER: builtins.int
     CHAT_FIELD_NUMBER: builtins.int
     sequence_id: builtins.str
-    """A sequence of the corpus."""
+    """The id of a sequence of the corpus."""
     text: builtins.str
-    """Any text, scored as if it were a training sequence. Tokenized as the corpus was."""
+    """A text, scored as if it were a training sequence of which every token was trained on. Tokenized as the corpus
+    was.
+    """
     @property
     def completion(self) -> whence.v1.query_pb2.PromptCompletion:
-        """A prompt, which was not trained on, and its completion, which was."""
+        """A prompt, which is context, and its completion, which was trained on."""
 
     @property
     def chat(self) -> whence.v1.query_pb2.Chat:
-        """A conversation, of which the assistant's turns were trained on. It may end with any message."""
+        """A conversation whose assistant turns were trained on (ChatMessage.trained_on). It may end with any message."""
 
     def __init__(
         self,
@@ -270,7 +272,7 @@ global___SequenceSelector = SequenceSelector
 
 @typing.final
 class ScoreRequest(google.protobuf.message.Message):
-    """Asks for the influence of given training sequences on given queries."""
+    """The request of Score."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -281,20 +283,22 @@ class ScoreRequest(google.protobuf.message.Message):
     INCLUDE_LAYERS_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
     model: builtins.str
-    """The served model's name. May be empty where only one is served."""
+    """The served model's name. May be empty if only one model is served."""
     damping_factor: builtins.float
-    """Damping as a multiple of each layer's mean corrected eigenvalue. Unset means the model's default."""
+    """Damping of each layer, as a multiple of its mean corrected eigenvalue. From 1e-12 to 1e12. Unset: the model's
+    default.
+    """
     include_layers: builtins.bool
-    """Also split each influence over the tracked layers."""
+    """Also return each influence by layer."""
     request_id: builtins.str
-    """Names the call in logs and answers; a UUID is made where it is empty."""
+    """Identifies the call in logs and in the answer. Empty: the server makes a UUID."""
     @property
     def queries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.query_pb2.Query]:
-        """The outputs."""
+        """The outputs. At least one, at most Limits.max_queries."""
 
     @property
     def sequences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SequenceSelector]:
-        """The training sequences."""
+        """The training sequences. At least one, at most Limits.max_score_sequences."""
 
     def __init__(
         self,
@@ -314,7 +318,7 @@ global___ScoreRequest = ScoreRequest
 
 @typing.final
 class ScoreResponse(google.protobuf.message.Message):
-    """The influence of given training sequences on given queries."""
+    """The answer of Score."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -325,11 +329,13 @@ class ScoreResponse(google.protobuf.message.Message):
     METADATA_FIELD_NUMBER: builtins.int
     @property
     def influence(self) -> whence.v1.tensor_pb2.Tensor:
-        """float64 [queries, sequences], in nats per added copy."""
+        """float64 [queries, sequences]: influences, in nats per added copy of a sequence."""
 
     @property
     def layer_influence(self) -> whence.v1.tensor_pb2.Tensor:
-        """float64 [queries, sequences, layers]. Empty unless asked."""
+        """float64 [queries, sequences, layers]: influences by layer, in nats per added copy. Empty unless include_layers is
+        set.
+        """
 
     @property
     def sequences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.TrainingSequence]:
@@ -337,11 +343,11 @@ class ScoreResponse(google.protobuf.message.Message):
 
     @property
     def log_likelihood(self) -> whence.v1.tensor_pb2.Tensor:
-        """float64 [queries]: the measurement of each query, in nats."""
+        """float64 [queries]: the log-likelihood of each query's completion, in nats."""
 
     @property
     def metadata(self) -> whence.v1.attribution_pb2.ResponseMetadata:
-        """About the answer."""
+        """Provenance, timings and warnings."""
 
     def __init__(
         self,
@@ -359,7 +365,7 @@ global___ScoreResponse = ScoreResponse
 
 @typing.final
 class ExplainRequest(google.protobuf.message.Message):
-    """Asks how one training sequence influences one query, by layer and token."""
+    """The request of Explain."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -369,14 +375,16 @@ class ExplainRequest(google.protobuf.message.Message):
     DAMPING_FACTOR_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
     model: builtins.str
-    """The served model's name. May be empty where only one is served."""
+    """The served model's name. May be empty if only one model is served."""
     damping_factor: builtins.float
-    """Damping as a multiple of each layer's mean corrected eigenvalue. Unset means the model's default."""
+    """Damping of each layer, as a multiple of its mean corrected eigenvalue. From 1e-12 to 1e12. Unset: the model's
+    default.
+    """
     request_id: builtins.str
-    """Names the call in logs and answers; a UUID is made where it is empty."""
+    """Identifies the call in logs and in the answer. Empty: the server makes a UUID."""
     @property
     def query(self) -> whence.v1.query_pb2.Query:
-        """The output."""
+        """The output to attribute."""
 
     @property
     def sequence(self) -> global___SequenceSelector:
@@ -399,7 +407,7 @@ global___ExplainRequest = ExplainRequest
 
 @typing.final
 class ExplainResponse(google.protobuf.message.Message):
-    """One training sequence's influence on one query, split over layers and tokens."""
+    """The answer of Explain."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -409,20 +417,20 @@ class ExplainResponse(google.protobuf.message.Message):
     LOG_LIKELIHOOD_FIELD_NUMBER: builtins.int
     METADATA_FIELD_NUMBER: builtins.int
     influence: builtins.float
-    """The influence, in nats per added copy: the sum of `parts`."""
+    """The influence, in nats per added copy of the sequence: the sum of `parts`."""
     log_likelihood: builtins.float
-    """The measurement, in nats."""
+    """The log-likelihood of the completion, in nats."""
     @property
     def sequence(self) -> whence.v1.attribution_pb2.TrainingSequence:
-        """The sequence, with its token offsets."""
+        """The sequence, with the offsets of its tokens in its text."""
 
     @property
     def parts(self) -> whence.v1.tensor_pb2.Tensor:
-        """float64 [layers, tokens], in nats per added copy."""
+        """float64 [layers, tokens]: the influence by layer and token of the sequence, in nats per added copy."""
 
     @property
     def metadata(self) -> whence.v1.attribution_pb2.ResponseMetadata:
-        """About the answer."""
+        """Provenance, timings and warnings."""
 
     def __init__(
         self,
@@ -440,9 +448,7 @@ global___ExplainResponse = ExplainResponse
 
 @typing.final
 class SelfInfluenceRequest(google.protobuf.message.Message):
-    """Asks for the training sequences whose influence on themselves is largest, of the whole corpus by its index or of some
-    that are given.
-    """
+    """The request of SelfInfluence: for the whole corpus, which needs a gradient index, or for given sequences."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -453,20 +459,22 @@ class SelfInfluenceRequest(google.protobuf.message.Message):
     SEQUENCES_FIELD_NUMBER: builtins.int
     DAMPING_FACTOR_FIELD_NUMBER: builtins.int
     model: builtins.str
-    """The served model's name. May be empty where only one is served."""
+    """The served model's name. May be empty if only one model is served."""
     top_k: builtins.int
-    """How many sequences to return. 0 means 10, or all that are given."""
+    """Number of sequences to return. 0: 10 or, with `sequences`, all of them."""
     request_id: builtins.str
-    """Names the call in logs and answers; a UUID is made where it is empty."""
+    """Identifies the call in logs and in the answer. Empty: the server makes a UUID."""
     damping_factor: builtins.float
-    """Damping of given sequences, as a multiple of each layer's mean corrected eigenvalue. Unset means the model's default."""
+    """Damping of each layer, as a multiple of its mean corrected eigenvalue. Unset: the model's default. Only with
+    `sequences`: the index's self-influences have the damping that it was built with.
+    """
     @property
     def filter(self) -> whence.v1.attribution_pb2.Filter:
-        """Which sequences of the corpus count. Unset: all of them. Not with `sequences`."""
+        """Consider only the sequences of the corpus that pass this filter. Unset: all of them. Excludes `sequences`."""
 
     @property
     def sequences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SequenceSelector]:
-        """These sequences alone, scored exactly; no index is needed."""
+        """Compute the self-influence of these sequences exactly, without an index."""
 
     def __init__(
         self,
@@ -486,7 +494,7 @@ global___SelfInfluenceRequest = SelfInfluenceRequest
 
 @typing.final
 class SelfInfluenceResponse(google.protobuf.message.Message):
-    """The training sequences whose influence on themselves is largest."""
+    """The answer of SelfInfluence."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -494,13 +502,13 @@ class SelfInfluenceResponse(google.protobuf.message.Message):
     METADATA_FIELD_NUMBER: builtins.int
     @property
     def sequences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.Hit]:
-        """Most influential first. A hit's influence is how much one more copy of the sequence would raise its own
-        log-likelihood: with the damping that the index was made with, or with the request's where sequences were given.
+        """Largest self-influence first. The influence of a hit is the change of the sequence's own log-likelihood for one
+        more copy of it in the training set, to first order, in nats.
         """
 
     @property
     def metadata(self) -> whence.v1.attribution_pb2.ResponseMetadata:
-        """About the answer."""
+        """Provenance, timings and warnings."""
 
     def __init__(
         self,
@@ -515,7 +523,7 @@ global___SelfInfluenceResponse = SelfInfluenceResponse
 
 @typing.final
 class GroupInfluenceRequest(google.protobuf.message.Message):
-    """Asks how much of an output comes from each part of the corpus. Needs an index."""
+    """The request of GroupInfluence. Needs a gradient index."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -529,32 +537,34 @@ class GroupInfluenceRequest(google.protobuf.message.Message):
     SEED_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
     model: builtins.str
-    """The served model's name. May be empty where only one is served."""
+    """The served model's name. May be empty if only one model is served."""
     group_by: builtins.str
-    """What makes a group: "source" (also where it is empty), "document", or "metadata.NAME" for that field's value;
-    where that is a list, a sequence is in a group for each item. Names are read as in Filter.metadata.
+    """How sequences are grouped: "source", "document" or "metadata.NAME", the value of a metadata field, whose name is
+    read as in Filter.metadata. If the value is a list, the sequence belongs to one group per item. Empty: "source".
     """
     samples: builtins.int
-    """How many sequences are scored exactly. More of them make the standard errors smaller; as many as there are make the
-    sums exact. 0 means 400.
+    """Number of sequences that are drawn and scored exactly, at least 30. A larger sample has smaller standard errors; a
+    sample of all sequences makes the sums exact. 0: 400.
     """
     damping_factor: builtins.float
-    """Damping as a multiple of each layer's mean corrected eigenvalue. Unset means the model's default."""
+    """Damping of each layer, as a multiple of its mean corrected eigenvalue. From 1e-12 to 1e12. Unset: the model's
+    default.
+    """
     seed: builtins.int
-    """Which sample of the sequences is scored: another seed, another sample of the same size."""
+    """Seed of the sample. The same seed draws the same sequences, however the corpus is divided into shards."""
     request_id: builtins.str
-    """Names the call in logs and answers; a UUID is made where it is empty."""
+    """Identifies the call in logs and in the answer. Empty: the server makes a UUID."""
     @property
     def query(self) -> whence.v1.query_pb2.Query:
-        """The output."""
+        """The output to attribute."""
 
     @property
     def filter(self) -> whence.v1.attribution_pb2.Filter:
-        """Which sequences count. Unset: all of them."""
+        """Consider only the sequences that pass this filter. Unset: all of them."""
 
     @property
     def layers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The layers that influence is computed through, as in AttributionOptions. Empty: all."""
+        """Compute influence through these layers alone, as in AttributionOptions.layers. Empty: all layers."""
 
     def __init__(
         self,
@@ -577,7 +587,7 @@ global___GroupInfluenceRequest = GroupInfluenceRequest
 
 @typing.final
 class GroupInfluenceResponse(google.protobuf.message.Message):
-    """How much of an output comes from each part of the corpus."""
+    """The answer of GroupInfluence."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -586,20 +596,20 @@ class GroupInfluenceResponse(google.protobuf.message.Message):
     LOG_LIKELIHOOD_FIELD_NUMBER: builtins.int
     METADATA_FIELD_NUMBER: builtins.int
     log_likelihood: builtins.float
-    """The measurement's value: the log-likelihood of the completion, in nats."""
+    """The log-likelihood of the completion, in nats."""
     @property
     def groups(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___GroupInfluence]:
-        """Most positive first."""
+        """The groups, most positive influence first."""
 
     @property
     def total(self) -> global___GroupInfluence:
-        """The sum over all sequences, each once, without a name. Where lists put sequences into several groups, the groups'
-        sums add up to something else.
+        """The sum over all sequences, each counted once; its name is empty. The groups do not add up to it if a sequence can
+        belong to several of them.
         """
 
     @property
     def metadata(self) -> whence.v1.attribution_pb2.ResponseMetadata:
-        """About the answer. `sequences_scored` is how large the sample was."""
+        """Provenance, timings and warnings. `sequences_scored` is the size of the sample."""
 
     def __init__(
         self,
@@ -616,8 +626,8 @@ global___GroupInfluenceResponse = GroupInfluenceResponse
 
 @typing.final
 class GroupInfluence(google.protobuf.message.Message):
-    """The influence of a group of training sequences: how much one more copy of every one of them would raise the
-    measurement, to first order.
+    """The influence of a group of training sequences: the change of the measurement for one more copy of every sequence of
+    the group in the training set, to first order.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -628,19 +638,20 @@ class GroupInfluence(google.protobuf.message.Message):
     STANDARD_ERROR_FIELD_NUMBER: builtins.int
     SAMPLED_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """The source, the document's id or the metadata's value; empty for sequences that have none. As a condition of
-    Filter.metadata it lets through just the group's sequences.
+    """The source, the document's id or the value of the metadata field; empty for sequences that have none. Used as the
+    corresponding condition of a Filter, it selects the sequences of this group.
     """
     sequences: builtins.int
-    """How many sequences it has."""
+    """Number of sequences in the group."""
     influence: builtins.float
-    """The sum of their influences, in nats: estimated by the index, corrected by the sample. All but unbiased, except for
-    groups of a few sequences, which are exact where all of them were drawn and lean towards the index where not.
+    """The sum of their influences, in nats: the sum of the index's estimates, corrected by the sample (a regression
+    estimator, decision 0017). Nearly unbiased. Groups of a few sequences are the exception: exact if all of them were
+    drawn, otherwise biased towards the index's estimates.
     """
     standard_error: builtins.float
-    """The standard deviation of `influence` over samples; 0 where every sequence of the group was scored."""
+    """The standard error of `influence` over samples, in nats; 0 if every sequence of the group was scored."""
     sampled: builtins.int
-    """How many of its sequences were scored exactly."""
+    """Number of sequences of the group that were scored exactly."""
     def __init__(
         self,
         *,
@@ -656,16 +667,16 @@ global___GroupInfluence = GroupInfluence
 
 @typing.final
 class ListModelsRequest(google.protobuf.message.Message):
-    """Asks what is served."""
+    """The request of ListModels."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     page_size: builtins.int
-    """Most models to return. 0 means 50; more than 1000 is read as 1000."""
+    """The most models to return. 0: 50. Larger values than 1000 are taken as 1000."""
     page_token: builtins.str
-    """The next_page_token of the page before, or empty."""
+    """The next_page_token of the previous page. Empty: the first page."""
     def __init__(
         self,
         *,
@@ -678,7 +689,7 @@ global___ListModelsRequest = ListModelsRequest
 
 @typing.final
 class ListModelsResponse(google.protobuf.message.Message):
-    """What is served."""
+    """The answer of ListModels."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -688,7 +699,7 @@ class ListModelsResponse(google.protobuf.message.Message):
     """Empty on the last page."""
     @property
     def models(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.model_pb2.Model]:
-        """Models by name."""
+        """The models, ordered by name."""
 
     def __init__(
         self,
@@ -702,13 +713,13 @@ global___ListModelsResponse = ListModelsResponse
 
 @typing.final
 class GetModelRequest(google.protobuf.message.Message):
-    """Asks for one served model."""
+    """The request of GetModel."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     NAME_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """Its name. May be empty where only one is served."""
+    """The served model's name. May be empty if only one model is served."""
     def __init__(
         self,
         *,
@@ -720,7 +731,7 @@ global___GetModelRequest = GetModelRequest
 
 @typing.final
 class GetModelResponse(google.protobuf.message.Message):
-    """One served model."""
+    """The answer of GetModel."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

@@ -26,10 +26,13 @@ if _version_not_supported:
 
 
 class AttributionServiceStub(object):
-    """Answers, for a language model, which training sequences an output came from.
+    """Training data attribution for language models: the training sequences that influenced an output, by EK-FAC influence
+    functions (Grosse et al. 2023).
 
-    Errors are canonical codes with google.rpc.ErrorInfo (domain "whence"); match on its reason. An answer is whole or
-    the call fails: no partial ranking is ever returned as a whole one.
+    Errors have canonical gRPC codes and carry a google.rpc.ErrorInfo with domain "whence"; match on its reason.
+    docs/errors.md lists all reasons. A request that is wrong fails with INVALID_ARGUMENT and a google.rpc.BadRequest
+    that names the field; an unknown model or sequence fails with NOT_FOUND. An answer is complete or the call fails: a
+    ranking that lacks a shard is returned only if the request asks for partial success.
     """
 
     def __init__(self, channel):
@@ -86,70 +89,73 @@ class AttributionServiceStub(object):
 
 
 class AttributionServiceServicer(object):
-    """Answers, for a language model, which training sequences an output came from.
+    """Training data attribution for language models: the training sequences that influenced an output, by EK-FAC influence
+    functions (Grosse et al. 2023).
 
-    Errors are canonical codes with google.rpc.ErrorInfo (domain "whence"); match on its reason. An answer is whole or
-    the call fails: no partial ranking is ever returned as a whole one.
+    Errors have canonical gRPC codes and carry a google.rpc.ErrorInfo with domain "whence"; match on its reason.
+    docs/errors.md lists all reasons. A request that is wrong fails with INVALID_ARGUMENT and a google.rpc.BadRequest
+    that names the field; an unknown model or sequence fails with NOT_FOUND. An answer is complete or the call fails: a
+    ranking that lacks a shard is returned only if the request asks for partial success.
     """
 
     def Attribute(self, request, context):
-        """The most influential training sequences of one query.
+        """Returns the most influential training sequences of one query.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamAttribute(self, request, context):
-        """The same, with progress and improving partial rankings while the corpus is scanned.
+        """As Attribute, with a stream of progress and provisional rankings during a full scan.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchAttribute(self, request, context):
-        """The most influential training sequences of many queries, in one pass over the corpus.
+        """Returns the most influential training sequences of each of several queries. They share one pass over the corpus.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Score(self, request, context):
-        """The influence of given training sequences on given queries.
+        """Returns the influence of given training sequences on given queries.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Explain(self, request, context):
-        """One training sequence's influence on one query, split over layers and tokens.
+        """Returns the influence of one training sequence on one query, by layer and token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SelfInfluence(self, request, context):
-        """The training sequences that influence themselves most: outliers, and what the model has learnt by heart.
+        """Returns the training sequences with the largest self-influence: outliers, and sequences that the model memorized.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GroupInfluence(self, request, context):
-        """How much of an output comes from each part of the corpus: its sources, its documents, or what metadata says.
+        """Returns the influence on one query of groups of training sequences: by source, by document or by a metadata field.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """What is served.
+        """Lists the served models.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """One served model.
+        """Returns one served model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -212,10 +218,13 @@ def add_AttributionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AttributionService(object):
-    """Answers, for a language model, which training sequences an output came from.
+    """Training data attribution for language models: the training sequences that influenced an output, by EK-FAC influence
+    functions (Grosse et al. 2023).
 
-    Errors are canonical codes with google.rpc.ErrorInfo (domain "whence"); match on its reason. An answer is whole or
-    the call fails: no partial ranking is ever returned as a whole one.
+    Errors have canonical gRPC codes and carry a google.rpc.ErrorInfo with domain "whence"; match on its reason.
+    docs/errors.md lists all reasons. A request that is wrong fails with INVALID_ARGUMENT and a google.rpc.BadRequest
+    that names the field; an unknown model or sequence fails with NOT_FOUND. An answer is complete or the call fails: a
+    ranking that lacks a shard is returned only if the request asks for partial success.
     """
 
     @staticmethod

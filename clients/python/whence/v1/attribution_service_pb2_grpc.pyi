@@ -18,10 +18,13 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class AttributionServiceStub:
-    """Answers, for a language model, which training sequences an output came from.
+    """Training data attribution for language models: the training sequences that influenced an output, by EK-FAC influence
+    functions (Grosse et al. 2023).
 
-    Errors are canonical codes with google.rpc.ErrorInfo (domain "whence"); match on its reason. An answer is whole or
-    the call fails: no partial ranking is ever returned as a whole one.
+    Errors have canonical gRPC codes and carry a google.rpc.ErrorInfo with domain "whence"; match on its reason.
+    docs/errors.md lists all reasons. A request that is wrong fails with INVALID_ARGUMENT and a google.rpc.BadRequest
+    that names the field; an unknown model or sequence fails with NOT_FOUND. An answer is complete or the call fails: a
+    ranking that lacks a shard is returned only if the request asks for partial success.
     """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
@@ -29,122 +32,128 @@ class AttributionServiceStub:
         whence.v1.attribution_service_pb2.AttributeRequest,
         whence.v1.attribution_service_pb2.AttributeResponse,
     ]
-    """The most influential training sequences of one query."""
+    """Returns the most influential training sequences of one query."""
 
     StreamAttribute: grpc.UnaryStreamMultiCallable[
         whence.v1.attribution_service_pb2.StreamAttributeRequest,
         whence.v1.attribution_service_pb2.StreamAttributeResponse,
     ]
-    """The same, with progress and improving partial rankings while the corpus is scanned."""
+    """As Attribute, with a stream of progress and provisional rankings during a full scan."""
 
     BatchAttribute: grpc.UnaryUnaryMultiCallable[
         whence.v1.attribution_service_pb2.BatchAttributeRequest,
         whence.v1.attribution_service_pb2.BatchAttributeResponse,
     ]
-    """The most influential training sequences of many queries, in one pass over the corpus."""
+    """Returns the most influential training sequences of each of several queries. They share one pass over the corpus."""
 
     Score: grpc.UnaryUnaryMultiCallable[
         whence.v1.attribution_service_pb2.ScoreRequest,
         whence.v1.attribution_service_pb2.ScoreResponse,
     ]
-    """The influence of given training sequences on given queries."""
+    """Returns the influence of given training sequences on given queries."""
 
     Explain: grpc.UnaryUnaryMultiCallable[
         whence.v1.attribution_service_pb2.ExplainRequest,
         whence.v1.attribution_service_pb2.ExplainResponse,
     ]
-    """One training sequence's influence on one query, split over layers and tokens."""
+    """Returns the influence of one training sequence on one query, by layer and token."""
 
     SelfInfluence: grpc.UnaryUnaryMultiCallable[
         whence.v1.attribution_service_pb2.SelfInfluenceRequest,
         whence.v1.attribution_service_pb2.SelfInfluenceResponse,
     ]
-    """The training sequences that influence themselves most: outliers, and what the model has learnt by heart."""
+    """Returns the training sequences with the largest self-influence: outliers, and sequences that the model memorized."""
 
     GroupInfluence: grpc.UnaryUnaryMultiCallable[
         whence.v1.attribution_service_pb2.GroupInfluenceRequest,
         whence.v1.attribution_service_pb2.GroupInfluenceResponse,
     ]
-    """How much of an output comes from each part of the corpus: its sources, its documents, or what metadata says."""
+    """Returns the influence on one query of groups of training sequences: by source, by document or by a metadata field."""
 
     ListModels: grpc.UnaryUnaryMultiCallable[
         whence.v1.attribution_service_pb2.ListModelsRequest,
         whence.v1.attribution_service_pb2.ListModelsResponse,
     ]
-    """What is served."""
+    """Lists the served models."""
 
     GetModel: grpc.UnaryUnaryMultiCallable[
         whence.v1.attribution_service_pb2.GetModelRequest,
         whence.v1.attribution_service_pb2.GetModelResponse,
     ]
-    """One served model."""
+    """Returns one served model."""
 
 class AttributionServiceAsyncStub:
-    """Answers, for a language model, which training sequences an output came from.
+    """Training data attribution for language models: the training sequences that influenced an output, by EK-FAC influence
+    functions (Grosse et al. 2023).
 
-    Errors are canonical codes with google.rpc.ErrorInfo (domain "whence"); match on its reason. An answer is whole or
-    the call fails: no partial ranking is ever returned as a whole one.
+    Errors have canonical gRPC codes and carry a google.rpc.ErrorInfo with domain "whence"; match on its reason.
+    docs/errors.md lists all reasons. A request that is wrong fails with INVALID_ARGUMENT and a google.rpc.BadRequest
+    that names the field; an unknown model or sequence fails with NOT_FOUND. An answer is complete or the call fails: a
+    ranking that lacks a shard is returned only if the request asks for partial success.
     """
 
     Attribute: grpc.aio.UnaryUnaryMultiCallable[
         whence.v1.attribution_service_pb2.AttributeRequest,
         whence.v1.attribution_service_pb2.AttributeResponse,
     ]
-    """The most influential training sequences of one query."""
+    """Returns the most influential training sequences of one query."""
 
     StreamAttribute: grpc.aio.UnaryStreamMultiCallable[
         whence.v1.attribution_service_pb2.StreamAttributeRequest,
         whence.v1.attribution_service_pb2.StreamAttributeResponse,
     ]
-    """The same, with progress and improving partial rankings while the corpus is scanned."""
+    """As Attribute, with a stream of progress and provisional rankings during a full scan."""
 
     BatchAttribute: grpc.aio.UnaryUnaryMultiCallable[
         whence.v1.attribution_service_pb2.BatchAttributeRequest,
         whence.v1.attribution_service_pb2.BatchAttributeResponse,
     ]
-    """The most influential training sequences of many queries, in one pass over the corpus."""
+    """Returns the most influential training sequences of each of several queries. They share one pass over the corpus."""
 
     Score: grpc.aio.UnaryUnaryMultiCallable[
         whence.v1.attribution_service_pb2.ScoreRequest,
         whence.v1.attribution_service_pb2.ScoreResponse,
     ]
-    """The influence of given training sequences on given queries."""
+    """Returns the influence of given training sequences on given queries."""
 
     Explain: grpc.aio.UnaryUnaryMultiCallable[
         whence.v1.attribution_service_pb2.ExplainRequest,
         whence.v1.attribution_service_pb2.ExplainResponse,
     ]
-    """One training sequence's influence on one query, split over layers and tokens."""
+    """Returns the influence of one training sequence on one query, by layer and token."""
 
     SelfInfluence: grpc.aio.UnaryUnaryMultiCallable[
         whence.v1.attribution_service_pb2.SelfInfluenceRequest,
         whence.v1.attribution_service_pb2.SelfInfluenceResponse,
     ]
-    """The training sequences that influence themselves most: outliers, and what the model has learnt by heart."""
+    """Returns the training sequences with the largest self-influence: outliers, and sequences that the model memorized."""
 
     GroupInfluence: grpc.aio.UnaryUnaryMultiCallable[
         whence.v1.attribution_service_pb2.GroupInfluenceRequest,
         whence.v1.attribution_service_pb2.GroupInfluenceResponse,
     ]
-    """How much of an output comes from each part of the corpus: its sources, its documents, or what metadata says."""
+    """Returns the influence on one query of groups of training sequences: by source, by document or by a metadata field."""
 
     ListModels: grpc.aio.UnaryUnaryMultiCallable[
         whence.v1.attribution_service_pb2.ListModelsRequest,
         whence.v1.attribution_service_pb2.ListModelsResponse,
     ]
-    """What is served."""
+    """Lists the served models."""
 
     GetModel: grpc.aio.UnaryUnaryMultiCallable[
         whence.v1.attribution_service_pb2.GetModelRequest,
         whence.v1.attribution_service_pb2.GetModelResponse,
     ]
-    """One served model."""
+    """Returns one served model."""
 
 class AttributionServiceServicer(metaclass=abc.ABCMeta):
-    """Answers, for a language model, which training sequences an output came from.
+    """Training data attribution for language models: the training sequences that influenced an output, by EK-FAC influence
+    functions (Grosse et al. 2023).
 
-    Errors are canonical codes with google.rpc.ErrorInfo (domain "whence"); match on its reason. An answer is whole or
-    the call fails: no partial ranking is ever returned as a whole one.
+    Errors have canonical gRPC codes and carry a google.rpc.ErrorInfo with domain "whence"; match on its reason.
+    docs/errors.md lists all reasons. A request that is wrong fails with INVALID_ARGUMENT and a google.rpc.BadRequest
+    that names the field; an unknown model or sequence fails with NOT_FOUND. An answer is complete or the call fails: a
+    ranking that lacks a shard is returned only if the request asks for partial success.
     """
 
     @abc.abstractmethod
@@ -153,7 +162,7 @@ class AttributionServiceServicer(metaclass=abc.ABCMeta):
         request: whence.v1.attribution_service_pb2.AttributeRequest,
         context: _ServicerContext,
     ) -> typing.Union[whence.v1.attribution_service_pb2.AttributeResponse, collections.abc.Awaitable[whence.v1.attribution_service_pb2.AttributeResponse]]:
-        """The most influential training sequences of one query."""
+        """Returns the most influential training sequences of one query."""
 
     @abc.abstractmethod
     def StreamAttribute(
@@ -161,7 +170,7 @@ class AttributionServiceServicer(metaclass=abc.ABCMeta):
         request: whence.v1.attribution_service_pb2.StreamAttributeRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[whence.v1.attribution_service_pb2.StreamAttributeResponse], collections.abc.AsyncIterator[whence.v1.attribution_service_pb2.StreamAttributeResponse]]:
-        """The same, with progress and improving partial rankings while the corpus is scanned."""
+        """As Attribute, with a stream of progress and provisional rankings during a full scan."""
 
     @abc.abstractmethod
     def BatchAttribute(
@@ -169,7 +178,7 @@ class AttributionServiceServicer(metaclass=abc.ABCMeta):
         request: whence.v1.attribution_service_pb2.BatchAttributeRequest,
         context: _ServicerContext,
     ) -> typing.Union[whence.v1.attribution_service_pb2.BatchAttributeResponse, collections.abc.Awaitable[whence.v1.attribution_service_pb2.BatchAttributeResponse]]:
-        """The most influential training sequences of many queries, in one pass over the corpus."""
+        """Returns the most influential training sequences of each of several queries. They share one pass over the corpus."""
 
     @abc.abstractmethod
     def Score(
@@ -177,7 +186,7 @@ class AttributionServiceServicer(metaclass=abc.ABCMeta):
         request: whence.v1.attribution_service_pb2.ScoreRequest,
         context: _ServicerContext,
     ) -> typing.Union[whence.v1.attribution_service_pb2.ScoreResponse, collections.abc.Awaitable[whence.v1.attribution_service_pb2.ScoreResponse]]:
-        """The influence of given training sequences on given queries."""
+        """Returns the influence of given training sequences on given queries."""
 
     @abc.abstractmethod
     def Explain(
@@ -185,7 +194,7 @@ class AttributionServiceServicer(metaclass=abc.ABCMeta):
         request: whence.v1.attribution_service_pb2.ExplainRequest,
         context: _ServicerContext,
     ) -> typing.Union[whence.v1.attribution_service_pb2.ExplainResponse, collections.abc.Awaitable[whence.v1.attribution_service_pb2.ExplainResponse]]:
-        """One training sequence's influence on one query, split over layers and tokens."""
+        """Returns the influence of one training sequence on one query, by layer and token."""
 
     @abc.abstractmethod
     def SelfInfluence(
@@ -193,7 +202,7 @@ class AttributionServiceServicer(metaclass=abc.ABCMeta):
         request: whence.v1.attribution_service_pb2.SelfInfluenceRequest,
         context: _ServicerContext,
     ) -> typing.Union[whence.v1.attribution_service_pb2.SelfInfluenceResponse, collections.abc.Awaitable[whence.v1.attribution_service_pb2.SelfInfluenceResponse]]:
-        """The training sequences that influence themselves most: outliers, and what the model has learnt by heart."""
+        """Returns the training sequences with the largest self-influence: outliers, and sequences that the model memorized."""
 
     @abc.abstractmethod
     def GroupInfluence(
@@ -201,7 +210,7 @@ class AttributionServiceServicer(metaclass=abc.ABCMeta):
         request: whence.v1.attribution_service_pb2.GroupInfluenceRequest,
         context: _ServicerContext,
     ) -> typing.Union[whence.v1.attribution_service_pb2.GroupInfluenceResponse, collections.abc.Awaitable[whence.v1.attribution_service_pb2.GroupInfluenceResponse]]:
-        """How much of an output comes from each part of the corpus: its sources, its documents, or what metadata says."""
+        """Returns the influence on one query of groups of training sequences: by source, by document or by a metadata field."""
 
     @abc.abstractmethod
     def ListModels(
@@ -209,7 +218,7 @@ class AttributionServiceServicer(metaclass=abc.ABCMeta):
         request: whence.v1.attribution_service_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> typing.Union[whence.v1.attribution_service_pb2.ListModelsResponse, collections.abc.Awaitable[whence.v1.attribution_service_pb2.ListModelsResponse]]:
-        """What is served."""
+        """Lists the served models."""
 
     @abc.abstractmethod
     def GetModel(
@@ -217,6 +226,6 @@ class AttributionServiceServicer(metaclass=abc.ABCMeta):
         request: whence.v1.attribution_service_pb2.GetModelRequest,
         context: _ServicerContext,
     ) -> typing.Union[whence.v1.attribution_service_pb2.GetModelResponse, collections.abc.Awaitable[whence.v1.attribution_service_pb2.GetModelResponse]]:
-        """One served model."""
+        """Returns one served model."""
 
 def add_AttributionServiceServicer_to_server(servicer: AttributionServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

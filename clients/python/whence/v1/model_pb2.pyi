@@ -15,7 +15,7 @@ DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
 @typing.final
 class Model(google.protobuf.message.Message):
-    """A language model with its factors and corpus, as it is served."""
+    """A served model: a language model with the EK-FAC factors fitted to it and the corpus it is attributed to."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -39,58 +39,60 @@ class Model(google.protobuf.message.Message):
     GRADIENT_ERROR_FIELD_NUMBER: builtins.int
     DEAD_LAYERS_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """The name requests use."""
+    """The name by which requests select the model."""
     model_digest: builtins.str
-    """Digest of weights and configuration."""
+    """Digest of the weights and the configuration."""
     factors_digest: builtins.str
     """Digest of the EK-FAC factors."""
     corpus_digest: builtins.str
     """Digest of the corpus."""
     parameters: builtins.int
-    """Parameters of the model."""
+    """Number of parameters of the model."""
     attributed_parameters: builtins.int
-    """Parameters in tracked layers: the ones that influence is computed through."""
+    """Number of parameters in tracked layers that a gradient reaches. Influence is computed through these alone."""
     corpus_sequences: builtins.int
-    """Sequences in the corpus."""
+    """Number of sequences in the corpus."""
     corpus_tokens: builtins.int
-    """Tokens in the corpus."""
+    """Number of tokens in the corpus."""
     training_set_size: builtins.int
-    """N, the size of the training set that influences are divided by."""
+    """N, the number of sequences in the training set. Influences are divided by it."""
     default_damping_factor: builtins.float
-    """The damping factor of requests that name none."""
+    """The damping factor of requests that set none."""
     engine: builtins.str
-    """The engine and its arithmetic: for example "pytorch/float32"."""
+    """The engine and the precision it computes in, such as "pytorch/float32"."""
     training_set_source: builtins.str
-    """Where training_set_size is from: "corpus" (the number of sequences of the one that the factors were fitted on), "fit"
-    (given to `whence fit`) or "worker" (a setting of the worker). Empty: not known.
+    """The source of training_set_size: "corpus" (the size of the corpus that the factors were fitted on), "fit" (an
+    option of `whence fit`) or "worker" (a setting of the worker). Empty: unknown.
     """
     gradient_error: builtins.float
-    """How far the gradient of the worst tracked layer is from autograd's, relative to its norm, on a short random batch:
-    what the worker measured when it loaded the model. Unset where its engine has no way to.
+    """The largest error over the tracked layers of a gradient computed from traces, compared with autograd's and relative
+    to its norm. The worker measures it on a short random batch when it loads the model. Unset if its engine cannot.
     """
     @property
     def layers(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Layer]:
-        """The tracked layers, in the order of every per-layer tensor."""
+        """The tracked layers. Every tensor with an axis of layers has them in this order."""
 
     @property
     def limits(self) -> global___Limits:
-        """What requests may ask."""
+        """The most that a request may ask of this model."""
 
     @property
     def shards(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ShardStatus]:
-        """The corpus shards, and how many workers hold each."""
+        """The shards of the corpus, with the number of workers that hold each."""
 
     @property
     def warnings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.Warning]:
-        """What to know about this model: for example parts of it that are not attributed."""
+        """What a caller should know about this model, such as parts of it that are not attributed."""
 
     @property
     def index(self) -> global___Index:
-        """The gradient index of the corpus. Unset where none is loaded."""
+        """The gradient index of the corpus. Unset if none is loaded."""
 
     @property
     def dead_layers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Tracked layers that no gradient reached: influence through them is 0, and they are not counted as attributed."""
+        """Tracked layers that no gradient reached when the factors were fitted. Influence through them is 0, and their
+        parameters are not counted in attributed_parameters.
+        """
 
     def __init__(
         self,
@@ -123,7 +125,7 @@ global___Model = Model
 
 @typing.final
 class Index(google.protobuf.message.Message):
-    """A gradient index: what makes a search possible without a scan."""
+    """The gradient index of a corpus: a sketch of every training gradient, which is searched in place of a full scan."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -134,17 +136,17 @@ class Index(google.protobuf.message.Message):
     DAMPING_FACTOR_FIELD_NUMBER: builtins.int
     KEPT_FIELD_NUMBER: builtins.int
     digest: builtins.str
-    """Its digest."""
+    """Digest of the index."""
     values: builtins.int
-    """How many values a sketch has."""
+    """Number of values in a sketch."""
     bits: builtins.int
-    """How many bits each is stored in."""
+    """Number of bits that a value is stored in."""
     bytes_per_sequence: builtins.int
-    """What a sequence takes in all, in bytes."""
+    """Size of a sequence's row, scales included, in bytes."""
     damping_factor: builtins.float
-    """The damping factor that it was made with; requests may ask for another."""
+    """The damping factor that the index was built with. Requests may use another."""
     kept: builtins.float
-    """The share of the gradient's coordinates that sketches are made of."""
+    """The fraction of the gradient's coordinates that sketches are made from, from 0 to 1."""
     def __init__(
         self,
         *,
@@ -169,11 +171,11 @@ class Layer(google.protobuf.message.Message):
     D_IN_FIELD_NUMBER: builtins.int
     D_OUT_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """Its module path in the model."""
+    """The path of the module in the model, such as "model.layers.3.mlp.up_proj"."""
     d_in: builtins.int
-    """Its input width, one more where it has a bias."""
+    """The width of its input, plus one if it has a bias."""
     d_out: builtins.int
-    """Its output width."""
+    """The width of its output."""
     def __init__(
         self,
         *,
@@ -187,7 +189,7 @@ global___Layer = Layer
 
 @typing.final
 class Limits(google.protobuf.message.Message):
-    """What requests may ask of a model."""
+    """The most that a request may ask of a model."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -202,13 +204,13 @@ class Limits(google.protobuf.message.Message):
     max_top_k: builtins.int
     """Largest top_k."""
     max_queries: builtins.int
-    """Most queries in one request whose gradients are kept whole."""
+    """Most queries in one request if their gradients are kept whole."""
     max_score_sequences: builtins.int
     """Most training sequences in one Score request."""
     max_batch_queries: builtins.int
-    """Most queries in one BatchAttribute request, whose gradients are kept in rank 32 where they are more than max_queries."""
+    """Most queries in one BatchAttribute request. Gradients of more than max_queries are kept in rank 32."""
     max_text_bytes: builtins.int
-    """Longest query, and longest training sequence that is given as text, in bytes. 0: not known."""
+    """Longest query, and longest training sequence given as text, in bytes. 0: unknown."""
     def __init__(
         self,
         *,
@@ -232,9 +234,9 @@ class ShardStatus(google.protobuf.message.Message):
     SHARD_FIELD_NUMBER: builtins.int
     REPLICAS_FIELD_NUMBER: builtins.int
     shard: builtins.str
-    """The shard's name."""
+    """The name of the shard."""
     replicas: builtins.int
-    """How many reachable workers hold it."""
+    """Number of reachable workers that hold it."""
     def __init__(
         self,
         *,

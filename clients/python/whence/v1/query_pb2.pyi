@@ -28,20 +28,24 @@ class _MeasurementEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     MEASUREMENT_UNSPECIFIED: _Measurement.ValueType  # 0
     """The server's default: MEASUREMENT_COMPLETION_LOG_LIKELIHOOD."""
     MEASUREMENT_COMPLETION_LOG_LIKELIHOOD: _Measurement.ValueType  # 1
-    """The sum over the completion's tokens of log p(token | everything before it), in nats."""
+    """The log-likelihood of the completion given the prompt, in nats: the sum over the completion's tokens of log p(token
+    | all tokens before it).
+    """
 
 class Measurement(_Measurement, metaclass=_MeasurementEnumTypeWrapper):
-    """The scalar function of the model's parameters that is attributed to training sequences."""
+    """A scalar function of the model's parameters, whose change is attributed to training sequences."""
 
 MEASUREMENT_UNSPECIFIED: Measurement.ValueType  # 0
 """The server's default: MEASUREMENT_COMPLETION_LOG_LIKELIHOOD."""
 MEASUREMENT_COMPLETION_LOG_LIKELIHOOD: Measurement.ValueType  # 1
-"""The sum over the completion's tokens of log p(token | everything before it), in nats."""
+"""The log-likelihood of the completion given the prompt, in nats: the sum over the completion's tokens of log p(token
+| all tokens before it).
+"""
 global___Measurement = Measurement
 
 @typing.final
 class Query(google.protobuf.message.Message):
-    """What an attribution starts from: an output of the model, with its context."""
+    """A query: an output of the model with its context, and the scalar that is measured on it."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -51,20 +55,20 @@ class Query(google.protobuf.message.Message):
     TOKENS_FIELD_NUMBER: builtins.int
     MEASUREMENT_FIELD_NUMBER: builtins.int
     query_id: builtins.str
-    """The caller's own label; echoed in the answer."""
+    """A label chosen by the caller, echoed in the answer."""
     measurement: global___Measurement.ValueType
-    """The scalar whose change is attributed. Unspecified means the log-likelihood of the completion."""
+    """The scalar that is attributed. Unspecified: MEASUREMENT_COMPLETION_LOG_LIKELIHOOD."""
     @property
     def text(self) -> global___PromptCompletion:
-        """Context and output as text."""
+        """As text."""
 
     @property
     def chat(self) -> global___Chat:
-        """A conversation; its last message is the output, rendered with the model's chat template."""
+        """As a conversation whose last message is the output, rendered with the model's chat template."""
 
     @property
     def tokens(self) -> global___TokenIds:
-        """Context and output as token ids of the model's tokenizer."""
+        """As token ids of the model's tokenizer."""
 
     def __init__(
         self,
@@ -83,7 +87,7 @@ global___Query = Query
 
 @typing.final
 class PromptCompletion(google.protobuf.message.Message):
-    """Context and output as text."""
+    """A prompt and its completion, as text."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -92,7 +96,7 @@ class PromptCompletion(google.protobuf.message.Message):
     prompt: builtins.str
     """The context. May be empty."""
     completion: builtins.str
-    """The output that is attributed. Must hold at least one token."""
+    """The output. Must contain at least one token."""
     def __init__(
         self,
         *,
@@ -105,7 +109,7 @@ global___PromptCompletion = PromptCompletion
 
 @typing.final
 class Chat(google.protobuf.message.Message):
-    """A conversation. In a query its last message is the output that is attributed."""
+    """A conversation, rendered with the model's chat template."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -115,20 +119,20 @@ class Chat(google.protobuf.message.Message):
     DATE_FIELD_NUMBER: builtins.int
     STRICT_FIELD_NUMBER: builtins.int
     tools_json: builtins.str
-    """The tools that the model was offered: a JSON list, as the chat template takes it. Empty: none."""
+    """The tools offered to the model: a JSON list, in the form that the chat template expects. Empty: no tools."""
     template_arguments_json: builtins.str
-    """Further variables of the chat template ("enable_thinking"): a JSON object. Empty: none."""
+    """Further variables of the chat template, such as "enable_thinking": a JSON object. Empty: none."""
     date: builtins.str
-    """The day that the chat template is told where it asks, such as "2026-02-03". Empty: the day that the corpus was made
-    with, so that the same question has the same answer.
+    """The date given to a chat template that asks for today's, in the form "2026-02-03". Empty: the date that the corpus
+    was made with, so that the same query has the same answer on every day.
     """
     strict: builtins.bool
-    """Refuse a conversation of whose output (or of whose turns that count) the chat template leaves something out, such
-    as reasoning or tool calls. Otherwise the answer has a warning.
+    """Fail with INVALID_ARGUMENT if the chat template drops part of the output (of a query) or of a turn that was trained
+    on (of a training sequence), such as reasoning or tool calls. If false, the answer carries a warning instead.
     """
     @property
     def messages(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ChatMessage]:
-        """The messages in order; in a query the last one's role must be "assistant"."""
+        """The messages, oldest first. In a query the last message is the output and its role must be "assistant"."""
 
     def __init__(
         self,
@@ -154,16 +158,16 @@ class ChatMessage(google.protobuf.message.Message):
     FIELDS_JSON_FIELD_NUMBER: builtins.int
     TRAINED_ON_FIELD_NUMBER: builtins.int
     role: builtins.str
-    """"system", "user", "assistant" or whatever the model's chat template knows."""
+    """"system", "user", "assistant" or another role that the model's chat template accepts."""
     content: builtins.str
-    """The message's text."""
+    """The text of the message."""
     fields_json: builtins.str
-    """Whatever else the message holds (tool_calls, reasoning_content, name): a JSON object, handed to the chat template.
-    A "content" in it, such as a list of text parts, or null, takes the place of `content`. Empty: nothing.
+    """All other fields of the message (tool_calls, reasoning_content, name, ...): a JSON object, passed to the chat
+    template. If it has a "content" (such as a list of text parts, or null), that replaces `content`. Empty: no fields.
     """
     trained_on: builtins.bool
-    """Of a conversation that is given as a training sequence: whether the message was trained on; only the assistant's can
-    be. Unset: as the corpus counts its own conversations' messages, by default every one of the assistant's.
+    """Whether the message was trained on. Read only in a training sequence, and only for the assistant's messages. Unset:
+    the rule of the corpus (`whence corpus --train-on`), by default true for every message of the assistant.
     """
     def __init__(
         self,
@@ -181,17 +185,19 @@ global___ChatMessage = ChatMessage
 
 @typing.final
 class TokenIds(google.protobuf.message.Message):
-    """Context and output as token ids."""
+    """A prompt and its completion, as token ids."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     IDS_FIELD_NUMBER: builtins.int
     COMPLETION_START_FIELD_NUMBER: builtins.int
     completion_start: builtins.int
-    """The position of the output's first token in `ids`; at least 1, since the first token has no context."""
+    """The position in `ids` of the completion's first token. From 1 to the number of ids - 1: the first token has no
+    context and cannot be measured.
+    """
     @property
     def ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """Token ids of the model's tokenizer, context first, exactly as the model sees them (nothing is added)."""
+        """Token ids of the model's tokenizer, prompt first, exactly as the model reads them: the server adds no token."""
 
     def __init__(
         self,

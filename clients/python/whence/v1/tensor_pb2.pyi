@@ -28,32 +28,32 @@ class _DataTypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumT
     DATA_TYPE_UNSPECIFIED: _DataType.ValueType  # 0
     """Never sent."""
     DATA_TYPE_FLOAT32: _DataType.ValueType  # 1
-    """IEEE 754 binary32."""
+    """IEEE 754 binary32, 4 bytes."""
     DATA_TYPE_FLOAT64: _DataType.ValueType  # 2
-    """IEEE 754 binary64."""
+    """IEEE 754 binary64, 8 bytes."""
     DATA_TYPE_INT32: _DataType.ValueType  # 3
-    """Two's complement, 32 bits."""
+    """Signed integer in two's complement, 4 bytes."""
     DATA_TYPE_INT64: _DataType.ValueType  # 4
-    """Two's complement, 64 bits."""
+    """Signed integer in two's complement, 8 bytes."""
 
 class DataType(_DataType, metaclass=_DataTypeEnumTypeWrapper):
-    """The element types of a tensor."""
+    """The type of a tensor's elements."""
 
 DATA_TYPE_UNSPECIFIED: DataType.ValueType  # 0
 """Never sent."""
 DATA_TYPE_FLOAT32: DataType.ValueType  # 1
-"""IEEE 754 binary32."""
+"""IEEE 754 binary32, 4 bytes."""
 DATA_TYPE_FLOAT64: DataType.ValueType  # 2
-"""IEEE 754 binary64."""
+"""IEEE 754 binary64, 8 bytes."""
 DATA_TYPE_INT32: DataType.ValueType  # 3
-"""Two's complement, 32 bits."""
+"""Signed integer in two's complement, 4 bytes."""
 DATA_TYPE_INT64: DataType.ValueType  # 4
-"""Two's complement, 64 bits."""
+"""Signed integer in two's complement, 8 bytes."""
 global___DataType = DataType
 
 @typing.final
 class Tensor(google.protobuf.message.Message):
-    """A dense array. Its bytes are little-endian, row-major."""
+    """A dense array, stored as raw bytes: row-major, elements little-endian."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -61,12 +61,12 @@ class Tensor(google.protobuf.message.Message):
     SHAPE_FIELD_NUMBER: builtins.int
     DATA_FIELD_NUMBER: builtins.int
     data_type: global___DataType.ValueType
-    """The type of each element."""
+    """The type of the elements."""
     data: builtins.bytes
-    """product(shape) elements."""
+    """The elements: product(shape) times the size of `data_type`, in bytes."""
     @property
     def shape(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """The extent of each axis."""
+        """The length of each axis, outermost first. Empty for a scalar."""
 
     def __init__(
         self,

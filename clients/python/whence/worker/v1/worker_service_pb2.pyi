@@ -32,19 +32,19 @@ class _DetailEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTyp
     DETAIL_UNSPECIFIED: _Detail.ValueType  # 0
     """Never sent."""
     DETAIL_TOTAL: _Detail.ValueType  # 1
-    """Totals only."""
+    """Not at all: one influence per query and sequence."""
     DETAIL_LAYERS: _Detail.ValueType  # 2
     """By layer."""
     DETAIL_LAYERS_TOKENS: _Detail.ValueType  # 3
     """By layer and token."""
 
 class Detail(_Detail, metaclass=_DetailEnumTypeWrapper):
-    """How far influences are split."""
+    """How finely influences are split."""
 
 DETAIL_UNSPECIFIED: Detail.ValueType  # 0
 """Never sent."""
 DETAIL_TOTAL: Detail.ValueType  # 1
-"""Totals only."""
+"""Not at all: one influence per query and sequence."""
 DETAIL_LAYERS: Detail.ValueType  # 2
 """By layer."""
 DETAIL_LAYERS_TOKENS: Detail.ValueType  # 3
@@ -53,7 +53,7 @@ global___Detail = Detail
 
 @typing.final
 class GetInfoRequest(google.protobuf.message.Message):
-    """Asks what a worker holds."""
+    """The request of GetInfo."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -65,7 +65,7 @@ global___GetInfoRequest = GetInfoRequest
 
 @typing.final
 class GetInfoResponse(google.protobuf.message.Message):
-    """What a worker holds."""
+    """The answer of GetInfo."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -74,7 +74,7 @@ class GetInfoResponse(google.protobuf.message.Message):
     CORPUS_SHARDS_FIELD_NUMBER: builtins.int
     @property
     def model(self) -> whence.v1.model_pb2.Model:
-        """The model as it would be listed, except for `shards`."""
+        """The model as the front end lists it, without `shards`."""
 
     @property
     def shards(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___CorpusShard]:
@@ -82,7 +82,7 @@ class GetInfoResponse(google.protobuf.message.Message):
 
     @property
     def corpus_shards(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Every shard of the corpus, held here or not, in order."""
+        """All shards of the corpus, whether held here or not, in the order of the corpus."""
 
     def __init__(
         self,
@@ -106,11 +106,11 @@ class CorpusShard(google.protobuf.message.Message):
     SEQUENCES_FIELD_NUMBER: builtins.int
     FIRST_POSITION_FIELD_NUMBER: builtins.int
     shard: builtins.str
-    """Its name."""
+    """The name of the shard."""
     sequences: builtins.int
-    """How many sequences it has."""
+    """Number of sequences in the shard."""
     first_position: builtins.int
-    """The position in the corpus of its first sequence."""
+    """The position of its first sequence in the corpus."""
     def __init__(
         self,
         *,
@@ -124,7 +124,7 @@ global___CorpusShard = CorpusShard
 
 @typing.final
 class PrepareQueriesRequest(google.protobuf.message.Message):
-    """Asks for the gradients of queries to be in the cache."""
+    """The request of PrepareQueries."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -133,10 +133,10 @@ class PrepareQueriesRequest(google.protobuf.message.Message):
     SKETCH_FIELD_NUMBER: builtins.int
     PRECONDITIONING_FIELD_NUMBER: builtins.int
     sketch: builtins.bool
-    """Also return each query's sketch, for Search."""
+    """Also return the sketch of each query, for Search."""
     @property
     def generation(self) -> global___Generation:
-        """The digests the caller believes the worker has; refused with FAILED_PRECONDITION where they differ."""
+        """The generation that the caller expects."""
 
     @property
     def queries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.query_pb2.Query]:
@@ -144,7 +144,9 @@ class PrepareQueriesRequest(google.protobuf.message.Message):
 
     @property
     def preconditioning(self) -> global___Preconditioning:
-        """How the gradients will be preconditioned. Sketches follow its damping and layers; their rank is never bounded."""
+        """The preconditioning that the queries will be used with. Sketches use its damping and layers, and are never
+        truncated.
+        """
 
     def __init__(
         self,
@@ -161,7 +163,7 @@ global___PrepareQueriesRequest = PrepareQueriesRequest
 
 @typing.final
 class Preconditioning(google.protobuf.message.Message):
-    """What is made of a query's gradient before it is multiplied with those of training sequences."""
+    """How a query's gradient is preconditioned: V = Q_S [(Q_S^T G Q_A) / (Lambda + lambda)] Q_A^T for each layer."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -169,12 +171,12 @@ class Preconditioning(google.protobuf.message.Message):
     LAYERS_FIELD_NUMBER: builtins.int
     RANK_FIELD_NUMBER: builtins.int
     damping_factor: builtins.float
-    """Damping as a multiple of each layer's mean corrected eigenvalue. 0: the model's default."""
+    """Damping lambda of each layer, as a multiple of its mean corrected eigenvalue. 0: the model's default."""
     rank: builtins.int
-    """The rank that each layer's preconditioned gradient is kept in. 0: whole."""
+    """The rank that each layer's V is truncated to. 0: not truncated."""
     @property
     def layers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """Indices into Model.layers of the layers that count. Empty: all."""
+        """The layers that influence is computed through, as indices into Model.layers. Empty: all."""
 
     def __init__(
         self,
@@ -189,7 +191,7 @@ global___Preconditioning = Preconditioning
 
 @typing.final
 class Generation(google.protobuf.message.Message):
-    """Which artefacts an answer must come from."""
+    """One combination of artefacts. An answer comes from a single generation."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -198,13 +200,13 @@ class Generation(google.protobuf.message.Message):
     CORPUS_DIGEST_FIELD_NUMBER: builtins.int
     INDEX_DIGEST_FIELD_NUMBER: builtins.int
     model_digest: builtins.str
-    """Digest of weights and configuration."""
+    """Digest of the model's weights and configuration."""
     factors_digest: builtins.str
     """Digest of the EK-FAC factors."""
     corpus_digest: builtins.str
     """Digest of the corpus."""
     index_digest: builtins.str
-    """Digest of the gradient index; empty where there is none."""
+    """Digest of the gradient index. Empty if there is none."""
     def __init__(
         self,
         *,
@@ -219,7 +221,9 @@ global___Generation = Generation
 
 @typing.final
 class PrepareQueriesResponse(google.protobuf.message.Message):
-    """The gradients are in the cache, or will be recomputed where they are needed."""
+    """The answer of PrepareQueries. The gradients are now cached; a worker that does not find one in the cache recomputes
+    it.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -228,15 +232,15 @@ class PrepareQueriesResponse(google.protobuf.message.Message):
     WARNINGS_FIELD_NUMBER: builtins.int
     @property
     def queries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___PreparedQuery]:
-        """One for each query."""
+        """One per query, in order."""
 
     @property
     def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.StageTiming]:
-        """Where the time went."""
+        """The time spent in each stage."""
 
     @property
     def warnings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.Warning]:
-        """What the caller should know."""
+        """Remarks for the caller's answer."""
 
     def __init__(
         self,
@@ -251,7 +255,7 @@ global___PrepareQueriesResponse = PrepareQueriesResponse
 
 @typing.final
 class PreparedQuery(google.protobuf.message.Message):
-    """What is known of a query once its gradient is computed."""
+    """The results of preparing one query."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -261,16 +265,16 @@ class PreparedQuery(google.protobuf.message.Message):
     TRUNCATION_ERROR_FIELD_NUMBER: builtins.int
     SKETCH_FIELD_NUMBER: builtins.int
     query_key: builtins.str
-    """Names the cached gradient."""
+    """The key of the cached gradient."""
     log_likelihood: builtins.float
-    """The measurement, in nats."""
+    """The log-likelihood of the completion, in nats."""
     completion_tokens: builtins.int
-    """How many tokens were measured."""
+    """Number of tokens of the completion."""
     truncation_error: builtins.float
-    """Relative Frobenius error of the stored gradient; 0 where it is stored without loss."""
+    """The relative error of the stored gradient in the Frobenius norm; 0 if it is stored without loss."""
     @property
     def sketch(self) -> whence.v1.tensor_pb2.Tensor:
-        """float32 [values]: the gradient in the index's own coordinates. Only where it was asked for."""
+        """float32 [values]: the gradient in the coordinates of the index. Only if `sketch` is set."""
 
     def __init__(
         self,
@@ -288,7 +292,7 @@ global___PreparedQuery = PreparedQuery
 
 @typing.final
 class ScanRequest(google.protobuf.message.Message):
-    """Asks for every sequence of the named shards to be scored."""
+    """The request of Scan."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -301,30 +305,30 @@ class ScanRequest(google.protobuf.message.Message):
     PROGRESS_FIELD_NUMBER: builtins.int
     FILTER_FIELD_NUMBER: builtins.int
     top_k: builtins.int
-    """How many sequences to return in each asked direction."""
+    """Number of sequences to return in each requested direction."""
     direction: whence.v1.attribution_pb2.Direction.ValueType
-    """Which end of the ranking."""
+    """The end of the ranking to return."""
     progress: builtins.bool
-    """Whether to stream progress, or only the end."""
+    """Stream progress. If false, only the last message is sent."""
     @property
     def generation(self) -> global___Generation:
-        """The digests the caller believes the worker has; refused with FAILED_PRECONDITION where they differ."""
+        """The generation that the caller expects."""
 
     @property
     def queries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.query_pb2.Query]:
-        """The queries. Their gradients come from the cache where they are there."""
+        """The queries. Gradients that are not cached are computed."""
 
     @property
     def shards(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The shards."""
+        """The names of the shards. All must be held here."""
 
     @property
     def preconditioning(self) -> global___Preconditioning:
-        """How the queries' gradients are preconditioned."""
+        """The preconditioning of the queries' gradients."""
 
     @property
     def filter(self) -> whence.v1.attribution_pb2.Filter:
-        """Which sequences count. Unset: all."""
+        """Consider only the sequences that pass this filter. Unset: all."""
 
     def __init__(
         self,
@@ -345,7 +349,7 @@ global___ScanRequest = ScanRequest
 
 @typing.final
 class ScanResponse(google.protobuf.message.Message):
-    """The scan so far."""
+    """The state of a scan."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -356,22 +360,22 @@ class ScanResponse(google.protobuf.message.Message):
     TIMINGS_FIELD_NUMBER: builtins.int
     TRUNCATION_ERRORS_FIELD_NUMBER: builtins.int
     sequences_scored: builtins.int
-    """Sequences scored so far."""
+    """Number of sequences scored so far."""
     sequences_total: builtins.int
-    """Sequences to score in all."""
+    """Number of sequences that the scan will score."""
     done: builtins.bool
-    """Whether this is the end: every sequence was scored and `candidates` is final."""
+    """True in the last message: every sequence was scored and `candidates` is final."""
     @property
     def candidates(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Candidates]:
-        """One for each query: the best so far."""
+        """One per query: the best sequences so far."""
 
     @property
     def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.StageTiming]:
-        """Where the time went; at the end."""
+        """The time spent in each stage. In the last message."""
 
     @property
     def truncation_errors(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
-        """One for each query: what keeping its gradient in a bounded rank costs, as Attribution.truncation_error. At the end."""
+        """One per query: Attribution.truncation_error. In the last message."""
 
     def __init__(
         self,
@@ -389,7 +393,7 @@ global___ScanResponse = ScanResponse
 
 @typing.final
 class Candidates(google.protobuf.message.Message):
-    """The best sequences of a scan for one query. Ties go to the lower position in the corpus."""
+    """The best sequences of one query. Equal influences are ordered by position in the corpus, lowest first."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -415,7 +419,7 @@ global___Candidates = Candidates
 
 @typing.final
 class Candidate(google.protobuf.message.Message):
-    """A sequence and its raw influence."""
+    """A sequence and its influence."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -423,11 +427,11 @@ class Candidate(google.protobuf.message.Message):
     POSITION_FIELD_NUMBER: builtins.int
     RAW_INFLUENCE_FIELD_NUMBER: builtins.int
     shard: builtins.str
-    """Its shard."""
+    """The shard that has it."""
     position: builtins.int
-    """Its position in the corpus; ties are broken by it."""
+    """Its position in the corpus."""
     raw_influence: builtins.float
-    """Its influence, not divided by N."""
+    """Its raw influence."""
     def __init__(
         self,
         *,
@@ -441,7 +445,7 @@ global___Candidate = Candidate
 
 @typing.final
 class SearchRequest(google.protobuf.message.Message):
-    """Asks for the sequences of the named shards whose estimated influence is largest."""
+    """The request of Search."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -452,24 +456,24 @@ class SearchRequest(google.protobuf.message.Message):
     DIRECTION_FIELD_NUMBER: builtins.int
     FILTER_FIELD_NUMBER: builtins.int
     candidates: builtins.int
-    """How many sequences to return in each asked direction."""
+    """Number of sequences to return in each requested direction."""
     direction: whence.v1.attribution_pb2.Direction.ValueType
-    """Which end of the ranking."""
+    """The end of the ranking to return."""
     @property
     def generation(self) -> global___Generation:
-        """The digests the caller believes the worker has; refused with FAILED_PRECONDITION where they differ."""
+        """The generation that the caller expects."""
 
     @property
     def sketches(self) -> whence.v1.tensor_pb2.Tensor:
-        """float32 [queries, values]: sketches that PrepareQueries returned."""
+        """float32 [queries, values]: sketches, from PrepareQueries or RefineSketch."""
 
     @property
     def shards(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The shards."""
+        """The names of the shards. All must be held here."""
 
     @property
     def filter(self) -> whence.v1.attribution_pb2.Filter:
-        """Which sequences count. Unset: all."""
+        """Consider only the sequences that pass this filter. Unset: all."""
 
     def __init__(
         self,
@@ -488,7 +492,7 @@ global___SearchRequest = SearchRequest
 
 @typing.final
 class SearchResponse(google.protobuf.message.Message):
-    """What the index found."""
+    """The answer of Search."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -497,18 +501,18 @@ class SearchResponse(google.protobuf.message.Message):
     SEQUENCES_SEARCHED_FIELD_NUMBER: builtins.int
     TIMINGS_FIELD_NUMBER: builtins.int
     sequences_searched: builtins.int
-    """How many sequences were compared: those of the shards that the filter lets through."""
+    """Number of sequences compared: those of the shards that pass the filter."""
     @property
     def positive(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Estimates]:
-        """One for each query: most positive first. Ties go to the lower position."""
+        """One per query: the most positive estimates, most positive first; equal ones by position, lowest first."""
 
     @property
     def negative(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Estimates]:
-        """One for each query: most negative first."""
+        """One per query: the most negative estimates, most negative first; equal ones by position, lowest first."""
 
     @property
     def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.StageTiming]:
-        """Where the time went."""
+        """The time spent in each stage."""
 
     def __init__(
         self,
@@ -524,7 +528,7 @@ global___SearchResponse = SearchResponse
 
 @typing.final
 class CountTokensRequest(google.protobuf.message.Message):
-    """Asks which tokens queries consist of, and how many sequences have each."""
+    """The request of CountTokens."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -533,7 +537,7 @@ class CountTokensRequest(google.protobuf.message.Message):
     SHARDS_FIELD_NUMBER: builtins.int
     @property
     def generation(self) -> global___Generation:
-        """The digests the caller believes the worker has; refused with FAILED_PRECONDITION where they differ."""
+        """The generation that the caller expects."""
 
     @property
     def queries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.query_pb2.Query]:
@@ -541,7 +545,7 @@ class CountTokensRequest(google.protobuf.message.Message):
 
     @property
     def shards(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The shards."""
+        """The names of the shards. All must be held here."""
 
     def __init__(
         self,
@@ -557,7 +561,7 @@ global___CountTokensRequest = CountTokensRequest
 
 @typing.final
 class CountTokensResponse(google.protobuf.message.Message):
-    """Which tokens queries consist of, and how many sequences of the shards have each."""
+    """The answer of CountTokens."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -565,14 +569,14 @@ class CountTokensResponse(google.protobuf.message.Message):
     SEQUENCES_SEARCHED_FIELD_NUMBER: builtins.int
     TIMINGS_FIELD_NUMBER: builtins.int
     sequences_searched: builtins.int
-    """How many sequences were looked at: all of the shards."""
+    """Number of sequences counted: all of the shards."""
     @property
     def queries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TokenCounts]:
-        """One for each query."""
+        """One per query, in order."""
 
     @property
     def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.StageTiming]:
-        """Where the time went."""
+        """The time spent in each stage."""
 
     def __init__(
         self,
@@ -587,7 +591,7 @@ global___CountTokensResponse = CountTokensResponse
 
 @typing.final
 class TokenCounts(google.protobuf.message.Message):
-    """The distinct tokens of a query, in the order of their ids."""
+    """The distinct tokens of a query, in the order of their ids. The three lists have the same length."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -596,15 +600,15 @@ class TokenCounts(google.protobuf.message.Message):
     SEQUENCES_FIELD_NUMBER: builtins.int
     @property
     def tokens(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """Their ids."""
+        """The token ids."""
 
     @property
     def counts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """How often the query has each."""
+        """The number of times that the query contains each token."""
 
     @property
     def sequences(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """How many sequences of the shards have each, once or more often."""
+        """The number of sequences of the shards that contain each token at least once."""
 
     def __init__(
         self,
@@ -619,7 +623,7 @@ global___TokenCounts = TokenCounts
 
 @typing.final
 class MatchTokensRequest(google.protobuf.message.Message):
-    """Asks for the sequences that share the most weighty tokens with queries."""
+    """The request of MatchTokens."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -629,22 +633,22 @@ class MatchTokensRequest(google.protobuf.message.Message):
     CANDIDATES_FIELD_NUMBER: builtins.int
     FILTER_FIELD_NUMBER: builtins.int
     candidates: builtins.int
-    """How many sequences to return for each query."""
+    """Number of sequences to return per query."""
     @property
     def generation(self) -> global___Generation:
-        """The digests the caller believes the worker has; refused with FAILED_PRECONDITION where they differ."""
+        """The generation that the caller expects."""
 
     @property
     def queries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TokenWeights]:
-        """One for each query."""
+        """One per query, in order."""
 
     @property
     def shards(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The shards."""
+        """The names of the shards. All must be held here."""
 
     @property
     def filter(self) -> whence.v1.attribution_pb2.Filter:
-        """Which sequences count. Unset: all."""
+        """Consider only the sequences that pass this filter. Unset: all."""
 
     def __init__(
         self,
@@ -662,8 +666,8 @@ global___MatchTokensRequest = MatchTokensRequest
 
 @typing.final
 class TokenWeights(google.protobuf.message.Message):
-    """How much a sequence's having a token counts for one query. A sequence that has it f times scores
-    weight * f * (k1 + 1) / (f + k1), with k1 = 1.5.
+    """The token weights of one query. A sequence that contains a token f times scores weight * f * (k1 + 1) / (f + k1) for
+    it, with k1 = 1.5: Okapi BM25 without correction for length. The two lists have the same length.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -672,11 +676,11 @@ class TokenWeights(google.protobuf.message.Message):
     WEIGHTS_FIELD_NUMBER: builtins.int
     @property
     def tokens(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """Token ids."""
+        """The token ids."""
 
     @property
     def weights(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
-        """Their weights."""
+        """The weight of each token."""
 
     def __init__(
         self,
@@ -690,7 +694,7 @@ global___TokenWeights = TokenWeights
 
 @typing.final
 class MatchTokensResponse(google.protobuf.message.Message):
-    """The sequences that share the most weighty tokens with queries."""
+    """The answer of MatchTokens."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -698,14 +702,14 @@ class MatchTokensResponse(google.protobuf.message.Message):
     SEQUENCES_SEARCHED_FIELD_NUMBER: builtins.int
     TIMINGS_FIELD_NUMBER: builtins.int
     sequences_searched: builtins.int
-    """How many sequences were looked at: those of the shards that the filter lets through."""
+    """Number of sequences scored: those of the shards that pass the filter."""
     @property
     def queries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Matches]:
-        """One for each query."""
+        """One per query, in order."""
 
     @property
     def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.StageTiming]:
-        """Where the time went."""
+        """The time spent in each stage."""
 
     def __init__(
         self,
@@ -720,7 +724,7 @@ global___MatchTokensResponse = MatchTokensResponse
 
 @typing.final
 class Matches(google.protobuf.message.Message):
-    """Sequences and their scores, highest first. Ties go to the lower position."""
+    """Sequences and their scores, highest first; equal scores by position, lowest first."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -747,7 +751,7 @@ global___Matches = Matches
 
 @typing.final
 class Estimates(google.protobuf.message.Message):
-    """Sequences and what the index takes their influences on one query to be."""
+    """Sequences and the index's estimates of their influences on one query."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -760,11 +764,11 @@ class Estimates(google.protobuf.message.Message):
 
     @property
     def estimates(self) -> whence.v1.tensor_pb2.Tensor:
-        """float32 [n]: estimated raw influences, of the coordinates that the index keeps."""
+        """float32 [n]: estimated raw influences. They include only the coordinates that the index keeps."""
 
     @property
     def errors(self) -> whence.v1.tensor_pb2.Tensor:
-        """float32 [n]: the standard deviation that sketching and quantization give each of them."""
+        """float32 [n]: the standard deviation of each estimate due to sketching and quantization."""
 
     def __init__(
         self,
@@ -780,7 +784,7 @@ global___Estimates = Estimates
 
 @typing.final
 class SelfInfluenceRequest(google.protobuf.message.Message):
-    """Asks for the sequences whose influence on themselves is largest."""
+    """The request of SelfInfluence."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -789,18 +793,18 @@ class SelfInfluenceRequest(google.protobuf.message.Message):
     TOP_K_FIELD_NUMBER: builtins.int
     FILTER_FIELD_NUMBER: builtins.int
     top_k: builtins.int
-    """How many sequences to return."""
+    """Number of sequences to return."""
     @property
     def generation(self) -> global___Generation:
-        """The digests the caller believes the worker has; refused with FAILED_PRECONDITION where they differ."""
+        """The generation that the caller expects."""
 
     @property
     def shards(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The shards."""
+        """The names of the shards. All must be held here."""
 
     @property
     def filter(self) -> whence.v1.attribution_pb2.Filter:
-        """Which sequences count. Unset: all."""
+        """Consider only the sequences that pass this filter. Unset: all."""
 
     def __init__(
         self,
@@ -817,7 +821,7 @@ global___SelfInfluenceRequest = SelfInfluenceRequest
 
 @typing.final
 class SelfInfluenceResponse(google.protobuf.message.Message):
-    """The sequences whose influence on themselves is largest, most influential first. Ties go to the lower position."""
+    """The answer of SelfInfluence."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -825,14 +829,14 @@ class SelfInfluenceResponse(google.protobuf.message.Message):
     SEQUENCES_SEARCHED_FIELD_NUMBER: builtins.int
     TIMINGS_FIELD_NUMBER: builtins.int
     sequences_searched: builtins.int
-    """How many sequences were looked at."""
+    """Number of sequences compared: those of the shards that pass the filter."""
     @property
     def sequences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Candidate]:
-        """Their positions, and their influences on themselves, not divided by N."""
+        """Largest self-influence first; equal ones by position, lowest first. raw_influence is the self-influence."""
 
     @property
     def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.StageTiming]:
-        """Where the time went."""
+        """The time spent in each stage."""
 
     def __init__(
         self,
@@ -847,7 +851,7 @@ global___SelfInfluenceResponse = SelfInfluenceResponse
 
 @typing.final
 class EstimateGroupsRequest(google.protobuf.message.Message):
-    """Asks for the sums of the estimates of groups of sequences."""
+    """The request of EstimateGroups."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -861,12 +865,12 @@ class EstimateGroupsRequest(google.protobuf.message.Message):
     group_by: builtins.str
     """"source", "document" or "metadata.NAME"."""
     samples: builtins.int
-    """How many sequences to draw."""
+    """Size of the sample."""
     seed: builtins.int
-    """Which draw."""
+    """Seed of the sample."""
     @property
     def generation(self) -> global___Generation:
-        """The digests the caller believes the worker has; refused with FAILED_PRECONDITION where they differ."""
+        """The generation that the caller expects."""
 
     @property
     def sketch(self) -> whence.v1.tensor_pb2.Tensor:
@@ -874,11 +878,11 @@ class EstimateGroupsRequest(google.protobuf.message.Message):
 
     @property
     def shards(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The shards."""
+        """The names of the shards. All must be held here."""
 
     @property
     def filter(self) -> whence.v1.attribution_pb2.Filter:
-        """Which sequences count. Unset: all."""
+        """Consider only the sequences that pass this filter. Unset: all."""
 
     def __init__(
         self,
@@ -898,7 +902,7 @@ global___EstimateGroupsRequest = EstimateGroupsRequest
 
 @typing.final
 class EstimateGroupsResponse(google.protobuf.message.Message):
-    """The sums of the estimates of groups of sequences."""
+    """The answer of EstimateGroups."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -908,22 +912,24 @@ class EstimateGroupsResponse(google.protobuf.message.Message):
     TIMINGS_FIELD_NUMBER: builtins.int
     TOTAL_FIELD_NUMBER: builtins.int
     sequences_searched: builtins.int
-    """How many sequences were compared: those of the shards that the filter lets through."""
+    """Number of sequences compared: those of the shards that pass the filter."""
     @property
     def groups(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___EstimatedGroup]:
-        """The groups, in the order of their names. A sequence may be in several, where they are made by a list."""
+        """The groups, ordered by name. A sequence belongs to several if its metadata value is a list."""
 
     @property
     def drawn(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___DrawnSequence]:
-        """The sequences of the shards with the smallest priorities, smallest first: one more than were asked for, if there are."""
+        """The sequences of the shards with the smallest priorities, smallest first: `samples` + 1 of them, or all if there
+        are fewer. The last priority is the threshold that inclusion probabilities are computed from.
+        """
 
     @property
     def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.StageTiming]:
-        """Where the time went."""
+        """The time spent in each stage."""
 
     @property
     def total(self) -> global___EstimatedGroup:
-        """The sums over all sequences, each once, without a name."""
+        """The sums over all sequences, each counted once; its name is empty."""
 
     def __init__(
         self,
@@ -941,7 +947,7 @@ global___EstimateGroupsResponse = EstimateGroupsResponse
 
 @typing.final
 class EstimatedGroup(google.protobuf.message.Message):
-    """What the index says of a group of sequences."""
+    """The index's sums over one group of sequences."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -951,13 +957,15 @@ class EstimatedGroup(google.protobuf.message.Message):
     SCALE_FIELD_NUMBER: builtins.int
     SQUARED_SCALE_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """Its name."""
+    """The name of the group."""
     sequences: builtins.int
-    """How many sequences it has."""
+    """Number of sequences in the group."""
     estimate: builtins.float
     """The sum of their estimated raw influences."""
     scale: builtins.float
-    """The sum of their scales: of each, about how far its influence may be from what the estimate says."""
+    """The sum of their scales. The scale of a sequence is roughly the expected size of the difference between its
+    influence and its estimate.
+    """
     squared_scale: builtins.float
     """The sum of the squares of their scales."""
     def __init__(
@@ -975,8 +983,9 @@ global___EstimatedGroup = EstimatedGroup
 
 @typing.final
 class DrawnSequence(google.protobuf.message.Message):
-    """A sequence that was drawn. A priority is a random number from 0 to 1, which depends on seed and position alone, over the
-    sequence's scale: sequences of a larger scale are drawn more often (Duffield, Lund and Thorup 2007).
+    """A sequence of the sample (priority sampling; Duffield, Lund and Thorup 2007). Its priority is u / scale, with u
+    uniform in (0, 1) and a function of seed and position alone. The smallest priorities are drawn, so that sequences of
+    a larger scale are drawn more often.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -996,7 +1005,7 @@ class DrawnSequence(google.protobuf.message.Message):
     """Its priority."""
     @property
     def groups(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """Its groups: indices into `groups`."""
+        """The groups it belongs to, as indices into `groups`."""
 
     def __init__(
         self,
@@ -1013,7 +1022,7 @@ global___DrawnSequence = DrawnSequence
 
 @typing.final
 class RescoreRequest(google.protobuf.message.Message):
-    """Asks for the exact influence of sequences of the corpus, most wanted first."""
+    """The request of Rescore."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1023,19 +1032,19 @@ class RescoreRequest(google.protobuf.message.Message):
     PRECONDITIONING_FIELD_NUMBER: builtins.int
     @property
     def generation(self) -> global___Generation:
-        """The digests the caller believes the worker has; refused with FAILED_PRECONDITION where they differ."""
+        """The generation that the caller expects."""
 
     @property
     def queries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.query_pb2.Query]:
-        """The queries. Their gradients come from the cache where they are there."""
+        """The queries. Gradients that are not cached are computed."""
 
     @property
     def positions(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """Positions in the corpus, each held here."""
+        """Positions in the corpus, most promising first. All must be in shards held here."""
 
     @property
     def preconditioning(self) -> global___Preconditioning:
-        """How the queries' gradients are preconditioned."""
+        """The preconditioning of the queries' gradients."""
 
     def __init__(
         self,
@@ -1052,7 +1061,7 @@ global___RescoreRequest = RescoreRequest
 
 @typing.final
 class RescoreResponse(google.protobuf.message.Message):
-    """Influences that were not in an earlier message of the stream."""
+    """Influences of the sequences of one batch. Each sequence is in one message of the stream."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1066,15 +1075,15 @@ class RescoreResponse(google.protobuf.message.Message):
 
     @property
     def raw_influence(self) -> whence.v1.tensor_pb2.Tensor:
-        """float64 [queries, positions]: their influences, not divided by N."""
+        """float64 [queries, positions]: their raw influences."""
 
     @property
     def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.StageTiming]:
-        """Where the time went; in the last message."""
+        """The time spent in each stage. In the last message."""
 
     @property
     def truncation_errors(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
-        """One for each query: what keeping its gradient in a bounded rank costs, as Attribution.truncation_error."""
+        """One per query: Attribution.truncation_error."""
 
     def __init__(
         self,
@@ -1091,7 +1100,7 @@ global___RescoreResponse = RescoreResponse
 
 @typing.final
 class ReadIndexRowsRequest(google.protobuf.message.Message):
-    """Asks for rows of the gradient index."""
+    """The request of ReadIndexRows."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1099,11 +1108,11 @@ class ReadIndexRowsRequest(google.protobuf.message.Message):
     POSITIONS_FIELD_NUMBER: builtins.int
     @property
     def generation(self) -> global___Generation:
-        """The digests the caller believes the worker has; refused with FAILED_PRECONDITION where they differ."""
+        """The generation that the caller expects."""
 
     @property
     def positions(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """Positions in the corpus, each in a shard that the worker holds."""
+        """Positions in the corpus. All must be in shards held here."""
 
     def __init__(
         self,
@@ -1118,7 +1127,7 @@ global___ReadIndexRowsRequest = ReadIndexRowsRequest
 
 @typing.final
 class ReadIndexRowsResponse(google.protobuf.message.Message):
-    """Rows of the gradient index."""
+    """The answer of ReadIndexRows."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1126,11 +1135,11 @@ class ReadIndexRowsResponse(google.protobuf.message.Message):
     TIMINGS_FIELD_NUMBER: builtins.int
     @property
     def rows(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
-        """One for each position, in order: the code of its sequence, then the scales of it."""
+        """One per position, in order: the code of the sequence, followed by its scales."""
 
     @property
     def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.StageTiming]:
-        """Where the time went."""
+        """The time spent in each stage."""
 
     def __init__(
         self,
@@ -1144,7 +1153,7 @@ global___ReadIndexRowsResponse = ReadIndexRowsResponse
 
 @typing.final
 class RefineSketchRequest(google.protobuf.message.Message):
-    """Asks for a query's sketch to be corrected by what is known of some sequences."""
+    """The request of RefineSketch."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1154,19 +1163,19 @@ class RefineSketchRequest(google.protobuf.message.Message):
     RAW_INFLUENCE_FIELD_NUMBER: builtins.int
     @property
     def generation(self) -> global___Generation:
-        """The digests the caller believes the worker has; refused with FAILED_PRECONDITION where they differ."""
+        """The generation that the caller expects."""
 
     @property
     def sketch(self) -> whence.v1.tensor_pb2.Tensor:
-        """float32 [values]: the sketch, as PrepareQueries returned it."""
+        """float32 [values]: the query's sketch, from PrepareQueries."""
 
     @property
     def rows(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
-        """The sequences' rows of the index, wherever they are held, as ReadIndexRows returns them."""
+        """Rows of the index, from ReadIndexRows of any worker."""
 
     @property
     def raw_influence(self) -> whence.v1.tensor_pb2.Tensor:
-        """float64 [rows]: their exact influences, not divided by N."""
+        """float64 [rows]: the exact raw influence of the sequence of each row."""
 
     def __init__(
         self,
@@ -1183,7 +1192,7 @@ global___RefineSketchRequest = RefineSketchRequest
 
 @typing.final
 class RefineSketchResponse(google.protobuf.message.Message):
-    """What a search finds more with."""
+    """The answer of RefineSketch."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1193,19 +1202,19 @@ class RefineSketchResponse(google.protobuf.message.Message):
     TIMINGS_FIELD_NUMBER: builtins.int
     @property
     def sketch(self) -> whence.v1.tensor_pb2.Tensor:
-        """float32 [values]: the corrected sketch."""
+        """float32 [values]: the corrected sketch, for Search."""
 
     @property
     def estimates(self) -> whence.v1.tensor_pb2.Tensor:
-        """float32 [rows]: the estimate of each row's influence that the other rows' influences lead to."""
+        """float32 [rows]: the leave-one-out estimate of each row's influence, learned from all other rows."""
 
     @property
     def errors(self) -> whence.v1.tensor_pb2.Tensor:
-        """float32 [rows]: the standard deviation that sketching and quantization give each of them."""
+        """float32 [rows]: the standard deviation of each estimate due to sketching and quantization."""
 
     @property
     def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.StageTiming]:
-        """Where the time went."""
+        """The time spent in each stage."""
 
     def __init__(
         self,
@@ -1222,7 +1231,7 @@ global___RefineSketchResponse = RefineSketchResponse
 
 @typing.final
 class ScoreSequencesRequest(google.protobuf.message.Message):
-    """Asks for the exact influence of given sequences."""
+    """The request of ScoreSequences."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1235,16 +1244,16 @@ class ScoreSequencesRequest(google.protobuf.message.Message):
     LOOKUP_ONLY_FIELD_NUMBER: builtins.int
     ON_THEMSELVES_FIELD_NUMBER: builtins.int
     detail: global___Detail.ValueType
-    """How far to split the influences."""
+    """How finely to split the influences."""
     skip_unknown: builtins.bool
-    """Leave out sequences this worker does not hold instead of failing."""
+    """Omit sequences that this worker does not hold instead of failing."""
     lookup_only: builtins.bool
-    """Do not compute influences: only return the sequences."""
+    """Return the sequences without computing influences."""
     on_themselves: builtins.bool
-    """Compute the influence of each sequence on itself, as if it were the only query. There are no `queries` then."""
+    """Compute the self-influence of each sequence, as if it were the only query. `queries` must then be empty."""
     @property
     def generation(self) -> global___Generation:
-        """The digests the caller believes the worker has; refused with FAILED_PRECONDITION where they differ."""
+        """The generation that the caller expects."""
 
     @property
     def queries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.query_pb2.Query]:
@@ -1252,11 +1261,11 @@ class ScoreSequencesRequest(google.protobuf.message.Message):
 
     @property
     def sequences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SequenceReference]:
-        """The sequences. A sequence_id that this worker does not hold is NOT_FOUND unless `skip_unknown` is set."""
+        """The sequences. A sequence_id that this worker does not hold fails with NOT_FOUND unless skip_unknown is set."""
 
     @property
     def preconditioning(self) -> global___Preconditioning:
-        """How the queries' gradients are preconditioned."""
+        """The preconditioning of the queries' gradients."""
 
     def __init__(
         self,
@@ -1277,7 +1286,7 @@ global___ScoreSequencesRequest = ScoreSequencesRequest
 
 @typing.final
 class SequenceReference(google.protobuf.message.Message):
-    """Names a sequence."""
+    """Selects a sequence of the corpus, or supplies one."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1287,18 +1296,18 @@ class SequenceReference(google.protobuf.message.Message):
     COMPLETION_FIELD_NUMBER: builtins.int
     CHAT_FIELD_NUMBER: builtins.int
     position: builtins.int
-    """Its position in the corpus."""
+    """The position of a sequence in the corpus."""
     sequence_id: builtins.str
-    """Its id."""
+    """The id of a sequence of the corpus."""
     text: builtins.str
-    """A text of its own."""
+    """A text, of which every token was trained on."""
     @property
     def completion(self) -> whence.v1.query_pb2.PromptCompletion:
-        """A prompt, which was not trained on, and its completion, which was."""
+        """A prompt, which is context, and its completion, which was trained on."""
 
     @property
     def chat(self) -> whence.v1.query_pb2.Chat:
-        """A conversation, of which the assistant's turns were trained on."""
+        """A conversation whose assistant turns were trained on."""
 
     def __init__(
         self,
@@ -1317,7 +1326,7 @@ global___SequenceReference = SequenceReference
 
 @typing.final
 class ScoreSequencesResponse(google.protobuf.message.Message):
-    """The influences of given sequences."""
+    """The answer of ScoreSequences."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1327,19 +1336,19 @@ class ScoreSequencesResponse(google.protobuf.message.Message):
     WARNINGS_FIELD_NUMBER: builtins.int
     @property
     def sequences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ScoredSequence]:
-        """One for each sequence that was found, in the order of the request."""
+        """One per sequence that was found, in the order of the request."""
 
     @property
     def log_likelihood(self) -> whence.v1.tensor_pb2.Tensor:
-        """float64 [queries]: the measurement of each query, in nats."""
+        """float64 [queries]: the log-likelihood of each query's completion, in nats."""
 
     @property
     def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.StageTiming]:
-        """Where the time went."""
+        """The time spent in each stage."""
 
     @property
     def warnings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.Warning]:
-        """What the caller should know."""
+        """Remarks for the caller's answer."""
 
     def __init__(
         self,
@@ -1364,14 +1373,14 @@ class ScoredSequence(google.protobuf.message.Message):
     SEQUENCE_FIELD_NUMBER: builtins.int
     RAW_INFLUENCE_FIELD_NUMBER: builtins.int
     index: builtins.int
-    """Which of the request's sequences this is."""
+    """The index of the sequence in the request."""
     @property
     def sequence(self) -> whence.v1.attribution_pb2.TrainingSequence:
         """The sequence."""
 
     @property
     def raw_influence(self) -> whence.v1.tensor_pb2.Tensor:
-        """float64 [queries], [queries, layers] or [queries, layers, tokens], not divided by N."""
+        """float64 [queries], [queries, layers] or [queries, layers, tokens]: raw influences."""
 
     def __init__(
         self,

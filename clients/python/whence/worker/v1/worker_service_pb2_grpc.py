@@ -26,8 +26,12 @@ if _version_not_supported:
 
 
 class WorkerServiceStub(object):
-    """What the front end asks of a worker: one model, its factors, one or more corpus shards. Internal: not for clients,
-    and not to be exposed beyond the cluster.
+    """The internal protocol between the front end and its workers. A worker holds one model, its factors and one or more
+    shards of the corpus. Not for clients: never expose it outside the cluster.
+
+    Every request but GetInfo names the generation it is meant for. A worker that holds another one refuses it with
+    FAILED_PRECONDITION (GENERATION_MISMATCH). Influences in this protocol are raw: not divided by N. Positions are those
+    of sequences in the whole corpus, in [0, sequences).
     """
 
     def __init__(self, channel):
@@ -99,89 +103,93 @@ class WorkerServiceStub(object):
 
 
 class WorkerServiceServicer(object):
-    """What the front end asks of a worker: one model, its factors, one or more corpus shards. Internal: not for clients,
-    and not to be exposed beyond the cluster.
+    """The internal protocol between the front end and its workers. A worker holds one model, its factors and one or more
+    shards of the corpus. Not for clients: never expose it outside the cluster.
+
+    Every request but GetInfo names the generation it is meant for. A worker that holds another one refuses it with
+    FAILED_PRECONDITION (GENERATION_MISMATCH). Influences in this protocol are raw: not divided by N. Positions are those
+    of sequences in the whole corpus, in [0, sequences).
     """
 
     def GetInfo(self, request, context):
-        """What this worker holds.
+        """Returns the model and the shards that this worker holds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PrepareQueries(self, request, context):
-        """Computes (or finds) the gradients of queries and leaves them in the cache.
+        """Computes the gradients of queries, or finds them in the cache, and leaves them in the cache.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Scan(self, request, context):
-        """Scores every sequence of the named shards; streams progress and, last, the best sequences.
+        """Scores every sequence of the shards. Streams progress and, in the last message, the best sequences.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Search(self, request, context):
-        """Compares queries with the gradient index of the named shards: the sequences whose estimated influence is largest.
+        """Returns the sequences of the shards with the largest influence as estimated by the gradient index.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReadIndexRows(self, request, context):
-        """What the gradient index holds of given sequences, for RefineSketch.
+        """Returns rows of the gradient index, for RefineSketch.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RefineSketch(self, request, context):
-        """Corrects a query's sketch by the exact influences of some sequences, for another Search.
+        """Corrects a query's sketch with the exact influences of some sequences, for a second Search.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CountTokens(self, request, context):
-        """Which tokens queries consist of, and how many sequences of the named shards have each.
+        """Returns the distinct tokens of queries and, for each, the number of sequences of the shards that contain it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def MatchTokens(self, request, context):
-        """The sequences of the named shards that share the most weighty tokens with queries.
+        """Returns the sequences of the shards with the largest BM25 scores for weighted tokens.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SelfInfluence(self, request, context):
-        """The sequences of the named shards whose influence on themselves is largest, as the index has it.
+        """Returns the sequences of the shards with the largest self-influence as stored in the index.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def EstimateGroups(self, request, context):
-        """Sums the index's estimates over groups of sequences, and draws sequences by which to correct the sums.
+        """Sums the index's estimates over groups of sequences, and draws a sample to correct the sums with.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Rescore(self, request, context):
-        """Scores given sequences exactly, the first of them first; streams influences as they are computed.
+        """Scores given sequences of the corpus exactly, the first ones first. Streams influences as they are computed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ScoreSequences(self, request, context):
-        """Scores given sequences, split over layers or tokens where asked.
+        """Scores given sequences, optionally by layer and token, and returns their texts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -259,8 +267,12 @@ def add_WorkerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class WorkerService(object):
-    """What the front end asks of a worker: one model, its factors, one or more corpus shards. Internal: not for clients,
-    and not to be exposed beyond the cluster.
+    """The internal protocol between the front end and its workers. A worker holds one model, its factors and one or more
+    shards of the corpus. Not for clients: never expose it outside the cluster.
+
+    Every request but GetInfo names the generation it is meant for. A worker that holds another one refuses it with
+    FAILED_PRECONDITION (GENERATION_MISMATCH). Influences in this protocol are raw: not divided by N. Positions are those
+    of sequences in the whole corpus, in [0, sequences).
     """
 
     @staticmethod

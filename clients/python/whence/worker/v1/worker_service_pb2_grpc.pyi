@@ -18,8 +18,12 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class WorkerServiceStub:
-    """What the front end asks of a worker: one model, its factors, one or more corpus shards. Internal: not for clients,
-    and not to be exposed beyond the cluster.
+    """The internal protocol between the front end and its workers. A worker holds one model, its factors and one or more
+    shards of the corpus. Not for clients: never expose it outside the cluster.
+
+    Every request but GetInfo names the generation it is meant for. A worker that holds another one refuses it with
+    FAILED_PRECONDITION (GENERATION_MISMATCH). Influences in this protocol are raw: not divided by N. Positions are those
+    of sequences in the whole corpus, in [0, sequences).
     """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
@@ -27,154 +31,162 @@ class WorkerServiceStub:
         whence.worker.v1.worker_service_pb2.GetInfoRequest,
         whence.worker.v1.worker_service_pb2.GetInfoResponse,
     ]
-    """What this worker holds."""
+    """Returns the model and the shards that this worker holds."""
 
     PrepareQueries: grpc.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.PrepareQueriesRequest,
         whence.worker.v1.worker_service_pb2.PrepareQueriesResponse,
     ]
-    """Computes (or finds) the gradients of queries and leaves them in the cache."""
+    """Computes the gradients of queries, or finds them in the cache, and leaves them in the cache."""
 
     Scan: grpc.UnaryStreamMultiCallable[
         whence.worker.v1.worker_service_pb2.ScanRequest,
         whence.worker.v1.worker_service_pb2.ScanResponse,
     ]
-    """Scores every sequence of the named shards; streams progress and, last, the best sequences."""
+    """Scores every sequence of the shards. Streams progress and, in the last message, the best sequences."""
 
     Search: grpc.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.SearchRequest,
         whence.worker.v1.worker_service_pb2.SearchResponse,
     ]
-    """Compares queries with the gradient index of the named shards: the sequences whose estimated influence is largest."""
+    """Returns the sequences of the shards with the largest influence as estimated by the gradient index."""
 
     ReadIndexRows: grpc.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.ReadIndexRowsRequest,
         whence.worker.v1.worker_service_pb2.ReadIndexRowsResponse,
     ]
-    """What the gradient index holds of given sequences, for RefineSketch."""
+    """Returns rows of the gradient index, for RefineSketch."""
 
     RefineSketch: grpc.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.RefineSketchRequest,
         whence.worker.v1.worker_service_pb2.RefineSketchResponse,
     ]
-    """Corrects a query's sketch by the exact influences of some sequences, for another Search."""
+    """Corrects a query's sketch with the exact influences of some sequences, for a second Search."""
 
     CountTokens: grpc.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.CountTokensRequest,
         whence.worker.v1.worker_service_pb2.CountTokensResponse,
     ]
-    """Which tokens queries consist of, and how many sequences of the named shards have each."""
+    """Returns the distinct tokens of queries and, for each, the number of sequences of the shards that contain it."""
 
     MatchTokens: grpc.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.MatchTokensRequest,
         whence.worker.v1.worker_service_pb2.MatchTokensResponse,
     ]
-    """The sequences of the named shards that share the most weighty tokens with queries."""
+    """Returns the sequences of the shards with the largest BM25 scores for weighted tokens."""
 
     SelfInfluence: grpc.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.SelfInfluenceRequest,
         whence.worker.v1.worker_service_pb2.SelfInfluenceResponse,
     ]
-    """The sequences of the named shards whose influence on themselves is largest, as the index has it."""
+    """Returns the sequences of the shards with the largest self-influence as stored in the index."""
 
     EstimateGroups: grpc.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.EstimateGroupsRequest,
         whence.worker.v1.worker_service_pb2.EstimateGroupsResponse,
     ]
-    """Sums the index's estimates over groups of sequences, and draws sequences by which to correct the sums."""
+    """Sums the index's estimates over groups of sequences, and draws a sample to correct the sums with."""
 
     Rescore: grpc.UnaryStreamMultiCallable[
         whence.worker.v1.worker_service_pb2.RescoreRequest,
         whence.worker.v1.worker_service_pb2.RescoreResponse,
     ]
-    """Scores given sequences exactly, the first of them first; streams influences as they are computed."""
+    """Scores given sequences of the corpus exactly, the first ones first. Streams influences as they are computed."""
 
     ScoreSequences: grpc.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.ScoreSequencesRequest,
         whence.worker.v1.worker_service_pb2.ScoreSequencesResponse,
     ]
-    """Scores given sequences, split over layers or tokens where asked."""
+    """Scores given sequences, optionally by layer and token, and returns their texts."""
 
 class WorkerServiceAsyncStub:
-    """What the front end asks of a worker: one model, its factors, one or more corpus shards. Internal: not for clients,
-    and not to be exposed beyond the cluster.
+    """The internal protocol between the front end and its workers. A worker holds one model, its factors and one or more
+    shards of the corpus. Not for clients: never expose it outside the cluster.
+
+    Every request but GetInfo names the generation it is meant for. A worker that holds another one refuses it with
+    FAILED_PRECONDITION (GENERATION_MISMATCH). Influences in this protocol are raw: not divided by N. Positions are those
+    of sequences in the whole corpus, in [0, sequences).
     """
 
     GetInfo: grpc.aio.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.GetInfoRequest,
         whence.worker.v1.worker_service_pb2.GetInfoResponse,
     ]
-    """What this worker holds."""
+    """Returns the model and the shards that this worker holds."""
 
     PrepareQueries: grpc.aio.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.PrepareQueriesRequest,
         whence.worker.v1.worker_service_pb2.PrepareQueriesResponse,
     ]
-    """Computes (or finds) the gradients of queries and leaves them in the cache."""
+    """Computes the gradients of queries, or finds them in the cache, and leaves them in the cache."""
 
     Scan: grpc.aio.UnaryStreamMultiCallable[
         whence.worker.v1.worker_service_pb2.ScanRequest,
         whence.worker.v1.worker_service_pb2.ScanResponse,
     ]
-    """Scores every sequence of the named shards; streams progress and, last, the best sequences."""
+    """Scores every sequence of the shards. Streams progress and, in the last message, the best sequences."""
 
     Search: grpc.aio.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.SearchRequest,
         whence.worker.v1.worker_service_pb2.SearchResponse,
     ]
-    """Compares queries with the gradient index of the named shards: the sequences whose estimated influence is largest."""
+    """Returns the sequences of the shards with the largest influence as estimated by the gradient index."""
 
     ReadIndexRows: grpc.aio.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.ReadIndexRowsRequest,
         whence.worker.v1.worker_service_pb2.ReadIndexRowsResponse,
     ]
-    """What the gradient index holds of given sequences, for RefineSketch."""
+    """Returns rows of the gradient index, for RefineSketch."""
 
     RefineSketch: grpc.aio.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.RefineSketchRequest,
         whence.worker.v1.worker_service_pb2.RefineSketchResponse,
     ]
-    """Corrects a query's sketch by the exact influences of some sequences, for another Search."""
+    """Corrects a query's sketch with the exact influences of some sequences, for a second Search."""
 
     CountTokens: grpc.aio.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.CountTokensRequest,
         whence.worker.v1.worker_service_pb2.CountTokensResponse,
     ]
-    """Which tokens queries consist of, and how many sequences of the named shards have each."""
+    """Returns the distinct tokens of queries and, for each, the number of sequences of the shards that contain it."""
 
     MatchTokens: grpc.aio.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.MatchTokensRequest,
         whence.worker.v1.worker_service_pb2.MatchTokensResponse,
     ]
-    """The sequences of the named shards that share the most weighty tokens with queries."""
+    """Returns the sequences of the shards with the largest BM25 scores for weighted tokens."""
 
     SelfInfluence: grpc.aio.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.SelfInfluenceRequest,
         whence.worker.v1.worker_service_pb2.SelfInfluenceResponse,
     ]
-    """The sequences of the named shards whose influence on themselves is largest, as the index has it."""
+    """Returns the sequences of the shards with the largest self-influence as stored in the index."""
 
     EstimateGroups: grpc.aio.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.EstimateGroupsRequest,
         whence.worker.v1.worker_service_pb2.EstimateGroupsResponse,
     ]
-    """Sums the index's estimates over groups of sequences, and draws sequences by which to correct the sums."""
+    """Sums the index's estimates over groups of sequences, and draws a sample to correct the sums with."""
 
     Rescore: grpc.aio.UnaryStreamMultiCallable[
         whence.worker.v1.worker_service_pb2.RescoreRequest,
         whence.worker.v1.worker_service_pb2.RescoreResponse,
     ]
-    """Scores given sequences exactly, the first of them first; streams influences as they are computed."""
+    """Scores given sequences of the corpus exactly, the first ones first. Streams influences as they are computed."""
 
     ScoreSequences: grpc.aio.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.ScoreSequencesRequest,
         whence.worker.v1.worker_service_pb2.ScoreSequencesResponse,
     ]
-    """Scores given sequences, split over layers or tokens where asked."""
+    """Scores given sequences, optionally by layer and token, and returns their texts."""
 
 class WorkerServiceServicer(metaclass=abc.ABCMeta):
-    """What the front end asks of a worker: one model, its factors, one or more corpus shards. Internal: not for clients,
-    and not to be exposed beyond the cluster.
+    """The internal protocol between the front end and its workers. A worker holds one model, its factors and one or more
+    shards of the corpus. Not for clients: never expose it outside the cluster.
+
+    Every request but GetInfo names the generation it is meant for. A worker that holds another one refuses it with
+    FAILED_PRECONDITION (GENERATION_MISMATCH). Influences in this protocol are raw: not divided by N. Positions are those
+    of sequences in the whole corpus, in [0, sequences).
     """
 
     @abc.abstractmethod
@@ -183,7 +195,7 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         request: whence.worker.v1.worker_service_pb2.GetInfoRequest,
         context: _ServicerContext,
     ) -> typing.Union[whence.worker.v1.worker_service_pb2.GetInfoResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.GetInfoResponse]]:
-        """What this worker holds."""
+        """Returns the model and the shards that this worker holds."""
 
     @abc.abstractmethod
     def PrepareQueries(
@@ -191,7 +203,7 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         request: whence.worker.v1.worker_service_pb2.PrepareQueriesRequest,
         context: _ServicerContext,
     ) -> typing.Union[whence.worker.v1.worker_service_pb2.PrepareQueriesResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.PrepareQueriesResponse]]:
-        """Computes (or finds) the gradients of queries and leaves them in the cache."""
+        """Computes the gradients of queries, or finds them in the cache, and leaves them in the cache."""
 
     @abc.abstractmethod
     def Scan(
@@ -199,7 +211,7 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         request: whence.worker.v1.worker_service_pb2.ScanRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[whence.worker.v1.worker_service_pb2.ScanResponse], collections.abc.AsyncIterator[whence.worker.v1.worker_service_pb2.ScanResponse]]:
-        """Scores every sequence of the named shards; streams progress and, last, the best sequences."""
+        """Scores every sequence of the shards. Streams progress and, in the last message, the best sequences."""
 
     @abc.abstractmethod
     def Search(
@@ -207,7 +219,7 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         request: whence.worker.v1.worker_service_pb2.SearchRequest,
         context: _ServicerContext,
     ) -> typing.Union[whence.worker.v1.worker_service_pb2.SearchResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.SearchResponse]]:
-        """Compares queries with the gradient index of the named shards: the sequences whose estimated influence is largest."""
+        """Returns the sequences of the shards with the largest influence as estimated by the gradient index."""
 
     @abc.abstractmethod
     def ReadIndexRows(
@@ -215,7 +227,7 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         request: whence.worker.v1.worker_service_pb2.ReadIndexRowsRequest,
         context: _ServicerContext,
     ) -> typing.Union[whence.worker.v1.worker_service_pb2.ReadIndexRowsResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.ReadIndexRowsResponse]]:
-        """What the gradient index holds of given sequences, for RefineSketch."""
+        """Returns rows of the gradient index, for RefineSketch."""
 
     @abc.abstractmethod
     def RefineSketch(
@@ -223,7 +235,7 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         request: whence.worker.v1.worker_service_pb2.RefineSketchRequest,
         context: _ServicerContext,
     ) -> typing.Union[whence.worker.v1.worker_service_pb2.RefineSketchResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.RefineSketchResponse]]:
-        """Corrects a query's sketch by the exact influences of some sequences, for another Search."""
+        """Corrects a query's sketch with the exact influences of some sequences, for a second Search."""
 
     @abc.abstractmethod
     def CountTokens(
@@ -231,7 +243,7 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         request: whence.worker.v1.worker_service_pb2.CountTokensRequest,
         context: _ServicerContext,
     ) -> typing.Union[whence.worker.v1.worker_service_pb2.CountTokensResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.CountTokensResponse]]:
-        """Which tokens queries consist of, and how many sequences of the named shards have each."""
+        """Returns the distinct tokens of queries and, for each, the number of sequences of the shards that contain it."""
 
     @abc.abstractmethod
     def MatchTokens(
@@ -239,7 +251,7 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         request: whence.worker.v1.worker_service_pb2.MatchTokensRequest,
         context: _ServicerContext,
     ) -> typing.Union[whence.worker.v1.worker_service_pb2.MatchTokensResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.MatchTokensResponse]]:
-        """The sequences of the named shards that share the most weighty tokens with queries."""
+        """Returns the sequences of the shards with the largest BM25 scores for weighted tokens."""
 
     @abc.abstractmethod
     def SelfInfluence(
@@ -247,7 +259,7 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         request: whence.worker.v1.worker_service_pb2.SelfInfluenceRequest,
         context: _ServicerContext,
     ) -> typing.Union[whence.worker.v1.worker_service_pb2.SelfInfluenceResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.SelfInfluenceResponse]]:
-        """The sequences of the named shards whose influence on themselves is largest, as the index has it."""
+        """Returns the sequences of the shards with the largest self-influence as stored in the index."""
 
     @abc.abstractmethod
     def EstimateGroups(
@@ -255,7 +267,7 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         request: whence.worker.v1.worker_service_pb2.EstimateGroupsRequest,
         context: _ServicerContext,
     ) -> typing.Union[whence.worker.v1.worker_service_pb2.EstimateGroupsResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.EstimateGroupsResponse]]:
-        """Sums the index's estimates over groups of sequences, and draws sequences by which to correct the sums."""
+        """Sums the index's estimates over groups of sequences, and draws a sample to correct the sums with."""
 
     @abc.abstractmethod
     def Rescore(
@@ -263,7 +275,7 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         request: whence.worker.v1.worker_service_pb2.RescoreRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[whence.worker.v1.worker_service_pb2.RescoreResponse], collections.abc.AsyncIterator[whence.worker.v1.worker_service_pb2.RescoreResponse]]:
-        """Scores given sequences exactly, the first of them first; streams influences as they are computed."""
+        """Scores given sequences of the corpus exactly, the first ones first. Streams influences as they are computed."""
 
     @abc.abstractmethod
     def ScoreSequences(
@@ -271,6 +283,6 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         request: whence.worker.v1.worker_service_pb2.ScoreSequencesRequest,
         context: _ServicerContext,
     ) -> typing.Union[whence.worker.v1.worker_service_pb2.ScoreSequencesResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.ScoreSequencesResponse]]:
-        """Scores given sequences, split over layers or tokens where asked."""
+        """Scores given sequences, optionally by layer and token, and returns their texts."""
 
 def add_WorkerServiceServicer_to_server(servicer: WorkerServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
