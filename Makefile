@@ -62,13 +62,15 @@ types: $(INSTALLED) ## Check the types, strictly
 	$(BIN)/mypy
 
 .PHONY: protos
-protos: $(INSTALLED) ## Check the protocol's style, and that the committed stubs are what it generates
+protos: $(INSTALLED) ## Check the protocol's style, and that what is generated from it, and client.py, is up to date
 	$(BIN)/buf lint
 	scripts/generate.sh --check
+	$(BIN)/python scripts/generate_client.py --check
 
 .PHONY: generate
-generate: ## Generate the stubs in clients/python from proto/
+generate: $(INSTALLED) ## Generate the stubs in clients/python from proto/, and client.py from aio.py
 	scripts/generate.sh
+	$(BIN)/python scripts/generate_client.py
 
 .PHONY: test
 test: $(INSTALLED) ## Run the tests

@@ -80,7 +80,7 @@ def overloaded(retry_after_s: float, reason: str = "QUEUE_FULL") -> OverloadedEr
 
 
 def test_the_wait_is_what_the_server_asks_and_a_little_more():
-    waits = [_retries.wait_s(overloaded(2.0), _retries.Budget(60), retry_overload=True) for _ in range(50)]
+    waits = [_retries.wait_s(overloaded(2.0), _retries.Deadline(60), retry_overload=True) for _ in range(50)]
     assert all(2.0 <= wait <= 2.0 * (1 + _retries.SPREAD) for wait in waits)
     assert len(set(waits)) > 1
 
@@ -96,5 +96,5 @@ def test_the_wait_is_what_the_server_asks_and_a_little_more():
     ],
 )
 def test_nothing_else_is_waited_for(error, timeout_s, retry_overload):
-    budget = _retries.Budget(timeout_s)
-    assert _retries.wait_s(error, budget, retry_overload=retry_overload) is None
+    deadline = _retries.Deadline(timeout_s)
+    assert _retries.wait_s(error, deadline, retry_overload=retry_overload) is None

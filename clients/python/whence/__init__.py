@@ -7,7 +7,7 @@
 :class:`Client` and :class:`AsyncClient` ask a service; every error they raise is a :class:`WhenceError`.
 """
 
-from whence._channel import RetryPolicy
+from whence._retries import RetryPolicy
 from whence.aio import AsyncClient
 from whence.client import Client
 from whence.errors import (

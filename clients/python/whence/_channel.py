@@ -1,20 +1,21 @@
-"""How a channel is configured: message sizes, keepalive, retries."""
+"""gRPC channels: their address, options and service config, and what can be sent over them."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import grpc
 import grpc.aio
 
 from whence import _proxies
+from whence._retries import RetryPolicy
 from whence.errors import InvalidRequestError
 from whence.v1 import attribution_service_pb2
 
+DEFAULT_TARGET: Final = "localhost:50051"
 # gRPC's own default is 4 MiB; an explanation of 100 layers and 8,192 tokens is 6.5 MiB.
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 # Long scans are silent for minutes: pings keep load balancers from dropping the connection, and notice a dead
@@ -23,42 +24,13 @@ KEEPALIVE_TIME_MS: Final = 60_000
 KEEPALIVE_TIMEOUT_MS: Final = 20_000
 
 _PRINTABLE: Final = re.compile(r"[ -~]*")
-# What gRPC takes as a wait: it is written in milliseconds, and not none.
-_SHORTEST_S: Final = 0.001
-_LONGEST_S: Final = 86_400
 
 
-@dataclass(frozen=True, kw_only=True)
-class RetryPolicy:
-    """When a call that met an unavailable server is made again, by gRPC itself.
+class Message(Protocol):
+    """A request: a protobuf message."""
 
-    Every unary method is idempotent. Waits are random, up to ``initial_backoff_s``, growing by ``multiplier`` to
-    ``max_backoff_s``; gRPC makes at most five attempts, and with one there is no second. Streams are never made again
-    once they have answered.
-    """
-
-    max_attempts: int = 4
-    initial_backoff_s: float = 0.2
-    max_backoff_s: float = 5.0
-    multiplier: float = 2.0
-
-    def __post_init__(self) -> None:
-        """Refuse what gRPC would silently not do, or fail at in a later call."""
-        if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int) or self.max_attempts < 1:
-            raise _not_a_policy("max_attempts", self.max_attempts, "a whole number from 1 to 5")
-        for name in ("initial_backoff_s", "max_backoff_s", "multiplier"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not _SHORTEST_S <= value <= _LONGEST_S:
-                raise _not_a_policy(name, value, f"a number from {_SHORTEST_S:g} to {_LONGEST_S:,}")
-
-
-def _not_a_policy(name: str, value: object, expected: str) -> InvalidRequestError:
-    return InvalidRequestError(
-        f"{name} of a RetryPolicy is {value!r}: it must be {expected}", reason="INVALID_RETRY_POLICY", field=name
-    )
-
-
-DEFAULT_RETRY: Final = RetryPolicy()
+    def ByteSize(self) -> int:  # noqa: N802  # protobuf's name
+        """Return its size on the wire, in bytes."""
 
 
 def options(retry: RetryPolicy | None, target: str = "") -> list[tuple[str, Any]]:
@@ -69,7 +41,7 @@ def options(retry: RetryPolicy | None, target: str = "") -> list[tuple[str, Any]
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
-        ("grpc.enable_retries", int(_retries(retry))),
+        ("grpc.enable_retries", int(_makes_retries(retry))),
         ("grpc.service_config", json.dumps(service_config(retry))),
     ]
 
@@ -77,7 +49,7 @@ def options(retry: RetryPolicy | None, target: str = "") -> list[tuple[str, Any]
 def service_config(retry: RetryPolicy | None) -> dict[str, Any]:
     """Return gRPC's service config: go round the server's addresses, retry unary calls if unavailable."""
     config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
-    if retry is not None and _retries(retry):
+    if retry is not None and _makes_retries(retry):
         config["methodConfig"] = [
             {
                 "name": unary_methods(),
@@ -93,7 +65,7 @@ def service_config(retry: RetryPolicy | None) -> dict[str, Any]:
     return config
 
 
-def _retries(retry: RetryPolicy | None) -> bool:
+def _makes_retries(retry: RetryPolicy | None) -> bool:
     return retry is not None and retry.max_attempts > 1
 
 
@@ -109,7 +81,6 @@ def unary_methods() -> list[dict[str, str]]:
 
 def open_sync(target: str, credentials: grpc.ChannelCredentials | None, retry: RetryPolicy | None) -> grpc.Channel:
     """Open a channel; with ``credentials`` over TLS. Nothing is sent before the first call."""
-    check_target(target)
     if credentials is None:
         return grpc.insecure_channel(target, options=options(retry, target))
     return grpc.secure_channel(target, credentials, options=options(retry, target))
@@ -147,4 +118,17 @@ def check_target(target: str) -> None:
             f"the server is {target!a}: expected host:port, such as localhost:50051, or unix:PATH, and no http://",
             reason="INVALID_TARGET",
             field="server",
+        )
+
+
+def check_size(request: Message) -> None:
+    """Raise ``InvalidRequestError`` for a request that gRPC would refuse as too large."""
+    size_bytes = request.ByteSize()
+    if size_bytes > MAX_MESSAGE_BYTES:
+        raise InvalidRequestError(
+            f"the request has {size_bytes:,} bytes; at most {MAX_MESSAGE_BYTES:,} can be sent: "
+            "ask about fewer queries or sequences at once",
+            reason="MESSAGE_TOO_LARGE",
+            size_bytes=size_bytes,
+            max_bytes=MAX_MESSAGE_BYTES,
         )

@@ -1,34 +1,58 @@
-"""What both clients decide around a call: how long it may take, what a failure means, whether to retry."""
+"""When a call is made again, and how long all its attempts may take."""
 
 from __future__ import annotations
 
 import random
 import time
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Final
 
-import grpc
+from whence.errors import InvalidRequestError, OverloadedError, WhenceError
 
-from whence import _proxies, status
-from whence._channel import MAX_MESSAGE_BYTES
-from whence.errors import InternalError, InvalidRequestError, OverloadedError, WhenceError
-from whence.results import Attribution
-
-# Added to the wait a server asks for, so that callers refused together do not come back together.
+# Added to the wait that a server asks for, so that callers refused together do not come back together.
 SPREAD: Final = 0.25
-
-# gRPC counts deadlines in milliseconds that it must be able to count: a year is no deadline either.
+# gRPC counts deadlines in milliseconds, in an integer that must hold them; after a year nobody waits.
 FOREVER_S: Final = 365 * 86_400.0
+# The waits that a service config takes: they are written in milliseconds, and must not be 0.
+_SHORTEST_S: Final = 0.001
+_LONGEST_S: Final = 86_400
 
 
-class Message(Protocol):
-    """A request: a protobuf message."""
+@dataclass(frozen=True, kw_only=True)
+class RetryPolicy:
+    """When a call that met an unavailable server is made again, by gRPC itself.
 
-    def ByteSize(self) -> int:  # noqa: N802  # protobuf's name
-        """Return its size on the wire, in bytes."""
+    Every unary method is idempotent. Waits are random, up to ``initial_backoff_s``, growing by ``multiplier`` to
+    ``max_backoff_s``; gRPC makes at most five attempts, and with one there is no second. Streams are never made again
+    once they have answered.
+    """
+
+    max_attempts: int = 4
+    initial_backoff_s: float = 0.2
+    max_backoff_s: float = 5.0
+    multiplier: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Refuse what gRPC would silently not do, or fail at in a later call."""
+        if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int) or self.max_attempts < 1:
+            raise _not_a_policy("max_attempts", self.max_attempts, "a whole number from 1 to 5")
+        for name in ("initial_backoff_s", "max_backoff_s", "multiplier"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not _SHORTEST_S <= value <= _LONGEST_S:
+                raise _not_a_policy(name, value, f"a number from {_SHORTEST_S:g} to {_LONGEST_S:,}")
 
 
-class Budget:
-    """The seconds that are left of a call, over all its attempts."""
+def _not_a_policy(name: str, value: object, expected: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"{name} of a RetryPolicy is {value!r}: it must be {expected}", reason="INVALID_RETRY_POLICY", field=name
+    )
+
+
+DEFAULT_RETRY: Final = RetryPolicy()
+
+
+class Deadline:
+    """The time by which a call must end, all its attempts included."""
 
     def __init__(self, timeout_s: float) -> None:
         if not isinstance(timeout_s, int | float) or not timeout_s > 0:
@@ -37,68 +61,21 @@ class Budget:
                 reason="TIMEOUT_INVALID",
                 field="timeout_s",
             )
-        self._deadline = time.monotonic() + min(timeout_s, FOREVER_S)
+        self._ends_at = time.monotonic() + min(timeout_s, FOREVER_S)
 
     def left_s(self) -> float:
-        """Return the seconds left, never less than 0."""
-        return max(0.0, self._deadline - time.monotonic())
+        """Return the seconds left, at least 0."""
+        return max(0.0, self._ends_at - time.monotonic())
 
 
-def check_size(request: Message) -> None:
-    """Raise ``InvalidRequestError`` for a request that gRPC would refuse as too large."""
-    size_bytes = request.ByteSize()
-    if size_bytes > MAX_MESSAGE_BYTES:
-        raise InvalidRequestError(
-            f"the request has {size_bytes:,} bytes; at most {MAX_MESSAGE_BYTES:,} can be sent: "
-            "ask about fewer queries or sequences at once",
-            reason="MESSAGE_TOO_LARGE",
-            size_bytes=size_bytes,
-            max_bytes=MAX_MESSAGE_BYTES,
-        )
+def wait_s(error: WhenceError, deadline: Deadline, *, retry_overload: bool) -> float | None:
+    """Return the wait before the next attempt in seconds, or None where the call has failed for good.
 
-
-def explain(failure: grpc.RpcError, request: Message, target: str) -> WhenceError:
-    """Return the typed error of a failed call; its details name the call, as the server's log does."""
-    error = status.from_call(failure)
-    match error.reason:
-        case "GRPC_UNAVAILABLE":
-            error.message = f"the server at {target} cannot be reached: {error.message}{_proxies.hint(target)}"
-        case "GRPC_DEADLINE_EXCEEDED":
-            error.message = (
-                f"the server at {target} did not answer in time: allow more with timeout_s{_proxies.hint(target)}"
-            )
-        case "GRPC_RESOURCE_EXHAUSTED" if "larger than max" in error.message:
-            # gRPC uses one code for its own size limit and for our load: only the text tells them apart.
-            what = "the request" if error.message.startswith("SERVER") else "a message"
-            error = InvalidRequestError(
-                f"{what} was too large ({error.message}): send shorter texts, or ask for less, such as a smaller top_k "
-                "or batch",
-                reason="MESSAGE_TOO_LARGE",
-            )
-    error.args = (error.message,)
-    request_id: str = getattr(request, "request_id", "")  # requests about models have none
-    if request_id:
-        error.details.setdefault("request_id", request_id)
-    return error
-
-
-def wait_s(error: WhenceError, budget: Budget, *, retry_overload: bool) -> float | None:
-    """Return how long to wait before the next attempt, or None where there is none.
-
-    Only a refusal for load is tried again, and only where what the server asks to wait leaves time for an
-    answer. A full queue and gRPC's own limits share a code; the latter's reason begins with ``GRPC_``.
+    Only calls that were refused for load are made again here, and only where the wait that the server asks for ends
+    before the deadline. A full queue and gRPC's own limits share a status code; the reasons of the latter begin with
+    ``GRPC_``.
     """
     if not retry_overload or not isinstance(error, OverloadedError) or error.reason.startswith("GRPC_"):
         return None
     wait = error.retry_after_s * (1 + SPREAD * random.random())
-    return wait if wait < budget.left_s() else None
-
-
-def whole(answer: Attribution | None) -> Attribution:
-    """Return the answer of a stream that ended well. Raises ``InternalError`` where it brought none."""
-    if answer is None:
-        raise InternalError(
-            "the server ended the stream without an answer: compare the client's and the server's versions",
-            reason="STREAM_WITHOUT_ANSWER",
-        )
-    return answer
+    return wait if wait < deadline.left_s() else None

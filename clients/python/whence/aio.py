@@ -1,51 +1,31 @@
-"""The client for asyncio: the calls of ``client.py``, awaited."""
+"""The client for asyncio. ``client.py`` is generated from this file: after a change run ``make generate``."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator, Sequence
-from functools import partial
+from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import Self, TypeVar
 
 import grpc
 import grpc.aio
 
-from whence import _channel, _retries, parsing, requests
-from whence.client import DEFAULT_TARGET
+from whence import parsing, requests
+from whence._channel import DEFAULT_TARGET, Message, check_metadata, check_size
+from whence._failures import explain_failure, require_answer
+from whence._retries import DEFAULT_RETRY, Deadline, RetryPolicy, wait_s
+from whence._served_models import ServedModels
+from whence._transport import AsyncTransport
 from whence.examples import TrainingExample
 from whence.filters import Filter
 from whence.models import Model
 from whence.queries import Query
 from whence.requests import Direction, Search
 from whence.results import Attribution, Explanation, GroupInfluences, Progress, ScoreTable, SelfInfluences
-from whence.v1 import attribution_service_pb2, attribution_service_pb2_grpc
+from whence.v1 import attribution_service_pb2
 
-if TYPE_CHECKING:
-    from whence.v1.attribution_service_pb2_grpc import AttributionServiceAsyncStub
-
-Request = TypeVar("Request", bound=_retries.Message)
+Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response")
-
-
-class ServedModels(AsyncIterator[Model], Awaitable[list[Model]]):
-    """The models that :meth:`AsyncClient.models` finds: once, either iterated or awaited."""
-
-    def __init__(self, found: AsyncGenerator[Model, None]) -> None:
-        self._found = found
-
-    async def __anext__(self) -> Model:
-        return await anext(self._found)
-
-    def __await__(self) -> Generator[Any, None, list[Model]]:
-        return self._all().__await__()
-
-    async def aclose(self) -> None:
-        """Ask for no more pages."""
-        await self._found.aclose()
-
-    async def _all(self) -> list[Model]:
-        return [model async for model in self._found]
 
 
 class AsyncClient:
@@ -65,19 +45,16 @@ class AsyncClient:
         target: str = DEFAULT_TARGET,
         *,
         timeout_s: float = 600.0,
-        retry: _channel.RetryPolicy | None = _channel.DEFAULT_RETRY,
+        retry: RetryPolicy | None = DEFAULT_RETRY,
         retry_overload: bool = True,
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Sequence[tuple[str, str]] = (),
     ) -> None:
-        _channel.check_target(target)
         self.target = target
         self._timeout_s = timeout_s
         self._retry_overload = retry_overload
-        self._metadata = _channel.check_metadata(metadata)
-        self._open = partial(_channel.open_async, target, credentials, retry)
-        # Opened by the first call: asyncio channels belong to the loop that runs then.
-        self._channel: grpc.aio.Channel | None = None
+        self._metadata = check_metadata(metadata)
+        self._transport = AsyncTransport(target, credentials, retry)
 
     async def attribute(
         self,
@@ -126,7 +103,7 @@ class AsyncClient:
         )
         asked = requests.one_query(query, prompt, completion)
         request = requests.attribute(asked, chosen, model=model, request_id=request_id)
-        return parsing.attribution(await self._call(self._stub.Attribute, request, timeout_s))
+        return parsing.attribution(await self._call(self._transport.stub.Attribute, request, timeout_s))
 
     def attribute_stream(
         self,
@@ -208,7 +185,9 @@ class AsyncClient:
         )
         asked = requests.one_or_more_queries(queries)
         request = requests.batch(asked, chosen, model=model, request_id=request_id)
-        return parsing.attributions(await self._call(self._stub.BatchAttribute, request, timeout_s), len(asked))
+        return parsing.attributions(
+            await self._call(self._transport.stub.BatchAttribute, request, timeout_s), len(asked)
+        )
 
     async def self_influence(
         self,
@@ -227,8 +206,8 @@ class AsyncClient:
 
         Such sequences are unlike the others: outliers, or learnt by heart. They are the ``top_k`` (None: 10) of the
         whole corpus, or of what ``only`` lets through, as the server's index has it; or, of the sequences that
-        ``sequence_ids`` name and ``texts`` are, the ``top_k`` (None: all), computed with ``damping_factor`` (None: the
-        model's) and without an index.
+        ``sequence_ids`` name and ``texts`` and ``examples`` are, the ``top_k`` (None: all), computed with
+        ``damping_factor`` (None: the model's) and without an index.
         """
         request = requests.self_influence(
             top_k=top_k,
@@ -240,7 +219,7 @@ class AsyncClient:
             model=model,
             request_id=request_id,
         )
-        return parsing.self_influences(await self._call(self._stub.SelfInfluence, request, timeout_s))
+        return parsing.self_influences(await self._call(self._transport.stub.SelfInfluence, request, timeout_s))
 
     async def group_influence(
         self,
@@ -277,7 +256,7 @@ class AsyncClient:
             model=model,
             request_id=request_id,
         )
-        return parsing.group_influences(await self._call(self._stub.GroupInfluence, request, timeout_s))
+        return parsing.group_influences(await self._call(self._transport.stub.GroupInfluence, request, timeout_s))
 
     async def score(
         self,
@@ -296,8 +275,8 @@ class AsyncClient:
     ) -> ScoreTable:
         """Return the influence of given sequences on given queries, in nats per added copy.
 
-        ``sequence_ids`` name sequences of the corpus, ``texts`` are any text, scored as if they were training
-        sequences; the table has the former first.
+        ``sequence_ids`` name sequences of the corpus; ``texts`` are any text, and ``examples`` prompts with completions
+        or conversations, scored as if they were training sequences. The table has them in this order.
         """
         asked = requests.one_or_more_queries(queries, prompt, completion)
         request = requests.score(
@@ -308,7 +287,7 @@ class AsyncClient:
             include_layers=include_layers,
             request_id=request_id,
         )
-        response = await self._call(self._stub.Score, request, timeout_s)
+        response = await self._call(self._transport.stub.Score, request, timeout_s)
         return parsing.score_table(response, [query.query_id for query in asked])
 
     async def explain(
@@ -325,7 +304,7 @@ class AsyncClient:
         request_id: str = "",
         timeout_s: float | None = None,
     ) -> Explanation:
-        """Return one sequence's influence (the corpus's, or any ``text``'s), split over layers and tokens."""
+        """Return the influence of one sequence, ``text`` or ``example``, split over layers and tokens."""
         request = requests.explain(
             requests.one_query(query, prompt, completion),
             requests.one_selector(sequence_id, text, example),
@@ -333,12 +312,12 @@ class AsyncClient:
             damping_factor=damping_factor,
             request_id=request_id,
         )
-        return parsing.explanation(await self._call(self._stub.Explain, request, timeout_s))
+        return parsing.explanation(await self._call(self._transport.stub.Explain, request, timeout_s))
 
     def models(self, *, page_size: int = 0, timeout_s: float | None = None) -> ServedModels:
-        """Return the served models by name: iterated, a page at a time as they are needed, or awaited, as a list.
+        """Return the served models by name. Iterate with ``async for``, or await a list.
 
-        ``async for model in client.models()`` or ``await client.models()``; ``timeout_s`` is a page's.
+        They are requested a page at a time, as they are needed; ``timeout_s`` bounds the call for a page.
         """
         return ServedModels(self._models(page_size, timeout_s))
 
@@ -346,9 +325,9 @@ class AsyncClient:
         page_token = ""
         while True:
             request = requests.models_page(page_size, page_token)
-            page = await self._call(self._stub.ListModels, request, timeout_s)
-            for proto in page.models:
-                yield parsing.model(proto)
+            page = await self._call(self._transport.stub.ListModels, request, timeout_s)
+            for message in page.models:
+                yield parsing.model(message)
             page_token = page.next_page_token
             if not page_token:
                 return
@@ -356,14 +335,12 @@ class AsyncClient:
     async def model(self, name: str = "", *, timeout_s: float | None = None) -> Model:
         """Return one served model; the name may be empty where only one is served."""
         request = requests.model(name)
-        response = await self._call(self._stub.GetModel, request, timeout_s)
+        response = await self._call(self._transport.stub.GetModel, request, timeout_s)
         return parsing.model(response.model)
 
     async def close(self) -> None:
         """Close the connection and cancel what is under way."""
-        if self._channel is not None:
-            await self._channel.close()
-            self._channel = None
+        await self._transport.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -382,20 +359,20 @@ class AsyncClient:
         request: Request,
         timeout_s: float | None,
     ) -> Response:
-        budget = self._budget(request, timeout_s)
+        deadline = self._deadline(request, timeout_s)
         while True:
             try:
-                return await method(request, timeout=budget.left_s(), metadata=self._metadata)
+                return await method(request, timeout=deadline.left_s(), metadata=self._metadata)
             except grpc.RpcError as failure:
-                await self._wait_or_raise(failure, request, budget)
+                await self._wait_or_raise(failure, request, deadline)
 
     async def _stream(
         self, request: attribution_service_pb2.StreamAttributeRequest, timeout_s: float | None
     ) -> AsyncGenerator[Progress | Attribution, None]:
-        budget = self._budget(request, timeout_s)
+        deadline = self._deadline(request, timeout_s)
         while True:
             answer: Attribution | None = None
-            call = self._stub.StreamAttribute(request, timeout=budget.left_s(), metadata=self._metadata)
+            call = self._transport.stub.StreamAttribute(request, timeout=deadline.left_s(), metadata=self._metadata)
             try:
                 async for message in call:
                     event = parsing.event(message)
@@ -403,28 +380,21 @@ class AsyncClient:
                         yield event
                     answer = event if isinstance(event, Attribution) else answer
             except grpc.RpcError as failure:
-                await self._wait_or_raise(failure, request, budget)
+                await self._wait_or_raise(failure, request, deadline)
             else:
                 # Only now: a caller who stops at the answer must not cancel a call that succeeded.
-                yield _retries.whole(answer)
+                yield require_answer(answer)
                 return
             finally:
                 call.cancel()
 
-    @property
-    def _stub(self) -> AttributionServiceAsyncStub:
-        if self._channel is None:
-            self._channel = self._open()
-        stub = attribution_service_pb2_grpc.AttributionServiceStub(self._channel)
-        return cast("AttributionServiceAsyncStub", stub)
+    def _deadline(self, request: Message, timeout_s: float | None) -> Deadline:
+        check_size(request)
+        return Deadline(self._timeout_s if timeout_s is None else timeout_s)
 
-    def _budget(self, request: _retries.Message, timeout_s: float | None) -> _retries.Budget:
-        _retries.check_size(request)
-        return _retries.Budget(self._timeout_s if timeout_s is None else timeout_s)
-
-    async def _wait_or_raise(self, failure: grpc.RpcError, request: _retries.Message, budget: _retries.Budget) -> None:
-        error = _retries.explain(failure, request, self.target)
-        wait_s = _retries.wait_s(error, budget, retry_overload=self._retry_overload)
-        if wait_s is None:
+    async def _wait_or_raise(self, failure: grpc.RpcError, request: Message, deadline: Deadline) -> None:
+        error = explain_failure(failure, request, self.target)
+        wait = wait_s(error, deadline, retry_overload=self._retry_overload)
+        if wait is None:
             raise error from failure
-        await asyncio.sleep(wait_s)
+        await asyncio.sleep(wait)

@@ -1,31 +1,33 @@
-"""The synchronous client. ``aio.py`` has the same calls for asyncio."""
+"""The synchronous client. Generated from ``aio.py``: change that file and run ``make generate``."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Sequence
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Self, TypeVar
 
 import grpc
 
-from whence import _channel, _retries, parsing, requests
+from whence import parsing, requests
+from whence._channel import DEFAULT_TARGET, Message, check_metadata, check_size
+from whence._failures import explain_failure, require_answer
+from whence._retries import DEFAULT_RETRY, Deadline, RetryPolicy, wait_s
+from whence._transport import Transport
 from whence.examples import TrainingExample
 from whence.filters import Filter
 from whence.models import Model
 from whence.queries import Query
 from whence.requests import Direction, Search
 from whence.results import Attribution, Explanation, GroupInfluences, Progress, ScoreTable, SelfInfluences
-from whence.v1 import attribution_service_pb2, attribution_service_pb2_grpc
+from whence.v1 import attribution_service_pb2
 
-DEFAULT_TARGET: Final = "localhost:50051"
-
-Request = TypeVar("Request", bound=_retries.Message)
+Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response")
 
 
 class Client:
-    """Asks a Whence service which training sequences an output came from. Safe to share between threads.
+    """Asks a Whence service which training sequences an output came from. Threads may share it.
 
     ``target`` is ``host:port`` or any gRPC target; nothing is sent before the first call. ``credentials``
     switch TLS on (``grpc.ssl_channel_credentials()``), ``metadata`` goes with every call. ``timeout_s``
@@ -41,7 +43,7 @@ class Client:
         target: str = DEFAULT_TARGET,
         *,
         timeout_s: float = 600.0,
-        retry: _channel.RetryPolicy | None = _channel.DEFAULT_RETRY,
+        retry: RetryPolicy | None = DEFAULT_RETRY,
         retry_overload: bool = True,
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Sequence[tuple[str, str]] = (),
@@ -49,9 +51,8 @@ class Client:
         self.target = target
         self._timeout_s = timeout_s
         self._retry_overload = retry_overload
-        self._metadata = _channel.check_metadata(metadata)
-        self._channel = _channel.open_sync(target, credentials, retry)
-        self._stub = attribution_service_pb2_grpc.AttributionServiceStub(self._channel)
+        self._metadata = check_metadata(metadata)
+        self._transport = Transport(target, credentials, retry)
 
     def attribute(
         self,
@@ -100,7 +101,7 @@ class Client:
         )
         asked = requests.one_query(query, prompt, completion)
         request = requests.attribute(asked, chosen, model=model, request_id=request_id)
-        return parsing.attribution(self._call(self._stub.Attribute, request, timeout_s))
+        return parsing.attribution(self._call(self._transport.stub.Attribute, request, timeout_s))
 
     def attribute_stream(
         self,
@@ -182,7 +183,7 @@ class Client:
         )
         asked = requests.one_or_more_queries(queries)
         request = requests.batch(asked, chosen, model=model, request_id=request_id)
-        return parsing.attributions(self._call(self._stub.BatchAttribute, request, timeout_s), len(asked))
+        return parsing.attributions(self._call(self._transport.stub.BatchAttribute, request, timeout_s), len(asked))
 
     def self_influence(
         self,
@@ -214,7 +215,7 @@ class Client:
             model=model,
             request_id=request_id,
         )
-        return parsing.self_influences(self._call(self._stub.SelfInfluence, request, timeout_s))
+        return parsing.self_influences(self._call(self._transport.stub.SelfInfluence, request, timeout_s))
 
     def group_influence(
         self,
@@ -251,7 +252,7 @@ class Client:
             model=model,
             request_id=request_id,
         )
-        return parsing.group_influences(self._call(self._stub.GroupInfluence, request, timeout_s))
+        return parsing.group_influences(self._call(self._transport.stub.GroupInfluence, request, timeout_s))
 
     def score(
         self,
@@ -282,7 +283,7 @@ class Client:
             include_layers=include_layers,
             request_id=request_id,
         )
-        response = self._call(self._stub.Score, request, timeout_s)
+        response = self._call(self._transport.stub.Score, request, timeout_s)
         return parsing.score_table(response, [query.query_id for query in asked])
 
     def explain(
@@ -307,15 +308,22 @@ class Client:
             damping_factor=damping_factor,
             request_id=request_id,
         )
-        return parsing.explanation(self._call(self._stub.Explain, request, timeout_s))
+        return parsing.explanation(self._call(self._transport.stub.Explain, request, timeout_s))
 
     def models(self, *, page_size: int = 0, timeout_s: float | None = None) -> Iterator[Model]:
-        """Yield the served models by name, a page at a time as they are needed; ``timeout_s`` is a page's."""
+        """Yield the served models by name.
+
+        They are requested a page at a time, as they are needed; ``timeout_s`` bounds the call for a page.
+        """
+        return self._models(page_size, timeout_s)
+
+    def _models(self, page_size: int, timeout_s: float | None) -> Generator[Model, None, None]:
         page_token = ""
         while True:
             request = requests.models_page(page_size, page_token)
-            page = self._call(self._stub.ListModels, request, timeout_s)
-            yield from map(parsing.model, page.models)
+            page = self._call(self._transport.stub.ListModels, request, timeout_s)
+            for message in page.models:
+                yield parsing.model(message)
             page_token = page.next_page_token
             if not page_token:
                 return
@@ -323,11 +331,12 @@ class Client:
     def model(self, name: str = "", *, timeout_s: float | None = None) -> Model:
         """Return one served model; the name may be empty where only one is served."""
         request = requests.model(name)
-        return parsing.model(self._call(self._stub.GetModel, request, timeout_s).model)
+        response = self._call(self._transport.stub.GetModel, request, timeout_s)
+        return parsing.model(response.model)
 
     def close(self) -> None:
         """Close the connection and cancel what is under way."""
-        self._channel.close()
+        self._transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -346,41 +355,42 @@ class Client:
         request: Request,
         timeout_s: float | None,
     ) -> Response:
-        budget = self._budget(request, timeout_s)
+        deadline = self._deadline(request, timeout_s)
         while True:
             try:
-                return method(request, timeout=budget.left_s(), metadata=self._metadata)
+                return method(request, timeout=deadline.left_s(), metadata=self._metadata)
             except grpc.RpcError as failure:
-                self._wait_or_raise(failure, request, budget)
+                self._wait_or_raise(failure, request, deadline)
 
     def _stream(
         self, request: attribution_service_pb2.StreamAttributeRequest, timeout_s: float | None
     ) -> Generator[Progress | Attribution, None, None]:
-        budget = self._budget(request, timeout_s)
+        deadline = self._deadline(request, timeout_s)
         while True:
             answer: Attribution | None = None
-            call = self._stub.StreamAttribute(request, timeout=budget.left_s(), metadata=self._metadata)
+            call = self._transport.stub.StreamAttribute(request, timeout=deadline.left_s(), metadata=self._metadata)
             try:
-                for event in map(parsing.event, call):
+                for message in call:
+                    event = parsing.event(message)
                     if isinstance(event, Progress):
                         yield event
                     answer = event if isinstance(event, Attribution) else answer
             except grpc.RpcError as failure:
-                self._wait_or_raise(failure, request, budget)
+                self._wait_or_raise(failure, request, deadline)
             else:
                 # Only now: a caller who stops at the answer must not cancel a call that succeeded.
-                yield _retries.whole(answer)
+                yield require_answer(answer)
                 return
             finally:
                 call.cancel()
 
-    def _budget(self, request: _retries.Message, timeout_s: float | None) -> _retries.Budget:
-        _retries.check_size(request)
-        return _retries.Budget(self._timeout_s if timeout_s is None else timeout_s)
+    def _deadline(self, request: Message, timeout_s: float | None) -> Deadline:
+        check_size(request)
+        return Deadline(self._timeout_s if timeout_s is None else timeout_s)
 
-    def _wait_or_raise(self, failure: grpc.RpcError, request: _retries.Message, budget: _retries.Budget) -> None:
-        error = _retries.explain(failure, request, self.target)
-        wait_s = _retries.wait_s(error, budget, retry_overload=self._retry_overload)
-        if wait_s is None:
+    def _wait_or_raise(self, failure: grpc.RpcError, request: Message, deadline: Deadline) -> None:
+        error = explain_failure(failure, request, self.target)
+        wait = wait_s(error, deadline, retry_overload=self._retry_overload)
+        if wait is None:
             raise error from failure
-        time.sleep(wait_s)
+        time.sleep(wait)

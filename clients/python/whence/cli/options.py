@@ -11,7 +11,8 @@ from typing import Annotated, Any, Final
 import grpc
 import typer
 
-from whence.client import DEFAULT_TARGET, Client
+from whence._channel import DEFAULT_TARGET
+from whence.client import Client
 from whence.errors import InvalidRequestError
 from whence.examples import TrainingExample
 from whence.filters import Filter

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from rich import progress as bars
 from rich.console import Console
 
-from whence import _retries
+from whence._failures import require_answer
 from whence.cli.render.text import number
 from whence.results import Attribution, Progress
 from whence.terminal import printable
@@ -29,7 +29,7 @@ def follow(events: Iterable[Progress | Attribution], out: Console) -> Attributio
                 )
             else:
                 answer = event
-    return _retries.whole(answer)
+    return require_answer(answer)
 
 
 def best_so_far(event: Progress) -> str:
