@@ -99,10 +99,24 @@ BREAKAGES = (
     ),
     Breakage(
         name="layers: the restriction is not in the name that gradients are kept under",
-        file=f"{WORKER}/gradients/store.py",
+        file=f"{WORKER}/gradients/source.py",
         old="return NamedGradient(key=name,",
         new="return NamedGradient(key=named.key,",
         tests="tests/worker/scoring/test_preconditioning.py",
+    ),
+    Breakage(
+        name="single flight: a caller that leaves ends the flight of the others",
+        file=f"{WORKER}/gradients/single_flight.py",
+        old="if flight.waiters == 0 and not flight.task.done()",
+        new="if not flight.task.done()",
+        tests="tests/worker/gradients/test_query_gradients.py",
+    ),
+    Breakage(
+        name="gradients: computed ones do not go through the codec",
+        file=f"{WORKER}/gradients/cached.py",
+        old="return value, decoded",
+        new="return value, gradient",
+        tests="tests/worker/gradients/test_query_gradients.py",
     ),
     Breakage(
         name="layers: hits are described through all layers",

@@ -1,43 +1,12 @@
-"""The cache in this process, and the layers of caches."""
+"""A cache in front of another, and writing in the background."""
 
 from __future__ import annotations
 
-from whence_backends.worker.gradients.cache import LayeredCache, MemoryCache
-from whence_backends.worker.runtime.records import CacheOutcome, WorkerRecord
+import asyncio
 
-
-async def test_a_value_that_was_put_is_found():
-    cache = MemoryCache(100)
-    await cache.put("a", b"123")
-    assert await cache.get("a") == b"123"
-    assert await cache.get("b") is None
-
-
-async def test_the_least_recently_used_values_make_room():
-    cache = MemoryCache(10)
-    for key in "abc":
-        await cache.put(key, b"123")
-    await cache.get("a")
-    await cache.put("d", b"123")
-    assert [key for key in "abcd" if await cache.get(key)] == ["a", "c", "d"]
-
-
-async def test_putting_a_key_again_replaces_its_value_and_its_size():
-    cache = MemoryCache(10)
-    await cache.put("a", b"12345678")
-    await cache.put("a", b"12")
-    await cache.put("b", b"12345678")
-    assert (await cache.get("a"), await cache.get("b")) == (b"12", b"12345678")
-    assert "10/10 bytes" in repr(cache)
-
-
-async def test_a_value_larger_than_the_cache_is_not_kept_and_moves_nothing_out():
-    records: list[WorkerRecord] = []
-    cache = MemoryCache(4, observe=records.append)
-    await cache.put("a", b"1234")
-    await cache.put("b", b"12345")
-    assert await cache.get("a") == b"1234"
-    assert records[1].outcome is CacheOutcome.TOO_LARGE
+from whence_backends.worker.gradients.cache import LayeredCache, WriteBehind
+from whence_backends.worker.gradients.memory_cache import MemoryCache
+from worker.harness import until
 
 
 async def test_what_the_far_cache_has_is_kept_near():
@@ -51,3 +20,35 @@ async def test_both_layers_are_told_of_a_new_value():
     near, far = MemoryCache(100), MemoryCache(100)
     await LayeredCache(near, far).put("a", b"1")
     assert (await near.get("a"), await far.get("a")) == (b"1", b"1")
+
+
+class SlowCache(MemoryCache):
+    """A cache that stores a value only once its gate is open."""
+
+    def __init__(self) -> None:
+        super().__init__(100)
+        self.gate = asyncio.Event()
+        self.stored: list[str] = []
+
+    async def put(self, key: str, value: bytes) -> None:
+        await self.gate.wait()
+        self.stored.append(key)
+
+
+async def test_nobody_waits_for_a_write():
+    slow = SlowCache()
+    cache = WriteBehind(slow)
+    await cache.put("a", b"1")
+    assert "writes=1" in repr(cache)
+    slow.gate.set()
+    await until(lambda: slow.stored == ["a"])
+    assert "writes=0" in repr(cache)
+
+
+async def test_closing_waits_for_the_writes_under_way():
+    slow = SlowCache()
+    cache = WriteBehind(slow)
+    await cache.put("a", b"1")
+    asyncio.get_running_loop().call_soon(slow.gate.set)
+    await cache.close()
+    assert slow.stored == ["a"]

@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 
 from whence_backends.contract import TokenSequence
-from whence_backends.worker.gradients.keys import query_key
+from whence_backends.worker.gradients.keys import GradientNamer
 
 
 def tokens(ids: list[int], weights: list[float]) -> TokenSequence:
     return TokenSequence(token_ids=np.array(ids, np.int32), weights=np.array(weights, np.float32))
+
+
+def query_key(*, tokens: TokenSequence, **named: Any) -> str:
+    return GradientNamer(**named).name(tokens).key
 
 
 BASE: dict[str, Any] = {

@@ -10,7 +10,7 @@ import pytest
 
 from whence.errors import InvalidRequestError
 from whence_backends.contract import QueryGradient, TokenSequence
-from whence_backends.worker.gradients.store import NamedGradient, through_layers
+from whence_backends.worker.gradients.source import NamedGradient, through_layers
 from whence_backends.worker.scoring.preconditioning import PreconditionedCache, Preconditioning, QueryMemory
 from worker.harness import LAYERS, StubEngine
 

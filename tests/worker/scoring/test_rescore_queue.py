@@ -13,7 +13,7 @@ from whence import tensors
 from whence.errors import DeadlineError
 from whence.worker.v1 import worker_service_pb2 as pb
 from whence_backends.contract import Detail, QueryGradient
-from whence_backends.worker.gradients.store import NamedGradient
+from whence_backends.worker.gradients.source import NamedGradient
 from whence_backends.worker.scoring.preconditioning import Preconditioning
 from whence_backends.worker.scoring.rescore_queue import RescoreWork, SharedBatch, plan_shared
 from whence_service.rpc.deadlines import Deadline

@@ -1,21 +1,22 @@
-"""The cache of encoded query gradients: in this process, and in front of a shared one.
+"""The cache of encoded query gradients: its interface, a cache in front of another, and writing in the background.
 
 A cache is an accelerator, never a source of truth. Whatever goes wrong in it is a miss and a record.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import Protocol
+import asyncio
+from typing import Final, Protocol
 
-from whence_backends.worker.runtime.records import CacheOutcome, CacheRecord, WorkerObserver, ignore
+# How long closing waits for values that are being written.
+_CLOSE_TIMEOUT_S: Final = 5.0
 
 
 class GradientCache(Protocol):
-    """Keeps bytes under a key, for a while, if it can. No method raises for a reason of the cache's own."""
+    """Keeps bytes under a key, for a while, if it can. No method raises for a failure of the cache."""
 
     async def get(self, key: str) -> bytes | None:
-        """Return what is kept under ``key``, which may be anything; ``None`` where nothing is."""
+        """Return the value under ``key``, which may be any bytes at all; ``None`` where there is none."""
         ...
 
     async def put(self, key: str, value: bytes) -> None:
@@ -23,61 +24,12 @@ class GradientCache(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections and memory."""
+        """Release connections and memory."""
         ...
 
 
-class MemoryCache:
-    """The least recently used values of this process, up to ``capacity_bytes``.
-
-    State: the values in order of use, and their size. Owner: the event loop; no method awaits anything.
-    """
-
-    def __init__(self, capacity_bytes: int, *, observe: WorkerObserver = ignore) -> None:
-        self._capacity_bytes = capacity_bytes
-        self._observe = observe
-        self._values: OrderedDict[str, bytes] = OrderedDict()
-        self._size_bytes = 0
-
-    def __repr__(self) -> str:
-        return f"MemoryCache({len(self._values)} values, {self._size_bytes}/{self._capacity_bytes} bytes)"
-
-    async def get(self, key: str) -> bytes | None:
-        """Return the value and make it the most recently used."""
-        value = self._values.get(key)
-        if value is None:
-            self._record("get", CacheOutcome.MISS, key)
-            return None
-        self._values.move_to_end(key)
-        self._record("get", CacheOutcome.HIT, key, len(value))
-        return value
-
-    async def put(self, key: str, value: bytes) -> None:
-        """Keep the value, at the cost of the least recently used ones."""
-        self._forget(key)
-        if len(value) > self._capacity_bytes:
-            self._record("put", CacheOutcome.TOO_LARGE, key, len(value))
-            return
-        self._values[key] = value
-        self._size_bytes += len(value)
-        while self._size_bytes > self._capacity_bytes:
-            self._forget(next(iter(self._values)))
-        self._record("put", CacheOutcome.STORED, key, len(value))
-
-    async def close(self) -> None:
-        """Forget every value."""
-        self._values.clear()
-        self._size_bytes = 0
-
-    def _forget(self, key: str) -> None:
-        self._size_bytes -= len(self._values.pop(key, b""))
-
-    def _record(self, operation: str, outcome: CacheOutcome, key: str, size_bytes: int = 0) -> None:
-        self._observe(CacheRecord(layer="memory", operation=operation, outcome=outcome, key=key, size_bytes=size_bytes))
-
-
 class LayeredCache:
-    """A near cache in front of a far one. What the far one has is kept near; both are told of new values."""
+    """A near cache in front of a far one. New values go to both, values of the far one to the near one."""
 
     def __init__(self, near: GradientCache, far: GradientCache) -> None:
         self._near = near
@@ -96,7 +48,7 @@ class LayeredCache:
         return value
 
     async def put(self, key: str, value: bytes) -> None:
-        """Keep the value near first, since that is immediate."""
+        """Keep the value in both, in the near one first, which is immediate."""
         await self._near.put(key, value)
         await self._far.put(key, value)
 
@@ -104,3 +56,35 @@ class LayeredCache:
         """Close both."""
         await self._near.close()
         await self._far.close()
+
+
+class WriteBehind:
+    """Writes to ``cache`` in the background, so that no answer waits for it.
+
+    State: the writes under way. Owner: the event loop.
+    """
+
+    def __init__(self, cache: GradientCache) -> None:
+        self._cache = cache
+        self._writes: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"WriteBehind(writes={len(self._writes)}, {self._cache!r})"
+
+    async def get(self, key: str) -> bytes | None:
+        """Return the value; one that is still being written may be missing."""
+        return await self._cache.get(key)
+
+    async def put(self, key: str, value: bytes) -> None:
+        """Begin to write the value."""
+        write = asyncio.create_task(self._cache.put(key, value))
+        self._writes.add(write)
+        write.add_done_callback(self._writes.discard)
+
+    async def close(self) -> None:
+        """Give the writes under way some seconds to end, cancel the rest, and close the cache."""
+        if self._writes:
+            _, late = await asyncio.wait(self._writes, timeout=_CLOSE_TIMEOUT_S)
+            for write in late:
+                write.cancel()
+        await self._cache.close()

@@ -13,6 +13,7 @@ from blake3 import blake3
 
 from whence.v1 import query_pb2
 from whence_backends.contract import TokenSequence
+from whence_backends.worker.gradients.source import NamedQuery
 
 COMPLETION_LOG_LIKELIHOOD = query_pb2.Measurement.Name(query_pb2.MEASUREMENT_COMPLETION_LOG_LIKELIHOOD)
 
@@ -27,23 +28,12 @@ class GradientNamer:
     query_rank: int | None
     measurement: str = COMPLETION_LOG_LIKELIHOOD
 
-    def material(self, tokens: TokenSequence) -> bytes:
-        """Return the full key material of a query: what a cached value carries to prove whose it is."""
-        return key_material(
+    def name(self, tokens: TokenSequence) -> NamedQuery:
+        """Return the query with the key of its gradient."""
+        material = key_material(
             self.model_digest, self.factors_digest, self.measurement, tokens, self.precision, self.query_rank
         )
-
-
-def query_key(
-    model_digest: str,
-    factors_digest: str,
-    measurement: str,
-    tokens: TokenSequence,
-    precision: str,
-    query_rank: int | None,
-) -> str:
-    """Return the name ``wq2:<hex>`` of a query's gradient, which differs wherever an argument differs."""
-    return key_of(key_material(model_digest, factors_digest, measurement, tokens, precision, query_rank))
+        return NamedQuery(tokens=tokens, key=key_of(material), material=material)
 
 
 def key_of(material: bytes) -> str:

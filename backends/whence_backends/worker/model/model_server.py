@@ -18,8 +18,12 @@ from whence_backends.index import Index
 from whence_backends.index.search import Searcher
 from whence_backends.worker.config import WorkerSettings
 from whence_backends.worker.gradients.cache import GradientCache
+from whence_backends.worker.gradients.cached import Cached
+from whence_backends.worker.gradients.computed import Computed
 from whence_backends.worker.gradients.keys import GradientNamer
-from whence_backends.worker.gradients.store import GradientStore, NamedGradient
+from whence_backends.worker.gradients.query_gradients import QueryGradients
+from whence_backends.worker.gradients.single_flight import SingleFlight
+from whence_backends.worker.gradients.source import NamedGradient
 from whence_backends.worker.model.description import describe_model
 from whence_backends.worker.model.loading import Loaded
 from whence_backends.worker.requests.filters import FilterMasks
@@ -53,7 +57,7 @@ class ServedModel:
     batch_tokens: int
     thread: EngineThread
     preparer: QueryPreparer
-    gradients: GradientStore
+    gradients: QueryGradients
     query_memory: QueryMemory
     preconditioned: PreconditionedCache
     scorer: BatchScorer
@@ -188,7 +192,6 @@ class ServedModel:
     async def close(self) -> None:
         """Finish what is under way in the background and release the engine."""
         await self.rescores.close()
-        await self.gradients.close()
         if self.index is not None:
             await self.index.close()
         await self.thread.run(self.loaded.engine.close, stage="close")
@@ -246,17 +249,14 @@ def assemble(
             prefix_bos=policy.bos or tokenizer.adds_bos,
             chat=corpus.chat,
         ),
-        gradients=GradientStore(
-            engine=engine,
-            thread=thread,
-            cache=cache,
-            namer=GradientNamer(
+        gradients=QueryGradients(
+            GradientNamer(
                 model_digest=info.model_digest,
                 factors_digest=info.factors_digest,
                 precision=info.precision,
                 query_rank=settings.query_rank,
             ),
-            observe=observe,
+            SingleFlight(Cached(Computed(engine, thread), cache, observe=observe)),
         ),
         query_memory=memory,
         preconditioned=preconditioned,

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from whence.errors import InvalidRequestError
 from whence_backends.contract import Engine, LowRankEngine
-from whence_backends.worker.gradients.store import NamedGradient, through_layers
+from whence_backends.worker.gradients.source import NamedGradient, through_layers
 
 # The rank of a batch's queries where they are too many to be kept whole, after Grosse et al. 2023.
 DEFAULT_RANK: Final = 32

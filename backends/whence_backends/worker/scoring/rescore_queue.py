@@ -20,7 +20,7 @@ import numpy as np
 from whence_backends.batching import IndexArray
 from whence_backends.contract import Detail
 from whence_backends.topk import require_finite
-from whence_backends.worker.gradients.store import NamedGradient
+from whence_backends.worker.gradients.source import NamedGradient
 from whence_backends.worker.runtime.engine_thread import shutting_down
 from whence_backends.worker.scoring.batch_scorer import BatchScorer
 from whence_backends.worker.scoring.preconditioning import Preconditioned, Preconditioning

@@ -21,7 +21,7 @@ from whence_backends.index.refine import MOST_ROWS, Refined, refine
 from whence_backends.index.search import Float32Array, Searcher
 from whence_backends.index.sketch import fold_gradient, with_damping
 from whence_backends.topk import Order, Ranked, TopK
-from whence_backends.worker.gradients.store import NamedGradient
+from whence_backends.worker.gradients.source import NamedGradient
 from whence_backends.worker.runtime.records import WorkerObserver, ignore
 from whence_backends.worker.scoring.rescore_batches import not_held
 from whence_backends.worker.searching.groups import RowEstimates

@@ -14,7 +14,7 @@ from whence_backends.contract import QueryGradient
 from whence_backends.index.refine import Refined
 from whence_backends.index.search import Float32Array
 from whence_backends.topk import Order, Ranked, TopK
-from whence_backends.worker.gradients.store import NamedGradient
+from whence_backends.worker.gradients.source import NamedGradient
 from whence_backends.worker.model.model_server import ServedModel
 from whence_backends.worker.requests import wire
 from whence_backends.worker.requests.sequences import ResolvedSequence

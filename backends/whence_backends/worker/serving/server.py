@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry
 from whence.errors import UnavailableError
 from whence.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
 from whence_backends.worker.config import WorkerSettings
-from whence_backends.worker.gradients.cache import GradientCache, LayeredCache, MemoryCache
+from whence_backends.worker.gradients.cache import GradientCache, LayeredCache, WriteBehind
+from whence_backends.worker.gradients.memory_cache import MemoryCache
 from whence_backends.worker.gradients.redis_cache import RedisCache
 from whence_backends.worker.model.loading import EngineFactory, load
 from whence_backends.worker.model.model_server import ServedModel, assemble
@@ -157,7 +158,7 @@ def make_cache(settings: WorkerSettings, observe: WorkerObserver) -> GradientCac
         max_value_bytes=settings.redis_max_value_bytes,
         observe=observe,
     )
-    return LayeredCache(memory, redis)
+    return LayeredCache(memory, WriteBehind(redis))
 
 
 def run(settings: WorkerSettings) -> None:

@@ -16,7 +16,7 @@ from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
 from whence_backends.contract import Detail, QueryGradient
 from whence_backends.topk import Order, require_finite
-from whence_backends.worker.gradients.store import through_layers
+from whence_backends.worker.gradients.source import through_layers
 from whence_backends.worker.model.model_server import ServedModel
 from whence_backends.worker.requests import wire
 from whence_backends.worker.requests.sequences import ResolvedSequence

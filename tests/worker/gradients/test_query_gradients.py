@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 
 from whence.errors import InternalError
-from whence_backends.contract import TokenSequence
-from whence_backends.worker.gradients.cache import MemoryCache
+from whence_backends.contract import LayerGradient, TokenSequence
+from whence_backends.worker.gradients.cached import Cached
+from whence_backends.worker.gradients.computed import Computed
 from whence_backends.worker.gradients.keys import GradientNamer
-from whence_backends.worker.gradients.store import GradientStore, NamedGradient
+from whence_backends.worker.gradients.memory_cache import MemoryCache
+from whence_backends.worker.gradients.query_gradients import QueryGradients
+from whence_backends.worker.gradients.single_flight import SingleFlight
+from whence_backends.worker.gradients.source import NamedGradient
 from whence_backends.worker.runtime.engine_thread import EngineThread
 from whence_backends.worker.runtime.records import CacheOutcome, CacheRecord, WorkerRecord
 from whence_service.rpc.stages import Stopwatch
@@ -23,28 +27,24 @@ from worker.harness import StubEngine, until
 
 @dataclass(kw_only=True)
 class Bench:
-    """A store whose engine waits at a gate, which stands open unless a test closes it."""
+    """Gradients as a worker wires them; the engine waits at a gate, which stands open unless a test closes it."""
 
     engine: StubEngine
     thread: EngineThread
     cache: MemoryCache
     records: list[WorkerRecord]
-    store: GradientStore = field(init=False)
+    gradients: QueryGradients = field(init=False)
     gate: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self.store = GradientStore(
-            engine=self.engine,
-            thread=self.thread,
-            cache=self.cache,
-            namer=GradientNamer(model_digest="m", factors_digest="f", precision="float64", query_rank=None),
-            observe=self.records.append,
-        )
+        cached = Cached(Computed(self.engine, self.thread), self.cache, observe=self.records.append)
+        namer = GradientNamer(model_digest="m", factors_digest="f", precision="float64", query_rank=None)
+        self.gradients = QueryGradients(namer, SingleFlight(cached))
         self.engine.before = lambda _: self.gate.wait()
         self.gate.set()
 
     def ask(self, *queries: TokenSequence) -> asyncio.Task[list[NamedGradient]]:
-        return asyncio.create_task(self.store.get(queries, Stopwatch()))
+        return asyncio.create_task(self.gradients.get(queries, Stopwatch()))
 
 
 @pytest.fixture
@@ -52,7 +52,6 @@ async def bench() -> AsyncIterator[Bench]:
     bench = Bench(engine=StubEngine("m", "f"), thread=EngineThread(), cache=MemoryCache(10_000), records=[])
     yield bench
     bench.gate.set()
-    await bench.store.close()
     await bench.thread.close()
 
 
@@ -145,6 +144,14 @@ async def test_a_computed_gradient_is_found_in_the_cache_next_time(bench: Bench)
     assert cached.gradient.layers[0].left.tobytes() == computed.gradient.layers[0].left.tobytes()
 
 
+async def test_computed_gradients_lie_in_memory_as_cached_ones_do(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    [gradient] = bench.engine.query_gradients([query(1, 2, 3)])
+    layers = tuple(LayerGradient(left=np.asfortranarray(part.left), right=part.right) for part in gradient.layers)
+    monkeypatch.setattr(bench.engine, "query_gradients", lambda _: [replace(gradient, layers=layers)])
+    [computed] = await bench.ask(query(1, 2, 3))
+    assert computed.gradient.layers[0].left.flags.c_contiguous
+
+
 async def test_a_value_that_cannot_be_read_is_reported_computed_again_and_replaced(bench: Bench):
     [computed] = await bench.ask(query(1, 2))
     await bench.cache.put(computed.key, b"garbage")
@@ -157,15 +164,12 @@ async def test_a_value_that_cannot_be_read_is_reported_computed_again_and_replac
     assert bench.engine.count("query_gradients") == 2
 
 
-async def test_closing_waits_for_the_puts_under_way(bench: Bench):
-    slow, stored = asyncio.Event(), []
-
-    async def put(key: str, value: bytes) -> None:
-        await slow.wait()
-        stored.append(key)
-
-    bench.cache.put = put
-    [named] = await bench.ask(query(1, 2))
-    asyncio.get_running_loop().call_later(0.01, slow.set)
-    await bench.store.close()
-    assert stored == [named.key]
+async def test_when_one_query_fails_the_others_of_its_request_are_dropped(bench: Bench):
+    bench.gate.clear()
+    bench.engine.poisoned_token = 1
+    failing = bench.ask(query(1, 2), query(3, 4), query(5, 6))
+    await until(lambda: bench.thread.waiting == 3)
+    bench.gate.set()
+    with pytest.raises(InternalError):
+        await failing
+    assert "flights=0" in repr(bench.gradients)
