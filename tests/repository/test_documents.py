@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+CODE = ("proto", "clients", "service", "backends")
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs")
 
 
@@ -64,6 +65,18 @@ def test_every_metric_stage_is_in_the_code(root: Path) -> None:
     used = set(re.findall(r"""(?:stage\(|stage=|(?:watch|stopwatch)\.add\()"(\w+)\"""", code))
     job_stages = {"covariance", "eigenbasis", "lambda", "trace", "write", "verify", "other"}  # of fit and export
     assert named == used - job_stages
+
+
+def test_every_term_of_the_glossary_is_in_use(root: Path) -> None:
+    glossary = root / "docs" / "glossary.md"
+    terms = re.findall(r"^\| ([^|]+?) \|", glossary.read_text(), re.M)
+    terms = [term for term in terms if term not in {"Term", "---"}]
+    assert not [term for term in sorted(set(terms)) if terms.count(term) > 1]
+    documents = [path for name in DOCUMENTS for path in _markdown(root / name) if path != glossary]
+    code = [path for folder in CODE for path in sorted((root / folder).rglob("*")) if path.suffix in {".py", ".proto"}]
+    # Joined by single spaces, so that a term may be broken over two lines, of comments too.
+    prose = re.sub(r"[\s#/_]+", " ", " ".join(path.read_text() for path in documents + code)).lower()
+    assert not [term for term in terms if term.lower() not in prose]
 
 
 def _markdown(path: Path) -> list[Path]:

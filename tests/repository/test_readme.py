@@ -32,7 +32,7 @@ def readme(root: Path) -> str:
 @pytest.fixture(scope="module")
 def commands(readme: str) -> list[str]:
     """The commands of the section on one's own model, in order."""
-    section = readme[readme.index("## Your own model") : readme.index("## What it does")]
+    section = readme[readme.index("## Your own model") : readme.index("## Features")]
     return re.findall(r"^whence .+$", "\n".join(re.findall(r"```sh\n(.*?)```", section, re.S)), re.M)
 
 
