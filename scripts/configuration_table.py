@@ -1,53 +1,78 @@
-"""Writes the README's tables of settings and the names in ``whence.environment``. With --check it only compares.
+"""Writes the README's tables of settings and ``whence/settings.py``. With --check it only compares.
 
 Both come from the settings' own fields.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from enum import Enum
+from typing import NamedTuple
 
 import generated_blocks
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings
 
 from whence_backends.worker.config import WorkerSettings
 from whence_service.frontend.config import FrontEndSettings
+from whence_service.rpc.settings import HostingSettings
 
 
-def settings_table(settings: type[BaseSettings]) -> str:
-    """Return one row for each setting: its environment variable, its default and what it means."""
-    described = zip(variables(settings), settings.model_fields.values(), strict=True)
-    rows = [[f"`{name}`", default(field), field.description or ""] for name, field in described]
-    return generated_blocks.table(["Variable", "Default", "Meaning"], rows)
+class Row(NamedTuple):
+    """A setting: its name, its variable in the environment, its default as written there, and its meaning."""
+
+    name: str
+    variable: str
+    default: str
+    description: str
 
 
-def variables(settings: type[BaseSettings]) -> list[str]:
-    """Return the environment variable of each setting."""
-    return [f"{settings.model_config['env_prefix']}{name}".upper() for name in settings.model_fields]
-
-
-def names(constant: str, settings: type[BaseSettings]) -> str:
-    """Return the variables of settings as a constant of Python."""
-    lines = "".join(f'    "{name}",\n' for name in variables(settings))
-    return f"{constant}: Final = (\n{lines})\n"
+def rows(settings: type[HostingSettings]) -> Iterator[Row]:
+    """Yield the settings of a process: its own, then those that every process has."""
+    prefix = settings.model_config["env_prefix"]
+    shared = HostingSettings.model_fields
+    for name in sorted(settings.model_fields, key=lambda name: name in shared):
+        field = settings.model_fields[name]
+        yield Row(name, f"{prefix}{name}".upper(), default(field), field.description or "")
 
 
 def default(field: FieldInfo) -> str:
-    """Return a field's default as it would be written in the environment."""
+    """Return a field's default as it would be written in the environment, or ``required``."""
     if field.is_required():
         return "required"
-    value = field.default
+    value = field.default.value if isinstance(field.default, Enum) else field.default
     if value in (None, "", (), {}):
         return ""
-    if isinstance(value, Enum):
-        value = value.value
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def table(settings: type[HostingSettings]) -> str:
+    """Return the README's table."""
+    cells = [[f"`{row.variable}`", _code(row.default), row.description] for row in rows(settings)]
+    return generated_blocks.table(["Variable", "Default", "Meaning"], cells)
+
+
+def constant(name: str, settings: type[HostingSettings]) -> str:
+    """Return the settings as a constant of Python."""
+    return f"{name}: Final = {{\n{''.join(map(_entry, rows(settings)))}}}\n"
+
+
+def _entry(row: Row) -> str:
+    default = "" if row.default == "required" else row.default
+    arguments = ", ".join(map(_text, (row.variable, row.description, default)))
+    return f"    {_text(row.name)}: Setting({arguments}),\n"
+
+
+def _code(default: str) -> str:
+    return default if default in ("", "required") else f"`{default}`"
+
+
+def _text(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 if __name__ == "__main__":
-    blocks = {"front end": settings_table(FrontEndSettings), "worker": settings_table(WorkerSettings)}
+    blocks = {"front end": table(FrontEndSettings), "worker": table(WorkerSettings)}
     generated_blocks.run(generated_blocks.ROOT / "README.md", blocks)
-    known = names("FRONT_END", FrontEndSettings) + names("WORKER", WorkerSettings)
-    environment = generated_blocks.ROOT / "clients" / "python" / "whence" / "environment.py"
-    generated_blocks.run(environment, {"settings": known})
+    known = constant("FRONT_END", FrontEndSettings) + constant("WORKER", WorkerSettings)
+    generated_blocks.run(generated_blocks.ROOT / "clients" / "python" / "whence" / "settings.py", {"settings": known})

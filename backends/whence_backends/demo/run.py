@@ -17,9 +17,7 @@ from whence_backends.demo.subjects import Question, Subject
 from whence_backends.ekfac.factors import Factors
 from whence_backends.fit import FitConfig, FitProgress, fit
 from whence_backends.models import Tokenizer, resolve_model
-from whence_backends.worker import config as worker_config
 from whence_backends.worker.config import WorkerSettings
-from whence_service.frontend import config as frontend_config
 from whence_service.frontend.config import FrontEndSettings
 from whence_service.frontend.embedded import embedded
 
@@ -74,11 +72,8 @@ def prepare(subject: Subject, folder: Path, progress: Callable[[FitProgress], No
 @contextmanager
 def serving(subject: Subject, prepared: Prepared) -> Iterator[str]:
     """Serve the subject on a loopback port while the ``with`` lasts; yields the address."""
-    front = frontend_config.load_settings(
-        None, address="127.0.0.1:0", max_deadline_s=_PATIENCE_S, drain_s=0.0, log_level="WARNING"
-    )
-    worker = worker_config.load_settings(
-        None,
+    front = FrontEndSettings.load(address="127.0.0.1:0", max_deadline_s=_PATIENCE_S, drain_s=0.0, log_level="WARNING")
+    worker = WorkerSettings.load(
         name=subject.name,
         model=subject.model,
         factors=prepared.factors.folder,

@@ -13,8 +13,7 @@ from whence_service.frontend.placement import Placement
 from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.servicer import SERVICE, AttributionServicer
 from whence_service.rpc.admission import Admission
-from whence_service.rpc.bounds import RequestBounds
-from whence_service.rpc.hosting import HostSettings, RpcHost, termination
+from whence_service.rpc.hosting import RpcHost, termination
 from whence_service.rpc.http import MetricsServer, start_metrics_server
 from whence_service.rpc.interceptors import CallInterceptor
 from whence_service.rpc.logging import configure_logging, log_calls
@@ -87,7 +86,7 @@ class FrontEnd:
 async def build_front_end(settings: FrontEndSettings, registry: CollectorRegistry) -> FrontEnd:
     """Return a front end that is ready to start. Its metrics go to ``registry``, its calls to the log too."""
     observe = tee(Metrics(registry), log_calls)
-    host = RpcHost(_host_settings(settings), [CallInterceptor(observe, _bounds(settings))], [SERVICE])
+    host = RpcHost(settings.host, [CallInterceptor(observe, settings.bounds)], [SERVICE])
 
     def update_readiness(placement: Placement) -> None:
         host.set_serving(SERVICE, bool(placement.served))
@@ -124,23 +123,3 @@ def process_registry() -> CollectorRegistry:
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     return registry
-
-
-def _host_settings(settings: FrontEndSettings) -> HostSettings:
-    return HostSettings(
-        address=settings.address,
-        max_message_bytes=settings.max_message_bytes,
-        max_request_bytes=settings.max_request_bytes,
-        drain_s=settings.drain_s,
-        grace_s=settings.grace_s,
-        reflection=settings.reflection,
-    )
-
-
-def _bounds(settings: FrontEndSettings) -> RequestBounds:
-    return RequestBounds(
-        max_text_bytes=settings.max_text_bytes,
-        max_filter_bytes=settings.max_filter_bytes,
-        max_name_bytes=settings.max_name_bytes,
-        max_fields=settings.max_fields,
-    )

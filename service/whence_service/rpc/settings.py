@@ -1,13 +1,11 @@
-"""How settings are read, the front end's and a worker's alike: the types they share, and what is said of wrong ones.
-
-Options win over the environment, the environment over a TOML file.
-"""
+"""The settings that processes share, and the one loader of settings."""
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
@@ -22,14 +20,13 @@ from pydantic_settings import (
 from whence import environment
 from whence.errors import InvalidRequestError
 from whence_service.rpc.addresses import check_serving, check_worker, host_and_port
+from whence_service.rpc.bounds import RequestBounds
+from whence_service.rpc.hosting import HostSettings
+from whence_service.rpc.logging import LogFormat
 
-S = TypeVar("S", bound="ServerSettings")
+S = TypeVar("S", bound="Settings")
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-
-
-def _split(value: object) -> object:
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
 def _metrics(address: str) -> str:
@@ -44,19 +41,55 @@ def _level(name: str) -> str:
     return name.upper()
 
 
+def _split(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Delay = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-Address = Annotated[str, AfterValidator(check_serving)]
-MetricsAddress = Annotated[str, AfterValidator(_metrics)]
 WorkerAddresses = Annotated[tuple[Annotated[str, AfterValidator(check_worker)], ...], NoDecode, BeforeValidator(_split)]
-LogLevel = Annotated[str, AfterValidator(_level)]
+
+# Settings of both processes whose defaults differ.
+Address = Annotated[
+    str, AfterValidator(check_serving), Field(description="Where to serve gRPC: host:port or unix:path.")
+]
+MaxRunning = Annotated[Count, Field(description="Most calls that run at a time.")]
+MaxWaiting = Annotated[int, Field(ge=0, description="Most calls that wait for their turn; more are refused at once.")]
+MaxRequestBytes = Annotated[
+    Count, Field(description="The largest request, in bytes; gRPC itself refuses larger ones unread.")
+]
 
 
-class ServerSettings(BaseSettings):
-    """Settings that are read once and never change. Make them with :func:`load`."""
+class Settings(BaseSettings):
+    """The settings of a process, read once and never changed. Make them with :meth:`load`.
+
+    Options win over the environment, the environment over a TOML file. ``owner`` names the process in messages.
+    """
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    owner: ClassVar[str]
+
+    @classmethod
+    def load(cls, file: Path | None = None, /, **given: Any) -> Self:  # noqa: ANN401 - each checked by its field
+        """Return the settings from what was ``given`` (None: nothing), the environment and the TOML ``file``.
+
+        Without a ``file`` it is the one that ``<PREFIX>CONFIG`` names in the environment, if any. Raises
+        :class:`~whence.errors.InvalidRequestError`: ``BAD_SETTINGS``, naming every setting that is missing or wrong,
+        and ``UNKNOWN_VARIABLE`` for a variable of the environment that nothing reads.
+        """
+        environment.check()
+        prefix = str(cls.model_config["env_prefix"])
+        variable = f"{prefix}CONFIG"
+        named = os.environ.get(variable, "")
+        file = file or (Path(named) if named else None)
+        if file is not None:
+            _require_toml(file, variable)
+        options = {name: value for name, value in given.items() if value is not None}
+        return _read(
+            cls, file, options, f"Give them as options, as {prefix}<NAME> in the environment or in a TOML file"
+        )
 
     @classmethod
     def settings_customise_sources(
@@ -71,31 +104,73 @@ class ServerSettings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
-def load(kind: type[S], owner: str, file: Path | None, given: dict[str, Any]) -> S:
-    """Return the settings of ``owner`` from what was ``given``, the environment and the TOML ``file``.
+class HostingSettings(Settings):
+    """The settings of every process that serves gRPC."""
 
-    Raises :class:`~whence.errors.InvalidRequestError`: ``BAD_SETTINGS``, naming every setting that is missing or wrong,
-    and ``UNKNOWN_VARIABLE`` for a variable of the environment that nothing reads.
-    """
-    environment.check()
-    prefix = str(kind.model_config["env_prefix"])
-    settings = type(
+    address: Address
+    metrics_address: Annotated[str, AfterValidator(_metrics)] = Field(
+        "", description="Where to serve /metrics and /healthz over HTTP: host:port. Empty: nowhere."
+    )
+    max_running: MaxRunning
+    max_waiting: MaxWaiting
+    max_request_bytes: MaxRequestBytes
+    max_text_bytes: Count = Field(
+        RequestBounds.max_text_bytes,
+        description="The longest query, and the longest text to score, in bytes. A model takes at most 32 bytes for "
+        "each token of its longest query, but at least 64 KiB.",
+    )
+    max_filter_bytes: Count = Field(RequestBounds.max_filter_bytes, description="The largest filter, in bytes.")
+    max_name_bytes: Count = Field(
+        RequestBounds.max_name_bytes, description="The longest name, id or pattern in a request, in bytes."
+    )
+    max_fields: Count = Field(
+        RequestBounds.max_fields, description="Most fields in one request, those of each message in a list counted."
+    )
+    drain_s: Delay = Field(5.0, description="Seconds to go on answering after health says NOT_SERVING on shutdown.")
+    grace_s: Delay = Field(30.0, description="Seconds that calls in flight may then take before they are cancelled.")
+    log_format: LogFormat = Field(LogFormat.JSON, description="The format of log lines: json or console.")
+    log_level: Annotated[str, AfterValidator(_level)] = Field("INFO", description="The least severe level to log.")
+
+    @property
+    def host(self) -> HostSettings:
+        """Where and how to serve."""
+        return HostSettings(
+            address=self.address,
+            max_request_bytes=self.max_request_bytes,
+            drain_s=self.drain_s,
+            grace_s=self.grace_s,
+        )
+
+    @property
+    def bounds(self) -> RequestBounds:
+        """The bounds of a request."""
+        return RequestBounds(
+            max_text_bytes=self.max_text_bytes,
+            max_filter_bytes=self.max_filter_bytes,
+            max_name_bytes=self.max_name_bytes,
+            max_fields=self.max_fields,
+        )
+
+
+def _read(kind: type[S], file: Path | None, options: dict[str, Any], advice: str) -> S:
+    """Read settings with pydantic, whose errors become ours."""
+    from_file = type(
         kind.__name__, (kind,), {"model_config": SettingsConfigDict(toml_file=file), "__module__": __name__}
     )
     try:
-        if file is not None:
-            _require_toml(file)
-        made: S = settings(**given)
-    except SettingsError as error:  # a variable whose JSON is none
-        raise _bad(f"{owner}'s settings are not valid: {error}: {error.__cause__}", prefix, "") from error
+        settings: S = from_file(**options)
+    except SettingsError as error:  # a variable that should be JSON and is not
+        message = f"{kind.owner}'s settings are not valid: {error}: {error.__cause__}. {advice}"
+        raise InvalidRequestError(message, reason="BAD_SETTINGS", field="") from error
     except ValidationError as error:
-        problems = "; ".join(_told(problem, kind) for problem in error.errors(include_url=False))
+        problems = "; ".join(_problem(problem, kind) for problem in error.errors(include_url=False))
+        message = f"{kind.owner}'s settings are not valid: {problems}. {advice}"
         field = ".".join(map(str, error.errors()[0]["loc"]))
-        raise _bad(f"{owner}'s settings are not valid: {problems}", prefix, field) from error
-    return made
+        raise InvalidRequestError(message, reason="BAD_SETTINGS", field=field) from error
+    return settings
 
 
-def _told(problem: Any, kind: type[BaseSettings]) -> str:  # noqa: ANN401 - pydantic's own dictionary
+def _problem(problem: Any, kind: type[BaseSettings]) -> str:  # noqa: ANN401 - pydantic's own dictionary
     name = ".".join(map(str, problem["loc"]))
     if problem["type"] == "extra_forbidden":
         return f"{name}: there is no such setting{environment.nearest(name, kind.model_fields)}"
@@ -103,17 +178,12 @@ def _told(problem: Any, kind: type[BaseSettings]) -> str:  # noqa: ANN401 - pyda
     return f"{name}: {problem['msg'].removeprefix('Value error, ')}{got}"
 
 
-def _bad(message: str, prefix: str, field: str) -> InvalidRequestError:
-    advice = f"Give them as options, as {prefix}<NAME> in the environment or in the settings file"
-    return InvalidRequestError(f"{message}. {advice}", reason="BAD_SETTINGS", field=field)
-
-
-def _require_toml(file: Path) -> None:
+def _require_toml(file: Path, variable: str) -> None:
     try:
         tomllib.loads(file.read_text(encoding="utf-8"))
         return
     except FileNotFoundError:
-        problem = "does not exist; create it, or leave out --config and WHENCE_CONFIG"
+        problem = f"does not exist; create it, or leave out --config and {variable}"
     except OSError as error:
         problem = f"cannot be read: {error.strerror or error}"
     except UnicodeDecodeError as error:

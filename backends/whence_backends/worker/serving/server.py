@@ -21,8 +21,7 @@ from whence_backends.worker.runtime.metrics import WorkerMetrics
 from whence_backends.worker.runtime.records import WorkerObserver, ignore, log_trouble, tee
 from whence_backends.worker.serving.servicer import WorkerServicer
 from whence_service.rpc.admission import Admission
-from whence_service.rpc.bounds import RequestBounds
-from whence_service.rpc.hosting import HostSettings, RpcHost
+from whence_service.rpc.hosting import RpcHost
 from whence_service.rpc.http import MetricsServer, start_metrics_server
 from whence_service.rpc.interceptors import CallInterceptor
 from whence_service.rpc.logging import configure_logging, log_calls
@@ -56,7 +55,7 @@ class Worker:
         self._metrics.watch_queue(lambda: self._thread.waiting)
         self._cache = make_cache(settings, self._observe)
         calls = tee_calls(Metrics(self.registry), log_calls)
-        self._host = RpcHost(_host_settings(settings), [CallInterceptor(calls, _bounds(settings))], [SERVICE])
+        self._host = RpcHost(settings.host, [CallInterceptor(calls, settings.bounds)], [SERVICE])
         self._admission = Admission(settings.max_running, settings.max_waiting, calls)
         servicer = WorkerServicer(self._require_served, self._admission, calls)
         worker_service_pb2_grpc.add_WorkerServiceServicer_to_server(servicer, self._host.server)
@@ -175,21 +174,3 @@ async def _run(settings: WorkerSettings) -> None:
     finally:
         await worker.close()
         _log.info("stopped")
-
-
-def _host_settings(settings: WorkerSettings) -> HostSettings:
-    return HostSettings(
-        address=settings.address,
-        max_request_bytes=settings.max_request_bytes,
-        drain_s=settings.drain_s,
-        grace_s=settings.grace_s,
-    )
-
-
-def _bounds(settings: WorkerSettings) -> RequestBounds:
-    return RequestBounds(
-        max_text_bytes=settings.max_text_bytes,
-        max_filter_bytes=settings.max_filter_bytes,
-        max_name_bytes=settings.max_name_bytes,
-        max_fields=settings.max_fields,
-    )

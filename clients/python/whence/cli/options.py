@@ -17,6 +17,7 @@ from whence.errors import InvalidRequestError
 from whence.examples import TrainingExample
 from whence.filters import Filter
 from whence.queries import Query
+from whence.settings import Setting
 
 TIMEOUT_S: Final = 600.0
 
@@ -82,6 +83,11 @@ Layers = Annotated[
 FullText = Annotated[bool, typer.Option("--full-text", help="Print whole sequences, not their strongest passage.")]
 
 DEFAULT_SERVER: Final = DEFAULT_TARGET
+
+
+def option(setting: Setting, *names: str, panel: str | None = None) -> Any:  # noqa: ANN401 - typer's own type
+    """Return the option of a setting, under ``names`` or its own."""
+    return typer.Option(*names, help=setting.description, show_default=setting.default or False, rich_help_panel=panel)
 
 
 @dataclass(frozen=True, kw_only=True)

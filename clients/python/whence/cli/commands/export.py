@@ -34,7 +34,9 @@ def export(
     ] = None,
     layers: Annotated[
         str | None,
-        typer.Option(help="Or name the layers as for `whence fit`: 'mlp', 'all-linear', or a pattern. [default: mlp]"),
+        typer.Option(
+            help="Or name the layers as for `whence fit`: 'mlp', 'all-linear', or a pattern.", show_default="mlp"
+        ),
     ] = None,
     precision: Annotated[str, typer.Option(help="float32, float16 or float64.")] = "float32",
 ) -> None:

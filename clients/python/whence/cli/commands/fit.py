@@ -56,7 +56,8 @@ def fit(
             min=1,
             max=2**63 - 1,
             help="N, by which influences are divided: how many sequences the model was trained on, where the corpus is "
-            "a part of them. [default: the corpus's]",
+            "a part of them.",
+            show_default="those of the corpus",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Draws the sample and the labels.")] = 0,

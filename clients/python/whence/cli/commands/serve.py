@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
+from whence.cli.options import option
 from whence.errors import InvalidRequestError
+from whence.settings import FRONT_END, WORKER
 
-_PANEL_EMBEDDED = "With --embedded: the worker"
+_WORKER: Final = "With --embedded: the worker"
 
 
 def serve(
@@ -21,65 +23,33 @@ def serve(
     embedded: Annotated[
         bool, typer.Option("--embedded", help="Run a worker in this process instead of calling others.")
     ] = False,
-    address: Annotated[
-        str | None, typer.Option(help="Where to serve: host:port or unix:path. Usually 127.0.0.1:50051.")
-    ] = None,
-    metrics_address: Annotated[str | None, typer.Option(help="host:port of /metrics.")] = None,
     config: Annotated[
-        Path | None, typer.Option(envvar="WHENCE_CONFIG", help="A TOML file with any of the settings.")
+        Path | None, typer.Option(help="A TOML file with any of the settings.", show_default="that of WHENCE_CONFIG")
     ] = None,
-    refresh_s: Annotated[float | None, typer.Option(help="Seconds between looks at the workers.")] = None,
-    max_running: Annotated[int | None, typer.Option(help="Requests worked on at a time.")] = None,
-    max_waiting: Annotated[int | None, typer.Option(help="Requests that may wait.")] = None,
-    drain_s: Annotated[float | None, typer.Option(help="Seconds to go on answering when told to stop.")] = None,
-    log_format: Annotated[str | None, typer.Option(help="json or console.")] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="Folder, GGUF file, 'smollm2' or hub name.", rich_help_panel=_PANEL_EMBEDDED),
-    ] = None,
-    factors: Annotated[
-        Path | None, typer.Option(help="The folder that 'whence fit' wrote.", rich_help_panel=_PANEL_EMBEDDED)
-    ] = None,
-    corpus: Annotated[Path | None, typer.Option(help="The corpus folder.", rich_help_panel=_PANEL_EMBEDDED)] = None,
-    index: Annotated[
-        Path | None, typer.Option(help="The gradient index's folder.", rich_help_panel=_PANEL_EMBEDDED)
-    ] = None,
-    training_sequences: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="N, by which influences are divided, where the corpus is a part of the training set. "
-            "[default: as the factors say]",
-            rich_help_panel=_PANEL_EMBEDDED,
-        ),
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="The served model's name.", rich_help_panel=_PANEL_EMBEDDED)] = None,
-    engine: Annotated[
-        str | None,
-        typer.Option(
-            help="pytorch, ort, fake or an installed one. [default: by the model]", rich_help_panel=_PANEL_EMBEDDED
-        ),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="auto, cpu, cuda, cuda:1, ...", rich_help_panel=_PANEL_EMBEDDED)
-    ] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="float32, bfloat16 or float64.", rich_help_panel=_PANEL_EMBEDDED)
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads of the engine.", rich_help_panel=_PANEL_EMBEDDED)
-    ] = None,
-    batch_tokens: Annotated[
-        int | None, typer.Option(help="Most tokens in one engine batch.", rich_help_panel=_PANEL_EMBEDDED)
-    ] = None,
-    redis_url: Annotated[
-        str | None, typer.Option(help="A cache shared with other workers.", rich_help_panel=_PANEL_EMBEDDED)
-    ] = None,
+    address: Annotated[str | None, option(FRONT_END["address"])] = None,
+    metrics_address: Annotated[str | None, option(FRONT_END["metrics_address"])] = None,
+    refresh_s: Annotated[float | None, option(FRONT_END["refresh_s"])] = None,
+    max_running: Annotated[int | None, option(FRONT_END["max_running"])] = None,
+    max_waiting: Annotated[int | None, option(FRONT_END["max_waiting"])] = None,
+    drain_s: Annotated[float | None, option(FRONT_END["drain_s"])] = None,
+    log_format: Annotated[str | None, option(FRONT_END["log_format"])] = None,
+    model: Annotated[str | None, option(WORKER["model"], panel=_WORKER)] = None,
+    factors: Annotated[Path | None, option(WORKER["factors"], panel=_WORKER)] = None,
+    corpus: Annotated[Path | None, option(WORKER["corpus"], panel=_WORKER)] = None,
+    index: Annotated[Path | None, option(WORKER["index"], panel=_WORKER)] = None,
+    training_sequences: Annotated[int | None, option(WORKER["training_sequences"], panel=_WORKER)] = None,
+    name: Annotated[str | None, option(WORKER["name"], panel=_WORKER)] = None,
+    engine: Annotated[str | None, option(WORKER["engine"], panel=_WORKER)] = None,
+    device: Annotated[str | None, option(WORKER["device"], panel=_WORKER)] = None,
+    precision: Annotated[str | None, option(WORKER["precision"], panel=_WORKER)] = None,
+    threads: Annotated[int | None, option(WORKER["threads"], panel=_WORKER)] = None,
+    batch_tokens: Annotated[int | None, option(WORKER["batch_tokens"], panel=_WORKER)] = None,
+    redis_url: Annotated[str | None, option(WORKER["redis_url"], panel=_WORKER)] = None,
 ) -> None:
     """Run the front end, which clients talk to.
 
-    Every setting can also come from the environment (WHENCE_ADDRESS, WHENCE_WORKERS, ...) or from --config;
-    the embedded worker's from WHENCE_WORKER_MODEL, ....
+    Every setting can also come from the environment (WHENCE_ADDRESS, WHENCE_WORKERS, ...) or from --config; those of
+    the embedded worker from WHENCE_WORKER_MODEL, ... or from the TOML file that WHENCE_WORKER_CONFIG names.
     """
     front = {
         "workers": tuple(worker) if worker else None,
@@ -91,7 +61,7 @@ def serve(
         "drain_s": drain_s,
         "log_format": log_format,
     }
-    within = {
+    of_worker = {
         "model": model,
         "factors": factors,
         "corpus": corpus,
@@ -106,24 +76,25 @@ def serve(
         "redis_url": redis_url,
     }
     if embedded:
-        _serve_embedded(config, front, _given(within))
+        _serve_embedded(config, front, of_worker)
     else:
-        _serve(config, front, _given(within))
+        _serve(config, front, of_worker)
 
 
-def _serve(config: Path | None, front: dict[str, Any], within: dict[str, Any]) -> None:
+def _serve(config: Path | None, front: dict[str, Any], of_worker: dict[str, Any]) -> None:
     # Imported late: the command line must start without what only servers have installed.
-    from whence_service.frontend.config import load_settings
+    from whence_service.frontend.config import FrontEndSettings
     from whence_service.frontend.server import run
 
-    if within:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in within)
+    given = [name for name, value in of_worker.items() if value is not None]
+    if given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise InvalidRequestError(
             f"only a worker in this process takes {names}; add --embedded, or give it to 'whence worker'",
             reason="BAD_SETTINGS",
-            field=next(iter(within)),
+            field=given[0],
         )
-    settings = load_settings(config, **front)
+    settings = FrontEndSettings.load(config, **front)
     if not settings.workers:
         raise InvalidRequestError(
             "the front end has no workers to ask; give --worker HOST:PORT (or WHENCE_WORKERS), or --embedded",
@@ -133,20 +104,16 @@ def _serve(config: Path | None, front: dict[str, Any], within: dict[str, Any]) -
     asyncio.run(run(settings))
 
 
-def _serve_embedded(config: Path | None, front: dict[str, Any], within: dict[str, Any]) -> None:
-    from whence_backends.worker.config import load_settings as load_worker_settings
-    from whence_service.frontend.config import load_settings
+def _serve_embedded(config: Path | None, front: dict[str, Any], of_worker: dict[str, Any]) -> None:
+    from whence_backends.worker.config import WorkerSettings
+    from whence_service.frontend.config import FrontEndSettings
     from whence_service.frontend.embedded import run_embedded
 
-    settings = load_settings(config, **front)
+    settings = FrontEndSettings.load(config, **front)
     if settings.workers:
         raise InvalidRequestError(
             f"--embedded runs its own worker; leave it out, or leave out {', '.join(settings.workers)}",
             reason="BAD_SETTINGS",
             field="workers",
         )
-    asyncio.run(run_embedded(settings, load_worker_settings(**within)))
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
+    asyncio.run(run_embedded(settings, WorkerSettings.load(**of_worker)))
