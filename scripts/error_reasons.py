@@ -1,21 +1,25 @@
-"""Writes the table of error reasons in docs/errors.md from the places that raise them. With --check it only compares.
+"""Writes the tables of reasons and warnings in docs/errors.md. With --check it only compares.
 
-A reason is the literal ``reason="..."`` of a call of one of the classes in ``whence.errors``, or of a helper beside it
-that takes the reason as an argument. A part that varies is shown as an ellipsis.
+What to do is the text under each member of the enums; the gRPC code is that of the
+class of ``whence.errors`` with which a reason is raised, directly or by a helper that takes the reason as an argument.
 """
 
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import generated_blocks
 
-from whence import errors
+from whence import errors, reasons
 
 SOURCES = ("clients/python/whence", "service/whence_service", "backends/whence_backends")
+REASONS = Path(reasons.__file__)
+# Where an error is raised before a call is made or a server is started: no client could call again.
+_NEVER_TRAVELS = ("whence.", "whence_service.rpc.hosting", "whence_service.rpc.http")
 _CLASSES: dict[str, type[errors.WhenceError]] = {
     name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.WhenceError)
 }
@@ -23,98 +27,124 @@ _CLASSES: dict[str, type[errors.WhenceError]] = {
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Raised:
-    """One place that makes an error: its reason, its class, the module, and its message with … for what varies."""
+    """One place that names a reason: the module, and the class of the error, empty where a variable holds it."""
 
     reason: str
     error: str
     module: str
-    message: str
 
 
 def places(root: Path) -> Iterator[Raised]:
     """Yield every place in the three packages under ``root`` that makes an error with a reason of its own."""
     for source in SOURCES:
         for path in sorted((root / source).rglob("*.py")):
+            if path.name == REASONS.name:
+                continue
             parts = path.relative_to((root / source).parent).with_suffix("").parts
             module = ".".join(parts).removesuffix(".__init__")
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            yield from _direct(tree, module)
-            yield from _through_helpers(tree, module)
+            yield from _in_module(ast.parse(path.read_text(encoding="utf-8")), module)
 
 
-def _direct(tree: ast.AST, module: str) -> Iterator[Raised]:
-    for call in _error_calls(tree):
-        for reason in _alternatives(_argument(call, "reason")):
-            yield _raised(call, reason, module)
-
-
-def _through_helpers(tree: ast.AST, module: str) -> Iterator[Raised]:
-    """Yield the calls of functions of the same module that take the reason as an argument."""
-    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
-        names = [argument.arg for argument in function.args.args]
-        made = [call for call in _error_calls(function) if isinstance(_argument(call, "reason"), ast.Name)]
-        if "reason" not in names or not made:
+def _in_module(tree: ast.AST, module: str) -> Iterator[Raised]:
+    helpers = dict(_helpers(tree))
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        error = _error_of(call, helpers)
+        if error is None:
             continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == function.name:
-                given = _argument(node, "reason") or node.args[names.index("reason")]
-                for reason in _alternatives(given):
-                    yield _raised(made[0], reason, module)
+        for argument in (*call.args, *(keyword.value for keyword in call.keywords)):
+            for reason in _named(argument):
+                yield Raised(reason=reason, error=error, module=module)
 
 
-def _error_calls(tree: ast.AST) -> Iterator[ast.Call]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _CLASSES:
-            yield node
+def _helpers(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Yield functions that take a reason, each with the class of the error that it makes."""
+    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+        if any(argument.arg == "reason" for argument in (*function.args.args, *function.args.kwonlyargs)):
+            made = [
+                call.func.id
+                for call in ast.walk(function)
+                if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in _CLASSES
+            ]
+            if made:
+                yield function.name, made[0]
 
 
-def _argument(call: ast.Call, name: str) -> ast.expr | None:
-    return next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
+def _error_of(call: ast.Call, helpers: dict[str, str]) -> str | None:
+    """Return the class of the error that a call makes, an empty string for a class in a variable, or ``None``."""
+    if not isinstance(call.func, ast.Name):
+        return None
+    name = call.func.id
+    return name if name in _CLASSES else helpers.get(name, "" if name == "kind" else None)
 
 
-def _alternatives(node: ast.expr | None) -> Iterator[str]:
-    """Yield the reasons an expression may be: one literal, or the two of ``a if condition else b``."""
-    if isinstance(node, ast.IfExp):
-        yield from _alternatives(node.body)
-        yield from _alternatives(node.orelse)
-    elif isinstance(node, ast.Constant | ast.JoinedStr):
-        yield _plain(node)
+def _named(argument: ast.expr) -> Iterator[str]:
+    """Yield the members of ``Reason`` in an argument: one, or the two of ``a if condition else b``."""
+    if isinstance(argument, ast.IfExp):
+        yield from _named(argument.body)
+        yield from _named(argument.orelse)
+    elif isinstance(argument, ast.Attribute) and isinstance(argument.value, ast.Name) and argument.value.id == "Reason":
+        yield argument.attr
 
 
-def _raised(call: ast.Call, reason: str, module: str) -> Raised:
-    error = call.func.id if isinstance(call.func, ast.Name) else ""
-    return Raised(reason=reason, error=error, module=module, message=_plain(call.args[0]) if call.args else "")
+def remedies(enum: str) -> dict[str, str]:
+    """Return the text under each member of an enum of ``whence.reasons``, by the member's name."""
+    tree = ast.parse(REASONS.read_text(encoding="utf-8"))
+    body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == enum)
+    return {
+        assigned.targets[0].id: text.value.value
+        for assigned, text in itertools.pairwise(body)
+        if isinstance(assigned, ast.Assign)
+        and isinstance(assigned.targets[0], ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+        and isinstance(text.value.value, str)
+    }
 
 
-def _plain(node: ast.expr) -> str:
-    if isinstance(node, ast.Constant):
-        return str(node.value)
-    if isinstance(node, ast.JoinedStr):
-        return "".join(_plain(part) for part in node.values)
-    return "…"
-
-
-def reasons_table(raised: list[Raised]) -> str:
-    """Return one row for each reason and class, with the first message and the modules that raise it."""
-    groups: dict[tuple[str, str], list[Raised]] = {}
-    for place in sorted(raised):
-        groups.setdefault((place.reason, place.error), []).append(place)
+def reasons_table(raised: list[Raised], texts: dict[str, str]) -> str:
+    """Return one row for each reason: its codes, what to do, whether the Python client calls again, and where from."""
     rows = [
-        [f"`{reason}`", f"`{error}`", _CLASSES[error].code.name, _modules(group), _message(group)]
-        for (reason, error), group in groups.items()
+        [f"`{reason}`", _codes(group, reason), _markdown(texts[reason]), _again(group, reason), _modules(group)]
+        for reason in sorted(reasons.Reason)
+        for group in [[place for place in raised if place.reason == reason]]
     ]
-    return generated_blocks.table(["Reason", "Error", "gRPC code", "Raised in", "For example"], rows)
+    return generated_blocks.table(["Reason", "gRPC code", "What to do", "Client retries", "Raised in"], rows)
+
+
+def warnings_table(texts: dict[str, str]) -> str:
+    """Return one row for each code of a warning."""
+    rows = [[f"`{code}`", _markdown(texts[code])] for code in sorted(reasons.WarningCode)]
+    return generated_blocks.table(["Code", "What it says"], rows)
+
+
+def _codes(group: list[Raised], reason: str) -> str:
+    if reason.startswith("GRPC_"):
+        return reason.removeprefix("GRPC_")
+    return ", ".join(sorted({_CLASSES[place.error or "WhenceError"].code.name for place in group}))
+
+
+def _again(group: list[Raised], reason: str) -> str:
+    if reason == reasons.Reason.GRPC_UNAVAILABLE:
+        return "yes"
+    travelling = {place.error for place in group if not place.module.startswith(_NEVER_TRAVELS)}
+    if travelling == {"OverloadedError"}:
+        return "after the wait"
+    return "yes" if travelling == {"UnavailableError"} else "no"
 
 
 def _modules(group: list[Raised]) -> str:
-    return ", ".join(f"`{module}`" for module in sorted({place.module for place in group}))
+    return ", ".join(f"`{module}`" for module in sorted({place.module for place in group})) or "gRPC"
 
 
-def _message(group: list[Raised]) -> str:
-    message = max((place.message for place in group), key=lambda text: len(text.replace("…", "")))
-    return " ".join(message.replace("<", "&lt;").split())
+def _markdown(text: str) -> str:
+    return text.replace("``", "`")
 
 
 if __name__ == "__main__":
-    table = reasons_table(list(places(generated_blocks.ROOT)))
-    generated_blocks.run(generated_blocks.ROOT / "docs" / "errors.md", {"reasons": table})
+    generated_blocks.run(
+        generated_blocks.ROOT / "docs" / "errors.md",
+        {
+            "reasons": reasons_table(list(places(generated_blocks.ROOT)), remedies("Reason")),
+            "warnings": warnings_table(remedies("WarningCode")),
+        },
+    )

@@ -17,7 +17,7 @@ other, fewer queries share a pass. What the factory needs beside this file, none
   ``.require_layers(specs)`` refuse those of another model or of other layers. For a model that ``whence fit`` cannot
   load, ``whence_backends.engines.fake.fit_traces`` makes factors of a and s, densely.
 - ``whence.errors``: what cannot work is an ``InvalidRequestError`` with a ``reason`` and the ``field`` to change
-  (``UNKNOWN_DEVICE`` device, ``UNKNOWN_PRECISION`` precision, ``BAD_ENGINE_OPTION`` engine_options, and
+  (``UNKNOWN_DEVICE`` device, ``UNKNOWN_PRECISION`` precision, ``INVALID_ENGINE_OPTION`` engine_options, and
   ``MODEL_NOT_LOADABLE`` model where it is of a kind that the engine does not take), what does not belong together a
   ``MismatchError``. An engine that computes on several devices, or in several precisions, never takes another than was
   asked for; one that has a single one takes any, and says in ``info`` what it has.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whence.errors import InternalError
+from whence.reasons import Reason
 
 Float64Array = NDArray[np.float64]
 FloatArray = NDArray[np.floating[Any]]
@@ -96,7 +97,7 @@ def require_finite(influence: FloatArray, positions: Int64Array) -> None:
         f"the influence of the sequence at position {position} on query {query} is "
         f"{influence[tuple(where)]}; expected a finite number. The model overflows in this precision: try "
         "precision=float32 or bfloat16, or a larger damping",
-        reason="NON_FINITE_INFLUENCE",
+        reason=Reason.NON_FINITE_INFLUENCE,
         position=position,
         query=query,
     )

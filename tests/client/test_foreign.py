@@ -43,7 +43,7 @@ def of_the_machine(number: int, path: str | None = "/some/file") -> OSError:
 )
 def test_what_the_machine_refuses_says_what_and_where(number, says):
     reason, message = told(of_the_machine(number))
-    assert (reason, message[: len(says)]) == ("FILE_NOT_USABLE", says)
+    assert (reason, message[: len(says)]) == ("FILE_FAILED", says)
 
 
 def test_no_file_is_named_where_there_is_none():
@@ -62,7 +62,7 @@ def test_both_files_of_a_rename_are_named():
 )
 def test_a_network_is_no_file(error):
     known = failures.to_whence_error(error, "")
-    assert (known.reason, type(known), failures.advice(known)) == ("NETWORK_FAILS", UnavailableError, "")
+    assert (known.reason, type(known), failures.advice(known)) == ("NETWORK_UNAVAILABLE", UnavailableError, "")
 
 
 class OutOfMemoryError(RuntimeError):
@@ -93,7 +93,7 @@ def reader_error() -> Exception:
     [
         (MemoryError, "OUT_OF_MEMORY"),
         (lambda: OutOfMemoryError("CUDA out of memory\nmore"), "OUT_OF_MEMORY"),
-        (RecursionError, "INPUT_TOO_DEEP"),
+        (RecursionError, "TOO_DEEP_INPUT"),
         (lambda: caught("caf\udce9".encode), "INVALID_TEXT"),
         (lambda: caught(b"caf\xe9".decode), "INVALID_TEXT"),
         (lambda: caught(json.loads, "{"), "INVALID_JSON"),
@@ -117,7 +117,7 @@ def test_input_machine_and_installation_are_no_bugs(make, reason):
 
 @pytest.mark.parametrize("error", [ValueError("x"), ZeroDivisionError(), ImportError("whence", name="whence.gone")])
 def test_what_is_ours_still_is_one(error):
-    assert told(error)[0] == "UNEXPECTED_ERROR"
+    assert told(error)[0] == "COMMAND_FAILED"
 
 
 def caught(act, *arguments) -> Exception:

@@ -100,4 +100,4 @@ def test_so_is_everything_else(make):
 def test_a_timeout_is_a_number_of_seconds(client, timeout_s):
     with pytest.raises(InvalidRequestError) as caught:
         client.attribute(QUERY, timeout_s=timeout_s)
-    assert caught.value.reason == "TIMEOUT_INVALID"
+    assert caught.value.reason == "INVALID_TIMEOUT"

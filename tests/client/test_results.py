@@ -91,7 +91,7 @@ def sequence(text: str, *offsets: int) -> attribution_pb2.TrainingSequence:
 def test_an_answer_that_contradicts_itself_is_refused(response):
     with pytest.raises(whence.InternalError, match="contradicts itself") as caught:
         parsing.attribution(response)
-    assert caught.value.reason == "MALFORMED_ANSWER"
+    assert caught.value.reason == "INVALID_ANSWER"
 
 
 def test_a_batch_with_a_ranking_missing_is_refused():

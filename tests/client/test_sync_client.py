@@ -218,14 +218,14 @@ def test_an_answer_that_is_too_large_says_so_and_is_not_asked_for_again(client, 
     service.padding = _channel.MAX_MESSAGE_BYTES
     with pytest.raises(whence.InvalidRequestError, match="or ask for less") as caught:
         client.attribute(**QUESTION)
-    assert caught.value.reason == "MESSAGE_TOO_LARGE"
+    assert caught.value.reason == "TOO_LARGE_MESSAGE"
     assert service.calls == ["Attribute"]
 
 
 def test_a_request_that_is_too_large_is_not_sent(client, service):
     with pytest.raises(whence.InvalidRequestError, match="67,108,864") as caught:
         client.attribute(prompt="x" * _channel.MAX_MESSAGE_BYTES, completion="y")
-    assert caught.value.reason == "MESSAGE_TOO_LARGE"
+    assert caught.value.reason == "TOO_LARGE_MESSAGE"
     assert service.calls == []
 
 

@@ -226,21 +226,21 @@ def test_a_token_id_outside_the_vocabulary_is_refused(local: InProcess, bad: int
     query = TokenSequence(token_ids=np.array([1, bad, 2], np.int32), weights=np.array([0, 1, 1], np.float32))
     with pytest.raises(InvalidRequestError, match="the vocabulary has 0 to 60") as caught:
         local.engine.query_gradients([query])
-    assert caught.value.reason == "BAD_TOKEN_ID"
+    assert caught.value.reason == "INVALID_TOKEN_ID"
 
 
 def test_a_query_longer_than_the_model_is_refused(local: InProcess) -> None:
     length = local.engine.info.max_tokens + 1
     with pytest.raises(InvalidRequestError, match="at most") as caught:
         local.engine.query_gradients([data.sequence(length, 1)])
-    assert caught.value.reason == "SEQUENCE_TOO_LONG"
+    assert caught.value.reason == "TOO_LONG_SEQUENCE"
 
 
 def test_factors_of_another_model_are_refused(local: InProcess, tmp_path: Path) -> None:
     others = altered_factors(local, tmp_path, model_digest="blake3:another")
     with pytest.raises(MismatchError, match="were fitted on") as caught:
         load_engine(local.case.engine, replace(local.config, factors=others))
-    assert caught.value.reason == "FACTORS_OF_OTHER_MODEL"
+    assert caught.value.reason == "FACTORS_MODEL_MISMATCH"
 
 
 def test_factors_of_other_layers_are_refused(local: InProcess, tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_factors_of_other_layers_are_refused(local: InProcess, tmp_path: Path) -
     others = altered_factors(local, tmp_path, layers=renamed)
     with pytest.raises(MismatchError, match="layers") as caught:
         load_engine(local.case.engine, replace(local.config, factors=others))
-    assert caught.value.reason == "FACTORS_OF_OTHER_LAYERS"
+    assert caught.value.reason == "FACTORS_LAYERS_MISMATCH"
 
 
 def altered_factors(local: InProcess, folder: Path, **properties: object) -> Path:
@@ -265,7 +265,7 @@ def altered_factors(local: InProcess, folder: Path, **properties: object) -> Pat
 def test_an_option_that_it_does_not_know_is_refused(local: InProcess) -> None:
     with pytest.raises(InvalidRequestError, match="nonsense") as caught:
         load_engine(local.case.engine, replace(local.config, options={"nonsense": "1"}))
-    assert caught.value.reason == "BAD_ENGINE_OPTION"
+    assert caught.value.reason == "INVALID_ENGINE_OPTION"
 
 
 def test_the_engine_says_what_it_holds(local: InProcess) -> None:

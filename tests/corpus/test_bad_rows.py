@@ -112,7 +112,7 @@ def test_the_first_twenty_bad_rows_are_kept_and_all_are_counted(jsonl, run, tmp_
 def test_a_strict_run_stops_at_the_first_bad_row_and_leaves_nothing(jsonl, run, tmp_path):
     with pytest.raises(InvalidRequestError, match=r"data\.jsonl, line 2 is not JSON") as caught:
         run(jsonl([GOOD, "not json", "nor this"]), strict=True)
-    assert (caught.value.reason, caught.value.details["line"]) == ("BAD_CORPUS_ROW", "2")
+    assert (caught.value.reason, caught.value.details["line"]) == ("INVALID_CORPUS_ROW", "2")
     assert not list((tmp_path / "out").glob("*"))
 
 

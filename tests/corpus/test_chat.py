@@ -166,7 +166,7 @@ def test_a_turn_that_is_written_twice_is_refused():
     titled = "{{ messages[1].content }}: {% for m in messages %}<{{ m.role }}>{{ m.content | trim }} {% endfor %}"
     with pytest.raises(InvalidRequestError) as caught:
         render(titled, *TURNS)
-    assert caught.value.reason == "CHAT_TURNS_UNCLEAR"
+    assert caught.value.reason == "AMBIGUOUS_TURNS"
 
 
 @pytest.mark.parametrize("content", ["", None, "I will look."])
@@ -251,7 +251,7 @@ def test_of_several_templates_that_for_tools_is_taken_where_there_are_tools(tmp_
     assert chat.render(conversation(*TURNS, tools=[{"name": "weather"}]), [1]).text.startswith('[{"name": "weather"}]')
     with pytest.raises(InvalidRequestError) as caught:
         load("neither", other=PLAIN, rag=TOOLS).chat()
-    assert caught.value.reason == "NO_CHAT_TEMPLATE"
+    assert caught.value.reason == "MISSING_CHAT_TEMPLATE"
 
 
 def test_a_template_that_wants_turns_to_alternate_is_heeded():

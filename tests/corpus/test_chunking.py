@@ -145,4 +145,4 @@ def test_a_sequence_is_left_out_if_it_is_short_or_nothing_in_it_counts():
 def test_a_policy_that_makes_no_sense_is_refused_by_field(setting, field):
     with pytest.raises(InvalidRequestError) as caught:
         ChunkPolicy(**setting)
-    assert (caught.value.reason, caught.value.field) == ("BAD_CHUNK_POLICY", field)
+    assert (caught.value.reason, caught.value.field) == ("INVALID_CHUNK_POLICY", field)

@@ -103,7 +103,7 @@ def test_a_position_outside_the_open_shards_is_not_found(corpus):
 def test_an_unknown_shard_lists_the_known(corpus):
     with pytest.raises(NotFoundError, match="shard-00000, shard-00001") as caught:
         Corpus.open(corpus.path, shards=["shard-99"])
-    assert caught.value.reason == "UNKNOWN_SHARD"
+    assert caught.value.reason == "SHARD_NOT_FOUND"
     with pytest.raises(NotFoundError, match="open shards are shard-00001"):
         Corpus.open(corpus.path, shards=["shard-00001"]).lengths("shard-00000")
 

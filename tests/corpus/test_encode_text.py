@@ -42,11 +42,11 @@ def test_a_text_that_the_corpus_would_have_cut_is_refused(tokenizer):
     encode_text(TEXT, tokenizer, ChunkPolicy(max_tokens=tokens))
     with pytest.raises(InvalidRequestError, match=f"has {tokens} tokens.*at most {tokens - 1}") as caught:
         encode_text(TEXT, tokenizer, ChunkPolicy(max_tokens=tokens - 1))
-    assert (caught.value.reason, caught.value.field) == ("SEQUENCE_TOO_LONG", "text")
+    assert (caught.value.reason, caught.value.field) == ("TOO_LONG_SEQUENCE", "text")
 
 
 @pytest.mark.parametrize("text", ["", "x"])
 def test_a_text_with_nothing_to_learn_is_refused(tokenizer, text):
     with pytest.raises(InvalidRequestError) as caught:
         encode_text(text, tokenizer, ChunkPolicy())
-    assert caught.value.reason == "SEQUENCE_TOO_SHORT"
+    assert caught.value.reason == "TOO_SHORT_SEQUENCE"

@@ -180,14 +180,14 @@ def test_a_policy_that_wants_a_token_the_tokenizer_lacks_is_refused(config, tmp_
     plain = Tokenizer.load(locate_model(str(write_model(tmp_path / "plain", specials=False))))
     with pytest.raises(InvalidRequestError, match="asks for bos") as caught:
         ingest(replace(config, tokenizer=plain))
-    assert caught.value.reason == "TOKENIZER_HAS_NO_SPECIAL_TOKEN"
+    assert caught.value.reason == "MISSING_SPECIAL_TOKEN"
 
 
 def test_conversations_need_a_chat_template(config, tmp_path, write_model):
     plain = Tokenizer.load(locate_model(str(write_model(tmp_path / "plain", chat_template=None))))
     with pytest.raises(InvalidRequestError) as caught:
         ingest(replace(config, tokenizer=plain, columns=Columns(messages_field="m")))
-    assert caught.value.reason == "NO_CHAT_TEMPLATE"
+    assert caught.value.reason == "MISSING_CHAT_TEMPLATE"
 
 
 def test_a_full_disk_is_a_storage_error_that_leaves_no_half_shard(config, tiny_folder):

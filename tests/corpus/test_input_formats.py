@@ -65,7 +65,7 @@ def test_a_data_set_with_splits_asks_for_one(tmp_path, make_corpus):
     datasets.DatasetDict({"train": split, "test": split}).save_to_disk(tmp_path / "data")
     with pytest.raises(InvalidRequestError, match=r"\(test, train\)") as caught:
         make_corpus(tmp_path / "data")
-    assert caught.value.reason == "DATASET_HAS_SPLITS"
+    assert caught.value.reason == "MISSING_SPLIT"
     assert make_corpus(tmp_path / "data" / "train").sequences == 2
 
 
@@ -140,7 +140,7 @@ def test_a_prompt_is_context_and_its_completion_counts(jsonl, make_corpus, recor
 def test_columns_that_contradict_each_other_are_refused(columns):
     with pytest.raises(InvalidRequestError) as caught:
         Columns(**columns)
-    assert caught.value.reason == "BAD_CORPUS_COLUMNS"
+    assert caught.value.reason == "INVALID_CORPUS_COLUMNS"
 
 
 def test_an_input_named_twice_is_read_once(jsonl, make_corpus):

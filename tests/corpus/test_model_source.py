@@ -84,7 +84,7 @@ def test_pickled_weights_are_refused_with_the_way_out(folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(InvalidRequestError, match="safe_serialization") as caught:
         resolve_model(str(folder))
-    assert caught.value.reason == "PICKLED_WEIGHTS"
+    assert caught.value.reason == "UNSUPPORTED_WEIGHTS"
 
 
 @pytest.mark.parametrize(("missing", "what"), [("model.safetensors", "safetensors"), ("config.json", "config")])

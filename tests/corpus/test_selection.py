@@ -94,7 +94,7 @@ def test_a_readme_alone_is_no_corpus(tmp_path):
         InvalidRequestError, match=r"README\.md describes the data.*rows\.bin is of no format"
     ) as caught:
         selected(tmp_path)
-    assert caught.value.reason == "NO_CORPUS_FILES"
+    assert caught.value.reason == "MISSING_INPUT"
     assert selected(tmp_path / "README.md")[0] == ["README.md"]  # asked for by name
 
 

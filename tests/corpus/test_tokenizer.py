@@ -106,14 +106,14 @@ def test_what_is_no_conversation_is_refused(tokenizer):
 def test_a_conversation_must_end_with_the_assistant(tokenizer, messages):
     with pytest.raises(InvalidRequestError) as caught:
         tokenizer.render_chat(messages)
-    assert caught.value.reason == "LAST_MESSAGE_NOT_ASSISTANT"
+    assert caught.value.reason == "INVALID_LAST_ROLE"
 
 
 @pytest.mark.parametrize(
     ("template", "reason"),
     [
-        (None, "NO_CHAT_TEMPLATE"),
-        ("{{ messages | length }}{{ messages[-1]['content'] }}", "CHAT_TEMPLATE_NOT_PREFIX"),
+        (None, "MISSING_CHAT_TEMPLATE"),
+        ("{{ messages | length }}{{ messages[-1]['content'] }}", "AMBIGUOUS_COMPLETION"),
         ("{{ raise_exception('no system message') }}", "CHAT_TEMPLATE_FAILED"),
         ("{{ messages[9]['content']['x'] }}", "CHAT_TEMPLATE_FAILED"),
     ],

@@ -17,13 +17,13 @@ CHAT = Query.chat([("user", "who lit the lamp?"), ("assistant", "the keeper")])
     ("query", "reason", "field"),
     [
         (EMPTY, "EMPTY_COMPLETION", "query.text.completion"),
-        (Query.tokens([1] * 4097, 1), "QUERY_TOO_LONG", "query.tokens.ids"),
-        (Query.text("a" * 4096, "b"), "QUERY_TOO_LONG", "query.text.completion"),
-        (Query.tokens([1, 61, 2], 1), "BAD_TOKEN_ID", "query.tokens.ids[1]"),
-        (Query.tokens([1, 2**32 - 1], 1), "BAD_TOKEN_ID", "query.tokens.ids[1]"),
-        (Query(input=TokenInput(ids=(1, 2), completion_start=2)), "COMPLETION_START_OUT_OF_RANGE", "query.tokens."),
+        (Query.tokens([1] * 4097, 1), "TOO_LONG_QUERY", "query.tokens.ids"),
+        (Query.text("a" * 4096, "b"), "TOO_LONG_QUERY", "query.text.completion"),
+        (Query.tokens([1, 61, 2], 1), "INVALID_TOKEN_ID", "query.tokens.ids[1]"),
+        (Query.tokens([1, 2**32 - 1], 1), "INVALID_TOKEN_ID", "query.tokens.ids[1]"),
+        (Query(input=TokenInput(ids=(1, 2), completion_start=2)), "INVALID_COMPLETION_START", "query.tokens."),
         (Query(input=TokenInput(ids=(), completion_start=0)), "EMPTY_COMPLETION", "query.tokens.ids"),
-        (CHAT, "NO_CHAT_TEMPLATE", "query.chat.messages"),
+        (CHAT, "MISSING_CHAT_TEMPLATE", "query.chat.messages"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -53,7 +53,7 @@ def test_in_a_batch_spread_over_workers_the_field_still_counts_the_requests_quer
 def test_a_damping_factor_must_be_positive(whole: Service, damping_factor: float):
     with pytest.raises(InvalidRequestError) as caught:
         whole.client.attribute(QUERY, damping_factor=damping_factor)
-    assert (caught.value.reason, caught.value.field) == ("DAMPING_INVALID", "options.damping_factor")
+    assert (caught.value.reason, caught.value.field) == ("INVALID_DAMPING_FACTOR", "options.damping_factor")
 
 
 def test_an_unknown_model_lists_the_known(whole: Service):
@@ -70,7 +70,7 @@ def test_an_unknown_sequence_is_not_found(service: str, request: pytest.FixtureR
     assert (caught.value.reason, caught.value.details["sequence_id"]) == ("SEQUENCE_NOT_FOUND", "nobody#0")
 
 
-@pytest.mark.parametrize(("text", "reason"), [("a" * 41, "SEQUENCE_TOO_LONG"), ("a", "SEQUENCE_TOO_SHORT")])
+@pytest.mark.parametrize(("text", "reason"), [("a" * 41, "TOO_LONG_SEQUENCE"), ("a", "TOO_SHORT_SEQUENCE")])
 def test_a_text_that_cannot_be_a_training_sequence_is_refused(whole: Service, text: str, reason: str):
     with pytest.raises(InvalidRequestError) as caught:
         whole.client.score(QUERY, texts=["the owl", text])

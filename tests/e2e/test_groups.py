@@ -113,10 +113,10 @@ def test_what_cannot_be_grouped_is_refused(indexed: Service, whole: Service):
         indexed.client.group_influence(QUERY, group_by="metadata.colour")
     with pytest.raises(InvalidRequestError) as caught:
         indexed.client.group_influence(QUERY, layers=["third"])
-    assert (caught.value.reason, caught.value.field) == ("LAYER_UNKNOWN", "layers[0]")
+    assert (caught.value.reason, caught.value.field) == ("UNKNOWN_LAYER", "layers[0]")
     with pytest.raises(InvalidRequestError, match="from 30 to") as caught:
         indexed.client.group_influence(QUERY, samples=3)
-    assert caught.value.reason == "SAMPLES_OUT_OF_RANGE"
+    assert caught.value.reason == "INVALID_SAMPLES"
     with pytest.raises(NotFoundError, match="check the spelling"):
         indexed.client.group_influence(QUERY, only=Filter(sources=["tail"]))
     with pytest.raises(MismatchError, match="whence index"):

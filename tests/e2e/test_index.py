@@ -162,7 +162,7 @@ def test_a_worker_that_is_down_is_named(launch: Launcher, with_index: Artefacts)
 def test_without_an_index_it_cannot_be_asked(whole: Service):
     with pytest.raises(MismatchError, match="whence index") as caught:
         whole.client.attribute(QUERY, search="index_rerank")
-    assert caught.value.reason == "NO_INDEX"
+    assert caught.value.reason == "MISSING_INDEX"
 
 
 def test_fewer_candidates_than_hits_are_refused(indexed: Service):
@@ -217,13 +217,13 @@ def test_only_what_the_filter_lets_through_is_found(indexed: Service, indexed_ha
 def test_a_filter_that_lets_nothing_through_is_an_error(indexed: Service, search: str):
     with pytest.raises(NotFoundError, match="check the spelling") as caught:
         indexed.client.attribute(QUERY, search=search, only=Filter(sources=["tail"]))
-    assert caught.value.reason == "FILTER_MATCHES_NOTHING"
+    assert caught.value.reason == "MATCHES_NOT_FOUND"
 
 
 def test_a_filter_that_can_let_nothing_through_is_refused(indexed: Service):
     with pytest.raises(InvalidRequestError, match="sorts after") as caught:
         indexed.client.attribute(QUERY, only=Filter(first_document_id="doc9", last_document_id="doc1"))
-    assert caught.value.reason == "FILTER_INVALID"
+    assert caught.value.reason == "INVALID_FILTER"
 
 
 @pytest.mark.parametrize("search", ["index_rerank", "full_scan"])

@@ -51,7 +51,7 @@ def test_all_layers_by_name_are_all_layers(indexed: Service):
 def test_a_layer_that_the_model_has_not_is_refused_with_those_it_has(indexed: Service):
     with pytest.raises(InvalidRequestError, match="such as second") as caught:
         indexed.client.attribute(QUERY, layers=["first", "seccond"])
-    assert (caught.value.reason, caught.value.field) == ("LAYER_UNKNOWN", "options.layers[1]")
+    assert (caught.value.reason, caught.value.field) == ("UNKNOWN_LAYER", "options.layers[1]")
 
 
 def test_the_command_line_takes_patterns(indexed: Service):

@@ -92,10 +92,10 @@ def test_what_is_no_row_of_the_index_is_refused(asked, indexed: Service):
         return status.from_call(caught.value).reason
 
     first, second = read.rows
-    assert refused([first, second[:-1]], [1.0, 2.0]) == "BAD_INDEX_ROWS"
-    assert refused([first[:-4] + struct.pack("<f", math.nan)], [1.0]) == "BAD_INDEX_ROWS"
-    assert refused([first, second], [1.0]) == "BAD_INDEX_ROWS"
-    assert refused([first, second], [1.0, math.inf]) == "BAD_INDEX_ROWS"
+    assert refused([first, second[:-1]], [1.0, 2.0]) == "INVALID_INDEX_ROWS"
+    assert refused([first[:-4] + struct.pack("<f", math.nan)], [1.0]) == "INVALID_INDEX_ROWS"
+    assert refused([first, second], [1.0]) == "INVALID_INDEX_ROWS"
+    assert refused([first, second], [1.0, math.inf]) == "INVALID_INDEX_ROWS"
     assert refused([first] * 1025, [1.0] * 1025) == "TOO_MANY_ROWS"
     for positions, reason in (([100_000], "SEQUENCE_NOT_FOUND"), ([1] * 1025, "TOO_MANY_ROWS")):
         with pytest.raises(grpc.RpcError) as caught:

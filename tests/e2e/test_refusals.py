@@ -36,8 +36,8 @@ def cut_off(path: Path) -> None:
 
 
 CASES = {  # name: reason, what the message says
-    "factors of another model": ("FACTORS_OF_OTHER_MODEL", "were fitted on a model with digest"),
-    "a corpus of another tokenizer": ("CORPUS_OF_OTHER_TOKENIZER", "was tokenized with another tokenizer"),
+    "factors of another model": ("FACTORS_MODEL_MISMATCH", "were fitted on a model with digest"),
+    "a corpus of another tokenizer": ("CORPUS_TOKENIZER_MISMATCH", "was tokenized with another tokenizer"),
     "an altered factor file": ("CORRUPT_ARTEFACT", "lambda-00001.safetensors was altered"),
     "a truncated shard": ("CORRUPT_ARTEFACT", "its manifest says"),
     "a fit that was interrupted": ("ARTEFACT_NOT_FOUND", "its job was interrupted; run it again"),

@@ -44,9 +44,9 @@ def test_the_self_influence_of_what_is_named_is_computed(indexed: Service, whole
 
 def test_what_makes_no_self_influence_is_refused(indexed: Service):
     for request, reason in (
-        ({"sequence_ids": ["doc1#0"], "only": Filter(sources=["log"])}, "FILTER_INVALID"),
-        ({"damping_factor": 0.5}, "DAMPING_INVALID"),
-        ({"texts": ["a"], "damping_factor": -1.0}, "DAMPING_INVALID"),
+        ({"sequence_ids": ["doc1#0"], "only": Filter(sources=["log"])}, "INVALID_FILTER"),
+        ({"damping_factor": 0.5}, "INVALID_DAMPING_FACTOR"),
+        ({"texts": ["a"], "damping_factor": -1.0}, "INVALID_DAMPING_FACTOR"),
     ):
         with pytest.raises(InvalidRequestError) as caught:
             indexed.client.self_influence(**request)

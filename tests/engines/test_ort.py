@@ -135,21 +135,21 @@ def test_a_model_that_was_not_exported_is_refused_with_the_command(pytorch_confi
 
 def test_an_export_of_another_precision_is_refused(config: EngineConfig) -> None:
     error = refused(dataclasses.replace(config, precision="bfloat16"), MismatchError)
-    assert error.reason == "EXPORT_OF_OTHER_PRECISION"
+    assert error.reason == "EXPORT_PRECISION_MISMATCH"
     assert "computes in float32, not in bfloat16" in error.message
 
 
 def test_an_export_of_other_layers_is_refused_with_the_first_that_differs(config: EngineConfig, tmp_path: Path) -> None:
     export_folder = alter(Path(config.model), tmp_path / "export", lambda card: card["layers"].pop(0))
     error = refused(dataclasses.replace(config, model=str(export_folder)), MismatchError)
-    assert error.reason == "FACTORS_OF_OTHER_LAYERS"
+    assert error.reason == "FACTORS_LAYERS_MISMATCH"
     assert "layers.0.mlp.up_proj" in error.message
     assert "layers.0.mlp.gate_proj" in error.message
 
 
 def test_factors_of_another_model_are_refused(config: EngineConfig, tmp_path: Path) -> None:
     other = alter(Path(config.model), tmp_path / "export", lambda card: card.update(model_digest="blake3:other"))
-    assert refused(dataclasses.replace(config, model=str(other)), MismatchError).reason == "FACTORS_OF_OTHER_MODEL"
+    assert refused(dataclasses.replace(config, model=str(other)), MismatchError).reason == "FACTORS_MODEL_MISMATCH"
 
 
 def alter(folder: Path, copy: Path, change: Callable[[dict[str, Any]], object]) -> Path:
@@ -199,7 +199,7 @@ def test_a_damaged_file_is_named(
 def test_a_bad_option_is_refused(config: EngineConfig, options: dict[str, str], what: str) -> None:
     with pytest.raises(InvalidRequestError, match=what) as caught:
         load_engine("ort", with_options(config, **options))
-    assert caught.value.reason == "BAD_ENGINE_OPTION"
+    assert caught.value.reason == "INVALID_ENGINE_OPTION"
 
 
 @pytest.mark.parametrize("device", ["gpu", "cpu:1", "cuda:x", "mps"])
@@ -238,7 +238,7 @@ def test_a_provider_that_does_not_load_is_an_error_unless_falling_back_was_asked
     asked = dataclasses.replace(config, device="cuda")
     with pytest.raises(InvalidRequestError, match="does not load here") as caught:
         SessionOpener(read_options(asked, [CUDA, CPU])).open(Path(config.model) / "model.onnx")
-    assert (caught.value.reason, caught.value.details["provider"]) == ("PROVIDER_NOT_LOADED", CUDA)
+    assert (caught.value.reason, caught.value.details["provider"]) == ("PROVIDER_FAILED", CUDA)
     opener = SessionOpener(read_options(with_options(asked, fallback="true"), [CUDA, CPU]))
     opener.open(Path(config.model) / "model.onnx")
     assert (opener.placement.providers, str(opener.placement)) == ((CPU,), "cpu")
@@ -261,13 +261,13 @@ def test_a_graph_that_the_runtime_cannot_run_is_refused_with_the_cause(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
     with pytest.raises(UnimplementedError, match=why) as caught:
         SessionOpener(read_options(config, [CPU])).open(model.SerializeToString())
-    assert caught.value.reason == "GRAPH_NOT_SUPPORTED"
+    assert caught.value.reason == "UNSUPPORTED_GRAPH"
 
 
 def test_garbage_in_place_of_a_graph_is_refused(config: EngineConfig) -> None:
     with pytest.raises(UnimplementedError, match="cannot run") as caught:
         SessionOpener(read_options(config, [CPU])).open(b"no graph")
-    assert caught.value.reason == "GRAPH_NOT_SUPPORTED"
+    assert caught.value.reason == "UNSUPPORTED_GRAPH"
 
 
 def has_cuda() -> bool:

@@ -171,7 +171,7 @@ def test_a_graph_that_is_not_the_model_is_refused(model: Path, tmp_path: Path, m
     )
     with pytest.raises(MismatchError, match="is not the model") as caught:
         export(ExportConfig(model=str(model), out=tmp_path / "export"))
-    assert caught.value.reason == "EXPORT_DIFFERS"
+    assert caught.value.reason == "EXPORT_MODEL_MISMATCH"
     with pytest.raises(NotFoundError):
         Export.open(tmp_path / "export")
 
@@ -183,7 +183,7 @@ def test_a_tokenizer_that_does_not_survive_its_saving_is_refused(
     monkeypatch.setattr(Tokenizer, "save", lambda _tokenizer, folder: write_tokenizer(folder, characters="another? ^"))
     with pytest.raises(MismatchError, match="is another") as caught:
         export(ExportConfig(model=str(model), out=tmp_path / "export"))
-    assert caught.value.reason == "EXPORT_DIFFERS"
+    assert caught.value.reason == "EXPORT_MODEL_MISMATCH"
     with pytest.raises(NotFoundError):
         Export.open(tmp_path / "export")
 

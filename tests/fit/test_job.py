@@ -105,7 +105,7 @@ def test_a_folder_that_cannot_be_written_is_a_clear_error(model_folder: Folder, 
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="cannot write") as caught:
         fit(config(model_folder("llama"), tmp_path / "file" / "factors"), data.InMemory(data.sequences(4)))
-    assert caught.value.reason == "CANNOT_WRITE"
+    assert caught.value.reason == "WRITE_FAILED"
 
 
 def test_a_second_fit_in_the_folder_is_refused_while_the_first_works(model_folder: Folder, tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_going_on_with_another_configuration_is_refused(model_folder: Folder, tm
         fit(config(model_folder("llama"), tmp_path / "factors"), source, interrupt)
     with pytest.raises(MismatchError, match="unfinished job with another seed") as caught:
         fit(config(model_folder("llama"), tmp_path / "factors", seed=1), source)
-    assert caught.value.reason == "UNFINISHED_JOB_DIFFERS"
+    assert caught.value.reason == "JOB_MISMATCH"
 
 
 @pytest.mark.parametrize(
@@ -173,8 +173,8 @@ def test_going_on_with_another_configuration_is_refused(model_folder: Folder, tm
     [
         ({"labels": "imagined"}, "UNKNOWN_LABELS"),
         ({"precision": "float8"}, "UNKNOWN_PRECISION"),
-        ({"tracked": "no_such_layer"}, "NO_TRACKED_LAYERS"),
-        ({"tracked": "("}, "BAD_LAYER_PATTERN"),
+        ({"tracked": "no_such_layer"}, "LAYERS_NOT_FOUND"),
+        ({"tracked": "("}, "INVALID_LAYER_PATTERN"),
         ({"device": "abacus"}, "UNKNOWN_DEVICE"),
     ],
 )

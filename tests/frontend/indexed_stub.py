@@ -75,7 +75,7 @@ class IndexedStub(StubWorker):
     async def Search(self, request, context):  # noqa: N802 - the protocol's name
         self.searched.append(request)
         if self.last_search and len(self.searched) > self.last_search:
-            raise UnavailableError("gone", reason="WORKER_NOT_SERVING")
+            raise UnavailableError("gone", reason="WORKER_UNAVAILABLE")
         if self.late_s and len(self.searched) > 1:
             await asyncio.sleep(self.late_s)
         positions = [position for shard in request.shards for position in SHARDS[shard]]

@@ -60,7 +60,7 @@ async def refusal(address: str) -> UnavailableError:
     host = RpcHost(HostSettings(address=address), [], [])
     with pytest.raises(UnavailableError) as caught:
         await host.start()
-    assert (caught.value.reason, caught.value.details["address"]) == ("CANNOT_BIND", address)
+    assert (caught.value.reason, caught.value.details["address"]) == ("ADDRESS_UNAVAILABLE", address)
     return caught.value
 
 

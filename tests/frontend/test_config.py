@@ -59,7 +59,7 @@ def test_a_wrong_file_names_what_is_wrong(tmp_path, text, named):
     file.write_text(text, encoding="latin-1")
     with pytest.raises(InvalidRequestError, match=named) as caught:
         FrontEndSettings.load(file)
-    assert caught.value.reason == "BAD_SETTINGS"
+    assert caught.value.reason == "INVALID_SETTINGS"
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path):

@@ -95,7 +95,7 @@ async def test_a_worker_that_answers_unavailable_fails_the_call_naming_worker_an
 @pytest.mark.parametrize(
     "failure",
     [
-        InvalidRequestError("too long", reason="QUERY_TOO_LONG", field="query.text"),
+        InvalidRequestError("too long", reason="TOO_LONG_QUERY", field="query.text"),
         OverloadedError("busy", reason="QUEUE_FULL", retry_after_s=7.0),
         MismatchError("other factors", reason="GENERATION_MISMATCH", have="f2"),
     ],
@@ -136,7 +136,7 @@ async def test_a_scan_that_ends_too_early_is_no_answer(front, worker, ask, failu
 async def test_an_influence_that_is_not_a_number_is_no_answer(front, ask, failure_of, monkeypatch):
     monkeypatch.setattr(stub_worker, "influence", lambda *_: float("nan"))
     error = await failure_of(front.stub.Attribute(request(ask())))
-    assert (type(error), error.reason) == (InternalError, "INFLUENCE_NOT_FINITE")
+    assert (type(error), error.reason) == (InternalError, "NON_FINITE_INFLUENCE")
 
 
 async def test_a_call_that_the_client_cancels_is_cancelled_at_the_worker(front, worker, ask, eventually):
@@ -194,7 +194,7 @@ async def test_an_answer_of_a_worker_over_the_message_limit_asks_for_less(
     front = await start_front(worker, max_message_bytes=10_000)
     monkeypatch.setattr(stub_worker, "sequence", lambda *_, **__: attribution_pb2.TrainingSequence(text="x" * 20_000))
     error = await failure_of(front.stub.Attribute(request(ask())))
-    assert (type(error), error.reason) == (InvalidRequestError, "MESSAGE_TOO_LARGE")
+    assert (type(error), error.reason) == (InvalidRequestError, "TOO_LARGE_MESSAGE")
 
 
 async def test_a_model_that_is_not_served_is_named_with_those_that_are(front, ask, failure_of):
@@ -206,5 +206,5 @@ async def test_a_model_that_is_not_served_is_named_with_those_that_are(front, as
 async def test_without_any_worker_the_error_says_so(start_front, ask, failure_of):
     front = await start_front("127.0.0.1:1")
     error = await failure_of(front.stub.Attribute(request(ask())))
-    assert (type(error), error.reason) == (UnavailableError, "NO_WORKERS")
+    assert (type(error), error.reason) == (UnavailableError, "WORKERS_UNAVAILABLE")
     assert error.details == {"workers": "127.0.0.1:1"}

@@ -77,6 +77,6 @@ def test_a_metrics_address_that_cannot_be_bound_is_an_error_that_says_why(addres
     try:
         with pytest.raises(UnavailableError, match=says) as caught:
             start_metrics_server(CollectorRegistry(), asked, lambda: Readiness.SERVING)
-        assert (caught.value.reason, caught.value.details["address"]) == ("CANNOT_BIND", asked)
+        assert (caught.value.reason, caught.value.details["address"]) == ("ADDRESS_UNAVAILABLE", asked)
     finally:
         first.stop()

@@ -117,7 +117,7 @@ def test_the_name_may_be_left_out_where_only_one_model_is_known():
     assert build_placement([view("w1")]).choose("").id.model == "m"
     with pytest.raises(InvalidRequestError) as caught:
         build_placement([view("w1"), view("w2", model="n")]).choose("")
-    assert (caught.value.reason, caught.value.field) == ("MODEL_REQUIRED", "model")
+    assert (caught.value.reason, caught.value.field) == ("MISSING_MODEL", "model")
 
 
 def test_engines_of_a_mixed_generation_are_all_named():

@@ -120,7 +120,7 @@ async def test_a_second_round_that_takes_all_the_time_leaves_some(refining, halv
 
 async def test_a_worker_that_goes_away_while_it_refines_fails_the_call(refining, halves, ask, failure_of):
     for worker in halves:
-        worker.stub.refusal = UnavailableError("gone", reason="WORKER_NOT_SERVING")
+        worker.stub.refusal = UnavailableError("gone", reason="WORKER_UNAVAILABLE")
     error = await failure_of(refining.stub.Attribute(request(ask("abc"))))
     assert isinstance(error, UnavailableError)
     assert error.reason == "WORKER_UNAVAILABLE"
@@ -129,7 +129,7 @@ async def test_a_worker_that_goes_away_while_it_refines_fails_the_call(refining,
 async def test_an_answer_that_may_be_partial_keeps_its_candidates(refining, halves, ask):
     """Nothing is missing: the other half of the candidates are those of the first search."""
     for worker in halves:
-        worker.stub.refusal = UnavailableError("gone", reason="WORKER_NOT_SERVING")
+        worker.stub.refusal = UnavailableError("gone", reason="WORKER_UNAVAILABLE")
     answer = await refining.stub.Attribute(request(ask("abc"), return_partial_success=True))
     assert answer.metadata.sequences_scored == 40
     assert not answer.metadata.unreachable_shards
@@ -167,7 +167,7 @@ async def test_a_worker_that_is_lost_while_another_is_late_takes_its_hits_along(
 
 @pytest.mark.parametrize("partial", [False, True])
 async def test_rows_that_cannot_be_read(refining, halves, ask, failure_of, partial):
-    halves[0].stub.rows_refusal = UnavailableError("gone", reason="WORKER_NOT_SERVING")
+    halves[0].stub.rows_refusal = UnavailableError("gone", reason="WORKER_UNAVAILABLE")
     call = refining.stub.Attribute(request(ask("abc"), return_partial_success=partial))
     if partial:
         assert (await call).metadata.sequences_scored == 40
@@ -195,7 +195,7 @@ async def test_rows_that_are_missing_are_noticed(refining, halves, ask, failure_
         worker.stub.rows_short = 1
     error = await failure_of(refining.stub.Attribute(request(ask("abc"))))
     assert isinstance(error, InternalError)
-    assert error.reason == "WORKER_ANSWER_INCOMPLETE"
+    assert error.reason == "ANSWER_INCOMPLETE"
 
 
 def proposals(*positions: int) -> tuple[Proposal, ...]:

@@ -35,4 +35,4 @@ def test_each_query_has_its_own_tokens():
 def test_workers_that_read_a_query_differently_are_found_out():
     with pytest.raises(InternalError, match="same tokenizer") as caught:
         weigh([counted(5, ([1], [1], [2])), counted(5, ([2], [1], [2]))])
-    assert caught.value.reason == "TOKENIZERS_DIFFER"
+    assert caught.value.reason == "TOKENS_MISMATCH"

@@ -30,55 +30,55 @@ def tokens(count, start):
 
 
 QUERIES = [
-    (query_pb2.Query(), "QUERY_INPUT_MISSING", "input"),
+    (query_pb2.Query(), "MISSING_QUERY_INPUT", "input"),
     (text(""), "EMPTY_COMPLETION", "text.completion"),
-    (chat(), "CHAT_EMPTY", "chat.messages"),
-    (chat(("user", "x")), "CHAT_LAST_ROLE", "chat.messages[0].role"),
-    (chat(("", "x"), ("assistant", "y")), "CHAT_ROLE_MISSING", "chat.messages[0].role"),
+    (chat(), "EMPTY_CONVERSATION", "chat.messages"),
+    (chat(("user", "x")), "INVALID_LAST_ROLE", "chat.messages[0].role"),
+    (chat(("", "x"), ("assistant", "y")), "MISSING_ROLE", "chat.messages[0].role"),
     (chat(("user", "x"), ("assistant", "")), "EMPTY_COMPLETION", "chat.messages[1].content"),
     (tokens(0, 0), "EMPTY_COMPLETION", "tokens.ids"),
     (tokens(1, 1), "EMPTY_COMPLETION", "tokens.ids"),
-    (tokens(3, 0), "COMPLETION_START_OUT_OF_RANGE", "tokens.completion_start"),
-    (tokens(3, 3), "COMPLETION_START_OUT_OF_RANGE", "tokens.completion_start"),
-    (tokens(9, 1), "QUERY_TOO_LONG", "tokens.ids"),
-    (query_pb2.Query(text=GOOD.text, measurement=99), "MEASUREMENT_UNKNOWN", "measurement"),
+    (tokens(3, 0), "INVALID_COMPLETION_START", "tokens.completion_start"),
+    (tokens(3, 3), "INVALID_COMPLETION_START", "tokens.completion_start"),
+    (tokens(9, 1), "TOO_LONG_QUERY", "tokens.ids"),
+    (query_pb2.Query(text=GOOD.text, measurement=99), "UNKNOWN_MEASUREMENT", "measurement"),
 ]
 OPTIONS = [
-    ({"top_k": 1001}, "TOP_K_TOO_LARGE", "options.top_k"),
-    ({"direction": 99}, "DIRECTION_UNKNOWN", "options.direction"),
-    ({"search": 99}, "SEARCH_UNSUPPORTED", "options.search"),
+    ({"top_k": 1001}, "TOO_LARGE_TOP_K", "options.top_k"),
+    ({"direction": 99}, "UNKNOWN_DIRECTION", "options.direction"),
+    ({"search": 99}, "UNKNOWN_SEARCH", "options.search"),
     *(
-        ({"damping_factor": value}, "DAMPING_INVALID", "options.damping_factor")
+        ({"damping_factor": value}, "INVALID_DAMPING_FACTOR", "options.damping_factor")
         for value in (0.0, -0.1, math.nan, math.inf, -math.inf, 5e-324, 1e-320, 1e-40, 1e39, 1e308)
     ),
-    ({"layers": ["layer0", "layer7"]}, "LAYER_UNKNOWN", "options.layers[1]"),
+    ({"layers": ["layer0", "layer7"]}, "UNKNOWN_LAYER", "options.layers[1]"),
 ]
 SCORES = [
-    ({"queries": []}, "QUERIES_MISSING", "queries"),
+    ({"queries": []}, "MISSING_QUERIES", "queries"),
     ({"queries": [GOOD] * 65}, "TOO_MANY_QUERIES", "queries"),
     ({"queries": [GOOD, text("")]}, "EMPTY_COMPLETION", "queries[1].text.completion"),
-    ({"queries": [GOOD, tokens(9, 1)]}, "QUERY_TOO_LONG", "queries[1].tokens.ids"),
-    ({"sequences": []}, "SEQUENCES_MISSING", "sequences"),
+    ({"queries": [GOOD, tokens(9, 1)]}, "TOO_LONG_QUERY", "queries[1].tokens.ids"),
+    ({"sequences": []}, "MISSING_SEQUENCES", "sequences"),
     ({"sequences": [ONE] * 1025}, "TOO_MANY_SEQUENCES", "sequences"),
-    ({"sequences": [ONE, messages.SequenceSelector()]}, "SEQUENCE_SELECTOR_MISSING", "sequences[1].selector"),
-    ({"sequences": [messages.SequenceSelector(text="")]}, "SEQUENCE_SELECTOR_EMPTY", "sequences[0].text"),
-    ({"sequences": [messages.SequenceSelector(chat={})]}, "CHAT_EMPTY", "sequences[0].chat.messages"),
+    ({"sequences": [ONE, messages.SequenceSelector()]}, "MISSING_SEQUENCE_REFERENCE", "sequences[1].selector"),
+    ({"sequences": [messages.SequenceSelector(text="")]}, "EMPTY_SEQUENCE_REFERENCE", "sequences[0].text"),
+    ({"sequences": [messages.SequenceSelector(chat={})]}, "EMPTY_CONVERSATION", "sequences[0].chat.messages"),
     (
         {"sequences": [messages.SequenceSelector(completion={})]},
         "EMPTY_COMPLETION",
         "sequences[0].completion.completion",
     ),
-    ({"damping_factor": math.nan}, "DAMPING_INVALID", "damping_factor"),
+    ({"damping_factor": math.nan}, "INVALID_DAMPING_FACTOR", "damping_factor"),
 ]
 EXPLANATIONS = [
     ({"query": text("")}, "EMPTY_COMPLETION", "query.text.completion"),
-    ({"sequence": None}, "SEQUENCE_SELECTOR_MISSING", "sequence.selector"),
+    ({"sequence": None}, "MISSING_SEQUENCE_REFERENCE", "sequence.selector"),
     (
         {"sequence": messages.SequenceSelector(sequence_id="")},
-        "SEQUENCE_SELECTOR_EMPTY",
+        "EMPTY_SEQUENCE_REFERENCE",
         "sequence.sequence_id",
     ),
-    ({"damping_factor": -1.0}, "DAMPING_INVALID", "damping_factor"),
+    ({"damping_factor": -1.0}, "INVALID_DAMPING_FACTOR", "damping_factor"),
 ]
 
 
@@ -97,7 +97,7 @@ async def test_a_query_that_cannot_be_answered(front, worker, failure_of, query,
 
 async def test_a_request_without_a_query(front, worker, failure_of):
     call = front.stub.Attribute(messages.AttributeRequest())
-    assert await refused(call, failure_of, worker) == ("QUERY_INPUT_MISSING", "query.input")
+    assert await refused(call, failure_of, worker) == ("MISSING_QUERY_INPUT", "query.input")
 
 
 @pytest.mark.parametrize(("options", "reason", "field"), OPTIONS)
@@ -123,7 +123,7 @@ async def test_streams_and_batches_check_the_same(front, worker, failure_of):
     stream = front.stub.StreamAttribute(messages.StreamAttributeRequest(query=text("")))
     assert await refused(stream.read(), failure_of, worker) == ("EMPTY_COMPLETION", "query.text.completion")
     batch = front.stub.BatchAttribute(messages.BatchAttributeRequest(queries=[GOOD, query_pb2.Query()]))
-    assert await refused(batch, failure_of, worker) == ("QUERY_INPUT_MISSING", "queries[1].input")
+    assert await refused(batch, failure_of, worker) == ("MISSING_QUERY_INPUT", "queries[1].input")
 
 
 class TersestWorker(StubWorker):
@@ -143,10 +143,10 @@ async def test_a_query_of_more_bytes_than_the_model_takes(start_front, start_wor
 
 
 PATTERNS = [
-    (["(a+)+$"], "LAYER_UNKNOWN", "options.layers[0]"),
-    (["layer0", "*a" * 100 + "b"], "LAYER_UNKNOWN", "options.layers[1]"),
-    (["*" * 4000], "LAYER_UNKNOWN", "options.layers[0]"),
-    (["[" * 50], "LAYER_UNKNOWN", "options.layers[0]"),
+    (["(a+)+$"], "UNKNOWN_LAYER", "options.layers[0]"),
+    (["layer0", "*a" * 100 + "b"], "UNKNOWN_LAYER", "options.layers[1]"),
+    (["*" * 4000], "UNKNOWN_LAYER", "options.layers[0]"),
+    (["[" * 50], "UNKNOWN_LAYER", "options.layers[0]"),
     (["layer0", *["*"] * 101], "TOO_MANY_LAYERS", "options.layers"),
 ]
 
@@ -161,16 +161,16 @@ async def test_patterns_of_layers_cost_little_whatever_they_are(front, worker, f
 async def test_a_score_whose_answer_would_be_too_large(start_front, worker, failure_of):
     front = await start_front(worker, max_message_bytes=1000)
     request = messages.ScoreRequest(queries=[text("x")], sequences=[ONE] * 70)
-    assert await refused(front.stub.Score(request), failure_of, worker) == ("ANSWER_TOO_LARGE", "sequences")
+    assert await refused(front.stub.Score(request), failure_of, worker) == ("TOO_LARGE_ANSWER", "sequences")
 
 
 @pytest.mark.parametrize("request_id", ["with space", "é", "x" * 129, "line\nbreak"])
 async def test_a_request_id_that_could_not_be_sent_back(front, worker, failure_of, request_id):
     call = front.stub.Attribute(messages.AttributeRequest(query=GOOD, request_id=request_id))
-    assert await refused(call, failure_of, worker) == ("REQUEST_ID_INVALID", "request_id")
+    assert await refused(call, failure_of, worker) == ("INVALID_REQUEST_ID", "request_id")
 
 
 @pytest.mark.parametrize("token", ["nonsense", "AAAA", "é"])
 async def test_a_page_token_of_somebody_else(front, worker, failure_of, token):
     call = front.stub.ListModels(messages.ListModelsRequest(page_token=token))
-    assert await refused(call, failure_of, worker) == ("PAGE_TOKEN_INVALID", "page_token")
+    assert await refused(call, failure_of, worker) == ("INVALID_PAGE_TOKEN", "page_token")

@@ -63,6 +63,6 @@ def test_standard_errors_are_the_same():
 def test_what_a_device_cannot_do_is_refused():
     with pytest.raises(InvalidRequestError, match="no device 'abacus'") as caught:
         on("abacus", [shard("s", 0, 5)])
-    assert (caught.value.reason, caught.value.field) == ("SEARCH_DEVICE", "search_device")
+    assert (caught.value.reason, caught.value.field) == ("INVALID_SEARCH_DEVICE", "search_device")
     with pytest.raises(InvalidRequestError, match="8 bits a value"):
         on("cpu", [shard("s", 0, 5, bits=8)])

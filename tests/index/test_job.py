@@ -228,7 +228,7 @@ def test_another_unfinished_index_in_the_folder_is_not_mixed_up(subject: Subject
     build_index(subject.config(tmp_path / "index", world_size=2), subject.engine, subject.factors, subject.source)
     with pytest.raises(MismatchError, match="another keep") as caught:
         build(subject, tmp_path / "index", keep=0.25)
-    assert caught.value.reason == "UNFINISHED_JOB_DIFFERS"
+    assert caught.value.reason == "JOB_MISMATCH"
 
 
 def test_an_engine_with_other_factors_is_refused(subject: Subject, tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_an_engine_with_other_factors_is_refused(subject: Subject, tmp_path: Pat
     other = load_engine("fake", EngineConfig(model=str(tmp_path / "model"), factors=tmp_path / "factors"))
     with pytest.raises(MismatchError, match="not those in") as caught:
         build(replace(subject, engine=other), tmp_path / "index")
-    assert caught.value.reason == "ENGINE_OF_OTHER_FACTORS"
+    assert caught.value.reason == "ENGINE_FACTORS_MISMATCH"
 
 
 def test_an_empty_corpus_is_refused(subject: Subject, tmp_path: Path) -> None:

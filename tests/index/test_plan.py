@@ -56,7 +56,7 @@ def test_values_are_shared_out_in_whole_vectors_and_all_of_them(vectors: int, co
 def test_a_width_that_is_no_multiple_of_512_is_refused() -> None:
     with pytest.raises(InvalidRequestError, match="multiple of 512") as caught:
         plan(width=100)
-    assert caught.value.reason == "BAD_SKETCH_WIDTH"
+    assert caught.value.reason == "INVALID_SKETCH_WIDTH"
 
 
 @given(keep=st.floats(0.001, 1.0), levels=st.integers(1, 50), seed=st.integers(0, 100))
@@ -128,7 +128,7 @@ def test_the_same_damping_is_the_same_plan() -> None:
 def test_nonsense_is_refused(option: str, value: float) -> None:
     with pytest.raises(InvalidRequestError) as caught:
         plan(**{option: value})
-    assert caught.value.reason == {"keep": "BAD_KEEP", "damping_factor": "BAD_DAMPING_FACTOR"}[option]
+    assert caught.value.reason == {"keep": "INVALID_KEEP", "damping_factor": "INVALID_DAMPING_FACTOR"}[option]
 
 
 def test_what_is_kept_by_default_is_half_or_what_the_values_can_hold() -> None:

@@ -122,7 +122,7 @@ def test_a_model_without_any_gradient_is_refused(kill: Callable[[Any], None], tm
     models.save(model, tmp_path / "model")
     with pytest.raises(InvalidRequestError, match="nothing can be attributed") as caught:
         fit(FitConfig(model=str(tmp_path / "model"), out=tmp_path / "factors", device="cpu"), data.InMemory(ITEMS))
-    assert caught.value.reason == "NO_GRADIENTS"
+    assert caught.value.reason == "MISSING_GRADIENTS"
 
 
 def test_damping_is_positive_and_never_vanishes() -> None:

@@ -183,7 +183,7 @@ def test_a_linear_head_is_cut_off_in_every_precision(make: Callable[[], Any], dt
 def test_a_model_whose_outputs_depend_on_its_batch_is_refused() -> None:
     model = models.llama()
     model.model.norm.register_forward_hook(lambda _m, _i, out: out * (1 + 0.01 * out.shape[1]))
-    assert "beside it" in refused(model, "MODEL_DEPENDS_ON_BATCH")
+    assert "beside it" in refused(model, "MODEL_NOT_BATCHABLE")
 
 
 def test_a_model_that_gives_no_numbers_is_refused() -> None:

@@ -38,17 +38,17 @@ def test_what_is_not_known_is_not_judged() -> None:
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"corpus": replace(CORPUS, tokenizer_digest="U")}, "CORPUS_OF_OTHER_TOKENIZER"),
-        ({"corpus": replace(CORPUS, longest_sequence=33)}, "CORPUS_TOO_LONG_FOR_MODEL"),
+        ({"corpus": replace(CORPUS, tokenizer_digest="U")}, "CORPUS_TOKENIZER_MISMATCH"),
+        ({"corpus": replace(CORPUS, longest_sequence=33)}, "CORPUS_LENGTH_MISMATCH"),
         ({"corpus": replace(CORPUS, largest_token_id=64)}, "TOO_LARGE_TOKEN_ID"),
-        ({"factors": replace(FACTORS, model_digest="N")}, "FACTORS_OF_OTHER_MODEL"),
+        ({"factors": replace(FACTORS, model_digest="N")}, "FACTORS_MODEL_MISMATCH"),
         (
             {"model": replace(MODEL, layers=("a",)), "factors": replace(FACTORS, layers=("b",))},
-            "FACTORS_OF_OTHER_LAYERS",
+            "FACTORS_LAYERS_MISMATCH",
         ),
-        ({"index": replace(INDEX, model_digest="N")}, "INDEX_OF_OTHER_MODEL"),
-        ({"index": replace(INDEX, factors_digest="G")}, "INDEX_OF_OTHER_FACTORS"),
-        ({"index": replace(INDEX, corpus_digest="D")}, "INDEX_OF_OTHER_CORPUS"),
+        ({"index": replace(INDEX, model_digest="N")}, "INDEX_MODEL_MISMATCH"),
+        ({"index": replace(INDEX, factors_digest="G")}, "INDEX_FACTORS_MISMATCH"),
+        ({"index": replace(INDEX, corpus_digest="D")}, "INDEX_CORPUS_MISMATCH"),
     ],
 )
 def test_what_does_not_belong_together_is_refused(changed: dict[str, object], reason: str) -> None:

@@ -36,7 +36,7 @@ def test_all_that_is_wrong_is_said_at_once(make_model: Callable[..., Path], make
     done = doctor("--model", other, "--corpus", corpus.path, "--training-sequences", 1000, "--json")
     assert done.exit_code == 1
     failed = [check["name"] for check in json.loads(done.stdout)["checks"] if check["outcome"] == "fail"]
-    assert failed == ["CORPUS_OF_OTHER_TOKENIZER", "CORPUS_TOO_LONG_FOR_MODEL"]
+    assert failed == ["CORPUS_TOKENIZER_MISMATCH", "CORPUS_LENGTH_MISMATCH"]
 
 
 def test_what_is_not_there_fails(make_model: Callable[..., Path], tmp_path: Path) -> None:

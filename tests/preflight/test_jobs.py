@@ -59,9 +59,9 @@ TOO_LONG = "the owl keeps the light and " * 3
 @pytest.mark.parametrize(
     ("tokenizer", "texts", "reason"),
     [
-        ({"characters": REVERSED}, TEXTS, "CORPUS_OF_OTHER_TOKENIZER"),
-        ({"added": ["<|tool|>"]}, TEXTS, "CORPUS_OF_OTHER_TOKENIZER"),
-        ({}, [*TEXTS, TOO_LONG], "CORPUS_TOO_LONG_FOR_MODEL"),
+        ({"characters": REVERSED}, TEXTS, "CORPUS_TOKENIZER_MISMATCH"),
+        ({"added": ["<|tool|>"]}, TEXTS, "CORPUS_TOKENIZER_MISMATCH"),
+        ({}, [*TEXTS, TOO_LONG], "CORPUS_LENGTH_MISMATCH"),
     ],
 )
 def test_a_fit_refuses_a_corpus_that_is_not_for_its_model_before_the_weights_are_read(
@@ -145,7 +145,7 @@ def test_a_worker_refuses_before_there_is_an_engine_and_knows_where_n_is_from(
 
     with pytest.raises(WhenceError) as caught:
         load(settings(long), engine)
-    assert caught.value.reason == "CORPUS_TOO_LONG_FOR_MODEL"
+    assert caught.value.reason == "CORPUS_LENGTH_MISMATCH"
     loaded = load(settings(other, training_sequences=1000))
     assert [warning.reason for warning in loaded.warnings] == ["FACTORS_OF_OTHER_CORPUS"]
     assert (loaded.training_set_size, loaded.training_set_source) == (1000, "worker")
@@ -158,7 +158,7 @@ def test_an_inspection_tells_all_that_is_wrong_at_once(
 ) -> None:
     corpus = make_corpus(make_model("of-the-corpus"), [TOO_LONG])
     found = inspect(Named(model=str(make_model("other", characters=REVERSED)), corpus=corpus.path)).findings()
-    assert [finding.reason for finding in found] == ["CORPUS_OF_OTHER_TOKENIZER", "CORPUS_TOO_LONG_FOR_MODEL"]
+    assert [finding.reason for finding in found] == ["CORPUS_TOKENIZER_MISMATCH", "CORPUS_LENGTH_MISMATCH"]
 
 
 def test_a_corpus_is_cut_to_what_the_model_takes_unless_it_is_told_else(
@@ -177,4 +177,4 @@ def test_a_corpus_is_cut_to_what_the_model_takes_unless_it_is_told_else(
     told = corpus("long", "--max-tokens", "80")
     assert told.exit_code == 0, told.output
     assert "SEQUENCES_TOO_LONG_FOR_MODEL" in told.output
-    assert "CORPUS_TOO_LONG_FOR_MODEL" in told.output
+    assert "CORPUS_LENGTH_MISMATCH" in told.output

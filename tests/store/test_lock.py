@@ -82,4 +82,4 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError) as caught, alone_in(tmp_path / "file" / "folder"):
         pass
-    assert caught.value.reason == "CANNOT_WRITE"
+    assert caught.value.reason == "WRITE_FAILED"

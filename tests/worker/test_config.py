@@ -46,7 +46,7 @@ def test_every_wrong_or_missing_setting_is_named():
         WorkerSettings.load(model="m", batch_tokens=0, no_such_setting=1)
     for name in ("factors", "corpus", "batch_tokens", "no_such_setting"):
         assert name in caught.value.message
-    assert caught.value.reason == "BAD_SETTINGS"
+    assert caught.value.reason == "INVALID_SETTINGS"
 
 
 @pytest.mark.parametrize("content", ["model = ", "modle = 'typo'\nmodel = 'm'\nfactors = 'f'\ncorpus = 'c'\n"])
@@ -78,7 +78,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path):
 def test_a_redis_url_that_redis_would_not_take_is_refused_at_start(url: str, says: str):
     with pytest.raises(InvalidRequestError, match=says) as caught:
         WorkerSettings.load(**GIVEN, redis_url=url)
-    assert (caught.value.reason, caught.value.field) == ("BAD_SETTINGS", "redis_url")
+    assert (caught.value.reason, caught.value.field) == ("INVALID_SETTINGS", "redis_url")
     assert "secret" not in caught.value.message
 
 
@@ -103,7 +103,7 @@ def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, variable: st
     monkeypatch.setenv(variable, "nonsense")
     with pytest.raises(InvalidRequestError, match=says) as caught:
         WorkerSettings.load(**GIVEN)
-    assert caught.value.reason == "BAD_SETTINGS"
+    assert caught.value.reason == "INVALID_SETTINGS"
 
 
 @pytest.mark.parametrize(

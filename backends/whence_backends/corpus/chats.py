@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Final, Literal, get_args
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason, WarningCode
 from whence_backends.models.text.chat import ChatRenderer, RenderedChat
 from whence_backends.models.text.chat_template import DEFAULT_DATE, Span
 from whence_backends.models.text.conversation import (
@@ -23,10 +24,10 @@ from whence_backends.models.text.tokenizer import Tokenizer
 TrainOn = Literal["all-assistant", "last", "mask-field"]
 
 # What a report says of conversations that are in the corpus and yet not as they were given.
-NOTICES: Final = {
-    "LOST_TURNS": "lost part of a turn that counts, which the chat template does not show",
-    "LOST_TOOLS": "offer tools, of which the chat template shows nothing",
-    "UNUSED_MASKS": "have marks that exclude turns, and these count all the same (--train-on mask-field heeds marks)",
+NOTICES: Final[dict[str, str]] = {
+    WarningCode.LOST_TURNS: "lost part of a turn that counts, which the chat template does not show",
+    WarningCode.LOST_TOOLS: "offer tools, of which the chat template shows nothing",
+    WarningCode.UNUSED_MASKS: "have marks that exclude turns, and these count all the same (see --train-on mask-field)",
 }
 _MARKS: Final = ("weight", "train")
 _BESIDE: Final = ("tools", "system", "chat_template_kwargs")
@@ -50,7 +51,7 @@ class ChatPolicy:
         if self.train_on not in get_args(TrainOn):
             raise InvalidRequestError(
                 f"train_on is {self.train_on!r}; expected one of {', '.join(get_args(TrainOn))}",
-                reason="UNKNOWN_TRAIN_ON",
+                reason=Reason.UNKNOWN_TRAIN_ON,
                 field="train_on",
             )
 
@@ -172,11 +173,11 @@ def without_nulls(value: Any) -> Any:  # noqa: ANN401
 
 
 def _notices(rendered: RenderedChat, conversation: Conversation, counted: Sequence[int]) -> dict[str, str]:
-    notices = {}
+    notices: dict[str, str] = {}
     if rendered.lost:
-        notices["LOST_TURNS"] = _listed(rendered.lost)
+        notices[WarningCode.LOST_TURNS] = _listed(rendered.lost)
     if rendered.tools_lost:
-        notices["LOST_TOOLS"] = f"{len(conversation.tools)} tools"
+        notices[WarningCode.LOST_TOOLS] = f"{len(conversation.tools)} tools"
     unmarked = [
         f"message {number + 1} has {mark!r}: {conversation.messages[number][mark]!r}"
         for number in counted
@@ -184,7 +185,7 @@ def _notices(rendered: RenderedChat, conversation: Conversation, counted: Sequen
         if conversation.messages[number].get(mark, 1) in (0, False)
     ]
     if unmarked:
-        notices["UNUSED_MASKS"] = unmarked[0]
+        notices[WarningCode.UNUSED_MASKS] = unmarked[0]
     return notices
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.contract import Int32Array
 
 Float32Array = NDArray[np.float32]
@@ -249,4 +250,4 @@ def _metadata(pieces: list[_Piece]) -> Mapping[str, Any]:
 
 
 def _bad_policy(message: str, field: str) -> InvalidRequestError:
-    return InvalidRequestError(message, reason="BAD_CHUNK_POLICY", field=field)
+    return InvalidRequestError(message, reason=Reason.INVALID_CHUNK_POLICY, field=field)

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.corpus.chats import ChatPolicy
 from whence_backends.corpus.chunking import ChunkPolicy, TokenizedDocument, chunk, frame, is_worth_keeping
 from whence_backends.corpus.shard import SequenceRecord
@@ -30,7 +31,7 @@ def special_tokens(tokenizer: Tokenizer, policy: ChunkPolicy) -> dict[str, int |
             token = name.removesuffix("_id")
             raise InvalidRequestError(
                 f"the chunk policy asks for {token}, but the model's tokenizer has none; leave it out",
-                reason="TOKENIZER_HAS_NO_SPECIAL_TOKEN",
+                reason=Reason.MISSING_SPECIAL_TOKEN,
                 field=token,
             )
     return {name: found[name] if is_wanted else None for name, is_wanted in wanted.items()}
@@ -39,8 +40,8 @@ def special_tokens(tokenizer: Tokenizer, policy: ChunkPolicy) -> dict[str, int |
 class SequenceEncoder:
     """Makes training sequences of what a caller gives, as if it had been a document of the corpus. Stateless.
 
-    Raises :class:`~whence.errors.InvalidRequestError` with reason ``SEQUENCE_TOO_LONG`` where the corpus would have cut
-    it, and ``SEQUENCE_TOO_SHORT`` where the corpus would have left it out.
+    Raises :class:`~whence.errors.InvalidRequestError` with reason ``TOO_LONG_SEQUENCE`` where the corpus would have cut
+    it, and ``TOO_SHORT_SEQUENCE`` where the corpus would have left it out.
     """
 
     def __init__(self, tokenizer: Tokenizer, policy: ChunkPolicy, chat: ChatPolicy | None = None) -> None:
@@ -107,7 +108,7 @@ class SequenceEncoder:
             raise InvalidRequestError(
                 f"the text has {tokens} tokens; a sequence of this corpus has at least "
                 f"{max(self._policy.min_tokens, 2)}, one of them trained on: send a longer one",
-                reason="SEQUENCE_TOO_SHORT",
+                reason=Reason.TOO_SHORT_SEQUENCE,
                 field="text",
             )
         return SequenceRecord(
@@ -127,7 +128,7 @@ class SequenceEncoder:
         return InvalidRequestError(
             f"the text has {got}; a sequence of this corpus has at most {self._policy.max_tokens} tokens: "
             "shorten it or send it in parts",
-            reason="SEQUENCE_TOO_LONG",
+            reason=Reason.TOO_LONG_SEQUENCE,
             field="text",
         )
 
@@ -138,4 +139,4 @@ def encode_text(text: str, tokenizer: Tokenizer, policy: ChunkPolicy) -> Sequenc
 
 
 def _no_conversation(why: str) -> InvalidRequestError:
-    return InvalidRequestError(f"the conversation {why}", reason="INVALID_CONVERSATION", field="messages")
+    return InvalidRequestError(f"the conversation {why}", reason=Reason.INVALID_CONVERSATION, field="messages")

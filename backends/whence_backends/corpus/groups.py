@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.contract import Int32Array
 from whence_backends.corpus.shard import Shard
 from whence_backends.corpus.values import name_of, values
@@ -41,7 +42,7 @@ def group_rows(shard: Shard, group_by: str) -> GroupedRows:
     if not group_by.startswith(_METADATA):
         raise InvalidRequestError(
             f"group_by is {group_by!r}; it must be source, document or metadata.NAME, such as metadata.year",
-            reason="UNKNOWN_GROUPING",
+            reason=Reason.UNKNOWN_GROUPING,
             field="group_by",
         )
     name = group_by.removeprefix(_METADATA)

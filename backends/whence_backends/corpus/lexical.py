@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from whence.errors import CorruptArtefactError
+from whence.reasons import Reason
 from whence_backends.contract import Int32Array
 
 # Where each sequence's tokens start, int32 [sequences + 1], and the tokens, int32.
@@ -63,7 +64,7 @@ def _require_known(tokens: Int32Array, vocabulary: int) -> None:
         raise CorruptArtefactError(
             f"the corpus has token ids from {tokens.min()} to {tokens.max()}, and the vocabulary {vocabulary}; make "
             "the corpus again with the model's own tokenizer",
-            reason="CORRUPT_ARTEFACT",
+            reason=Reason.CORRUPT_ARTEFACT,
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whence.errors import CorruptArtefactError, InvalidRequestError, NotFoundError
+from whence.reasons import Reason
 from whence_backends.contract import Int32Array, TokenSequence
 from whence_backends.corpus.chats import ChatPolicy
 from whence_backends.corpus.chunking import ChunkPolicy
@@ -178,7 +179,7 @@ class Corpus:
             raise NotFoundError(
                 f"no open shard of the corpus holds position {position}; open are "
                 f"{', '.join(self._by_name) or 'none'} of {self.sequences} sequences in all",
-                reason="SEQUENCE_NOT_FOUND",
+                reason=Reason.SEQUENCE_NOT_FOUND,
                 position=position,
             )
         shard = self._shards[number]
@@ -198,7 +199,7 @@ def _choose(table: Sequence[ShardInfo], names: Sequence[str] | None, folder: Pat
             raise _unknown_shard(name, list(known), "shards", folder)
     if not names:
         raise InvalidRequestError(
-            "no shard was named; name at least one, or open all", reason="NO_SHARDS", field="shards"
+            "no shard was named; name at least one, or open all", reason=Reason.MISSING_SHARDS, field="shards"
         )
     return [known[name] for name in dict.fromkeys(names)]
 
@@ -210,7 +211,7 @@ def _file_of(manifest: Manifest, info: ShardInfo, folder: Path) -> FileRecord:
             return file
     raise CorruptArtefactError(
         f"{folder} has a shard {info.name} but no file {name} in its manifest; make the corpus again",
-        reason="CORRUPT_ARTEFACT",
+        reason=Reason.CORRUPT_ARTEFACT,
         path=folder,
     )
 
@@ -222,13 +223,13 @@ def _check_sizes(folder: Path, files: Sequence[FileRecord]) -> None:
         if found != file.size_bytes:
             state = "is missing" if found is None else f"has {found} bytes; its manifest says {file.size_bytes}"
             raise CorruptArtefactError(
-                f"{path} {state}; restore the artefact or make it again", reason="CORRUPT_ARTEFACT", path=path
+                f"{path} {state}; restore the artefact or make it again", reason=Reason.CORRUPT_ARTEFACT, path=path
             )
 
 
 def _unknown_shard(name: str, known: Sequence[str], what: str, folder: Path) -> NotFoundError:
     return NotFoundError(
         f"{folder} has no shard {name!r}; its {what} are {', '.join(known) or 'none'}",
-        reason="UNKNOWN_SHARD",
+        reason=Reason.SHARD_NOT_FOUND,
         shard=name,
     )

@@ -22,6 +22,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from whence.errors import CorruptArtefactError
+from whence.reasons import Reason
 from whence_backends.contract import Int32Array, TokenSequence
 from whence_backends.corpus.chunking import ChunkedSequence, Float32Array
 from whence_backends.store.artefact import canonical_json
@@ -323,4 +324,4 @@ def _is_default(weights: Float32Array) -> bool:
 
 
 def _corrupt(path: Path, what: str) -> CorruptArtefactError:
-    return CorruptArtefactError(f"{path} {what}; make the corpus again", reason="CORRUPT_ARTEFACT", path=path)
+    return CorruptArtefactError(f"{path} {what}; make the corpus again", reason=Reason.CORRUPT_ARTEFACT, path=path)

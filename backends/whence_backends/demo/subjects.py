@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.corpus import ChunkPolicy
 from whence_backends.demo import python_topics
 
@@ -80,6 +81,6 @@ def choose(name: str, folder: Path) -> Subject:
         return smollm2(folder)
     raise InvalidRequestError(
         f"no demo of {name!r}; expected 'tiny' (the default) or 'smollm2'",
-        reason="UNKNOWN_DEMO",
+        reason=Reason.UNKNOWN_DEMO,
         field="model",
     )

@@ -6,6 +6,7 @@ import math
 from typing import Final
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 
 # Below this a mean of squares holds too few digits in float32: the gradients themselves are below 1e-18.
 SMALLEST: Final = 1e-37
@@ -28,7 +29,7 @@ def damping(mean: float, damping_factor: float) -> float:
         raise InvalidRequestError(
             f"the mean corrected eigenvalue of a layer is {mean}: gradients overflowed when the factors were fitted; "
             "fit them again, with --precision float32 or float64",
-            reason="NON_FINITE_FACTORS",
+            reason=Reason.NON_FINITE_FACTORS,
             field="factors",
         )
     return math.inf if is_dead(mean) else max(damping_factor * mean, SMALLEST)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from whence.errors import MismatchError
+from whence.reasons import Reason
 from whence_backends.contract import LayerSpec, SelfCheck
 from whence_backends.ekfac.damping import is_dead
 from whence_backends.preflight import FactorsFacts
@@ -109,7 +110,7 @@ class Factors:
             raise MismatchError(
                 f"the factors in {self.folder} were fitted on {self.card.model} ({self.card.model_digest}), not on "
                 f"{reference} ({digest}); fit factors for this model or name the model they belong to",
-                reason="FACTORS_OF_OTHER_MODEL",
+                reason=Reason.FACTORS_MODEL_MISMATCH,
                 factors=self.folder,
                 model=reference,
             )
@@ -125,7 +126,7 @@ class Factors:
             f"the factors in {self.folder} are of {len(ours)} layers ({self.card.tracked}), not of the {len(theirs)} "
             f"that the model or its export has{first}; fit factors anew, or export the model with "
             f"--factors {self.folder}",
-            reason="FACTORS_OF_OTHER_LAYERS",
+            reason=Reason.FACTORS_LAYERS_MISMATCH,
             factors=self.folder,
         )
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whence.errors import InternalError
+from whence.reasons import Reason
 
 # A randomized range finder (Halko et al. 2011) has so many columns more than the rank, and so many power iterations.
 _OVERSAMPLING: Final = 8
@@ -45,7 +46,7 @@ def truncate_weighted(V: Any, Lambda: Any, rank: int, linalg: Any, noise: Any) -
         raise InternalError(
             "a preconditioned query is not finite: the gradient overflows in this precision, or a layer's eigenvalues "
             "are all 0; try precision=float32, or factors fitted on more sequences",
-            reason="NON_FINITE_INFLUENCE",
+            reason=Reason.NON_FINITE_INFLUENCE,
         )
     total = Lambda.mean() + 1e-30
     rows = (Lambda.mean(1) / total).clip(_FLOOR) ** 0.5

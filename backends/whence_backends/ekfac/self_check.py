@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.contract import SelfCheck, TokenSequence
 from whence_backends.ekfac.batch import collate
 from whence_backends.ekfac.language_model import TrackedLanguageModel
@@ -54,8 +55,8 @@ def check_model(model: TrackedLanguageModel, sequences: Sequence[TokenSequence])
     """Try the model on a short batch (:func:`~whence_backends.batching.probe_sequences`), and return what was found.
 
     Raises :class:`~whence.errors.InvalidRequestError`: ``NON_FINITE_MODEL``, ``MODEL_NOT_CAUSAL``,
-    ``MODEL_DEPENDS_ON_BATCH``, and ``LAYER_GRADIENT_MISMATCH``, which names the layers and says how to leave them out;
-    :class:`~whence.errors.UnimplementedError`: ``LAYER_NOT_BY_SEQUENCE``, which does so too.
+    ``MODEL_NOT_BATCHABLE``, and ``LAYER_GRADIENT_MISMATCH``, which names the layers and says how to leave them out;
+    :class:`~whence.errors.UnimplementedError`: ``UNSUPPORTED_LAYER``, which does so too.
     """
     bounds = BOUNDS[model.dtype]
     with torch.no_grad():
@@ -141,7 +142,7 @@ def _require_finite_and_causal(model: TrackedLanguageModel, sequence: TokenSeque
             f"the model gives logits that are not numbers on random tokens, in {_precision(model)}: its weights are "
             "broken, or overflow in this precision; load the model by itself and look at its output, or try "
             "--precision float32",
-            reason="NON_FINITE_MODEL",
+            reason=Reason.NON_FINITE_MODEL,
             field="model",
         )
     for row, place in enumerate(changes, start=1):
@@ -151,7 +152,7 @@ def _require_finite_and_causal(model: TrackedLanguageModel, sequence: TokenSeque
                 f"the model looks at later tokens: when token {place + 1} of {len(ids)} changed, logits before it "
                 f"changed by {apart:.1e} of the largest. Expected a causal (decoder-only) language model; look for "
                 "is_decoder, is_causal or a bidirectional attention in its config.json",
-                reason="MODEL_NOT_CAUSAL",
+                reason=Reason.MODEL_NOT_CAUSAL,
                 field="model",
             )
 
@@ -176,7 +177,7 @@ def _require_independent_of_batch(
                 f"what the model says of a sequence depends on the sequences beside it: logits change by {apart:.1e} "
                 "of the largest when it is padded in a batch. An influence would depend on its company; such a model "
                 "cannot be attributed",
-                reason="MODEL_DEPENDS_ON_BATCH",
+                reason=Reason.MODEL_NOT_BATCHABLE,
                 field="model",
             )
 
@@ -212,7 +213,7 @@ def _require_small(layers: Sequence[TrackedLayer], errors: Sequence[LayerError],
         f"the gradients of {named} that their inputs and outputs give are not autograd's: {worst.name} is off by "
         f"{worst.relative:.1e}, expected at most {bounds.gradient:.0e}. Likely because {_cause(layers, errors, worst)}"
         f"; {advice}",
-        reason="LAYER_GRADIENT_MISMATCH",
+        reason=Reason.LAYER_GRADIENT_MISMATCH,
         field="layers",
     )
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.ekfac.head import Head
 
 # Largest logits that the head is tried with: a soft cap, or a bound of any size that matters, shows at one of them.
@@ -67,7 +68,7 @@ def _logits(model: Any, token_ids: Tensor) -> Tensor:  # noqa: ANN401
         raise InvalidRequestError(
             f"the model does not turn tokens into logits: {type(error).__name__}: {reason}; expected a decoder-only "
             "language model that reads token ids alone",
-            reason="MODEL_NOT_RUNNABLE",
+            reason=Reason.MODEL_NOT_RUNNABLE,
             field="model",
         ) from error
     return logits

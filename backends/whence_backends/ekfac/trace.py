@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from whence.errors import UnimplementedError
+from whence.reasons import Reason
 from whence_backends.contract import LayerSpec
 
 # Called with a layer's index, its inputs a [B, T, D_in] and its output gradients s [B, T, D_out].
@@ -160,7 +161,7 @@ def not_by_sequence(names: Sequence[str], wrong: Mapping[str, str]) -> Unimpleme
         f"layer {name}{more} {how}; expected [sequences, tokens, width], or all tokens in one row: it sees only some "
         "tokens (an expert of a mixture) or parts of them (attention heads apart), so that its rows have no known "
         f"sequence; {leaving_out(names, list(wrong))}",
-        reason="LAYER_NOT_BY_SEQUENCE",
+        reason=Reason.UNSUPPORTED_LAYER,
         field="layers",
         layer=name,
     )

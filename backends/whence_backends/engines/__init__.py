@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import Final
 
-from whence.errors import InvalidRequestError
+from whence.errors import InvalidRequestError, UnimplementedError
+from whence.reasons import Reason
 from whence_backends.contract import Engine, EngineConfig
 from whence_backends.models.source import ModelSource
 
@@ -28,22 +29,22 @@ def load_engine(name: str, config: EngineConfig) -> Engine:
     """Create the engine of that name.
 
     Raises :class:`~whence.errors.InvalidRequestError` for an unknown name (``UNKNOWN_ENGINE``, listing the known) and
-    for one whose packages are not installed (``ENGINE_NOT_INSTALLED``).
+    :class:`~whence.errors.UnimplementedError` for one whose packages are not installed (``MISSING_DEPENDENCY``).
     """
     points = tuple(entry_points(group=GROUP, name=name))
     if not points:
         raise InvalidRequestError(
             f"unknown engine {name!r}; expected one of: {', '.join(known_engines())}",
-            reason="UNKNOWN_ENGINE",
+            reason=Reason.UNKNOWN_ENGINE,
             field="engine",
         )
     try:
         create = points[0].load()
     except ImportError as error:
-        raise InvalidRequestError(
+        raise UnimplementedError(
             f"engine {name!r} ({points[0].value}) cannot be imported: {error}; install the packages it needs",
-            reason="ENGINE_NOT_INSTALLED",
-            field="engine",
+            reason=Reason.MISSING_DEPENDENCY,
+            engine=name,
         ) from error
     engine: Engine = create(config)
     return engine

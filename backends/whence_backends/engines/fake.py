@@ -22,6 +22,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.contract import (
     Detail,
     EngineConfig,
@@ -177,7 +178,7 @@ def create(config: EngineConfig) -> FakeEngine:
         raise InvalidRequestError(
             f"{config.model} is not a model of the fake engine; expected one that FakeModel.save wrote, or another "
             "engine: pytorch",
-            reason="MODEL_NOT_LOADABLE",
+            reason=Reason.MODEL_NOT_LOADABLE,
             field="model",
         )
     require_known_options("fake", config.options)

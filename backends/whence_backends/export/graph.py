@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.ekfac.head import Head, label_log_probabilities
 from whence_backends.ekfac.language_model import TrackedLanguageModel
 from whence_backends.ekfac.trace import TrackedLayer, by_sequence, with_bias
@@ -265,6 +266,6 @@ def _not_exportable(error: Exception) -> InvalidRequestError:
     return InvalidRequestError(
         f"the model cannot be turned into an ONNX graph: {type(error).__name__}: {reason}. Serve it with --engine "
         "pytorch, or choose other --layers",
-        reason="MODEL_NOT_EXPORTABLE",
+        reason=Reason.MODEL_NOT_EXPORTABLE,
         field="model",
     )

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import onnx_ir
 
 from whence.errors import InvalidRequestError, MismatchError, NotFoundError
+from whence.reasons import Reason
 from whence_backends.batching import probe_sequences
 from whence_backends.contract import SelfCheck
 from whence_backends.ekfac.language_model import TrackedLanguageModel
@@ -61,7 +62,7 @@ def export(config: ExportConfig, progress: Callable[[ExportProgress], None] = la
     if config.precision not in PRECISIONS:
         raise InvalidRequestError(
             f"unknown precision {config.precision!r}; expected one of {', '.join(PRECISIONS)}",
-            reason="UNKNOWN_PRECISION",
+            reason=Reason.UNKNOWN_PRECISION,
             field="precision",
         )
     progress(ExportProgress(stage="load"))
@@ -133,7 +134,7 @@ def _finished(config: ExportConfig, source: ModelSource) -> Export | None:
         raise MismatchError(
             f"{config.out} already holds another export: of {found.card.model} ({found.card.model_digest}), layers "
             f"{found.card.tracked!r}, {found.card.precision}; choose another folder",
-            reason="EXPORT_EXISTS",
+            reason=Reason.EXPORT_EXISTS,
             path=config.out,
         )
     return found
@@ -178,7 +179,7 @@ def _require_same_tokenizer(folder: Path, tokenizer: Tokenizer | None) -> None:
         raise MismatchError(
             f"the tokenizer that was saved in {folder} is another ({saved.digest}) than the model's "
             f"({tokenizer.digest}); put the model's own tokenizer.json into its folder and export again",
-            reason="EXPORT_DIFFERS",
+            reason=Reason.EXPORT_MODEL_MISMATCH,
         )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from whence.errors import MismatchError
+from whence.reasons import Reason
 from whence_backends.contract import TokenSequence
 from whence_backends.ekfac.batch import TokenBatch, collate
 from whence_backends.ekfac.language_model import TrackedLanguageModel
@@ -39,7 +40,7 @@ def verify(
 ) -> Verification:
     """Compare the graph with the model, on its own masks and autograd, and return how far they are apart.
 
-    Raises :class:`~whence.errors.MismatchError` (``EXPORT_DIFFERS``) where that is more than rounding explains.
+    Raises :class:`~whence.errors.MismatchError` (``EXPORT_MODEL_MISMATCH``) where that is more than rounding explains.
     """
     session = _open(graph)
     vocabulary = ModelShape.of(model.model).vocabulary_size
@@ -59,7 +60,7 @@ def verify(
             f"the exported graph is not the model: on random tokens its log-probabilities differ by {found.log_p:.1e}, "
             f"layer inputs by {found.inputs:.1e} and output gradients by {found.gradients:.1e} of the largest; "
             f"expected at most {TOLERANCE[precision]:.0e} in {precision}. Serve the model with --engine pytorch",
-            reason="EXPORT_DIFFERS",
+            reason=Reason.EXPORT_MODEL_MISMATCH,
         )
     return found
 

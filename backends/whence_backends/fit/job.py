@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from whence.errors import InvalidRequestError, MismatchError, NotFoundError
+from whence.reasons import Reason
 from whence_backends.batching import apart, plan_batches, probe_sequences
 from whence_backends.ekfac.batch import TokenBatch, collate, uniforms
 from whence_backends.ekfac.factors import CORPUS, FIT, FORMAT, Factors, FactorsCard, basis_file, lambda_file
@@ -104,7 +105,7 @@ def _fit(
         raise InvalidRequestError(
             f"none of the {len(positions):,} sequences that were drawn has a token that was trained on; draw more of "
             "them (max_sequences), or others (seed)",
-            reason="MISSING_TRAINED_TOKENS",
+            reason=Reason.MISSING_TRAINED_TOKENS,
             field="max_sequences",
         )
     lengths = source.all_lengths()[positions]
@@ -149,13 +150,15 @@ def _fit(
 def _check(config: FitConfig) -> None:
     if config.labels not in LABELS:
         raise InvalidRequestError(
-            f"labels {config.labels!r}; expected one of {', '.join(LABELS)}", reason="UNKNOWN_LABELS", field="labels"
+            f"labels {config.labels!r}; expected one of {', '.join(LABELS)}",
+            reason=Reason.UNKNOWN_LABELS,
+            field="labels",
         )
     if config.training_sequences is not None and config.training_sequences < 1:
         raise InvalidRequestError(
             f"a training set of {config.training_sequences} sequences; expected at least 1: how many the model was "
             "trained on",
-            reason="INVALID_TRAINING_SEQUENCES",
+            reason=Reason.INVALID_TRAINING_SEQUENCES,
             field="training_sequences",
         )
 
@@ -192,7 +195,7 @@ def _finished(out: Path, card: FactorsCard) -> Factors | None:
         raise MismatchError(
             f"{out} already holds the factors of another fit ({found.digest}), with another {', '.join(differing)}; "
             f"choose another folder{instead}",
-            reason="FACTORS_EXIST",
+            reason=Reason.FACTORS_EXIST,
             path=out,
         )
     return found

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason, WarningCode
 from whence_backends.ekfac.damping import is_dead
 from whence_backends.ekfac.factors import FactorsCard, lambda_file
 from whence_backends.preflight import Finding
@@ -21,7 +22,7 @@ def require_finite(log_p: Tensor, stage: str, precision: str) -> None:
         raise InvalidRequestError(
             f"the model gives log-probabilities that are not numbers in {precision}, during {stage}; "
             f"{_wider(precision)}",
-            reason="NON_FINITE_MODEL",
+            reason=Reason.NON_FINITE_MODEL,
             field="precision",
         )
 
@@ -32,7 +33,7 @@ def require_finite_sums(layer: str, sums: Sequence[Tensor], precision: str) -> N
         raise InvalidRequestError(
             f"the gradients of layer {layer} overflow in {precision}: their squares are not numbers; "
             f"{_wider(precision)}, or leave the layer out with --layers",
-            reason="NON_FINITE_MODEL",
+            reason=Reason.NON_FINITE_MODEL,
             field="precision",
         )
 
@@ -40,7 +41,7 @@ def require_finite_sums(layer: str, sums: Sequence[Tensor], precision: str) -> N
 def dead_layers(card: FactorsCard, folder: Path, warn: Callable[[Finding], None]) -> tuple[str, ...]:
     """Return the layers whose Λ is 0, and tell of them.
 
-    Raises :class:`~whence.errors.InvalidRequestError` (``NO_GRADIENTS``) where there are no others.
+    Raises :class:`~whence.errors.InvalidRequestError` (``MISSING_GRADIENTS``) where there are no others.
     """
     means = (float(load_file(folder / lambda_file(i))["Lambda"].double().mean()) for i in range(len(card.layers)))
     dead = [layer for layer, mean in zip(card.layers, means, strict=True) if is_dead(mean)]
@@ -49,7 +50,7 @@ def dead_layers(card: FactorsCard, folder: Path, warn: Callable[[Finding], None]
             f"no gradient reached any of the {len(dead)} tracked layers on {card.fitted_sequences:,} sequences: Λ is 0 "
             "everywhere, and nothing can be attributed. The model may be certain of every token, or what these layers "
             "give may be multiplied by 0; choose other layers, or look at the weights",
-            reason="NO_GRADIENTS",
+            reason=Reason.MISSING_GRADIENTS,
             field="layers",
         )
     if dead:
@@ -59,7 +60,7 @@ def dead_layers(card: FactorsCard, folder: Path, warn: Callable[[Finding], None]
             f"through it is 0, and {sum(layer.d_in * layer.d_out for layer in dead):,} parameters are not counted as "
             "attributed"
         )
-        warn(Finding(reason="DEAD_LAYERS", message=message))
+        warn(Finding(reason=WarningCode.DEAD_LAYERS, message=message))
     return tuple(layer.name for layer in dead)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whence.errors import InternalError, InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.index.plan import Segment
 
 BITS: Final = (1, 8, 16)
@@ -29,7 +30,7 @@ class Encoded(NamedTuple):
 def require_bits(bits: int) -> None:
     """Raise :class:`~whence.errors.InvalidRequestError` for a number of bits that there are no codes of."""
     if bits not in BITS:
-        raise InvalidRequestError(f"{bits} bits a value; expected 1, 8 or 16", reason="BAD_BITS", field="bits")
+        raise InvalidRequestError(f"{bits} bits a value; expected 1, 8 or 16", reason=Reason.INVALID_BITS, field="bits")
 
 
 def code_columns(width: int, bits: int) -> int:
@@ -46,7 +47,7 @@ def encode(values: NDArray[np.floating[Any]], segments: Sequence[Segment], bits:
         raise InternalError(
             "the sketch of a training sequence has values that are not finite; the model overflows in this precision: "
             "try float32 or bfloat16",
-            reason="NON_FINITE_SKETCH",
+            reason=Reason.NON_FINITE_SKETCH,
         )
     scales = np.stack([_scale(values[:, s.start : s.stop], bits) for s in segments], axis=1)
     if bits == 1:
@@ -75,7 +76,7 @@ def row_bytes(code: NDArray[Any], scales: NDArray[np.float32]) -> bytes:
 def rows_of_bytes(rows: Sequence[bytes], segments: Sequence[Segment], bits: int) -> Encoded:
     """Return the rows that :func:`row_bytes` gave, for an index of these segments.
 
-    Raises :class:`~whence.errors.InvalidRequestError` (``BAD_INDEX_ROWS``) for others, and for such as are not
+    Raises :class:`~whence.errors.InvalidRequestError` (``INVALID_INDEX_ROWS``) for others, and for such as are not
     finite.
     """
     kind, columns = CODE_TYPES[bits], code_columns(segments[-1].stop, bits)
@@ -87,7 +88,7 @@ def rows_of_bytes(rows: Sequence[bytes], segments: Sequence[Segment], bits: int)
         raise InvalidRequestError(
             f"{len(rows)} rows of an index, {len(rows) - len(joined)} of which do not have {expected} bytes, or which "
             "are not finite; expected rows as ReadIndexRows returns them",
-            reason="BAD_INDEX_ROWS",
+            reason=Reason.INVALID_INDEX_ROWS,
             field="rows",
         )
     return Encoded(codes, scales)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.index.plan import Segment
 from whence_backends.index.search import Float32Array, QueryLevels, Searcher
 from whence_backends.index.storage import ShardRows
@@ -94,6 +95,6 @@ def _require_device(device: str) -> torch.device:
 def _refused(why: str) -> InvalidRequestError:
     return InvalidRequestError(
         f"{why}; or set search_device to cpu, where the index is searched in the host's memory",
-        reason="SEARCH_DEVICE",
+        reason=Reason.INVALID_SEARCH_DEVICE,
         field="search_device",
     )

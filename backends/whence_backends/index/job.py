@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whence.errors import InvalidRequestError, MismatchError, NotFoundError
+from whence.reasons import Reason
 from whence_backends.batching import plan_batches
 from whence_backends.contract import Engine, SketchPlan, TokenSequence
 from whence_backends.ekfac.factors import Factors
@@ -239,14 +240,14 @@ def _check(config: IndexConfig, engine: Engine, factors: Factors, source: Sharde
     require_bits(config.bits)
     if not 0 <= config.rank < config.world_size:
         raise InvalidRequestError(
-            f"rank {config.rank} of {config.world_size}; ranks count from 0", reason="BAD_RANK", field="rank"
+            f"rank {config.rank} of {config.world_size}; ranks count from 0", reason=Reason.INVALID_RANK, field="rank"
         )
     info = engine.info
     if (info.factors_digest, info.model_digest) != (factors.digest, factors.card.model_digest):
         raise MismatchError(
             f"the engine {info.engine} holds factors {info.factors_digest}, not those in {factors.folder} "
             f"({factors.digest})",
-            reason="ENGINE_OF_OTHER_FACTORS",
+            reason=Reason.ENGINE_FACTORS_MISMATCH,
         )
     model = ModelFacts(
         name=config.model,
@@ -268,7 +269,7 @@ def _finished(out: Path, card: IndexCard) -> Index | None:
         differing = [name for name, value in vars(ours).items() if value != getattr(theirs, name)]
         raise MismatchError(
             f"{out} already holds an index ({found.digest}) with another {', '.join(differing)}; choose another folder",
-            reason="INDEX_EXISTS",
+            reason=Reason.INDEX_EXISTS,
             path=out,
         )
     shutil.rmtree(out / WORK_FOLDER, ignore_errors=True)  # a job that was killed at its very end

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.contract import Int32Array, LayerFold, LayerSpec, SketchPlan
 from whence_backends.ekfac.damping import damping, is_dead
 
@@ -69,7 +70,7 @@ def share_out(width: int, counts: Sequence[int]) -> list[int]:
         raise InvalidRequestError(
             f"a sketch of {width} values; expected a multiple of {VECTOR} and at least {VECTOR} for each of the "
             f"{len(counts)} layer groups",
-            reason="BAD_SKETCH_WIDTH",
+            reason=Reason.INVALID_SKETCH_WIDTH,
             field="values",
         )
     vectors = np.ones(len(counts), np.int64)
@@ -126,12 +127,14 @@ def make_plan(
     """
     if not 0 < keep <= 1:
         raise InvalidRequestError(
-            f"a share of {keep} of the coordinates; expected more than 0 and at most 1", reason="BAD_KEEP", field="keep"
+            f"a share of {keep} of the coordinates; expected more than 0 and at most 1",
+            reason=Reason.INVALID_KEEP,
+            field="keep",
         )
     if not (np.isfinite(damping_factor) and damping_factor > 0):
         raise InvalidRequestError(
             f"the damping factor is {damping_factor}; expected a positive number, such as 0.1",
-            reason="BAD_DAMPING_FACTOR",
+            reason=Reason.INVALID_DAMPING_FACTOR,
             field="damping_factor",
         )
     damped = [Lambda + damping(float(Lambda.mean()), damping_factor) for Lambda in map(_wide, Lambdas)]
@@ -140,7 +143,7 @@ def make_plan(
         raise InvalidRequestError(
             f"the damping factor is {damping_factor}, with which Λ + λ is more than float32 holds; expected a multiple "
             "of each layer's mean eigenvalue, such as 0.1",
-            reason="BAD_DAMPING_FACTOR",
+            reason=Reason.INVALID_DAMPING_FACTOR,
             field="damping_factor",
         )
     kept = keep_largest([_wide(Lambda) / total for Lambda, total in zip(Lambdas, damped, strict=True)], keep)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whence.errors import InternalError
+from whence.reasons import Reason
 from whence_backends.contract import (
     Engine,
     LayerFold,
@@ -104,5 +105,5 @@ def _require_whole(gradients: Sequence[QueryGradient]) -> None:
         raise InternalError(
             f"an engine truncated the gradients of training sequences (relative error {worst:.2g}); load it without "
             "query_rank to index with it",
-            reason="TRUNCATED_GRADIENTS",
+            reason=Reason.GRADIENTS_INCOMPLETE,
         )

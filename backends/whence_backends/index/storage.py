@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from whence.errors import CorruptArtefactError, NotFoundError
+from whence.reasons import Reason
 from whence_backends.contract import LayerFold, SketchPlan
 from whence_backends.index.codes import CODE_TYPES, code_columns
 from whence_backends.index.plan import Segment
@@ -172,7 +173,7 @@ def _choose(card: IndexCard, names: Sequence[str] | None, folder: Path) -> list[
         if name not in known:
             raise NotFoundError(
                 f"{folder} has no shard {name!r}; its shards are {', '.join(known)}",
-                reason="UNKNOWN_SHARD",
+                reason=Reason.SHARD_NOT_FOUND,
                 shard=name,
             )
     return list(card.shards) if names is None else [known[name] for name in dict.fromkeys(names)]
@@ -193,4 +194,4 @@ def _open_shard(folder: Path, card: IndexCard, info: IndexedShard) -> ShardRows:
 
 
 def _corrupt(path: Path, what: str) -> CorruptArtefactError:
-    return CorruptArtefactError(f"{path} {what}; build the index again", reason="CORRUPT_ARTEFACT", path=path)
+    return CorruptArtefactError(f"{path} {what}; build the index again", reason=Reason.CORRUPT_ARTEFACT, path=path)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from whence.errors import InvalidRequestError, UnimplementedError
+from whence.reasons import Reason
 from whence_backends.models.files import CONFIG, read_json, stored_types
 from whence_backends.models.shape import text_config
 
@@ -28,7 +29,7 @@ def require_known_architecture(folder: Path) -> None:
         raise InvalidRequestError(
             f"{folder / CONFIG} names no model_type; expected the configuration that the model was saved with, such as "
             'one with "model_type": "llama"',
-            reason="INVALID_MODEL_FILE",
+            reason=Reason.INVALID_MODEL_FILE,
             field="model",
         )
     if kind not in CONFIG_MAPPING:
@@ -65,7 +66,7 @@ def _require_unquantized(folder: Path, config: Mapping[str, Any]) -> None:
             f"the weights of {folder} are quantized ({method}), and influences need the layers that they stand for; "
             "name the model that they were made from, or unpack them: from_pretrained(folder), dequantize(), "
             "save_pretrained(out)",
-            reason="UNKNOWN_QUANTIZATION",
+            reason=Reason.UNKNOWN_QUANTIZATION,
             model=folder,
         )
 
@@ -83,6 +84,6 @@ def _unknown(model: object, what: str, more: str = "") -> InvalidRequestError:
     return InvalidRequestError(
         f"{model} cannot be loaded: {what}{'; ' if more else ''}{more}; expected a causal language model that "
         "transformers itself has",
-        reason="UNKNOWN_ARCHITECTURE",
+        reason=Reason.UNKNOWN_ARCHITECTURE,
         field="model",
     )

@@ -11,6 +11,7 @@ from typing import Any, Final
 from safetensors import SafetensorError, safe_open
 
 from whence.errors import InvalidRequestError, NotFoundError, UnimplementedError
+from whence.reasons import Reason
 
 CONFIG: Final = "config.json"
 _SINGLE: Final = "model.safetensors"
@@ -120,7 +121,7 @@ def require_no_adapter(folder: Path) -> None:
         f"{folder}: {beside} an adapter ({found}{_kind(settings)}, for {base}), and Whence does not read adapters; "
         "name what comes of peft.AutoPeftModelForCausalLM.from_pretrained(folder), .merge_and_unload(), "
         f".save_pretrained(out){otherwise}",
-        reason="UNKNOWN_ADAPTER",
+        reason=Reason.UNKNOWN_ADAPTER,
         path=folder,
     )
 
@@ -173,14 +174,14 @@ def _missing_files(folder: Path, missing: list[str]) -> NotFoundError | InvalidR
     if missing != [_INDEX]:
         return NotFoundError(
             f"{folder} has not all of its weights: not there is what it calls {shortened(missing)}; {_DOWNLOAD}",
-            reason="MISSING_WEIGHTS",
+            reason=Reason.MISSING_WEIGHTS,
             path=folder,
         )
     if any(folder.glob("*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.pth")):
         return InvalidRequestError(
             f"{folder} has its weights only as a pickle, which could run code when it is read; expected "
             "*.safetensors: convert them with save_pretrained(..., safe_serialization=True)",
-            reason="PICKLED_WEIGHTS",
+            reason=Reason.UNSUPPORTED_WEIGHTS,
             path=folder,
         )
     others = sorted(file.name for file in folder.glob("*.safetensors"))
@@ -188,7 +189,7 @@ def _missing_files(folder: Path, missing: list[str]) -> NotFoundError | InvalidR
     return NotFoundError(
         f"{folder} is no model: expected {_SINGLE}, or {_INDEX} with the *.safetensors files that it names{beside}. "
         "Save the model with save_pretrained",
-        reason="MODEL_NOT_FOUND",
+        reason=Reason.MODEL_NOT_FOUND,
         model=folder,
     )
 
@@ -200,4 +201,4 @@ def shortened(names: list[str], most: int = 6) -> str:
 
 
 def _invalid(path: Path, what: str) -> InvalidRequestError:
-    return InvalidRequestError(f"{path} is {what}", reason="INVALID_MODEL_FILE", field="model", path=path)
+    return InvalidRequestError(f"{path} is {what}", reason=Reason.INVALID_MODEL_FILE, field="model", path=path)

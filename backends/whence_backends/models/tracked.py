@@ -10,6 +10,7 @@ from typing import Any, Final
 from torch import nn
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.ekfac.trace import TrackedLayer, linear_spec
 from whence_backends.models.shape import is_within, towers_of
 
@@ -54,7 +55,7 @@ def track(model: Any, selection: str) -> list[TrackedLayer]:  # noqa: ANN401 - t
         raise InvalidRequestError(
             f"no linear layer matches {selection!r}{_experts(model)}; expected 'mlp', 'all-linear' or a regular "
             f"expression that matches some of: {', '.join(kinds)}. --layers all-linear tracks them all",
-            reason="NO_TRACKED_LAYERS",
+            reason=Reason.LAYERS_NOT_FOUND,
             field="layers",
         )
     return chosen
@@ -91,7 +92,7 @@ def _predicate(selection: str) -> re.Pattern[str]:
     except re.error as error:
         raise InvalidRequestError(
             f"{selection!r} is not a regular expression ({error}); expected 'mlp', 'all-linear' or one",
-            reason="BAD_LAYER_PATTERN",
+            reason=Reason.INVALID_LAYER_PATTERN,
             field="layers",
         ) from error
 

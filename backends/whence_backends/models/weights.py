@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from whence.errors import InvalidRequestError, MismatchError
+from whence.reasons import Reason
 from whence_backends.models.files import shortened, stored_shape
 from whence_backends.models.source import ModelSource
 
@@ -47,7 +48,7 @@ def require_same_keys(model: Any, report: Mapping[str, Any], source: ModelSource
         raise MismatchError(
             f"{reference} is not whole: the checkpoint {', and it '.join(cause for cause in causes if cause)}. "
             f"{_advice(missing, unknown, untied)}",
-            reason="WEIGHTS_MISMATCH",
+            reason=Reason.WEIGHTS_MISMATCH,
             model=reference,
         )
 
@@ -62,7 +63,7 @@ def require_as_large(model: nn.Module, stored: int, reference: str) -> None:
         raise MismatchError(
             f"{reference} is not whole: its configuration describes {expected:,} parameters, and its files hold "
             f"{stored:,}. Put the configuration beside the weights that it was saved with",
-            reason="WEIGHTS_MISMATCH",
+            reason=Reason.WEIGHTS_MISMATCH,
             model=reference,
         )
 
@@ -77,7 +78,7 @@ def require_finite(model: nn.Module, reference: str, precision: str) -> None:
         raise InvalidRequestError(
             f"{reference} has weights that are NaN or infinite in {precision}: {shortened(broken)}. Download it again, "
             "or, if they are too large for this precision, choose another",
-            reason="INVALID_WEIGHTS",
+            reason=Reason.INVALID_WEIGHTS,
             field="model",
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from whence.errors import InvalidRequestError, MismatchError
+from whence.reasons import Reason, WarningCode
 from whence_backends.preflight.facts import CorpusFacts, FactorsFacts, IndexFacts, ModelFacts
 from whence_backends.preflight.findings import Finding, refusal, warning
 
@@ -41,7 +42,7 @@ def cutting(model: ModelFacts, max_tokens: int) -> Iterator[Finding]:
     yield from _model_alone(model)
     if model.max_tokens is not None and max_tokens > model.max_tokens:
         yield warning(
-            "SEQUENCES_TOO_LONG_FOR_MODEL",
+            WarningCode.SEQUENCES_TOO_LONG_FOR_MODEL,
             f"sequences of up to {max_tokens:,} tokens are cut, but {model.name} takes at most {model.max_tokens:,}: a "
             f"corpus with a longer one cannot be used with it; give --max-tokens {model.max_tokens} or less",
         )
@@ -49,12 +50,12 @@ def cutting(model: ModelFacts, max_tokens: int) -> Iterator[Finding]:
 
 def _model_alone(model: ModelFacts) -> Iterator[Finding]:
     if model.unverified:
-        yield warning("UNVERIFIED_TOKENIZER", f"{model.name}: {model.unverified}")
+        yield warning(WarningCode.UNVERIFIED_TOKENIZER, f"{model.name}: {model.unverified}")
     if model.tokenizer_size is not None and model.vocabulary_size is not None:
         beyond = model.tokenizer_size - model.vocabulary_size
         if beyond > 0:
             yield warning(
-                "TOKENIZER_LARGER_THAN_MODEL",
+                WarningCode.TOKENIZER_LARGER_THAN_MODEL,
                 f"the tokenizer of {model.name} has {model.tokenizer_size:,} tokens, the model knows "
                 f"{model.vocabulary_size:,}: a text with one of the last {beyond:,} is refused; add them to the model "
                 "(resize_token_embeddings, and train them), or take them out of the tokenizer",
@@ -66,7 +67,7 @@ def _corpus_alone(corpus: CorpusFacts) -> Iterator[Finding]:
         yield refusal(
             InvalidRequestError(
                 f"the corpus in {corpus.name} has no sequences; make it of texts that have some",
-                reason="EMPTY_CORPUS",
+                reason=Reason.EMPTY_CORPUS,
                 field="corpus",
             )
         )
@@ -76,7 +77,7 @@ def _corpus_alone(corpus: CorpusFacts) -> Iterator[Finding]:
                 f"no token of the {corpus.sequences:,} sequences in {corpus.name} counts as trained on: each is one "
                 "token long, or its weights are all 0, and there is nothing to attribute; make the corpus of longer "
                 "sequences, or of completions that were trained on",
-                reason="MISSING_TRAINED_TOKENS",
+                reason=Reason.MISSING_TRAINED_TOKENS,
                 field="corpus",
             )
         )
@@ -86,7 +87,7 @@ def _corpus_of_model(corpus: CorpusFacts, model: ModelFacts) -> Iterator[Finding
     names = {"corpus": corpus.name, "model": model.name}
     if corpus.tokenizer_digest and not model.tokenizer_digest:
         yield warning(
-            "MISSING_TOKENIZER",
+            WarningCode.MISSING_TOKENIZER,
             f"{model.name} has no tokenizer: nothing tells whether the corpus in {corpus.name} was made for it; "
             "put the model's tokenizer.json beside it",
         )
@@ -95,7 +96,7 @@ def _corpus_of_model(corpus: CorpusFacts, model: ModelFacts) -> Iterator[Finding
             MismatchError(
                 f"the corpus in {corpus.name} was tokenized with another tokenizer ({corpus.tokenizer_digest}) than "
                 f"that of {model.name} ({model.tokenizer_digest}); ingest it again with this model",
-                reason="CORPUS_OF_OTHER_TOKENIZER",
+                reason=Reason.CORPUS_TOKENIZER_MISMATCH,
                 **names,
             )
         )
@@ -104,7 +105,7 @@ def _corpus_of_model(corpus: CorpusFacts, model: ModelFacts) -> Iterator[Finding
             MismatchError(
                 f"the corpus in {corpus.name} has a sequence of {corpus.longest_sequence:,} tokens; {model.name} takes "
                 f"at most {model.max_tokens:,}: ingest it again with --max-tokens {model.max_tokens} or less",
-                reason="CORPUS_TOO_LONG_FOR_MODEL",
+                reason=Reason.CORPUS_LENGTH_MISMATCH,
                 **names,
             )
         )
@@ -115,7 +116,7 @@ def _corpus_of_model(corpus: CorpusFacts, model: ModelFacts) -> Iterator[Finding
                 f"{model.name} have {model.vocabulary_size:,} rows, for the ids 0 to {model.vocabulary_size - 1:,}: "
                 "the tokenizer has tokens that the model was not trained on. Give the model as it was trained (with "
                 "resize_token_embeddings, if tokens were added), or take them out of the tokenizer and ingest again",
-                reason="TOO_LARGE_TOKEN_ID",
+                reason=Reason.TOO_LARGE_TOKEN_ID,
                 **names,
             )
         )
@@ -127,7 +128,7 @@ def _factors_of_model(factors: FactorsFacts, model: ModelFacts) -> Iterator[Find
             MismatchError(
                 f"the factors in {factors.name} were fitted on a model with digest {factors.model_digest}, not on "
                 f"{model.name} ({model.digest}); fit factors for this model or serve the model they belong to",
-                reason="FACTORS_OF_OTHER_MODEL",
+                reason=Reason.FACTORS_MODEL_MISMATCH,
                 factors=factors.name,
                 model=model.name,
             )
@@ -143,7 +144,7 @@ def _factors_of_model(factors: FactorsFacts, model: ModelFacts) -> Iterator[Find
                 f"the factors in {factors.name} are of {len(factors.layers)} layers, not of the {len(model.layers)} "
                 f"that {model.name} was exported with{first}; export the model with --factors {factors.name}, or fit "
                 "factors of those layers",
-                reason="FACTORS_OF_OTHER_LAYERS",
+                reason=Reason.FACTORS_LAYERS_MISMATCH,
                 factors=factors.name,
                 model=model.name,
             )
@@ -153,7 +154,7 @@ def _factors_of_model(factors: FactorsFacts, model: ModelFacts) -> Iterator[Find
 def _factors_of_corpus(factors: FactorsFacts, corpus: CorpusFacts) -> Iterator[Finding]:
     if factors.corpus_digest and factors.corpus_digest != corpus.digest:
         yield warning(
-            "FACTORS_OF_OTHER_CORPUS",
+            WarningCode.FACTORS_OF_OTHER_CORPUS,
             f"the factors were fitted on another corpus ({factors.corpus_digest}) than the one that is searched "
             f"({corpus.digest}): the curvature, and N unless it was given, are that one's; fit factors on this corpus "
             "if it is not more of the same",
@@ -163,7 +164,7 @@ def _factors_of_corpus(factors: FactorsFacts, corpus: CorpusFacts) -> Iterator[F
 def _training_set(training_sequences: int, corpus: CorpusFacts) -> Iterator[Finding]:
     if corpus.sequences > training_sequences:
         yield warning(
-            "CORPUS_LARGER_THAN_TRAINING_SET",
+            WarningCode.CORPUS_LARGER_THAN_TRAINING_SET,
             f"the corpus has {corpus.sequences:,} sequences, but influences are divided by the {training_sequences:,} "
             "of the training set; give the size of the whole training set with --training-sequences",
         )
@@ -173,11 +174,13 @@ def _index_of(
     index: IndexFacts, model: ModelFacts, factors: FactorsFacts | None, corpus: CorpusFacts | None
 ) -> Iterator[Finding]:
     if index.model_digest != model.digest:
-        yield _index_of_other(index, "model", index.model_digest, model.digest, reason="INDEX_OF_OTHER_MODEL")
+        yield _index_of_other(index, "model", index.model_digest, model.digest, reason=Reason.INDEX_MODEL_MISMATCH)
     if factors is not None and index.factors_digest != factors.digest:
-        yield _index_of_other(index, "factors", index.factors_digest, factors.digest, reason="INDEX_OF_OTHER_FACTORS")
+        yield _index_of_other(
+            index, "factors", index.factors_digest, factors.digest, reason=Reason.INDEX_FACTORS_MISMATCH
+        )
     if corpus is not None and index.corpus_digest != corpus.digest:
-        yield _index_of_other(index, "corpus", index.corpus_digest, corpus.digest, reason="INDEX_OF_OTHER_CORPUS")
+        yield _index_of_other(index, "corpus", index.corpus_digest, corpus.digest, reason=Reason.INDEX_CORPUS_MISMATCH)
 
 
 def _index_of_other(index: IndexFacts, what: str, built: str, asked: str, reason: str) -> Finding:

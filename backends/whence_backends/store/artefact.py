@@ -21,6 +21,7 @@ from typing import Any, Final
 from blake3 import blake3
 
 from whence.errors import CorruptArtefactError, MismatchError, NotFoundError, StorageError
+from whence.reasons import Reason
 
 MANIFEST: Final = "manifest.json"
 _TEMPORARY_SUFFIX: Final = ".partial"
@@ -126,7 +127,9 @@ def read_manifest(folder: Path, format: str, *older: str) -> Manifest:  # noqa: 
     path = folder / MANIFEST
     if not path.is_file():
         state = "has no manifest (its job was interrupted; run it again)" if folder.is_dir() else "does not exist"
-        raise NotFoundError(f"{folder} {state}; expected a {format} artefact", reason="ARTEFACT_NOT_FOUND", path=folder)
+        raise NotFoundError(
+            f"{folder} {state}; expected a {format} artefact", reason=Reason.ARTEFACT_NOT_FOUND, path=folder
+        )
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
         digest = body.pop("digest")
@@ -140,7 +143,9 @@ def read_manifest(folder: Path, format: str, *older: str) -> Manifest:  # noqa: 
         raise _corrupt(path, f"is not a manifest ({error!r})") from error
     if found_format not in (format, *older):
         raise MismatchError(
-            f"{folder} is a {found_format} artefact; expected {format}", reason="WRONG_ARTEFACT", path=folder
+            f"{folder} is a {found_format} artefact; expected {format}",
+            reason=Reason.ARTEFACT_KIND_MISMATCH,
+            path=folder,
         )
     if digest != digest_bytes(canonical_json(body)):
         raise _corrupt(path, "was altered: its digest is not that of its contents")
@@ -171,7 +176,7 @@ def _body(format: str, files: Iterable[FileRecord], properties: Mapping[str, Any
 
 def _corrupt(path: Path, what: str) -> CorruptArtefactError:
     return CorruptArtefactError(
-        f"{path} {what}; restore the artefact or make it again", reason="CORRUPT_ARTEFACT", path=path
+        f"{path} {what}; restore the artefact or make it again", reason=Reason.CORRUPT_ARTEFACT, path=path
     )
 
 
@@ -182,7 +187,7 @@ def storage_error(path: Path, error: OSError) -> StorageError:
     return StorageError(
         f"cannot write {path}: {error.strerror or error}; {advice} and run the same command again, it goes on where it "
         "stopped",
-        reason="DISK_FULL" if full else "CANNOT_WRITE",
+        reason=Reason.DISK_FULL if full else Reason.WRITE_FAILED,
         path=path,
     )
 

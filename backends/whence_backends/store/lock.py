@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from whence.errors import StorageError
+from whence.reasons import Reason
 from whence_backends.store.artefact import storage_error
 
 _FILE: Final = ".lock"
@@ -80,6 +81,6 @@ def _lock_file(path: Path) -> int:
 def _in_use(folder: Path) -> StorageError:
     return StorageError(
         f"another job is writing to {folder}; wait until it has ended, or choose another folder",
-        reason="FOLDER_IN_USE",
+        reason=Reason.FOLDER_IN_USE,
         path=folder,
     )

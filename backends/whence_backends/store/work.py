@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from whence.errors import MismatchError
+from whence.reasons import Reason
 from whence_backends.store.artefact import write_atomically
 
 WORK_FOLDER: Final = ".work"
@@ -35,7 +36,7 @@ def claim_folder(artefact: Path, identity: Mapping[str, Any], *, tag: str = "") 
         raise MismatchError(
             f"{artefact} holds an unfinished job with another {', '.join(differing)}; finish that one, remove the "
             "folder, or choose another",
-            reason="UNFINISHED_JOB_DIFFERS",
+            reason=Reason.JOB_MISMATCH,
             path=artefact,
         )
     return folder

@@ -13,6 +13,7 @@ import grpc.aio
 from whence import _proxies
 from whence._retries import RetryPolicy
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence.v1 import attribution_service_pb2
 
 DEFAULT_TARGET: Final = "localhost:50051"
@@ -104,7 +105,7 @@ def check_metadata(pairs: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], .
             raise InvalidRequestError(
                 f"metadata has {name!a} with a {type(value).__name__}: expected pairs of a name in lower case, which "
                 "does not begin with grpc-, and printable ASCII, or bytes for a name that ends with -bin",
-                reason="INVALID_METADATA",
+                reason=Reason.INVALID_METADATA,
                 field="metadata",
             )
     return tuple(pairs)
@@ -116,7 +117,7 @@ def check_target(target: str) -> None:
     if not is_text or not target or target.startswith(("http://", "https://")):
         raise InvalidRequestError(
             f"the server is {target!a}: expected host:port, such as localhost:50051, or unix:PATH, and no http://",
-            reason="INVALID_TARGET",
+            reason=Reason.INVALID_TARGET,
             field="server",
         )
 
@@ -128,7 +129,7 @@ def check_size(request: Message) -> None:
         raise InvalidRequestError(
             f"the request has {size_bytes:,} bytes; at most {MAX_MESSAGE_BYTES:,} can be sent: "
             "ask about fewer queries or sequences at once",
-            reason="MESSAGE_TOO_LARGE",
+            reason=Reason.TOO_LARGE_MESSAGE,
             size_bytes=size_bytes,
             max_bytes=MAX_MESSAGE_BYTES,
         )

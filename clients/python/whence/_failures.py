@@ -7,6 +7,7 @@ import grpc
 from whence import _proxies, status
 from whence._channel import Message
 from whence.errors import InternalError, InvalidRequestError, WhenceError
+from whence.reasons import Reason
 from whence.results import Attribution
 
 
@@ -14,19 +15,19 @@ def explain_failure(failure: grpc.RpcError, request: Message, target: str) -> Wh
     """Return the typed error of a failed call. Its details have the ``request_id``, which the server logs as well."""
     error = status.from_call(failure)
     match error.reason:
-        case "GRPC_UNAVAILABLE":
+        case Reason.GRPC_UNAVAILABLE:
             error.message = f"the server at {target} cannot be reached: {error.message}{_proxies.hint(target)}"
-        case "GRPC_DEADLINE_EXCEEDED":
+        case Reason.GRPC_DEADLINE_EXCEEDED:
             error.message = (
                 f"the server at {target} did not answer in time: allow more with timeout_s{_proxies.hint(target)}"
             )
-        case "GRPC_RESOURCE_EXHAUSTED" if "larger than max" in error.message:
+        case Reason.GRPC_RESOURCE_EXHAUSTED if "larger than max" in error.message:
             # gRPC uses one code for its own size limit and for our load: only the text tells them apart.
             what = "the request" if error.message.startswith("SERVER") else "a message"
             error = InvalidRequestError(
                 f"{what} was too large ({error.message}): send shorter texts, or ask for less, such as a smaller top_k "
                 "or batch",
-                reason="MESSAGE_TOO_LARGE",
+                reason=Reason.TOO_LARGE_MESSAGE,
             )
     error.args = (error.message,)
     request_id: str = getattr(request, "request_id", "")  # requests about models have none
@@ -40,6 +41,6 @@ def require_answer(answer: Attribution | None) -> Attribution:
     if answer is None:
         raise InternalError(
             "the server ended the stream without an answer: compare the client's and the server's versions",
-            reason="STREAM_WITHOUT_ANSWER",
+            reason=Reason.MISSING_ANSWER,
         )
     return answer

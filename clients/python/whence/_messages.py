@@ -9,6 +9,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 
 M = TypeVar("M", bound=Message)
 
@@ -42,7 +43,7 @@ def build(kind: type[M], path: str = "", /, **fields: Any) -> M:  # noqa: ANN401
                 field = f"{path}.{name}" if path else name
                 why = _NO_TEXT if _holds_half_a_pair(value) else f"expected {_expected(kind, name)}"
                 raise InvalidRequestError(
-                    f"{field} is {_shown(value)}: {why}", reason="INVALID_FIELD", field=field
+                    f"{field} is {_shown(value)}: {why}", reason=Reason.INVALID_FIELD, field=field
                 ) from error
         raise
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from whence.errors import InvalidRequestError, OverloadedError, WhenceError
+from whence.reasons import Reason
 
 # Added to the wait that a server asks for, so that callers refused together do not come back together.
 SPREAD: Final = 0.25
@@ -44,7 +45,7 @@ class RetryPolicy:
 
 def _not_a_policy(name: str, value: object, expected: str) -> InvalidRequestError:
     return InvalidRequestError(
-        f"{name} of a RetryPolicy is {value!r}: it must be {expected}", reason="INVALID_RETRY_POLICY", field=name
+        f"{name} of a RetryPolicy is {value!r}: it must be {expected}", reason=Reason.INVALID_RETRY_POLICY, field=name
     )
 
 
@@ -58,7 +59,7 @@ class Deadline:
         if not isinstance(timeout_s, int | float) or not timeout_s > 0:
             raise InvalidRequestError(
                 f"timeout_s is {timeout_s!r}: it must be more than 0 seconds",
-                reason="TIMEOUT_INVALID",
+                reason=Reason.INVALID_TIMEOUT,
                 field="timeout_s",
             )
         self._ends_at = time.monotonic() + min(timeout_s, FOREVER_S)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from whence._messages import build
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence.v1 import query_pb2
 
 # As people have it: (role, content), or a mapping with role, content and whatever else the chat template reads.
@@ -100,7 +101,7 @@ def _malformed(message: object, field: str) -> InvalidRequestError:
     return InvalidRequestError(
         f"got the message {message!r:.200}: each needs a 'role' and a 'content', both text, or parts of text, or a "
         "tool call instead; 'trained_on' is True or False",
-        reason="CHAT_MESSAGE_MALFORMED",
+        reason=Reason.INVALID_CONVERSATION,
         field=field,
     )
 
@@ -110,5 +111,7 @@ def _json(value: Any, field: str) -> str:  # noqa: ANN401 - whatever a template 
         return json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError) as error:
         raise InvalidRequestError(
-            f"{field} cannot be sent: {error}; expected what JSON can hold", reason="INVALID_CONVERSATION", field=field
+            f"{field} cannot be sent: {error}; expected what JSON can hold",
+            reason=Reason.INVALID_CONVERSATION,
+            field=field,
         ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from whence.errors import UnimplementedError
+from whence.reasons import Reason
 from whence.results import Attribution, Explanation, GroupInfluences, Hit, ScoreTable
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ def hits(attribution: Attribution, *, layers: bool = False) -> pd.DataFrame:
     if layers and any(hit.layer_influence is None for hit in attribution):
         raise UnimplementedError(
             "this answer has no influence by layer: ask for it with include_layers=True",
-            reason="LAYERS_NOT_ASKED_FOR",
+            reason=Reason.MISSING_LAYERS,
         )
     columns = [
         "query_id",
@@ -79,7 +80,7 @@ def _frame(rows: list[Any], *, index: list[str] | None = None, columns: list[str
     except ImportError as error:
         raise UnimplementedError(
             "tables need pandas, which is not installed; try: pip install 'whence[pandas]'",
-            reason="MISSING_DEPENDENCY",
+            reason=Reason.MISSING_DEPENDENCY,
             package="pandas",
             extra="pandas",
         ) from error

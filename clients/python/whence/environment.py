@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence.settings import FRONT_END, WORKER
 
 PREFIX: Final = "WHENCE_"
@@ -44,6 +45,6 @@ def check(given: Mapping[str, str] = os.environ) -> None:
         named = ", ".join(f"{name} (nothing in Whence reads it{nearest(name, known)})" for name in unknown)
         raise InvalidRequestError(
             f"the environment sets {named}: spell it right or unset it; the README lists every variable",
-            reason="UNKNOWN_VARIABLE",
+            reason=Reason.UNKNOWN_VARIABLE,
             field=unknown[0],
         )

@@ -13,7 +13,7 @@
     ├── InternalError            INTERNAL             a bug of ours
     └── StorageError             RESOURCE_EXHAUSTED   a disk that is full or read-only; offline jobs only
 
-Each error carries a ``reason`` (UPPER_SNAKE_CASE, stable: programs match on it, never on the text) and
+Each error carries a ``reason`` (one of :class:`whence.reasons.Reason`: programs match on it, never on the text) and
 ``details``, string pairs repeated from the message. Over the wire they travel as ``google.rpc.ErrorInfo`` with
 domain ``whence``; see :mod:`whence.status`.
 """
@@ -28,7 +28,8 @@ import grpc
 class WhenceError(Exception):
     """An error with a stable ``reason``, a message for people and ``details`` for programs.
 
-    The message says what was got, what is expected and what to try.
+    The message says what was got, what is expected and what to try. ``reason`` is a plain string where a server of
+    another version, or an engine of another package, has a reason that :class:`~whence.reasons.Reason` lacks.
     """
 
     code: ClassVar[grpc.StatusCode] = grpc.StatusCode.UNKNOWN

@@ -9,6 +9,7 @@ from typing import Any
 from whence._messages import build
 from whence.conversations import ChatInput, Message
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence.v1 import attribution_service_pb2, query_pb2
 
 
@@ -57,7 +58,7 @@ class TrainingExample:
         if not chat.messages:
             raise InvalidRequestError(
                 "there are no messages: a conversation has at least the assistant's",
-                reason="CHAT_EMPTY",
+                reason=Reason.EMPTY_CONVERSATION,
                 field="sequence.chat.messages",
             )
         return cls(content=chat)

@@ -1,4 +1,4 @@
-"""From messages to results. One that contradicts itself raises ``InternalError`` (``MALFORMED_ANSWER``)."""
+"""From messages to results. One that contradicts itself raises ``InternalError`` (``INVALID_ANSWER``)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from google.protobuf import json_format
 
 from whence import models, requests, results, tensors
 from whence.errors import InternalError
+from whence.reasons import Reason
 from whence.v1 import attribution_pb2, attribution_service_pb2, model_pb2, tensor_pb2
 
 P = ParamSpec("P")
@@ -27,7 +28,7 @@ def _consistent(parse: Callable[P, R]) -> Callable[P, R]:
         except ValueError as error:
             raise InternalError(
                 f"the server's answer contradicts itself: {error}; are client and server of one version?",
-                reason="MALFORMED_ANSWER",
+                reason=Reason.INVALID_ANSWER,
             ) from error
 
     return parse_or_refuse

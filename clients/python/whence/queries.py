@@ -10,6 +10,7 @@ from typing import Any
 from whence._messages import build
 from whence.conversations import ChatInput, Message
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence.v1 import query_pb2
 
 
@@ -46,7 +47,7 @@ class Query:
         if not completion:
             raise InvalidRequestError(
                 "the completion is empty: give the text whose origin you ask for",
-                reason="EMPTY_COMPLETION",
+                reason=Reason.EMPTY_COMPLETION,
                 field="query.text.completion",
             )
         return cls(input=TextInput(prompt=prompt, completion=completion), query_id=query_id)
@@ -82,7 +83,7 @@ class Query:
             last = f"the last role is {chat.messages[-1].role!r}" if chat.messages else "there are no messages"
             raise InvalidRequestError(
                 f"{last}: a conversation ends with the assistant's message, whose origin is asked for",
-                reason="CHAT_LAST_ROLE" if chat.messages else "CHAT_EMPTY",
+                reason=Reason.INVALID_LAST_ROLE if chat.messages else Reason.EMPTY_CONVERSATION,
                 field="query.chat.messages",
             )
         return cls(input=chat, query_id=query_id)
@@ -98,13 +99,13 @@ class Query:
             raise InvalidRequestError(
                 f"completion_start is {completion_start!r} for {len(numbers)} token ids: "
                 "it must be at least 1 and leave at least one token after it",
-                reason="COMPLETION_START_OUT_OF_RANGE",
+                reason=Reason.INVALID_COMPLETION_START,
                 field="query.tokens.completion_start",
             )
         if min(numbers) < 0 or max(numbers) >= 2**32:
             raise InvalidRequestError(
                 f"token ids from {min(numbers)} to {max(numbers)}: they must be the tokenizer's own",
-                reason="TOKEN_ID_INVALID",
+                reason=Reason.INVALID_TOKEN_ID,
                 field="query.tokens.ids",
             )
         return cls(input=TokenInput(ids=numbers, completion_start=completion_start), query_id=query_id)
@@ -129,6 +130,6 @@ def _token_ids(ids: Sequence[int]) -> tuple[int, ...]:
     except TypeError as error:
         raise InvalidRequestError(
             f"the token ids are {ids!r:.100}: they must be a list of whole numbers",
-            reason="TOKEN_ID_INVALID",
+            reason=Reason.INVALID_TOKEN_ID,
             field="query.tokens.ids",
         ) from error

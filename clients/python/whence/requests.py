@@ -11,6 +11,7 @@ from whence.errors import InvalidRequestError
 from whence.examples import TrainingExample
 from whence.filters import Filter
 from whence.queries import Query
+from whence.reasons import Reason
 from whence.v1 import attribution_pb2, attribution_service_pb2
 
 R = TypeVar("R")
@@ -42,7 +43,7 @@ def one_query(query: Query | None, prompt: str, completion: str | None) -> Query
     got = "both a query and a prompt or completion" if query is not None else "neither a query nor a completion"
     raise InvalidRequestError(
         f"got {got}: give prompt= and completion=, or a whence.Query",
-        reason="QUERY_INPUT_MISSING",
+        reason=Reason.MISSING_QUERY_INPUT,
         field="query",
     )
 
@@ -55,7 +56,7 @@ def one_or_more_queries(
         return (one_query(queries, prompt, completion),)
     if not queries or completion is not None or prompt:
         raise InvalidRequestError(
-            "give at least one query, or prompt= and completion=", reason="QUERIES_MISSING", field="queries"
+            "give at least one query, or prompt= and completion=", reason=Reason.MISSING_QUERIES, field="queries"
         )
     return tuple(queries)
 
@@ -77,29 +78,29 @@ def options(
     """Return the options; limits that depend on the model are the server's to check."""
     if _is_less(top_k, 1):
         raise InvalidRequestError(
-            f"top_k is {top_k}: it must be at least 1", reason="TOP_K_INVALID", field="options.top_k"
+            f"top_k is {top_k}: it must be at least 1", reason=Reason.INVALID_TOP_K, field="options.top_k"
         )
     if candidates is not None and _is_less(candidates, 1):
         raise InvalidRequestError(
             f"candidates is {candidates}: it must be at least 1, or None for the server's choice",
-            reason="CANDIDATES_INVALID",
+            reason=Reason.INVALID_CANDIDATES,
             field="options.candidates",
         )
     if query_rank is not None and _is_less(query_rank, 0):
         raise InvalidRequestError(
             f"query_rank is {query_rank}: it must be 0 (whole), at least 1, or None for the server's choice",
-            reason="QUERY_RANK_INVALID",
+            reason=Reason.INVALID_QUERY_RANK,
             field="options.query_rank",
         )
     return build(
         attribution_pb2.AttributionOptions,
         "options",
         top_k=top_k,
-        direction=_choice(_DIRECTIONS, direction, "direction"),
+        direction=_choice(_DIRECTIONS, direction, "direction", Reason.UNKNOWN_DIRECTION),
         damping_factor=damping_factor,
         include_layers=include_layers,
         include_tokens=include_tokens,
-        search=_choice(_SEARCHES, search, "search"),
+        search=_choice(_SEARCHES, search, "search", Reason.UNKNOWN_SEARCH),
         candidates=candidates or 0,
         filter=None if only is None else only.to_proto(),
         layers=_names(layers, "options.layers"),
@@ -160,7 +161,9 @@ def self_influence(
 ) -> attribution_service_pb2.SelfInfluenceRequest:
     """Return the request for the sequences that influence themselves most."""
     if top_k is not None and _is_less(top_k, 1):
-        raise InvalidRequestError(f"top_k is {top_k}: it must be at least 1", reason="TOP_K_INVALID", field="top_k")
+        raise InvalidRequestError(
+            f"top_k is {top_k}: it must be at least 1", reason=Reason.INVALID_TOP_K, field="top_k"
+        )
     return build(
         attribution_service_pb2.SelfInfluenceRequest,
         model=model,
@@ -188,12 +191,12 @@ def group_influence(
     if samples is not None and _is_less(samples, 1):
         raise InvalidRequestError(
             f"samples is {samples}: it must be at least 1, or None for the server's choice",
-            reason="SAMPLES_OUT_OF_RANGE",
+            reason=Reason.INVALID_SAMPLES,
             field="samples",
         )
     if _is_less(seed, 0) or not _is_less(seed, 2**64):
         raise InvalidRequestError(
-            f"seed is {seed}: it must be from 0 to 2**64 - 1", reason="SEED_INVALID", field="seed"
+            f"seed is {seed}: it must be from 0 to 2**64 - 1", reason=Reason.INVALID_SEED, field="seed"
         )
     return build(
         attribution_service_pb2.GroupInfluenceRequest,
@@ -261,7 +264,7 @@ def selectors(
     if isinstance(sequence_ids, str) or isinstance(texts, str) or isinstance(examples, TrainingExample):
         raise InvalidRequestError(
             "sequence_ids, texts and examples are lists: write sequence_ids=[…]",
-            reason="SEQUENCES_NOT_A_LIST",
+            reason=Reason.INVALID_SEQUENCES,
             field="sequences",
         )
     chosen = [_selector(f"sequences[{place}]", sequence_id=one) for place, one in enumerate(sequence_ids)]
@@ -270,7 +273,7 @@ def selectors(
     if not chosen:
         raise InvalidRequestError(
             "no training sequences: give sequence_ids=, texts= or examples=",
-            reason="SEQUENCES_MISSING",
+            reason=Reason.MISSING_SEQUENCES,
             field="sequences",
         )
     return chosen
@@ -283,7 +286,7 @@ def one_selector(
     if sum(given is not None for given in (sequence_id, text, example)) != 1:
         raise InvalidRequestError(
             "give one of sequence_id= (a sequence of the corpus), text= (any text) and example= (with its mask)",
-            reason="SEQUENCES_MISSING",
+            reason=Reason.MISSING_SEQUENCES,
             field="sequence",
         )
     if example is not None:
@@ -314,17 +317,17 @@ def _names(layers: Sequence[str], field: str) -> Sequence[str]:
     if isinstance(layers, str):
         raise InvalidRequestError(
             f"layers is the text {layers!r}: it is a list of names or patterns, such as [{layers!r}]",
-            reason="LAYERS_NOT_A_LIST",
+            reason=Reason.INVALID_LAYERS,
             field=field,
         )
     return layers
 
 
-def _choice(choices: dict[str, R], name: str, field: str) -> R:
+def _choice(choices: dict[str, R], name: str, field: str, reason: Reason) -> R:
     if not isinstance(name, str) or name not in choices:
         raise InvalidRequestError(
             f"{field} is {name!r}: it must be one of {', '.join(choices)}",
-            reason=f"{field.upper()}_INVALID",
+            reason=reason,
             field=f"options.{field}",
         )
     return choices[name]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from whence import tensors
+from whence.reasons import WarningCode
 from whence.v1 import attribution_pb2, attribution_service_pb2, tensor_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_service.frontend.details import Described
@@ -20,7 +21,12 @@ WITH_INDEX: Final = (attribution_pb2.SEARCH_INDEX_RERANK, attribution_pb2.SEARCH
 INFLUENCE_UNIT: Final = "nats per added copy"
 # What workers say of a model that bears on every influence.
 _IN_EVERY_ANSWER: Final = frozenset(
-    {"CORPUS_LARGER_THAN_TRAINING_SET", "FACTORS_OF_OTHER_CORPUS", "TRAINING_SETS_DIFFER", "UNVERIFIED_TOKENIZER"}
+    {
+        WarningCode.CORPUS_LARGER_THAN_TRAINING_SET,
+        WarningCode.FACTORS_OF_OTHER_CORPUS,
+        WarningCode.TRAINING_SETS_DIFFER,
+        WarningCode.UNVERIFIED_TOKENIZER,
+    }
 )
 
 

@@ -12,6 +12,7 @@ from contextlib import aclosing
 from typing import Final, TypeAlias
 
 from whence.errors import MismatchError, NotFoundError
+from whence.reasons import Reason, WarningCode
 from whence.v1 import attribution_pb2
 from whence_service.frontend import linear_range
 from whence_service.frontend.answers import WITH_INDEX, Answer, build_attribution, build_metadata
@@ -145,7 +146,7 @@ class Attributor:
 def chosen_search(generation: Generation, asked: Search) -> Search:
     """Return how to search: as asked, or the best that there is.
 
-    Raises :class:`~whence.errors.MismatchError` (``NO_INDEX``) where an index is asked for and none is loaded.
+    Raises :class:`~whence.errors.MismatchError` (``MISSING_INDEX``) where an index is asked for and none is loaded.
     """
     has_index = bool(generation.id.index_digest)
     if asked == attribution_pb2.SEARCH_UNSPECIFIED:
@@ -154,7 +155,7 @@ def chosen_search(generation: Generation, asked: Search) -> Search:
         raise MismatchError(
             f"the workers of {generation.id.model!r} have no gradient index; build one with `whence index` and start "
             "them with --index, or ask for SEARCH_FULL_SCAN",
-            reason="NO_INDEX",
+            reason=Reason.MISSING_INDEX,
             model=generation.id.model,
         )
     return asked
@@ -171,7 +172,7 @@ def matches_nothing() -> NotFoundError:
     return NotFoundError(
         "the filter lets no sequence of the corpus through; check the spelling of its sources, metadata and ids: a "
         "sequence must have all that is asked",
-        reason="FILTER_MATCHES_NOTHING",
+        reason=Reason.MATCHES_NOT_FOUND,
     )
 
 
@@ -200,38 +201,38 @@ def search_warnings(search: Search, found: Found, asked: Asked, job: Job) -> Ite
     if sequences < asked.top_k:
         which = "the filter lets only" if asked.wanted else "the corpus has only"
         yield attribution_pb2.Warning(
-            code="TOP_K_EXCEEDS_CORPUS",
+            code=WarningCode.TOP_K_EXCEEDS_CORPUS,
             message=f"top_k is {asked.top_k}, but {which} {sequences} sequences{' through' if asked.wanted else ''}",
         )
     if found.unreachable:
         share = covered_share(job.generation, found.unreachable)
         yield attribution_pb2.Warning(
-            code="PARTIAL_ANSWER",
+            code=WarningCode.PARTIAL_ANSWER,
             message=f"the shards {', '.join(found.unreachable)} could not be reached; this answer covers {share:.1%} "
             "of the corpus, and what it lacks may be more influential",
         )
     if search == attribution_pb2.SEARCH_INDEX_ONLY:
         yield attribution_pb2.Warning(
-            code="INFLUENCES_ESTIMATED",
+            code=WarningCode.INFLUENCES_ESTIMATED,
             message="influences are what the gradient index estimates from the coordinates that it keeps; only their "
             "order means something, and that roughly: ask for SEARCH_INDEX_RERANK for exact ones",
         )
     if search == attribution_pb2.SEARCH_TFIDF_RERANK:
         yield attribution_pb2.Warning(
-            code="CANDIDATES_BY_TOKENS",
+            code=WarningCode.CANDIDATES_BY_TOKENS,
             message="only sequences that share tokens with the query were scored; what influences it without sharing "
             "its words is missing, and the more abstract the influence, the more of it: use an index, or a full scan",
         )
     if search in _RERANKED and found.sequences_scored < found.sequences_total:
         yield attribution_pb2.Warning(
-            code="RERANK_INCOMPLETE",
+            code=WarningCode.RERANK_INCOMPLETE,
             message=f"the deadline left time to score {found.sequences_scored} of {found.sequences_total} candidates; "
             "more of the best may be missing: allow more time, or ask for fewer candidates",
         )
     if any(found.truncation_errors):
         why = "" if asked.query_rank else ": their whole gradients do not fit the workers' memory at once"
         yield attribution_pb2.Warning(
-            code="QUERIES_OF_BOUNDED_RANK",
+            code=WarningCode.QUERIES_OF_BOUNDED_RANK,
             message=f"the queries' preconditioned gradients were kept in rank {job.query_rank}{why}; influences are "
             f"off by about {max(found.truncation_errors):.1%} (see truncation_error); ask for fewer queries, or a "
             "higher query_rank, for more exact ones",

@@ -7,6 +7,7 @@ import binascii
 from typing import Final
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence.v1 import attribution_service_pb2, model_pb2
 from whence_service.frontend.placement import Generation, Placement
 from whence_service.frontend.queries import RequestLimits
@@ -21,7 +22,7 @@ def list_models(
     """Return one page of the known models by name.
 
     A token names the last model of the page before, so that models that come and go between two pages neither
-    repeat nor hide others. Raises :class:`~whence.errors.InvalidRequestError` (``PAGE_TOKEN_INVALID``).
+    repeat nor hide others. Raises :class:`~whence.errors.InvalidRequestError` (``INVALID_PAGE_TOKEN``).
     """
     after = _decode(page_token)
     size = min(page_size, _MAX_PAGE) if page_size > 0 else _DEFAULT_PAGE
@@ -68,6 +69,6 @@ def _decode(token: str) -> str:
     except (ValueError, binascii.Error) as error:
         raise InvalidRequestError(
             "page_token is not one that this server gave; start again without it",
-            reason="PAGE_TOKEN_INVALID",
+            reason=Reason.INVALID_PAGE_TOKEN,
             field="page_token",
         ) from error

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 from whence import tensors
 from whence.errors import InternalError
+from whence.reasons import Reason
 from whence.v1 import attribution_pb2, model_pb2, tensor_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_service.frontend.job import Job
@@ -158,7 +159,7 @@ def check_whole(
     if [scored.index for scored in answer.sequences] != list(range(count)):
         raise InternalError(
             f"the worker {worker} answered for {len(answer.sequences)} of {count} sequences",
-            reason="WORKER_ANSWER_INCOMPLETE",
+            reason=Reason.ANSWER_INCOMPLETE,
             worker=worker,
         )
     return answer

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason, WarningCode
 from whence.v1 import attribution_pb2, attribution_service_pb2
 from whence.worker.v1 import worker_service_pb2 as messages
 from whence_service.frontend import linear_range
@@ -55,7 +56,7 @@ class GroupInfluencer:
         """Return the influence of every group on the job's one query.
 
         A deadline that leaves no time for the whole sample leaves a smaller one: the draw is in an order each of whose
-        beginnings is a draw. Raises :class:`~whence.errors.MismatchError` (``NO_INDEX``) without an index, and
+        beginnings is a draw. Raises :class:`~whence.errors.MismatchError` (``MISSING_INDEX``) without an index, and
         :class:`~whence.errors.NotFoundError` for a filter that lets nothing through.
         """
         search = chosen_search(job.generation, attribution_pb2.SEARCH_INDEX_RERANK)
@@ -126,13 +127,13 @@ def _require_groups(totals: Sequence[GroupTotals], group_by: str) -> None:
         raise InvalidRequestError(
             f"the sequences are in {len(totals)} groups; at most {MAX_GROUPS} are summed: group them by something "
             "coarser, or filter them",
-            reason="TOO_MANY_GROUPS",
+            reason=Reason.TOO_MANY_GROUPS,
             field="group_by",
         )
     if [each.name for each in totals] == [""] and group_by.startswith("metadata."):
         raise InvalidRequestError(
             f"no sequence has a value for {group_by}; check the spelling of the field",
-            reason="UNKNOWN_GROUPING",
+            reason=Reason.UNKNOWN_GROUPING,
             field="group_by",
         )
 
@@ -191,7 +192,7 @@ def _warnings(scored: int, asked: int) -> list[attribution_pb2.Warning]:
         return []
     return [
         attribution_pb2.Warning(
-            code="SAMPLE_INCOMPLETE",
+            code=WarningCode.SAMPLE_INCOMPLETE,
             message=f"the deadline left time to score {scored} of {asked} sequences; the standard errors account for "
             "it: allow more time for smaller ones",
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from whence.linear_range import is_outside, is_outside_for_tokens
+from whence.reasons import WarningCode
 from whence.v1 import attribution_pb2
 from whence_service.frontend.answers import training_set_size
 from whence_service.frontend.job import Job
@@ -45,7 +46,7 @@ def of_self_influences(job: Job, hits: Iterable[attribution_pb2.Hit]) -> Iterato
 def _warning(job: Job, influence: float, on_what: str) -> attribution_pb2.Warning:
     source = _SOURCES.get(job.generation.model.training_set_source, "")
     return attribution_pb2.Warning(
-        code="OUTSIDE_LINEAR_RANGE",
+        code=WarningCode.OUTSIDE_LINEAR_RANGE,
         message=f"influences as large as {influence:+,.1f} nats{on_what} are not to be read as nats: an influence is a "
         "linear extrapolation to one more copy of a sequence, true where the change is small; only their order means "
         f"something. They are divided by N = {training_set_size(job):,}{source}: if the model was trained on more "

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from whence.errors import InternalError
+from whence.reasons import Reason
 from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2
 
@@ -60,7 +61,7 @@ def merge_rankings(
 
     A part may be empty: a worker that has found nothing yet. Ties go to the lower position in the corpus. Not
     ``signed``: the ranking is of all there is, whatever its sign.
-    Raises :class:`~whence.errors.InternalError` (``INFLUENCE_NOT_FINITE``) for a NaN, which has no rank.
+    Raises :class:`~whence.errors.InternalError` (``NON_FINITE_INFLUENCE``) for a NaN, which has no rank.
     """
     return tuple(
         Ranking(
@@ -107,7 +108,7 @@ def _best(lists: Iterable[Iterable[Candidate]], top_k: int, sign: int, *, signed
             raise InternalError(
                 f"a worker computed the influence {candidate.raw_influence} for the sequence at position "
                 f"{candidate.position}; a larger damping factor may help",
-                reason="INFLUENCE_NOT_FINITE",
+                reason=Reason.NON_FINITE_INFLUENCE,
                 shard=candidate.shard,
                 position=candidate.position,
             )

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from whence.errors import InvalidRequestError, NotFoundError, UnavailableError
+from whence.reasons import Reason, WarningCode
 from whence.v1 import model_pb2
 from whence.worker.v1 import worker_service_pb2
 
@@ -107,8 +108,8 @@ class Placement:
 
         With ``partial`` it may lack shards, as long as it has one.
         Raises :class:`~whence.errors.NotFoundError` (``MODEL_NOT_FOUND``),
-        :class:`~whence.errors.InvalidRequestError` (``MODEL_REQUIRED``) and
-        :class:`~whence.errors.UnavailableError` (``SHARD_UNAVAILABLE``, ``NO_WORKERS``).
+        :class:`~whence.errors.InvalidRequestError` (``MISSING_MODEL``) and
+        :class:`~whence.errors.UnavailableError` (``SHARD_UNAVAILABLE``, ``WORKERS_UNAVAILABLE``).
         """
         generation = self.find(name)
         if not generation.covered and not (partial and generation.workers):
@@ -120,13 +121,13 @@ class Placement:
         if not self.models:
             raise UnavailableError(
                 f"no worker has answered yet (silent: {_listing(self.silent)}); check that they run and try again",
-                reason="NO_WORKERS",
+                reason=Reason.WORKERS_UNAVAILABLE,
                 workers=_listing(self.silent),
             )
         if not name and len(self.models) > 1:
             raise InvalidRequestError(
                 f"the request names no model and several are served; name one of {_listing(self.models)}",
-                reason="MODEL_REQUIRED",
+                reason=Reason.MISSING_MODEL,
                 field="model",
                 models=_listing(self.models),
             )
@@ -134,7 +135,7 @@ class Placement:
         if generations is None:
             raise NotFoundError(
                 f"no model {name!r} is served here; known: {_listing(self.models)}",
-                reason="MODEL_NOT_FOUND",
+                reason=Reason.MODEL_NOT_FOUND,
                 model=name,
                 models=_listing(self.models),
             )
@@ -205,7 +206,7 @@ def _model_of_all(models: list[model_pb2.Model]) -> model_pb2.Model:
     sizes = sorted({one.training_set_size for one in models})
     if len(sizes) > 1:
         model.warnings.add(
-            code="TRAINING_SETS_DIFFER",
+            code=WarningCode.TRAINING_SETS_DIFFER,
             message=f"the workers divide influences by different N ({', '.join(f'{size:,}' for size in sizes)}); the "
             "largest is used: start all of them with the same --training-sequences",
         )
@@ -222,7 +223,7 @@ def _uncovered(generation: Generation) -> UnavailableError:
     return UnavailableError(
         f"no reachable worker holds these corpus shards of {generation.id.model!r}: {shards}; an answer "
         "without them would be wrong, so none is given; start their workers and try again",
-        reason="SHARD_UNAVAILABLE",
+        reason=Reason.SHARD_UNAVAILABLE,
         model=generation.id.model,
         shards=shards,
     )

@@ -11,6 +11,7 @@ import grpc
 import structlog
 
 from whence.errors import UnavailableError, WhenceError
+from whence.reasons import Reason
 from whence_service.frontend.placement import Placement, WorkerView, build_placement
 from whence_service.frontend.worker_client import WorkerClient
 from whence_service.rpc.records import Observer, WorkersRecord, ignore
@@ -79,7 +80,7 @@ class WorkerPool:
         if address not in self._clients:
             raise UnavailableError(
                 f"the worker {address} is no longer among those that this server was given; try again",
-                reason="WORKER_UNAVAILABLE",
+                reason=Reason.WORKER_UNAVAILABLE,
                 worker=address,
             )
         return self._clients[address]

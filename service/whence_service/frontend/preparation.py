@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from whence.errors import InternalError, UnavailableError
+from whence.reasons import Reason
 from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_service.frontend.fields import fields_of_caller
@@ -85,7 +86,7 @@ async def _ask(
     if len(answer.queries) != len(numbers):
         raise InternalError(
             f"the worker {worker} answered for {len(answer.queries)} of {len(numbers)} queries",
-            reason="WORKER_ANSWER_INCOMPLETE",
+            reason=Reason.ANSWER_INCOMPLETE,
             worker=worker,
         )
     return answer

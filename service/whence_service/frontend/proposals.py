@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from whence.errors import InternalError
+from whence.reasons import Reason
 from whence.v1 import attribution_pb2
 from whence_service.frontend.job import Job
 from whence_service.frontend.pool import WorkerPool
@@ -93,7 +94,7 @@ class ShardSearch:
             raise InternalError(
                 f"the worker {group.worker} looked at {answer.sequences_searched} of {group.sequences} sequences; "
                 "candidates would be missing, so none are given",
-                reason="SEARCH_INCOMPLETE",
+                reason=Reason.SEARCH_INCOMPLETE,
                 worker=group.worker,
                 shards=", ".join(group.shards),
             )

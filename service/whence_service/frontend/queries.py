@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence.v1 import attribution_pb2, attribution_service_pb2, model_pb2, query_pb2
 from whence_service.rpc.bounds import LEAST_DAMPING, MOST_DAMPING, too_large_text
 
@@ -87,18 +88,18 @@ def check_options(options: attribution_pb2.AttributionOptions, limits: RequestLi
     if options.top_k > limits.max_top_k:
         raise InvalidRequestError(
             f"top_k is {options.top_k}; this server returns at most {limits.max_top_k}",
-            reason="TOP_K_TOO_LARGE",
+            reason=Reason.TOO_LARGE_TOP_K,
             field="options.top_k",
             max_top_k=limits.max_top_k,
         )
     if options.direction not in _DIRECTIONS:
-        raise _unknown("DIRECTION_UNKNOWN", "options.direction", options.direction)
+        raise _unknown(Reason.UNKNOWN_DIRECTION, "options.direction", options.direction)
     if options.search not in _SEARCHES:
-        raise _unknown("SEARCH_UNSUPPORTED", "options.search", options.search)
+        raise _unknown(Reason.UNKNOWN_SEARCH, "options.search", options.search)
     if options.candidates > limits.max_candidates:
         raise InvalidRequestError(
             f"candidates is {options.candidates}; this server scores at most {limits.max_candidates} of a query",
-            reason="TOO_MANY_CANDIDATES",
+            reason=Reason.TOO_MANY_CANDIDATES,
             field="options.candidates",
             max_candidates=limits.max_candidates,
         )
@@ -107,7 +108,7 @@ def check_options(options: attribution_pb2.AttributionOptions, limits: RequestLi
         raise InvalidRequestError(
             f"candidates is {options.candidates}, fewer than the {top_k} sequences that are asked for; ask for more "
             "candidates, or leave them out",
-            reason="TOO_FEW_CANDIDATES",
+            reason=Reason.TOO_FEW_CANDIDATES,
             field="options.candidates",
         )
     damping_factor = options.damping_factor if options.HasField("damping_factor") else None
@@ -137,7 +138,7 @@ def choose_layers(patterns: Sequence[str], names: Sequence[str]) -> tuple[int, .
     """Return the indices of the layers that any of the patterns means, in order; none where all are meant.
 
     A pattern is a name, or has ``*``, ``?`` and ``[...]`` as file names do. Raises
-    :class:`~whence.errors.InvalidRequestError`: ``LAYER_UNKNOWN`` for one that means no layer, ``TOO_MANY_LAYERS`` for
+    :class:`~whence.errors.InvalidRequestError`: ``UNKNOWN_LAYER`` for one that means no layer, ``TOO_MANY_LAYERS`` for
     more patterns that are no names than are worth matching with every layer.
     """
     chosen: set[int] = set()
@@ -146,7 +147,7 @@ def choose_layers(patterns: Sequence[str], names: Sequence[str]) -> tuple[int, .
     if len(wild) > MAX_PATTERNS:
         raise InvalidRequestError(
             f"{len(wild)} of the layers asked for are patterns; at most {MAX_PATTERNS} are taken: use wider ones",
-            reason="TOO_MANY_LAYERS",
+            reason=Reason.TOO_MANY_LAYERS,
             field="options.layers",
             max_patterns=MAX_PATTERNS,
         )
@@ -171,7 +172,7 @@ def _unknown_layer(pattern: str, names: Sequence[str], field: str) -> InvalidReq
     return InvalidRequestError(
         f"{shown!r} is no layer of this model and no pattern of one; its {len(names)} layers have names such "
         f"as {', '.join(near)} (GetModel lists them)",
-        reason="LAYER_UNKNOWN",
+        reason=Reason.UNKNOWN_LAYER,
         field=field,
     )
 
@@ -206,7 +207,7 @@ def check_groups(request: attribution_service_pb2.GroupInfluenceRequest, limits:
         raise InvalidRequestError(
             f"samples is {samples}; this server scores from {MIN_SAMPLES} to {limits.max_candidates}: fewer would say "
             "nothing about their own error",
-            reason="SAMPLES_OUT_OF_RANGE",
+            reason=Reason.INVALID_SAMPLES,
             field="samples",
             max_samples=limits.max_candidates,
         )
@@ -225,7 +226,7 @@ def check_filter(wanted: attribution_pb2.Filter) -> attribution_pb2.Filter | Non
         raise InvalidRequestError(
             f"the filter's documents begin with {first!r}, which sorts after their end {last!r}: ids are compared as "
             "text",
-            reason="FILTER_INVALID",
+            reason=Reason.INVALID_FILTER,
             field="options.filter",
         )
     return wanted if wanted != attribution_pb2.Filter() else None
@@ -241,7 +242,7 @@ def check_damping(damping_factor: float | None, field: str) -> None:
         raise InvalidRequestError(
             f"the damping factor is {damping_factor}; it is a positive multiple of each layer's mean corrected "
             f"eigenvalue, from {LEAST_DAMPING:g} to {MOST_DAMPING:g} (0.1 is usual)",
-            reason="DAMPING_INVALID",
+            reason=Reason.INVALID_DAMPING_FACTOR,
             field=field,
         )
 
@@ -250,12 +251,12 @@ def check_queries(queries: Sequence[query_pb2.Query], limits: RequestLimits) -> 
     """Check the ``queries`` of a request, their number included."""
     if not queries:
         raise InvalidRequestError(
-            "the request has no queries; send at least one", reason="QUERIES_MISSING", field="queries"
+            "the request has no queries; send at least one", reason=Reason.MISSING_QUERIES, field="queries"
         )
     if len(queries) > limits.max_queries:
         raise InvalidRequestError(
             f"the request has {len(queries)} queries; this server takes at most {limits.max_queries} at once",
-            reason="TOO_MANY_QUERIES",
+            reason=Reason.TOO_MANY_QUERIES,
             field="queries",
             max_queries=limits.max_queries,
         )
@@ -266,7 +267,7 @@ def check_queries(queries: Sequence[query_pb2.Query], limits: RequestLimits) -> 
 def check_query(query: query_pb2.Query, field: str = "query") -> None:
     """Check one query; ``field`` is where the request has it."""
     if query.measurement not in _MEASUREMENTS:
-        raise _unknown("MEASUREMENT_UNKNOWN", f"{field}.measurement", query.measurement)
+        raise _unknown(Reason.UNKNOWN_MEASUREMENT, f"{field}.measurement", query.measurement)
     kind = query.WhichOneof("input")
     if kind == "text":
         _check_text(query.text, f"{field}.text")
@@ -277,7 +278,7 @@ def check_query(query: query_pb2.Query, field: str = "query") -> None:
     else:
         raise InvalidRequestError(
             "the query has no input; set one of text, chat and tokens",
-            reason="QUERY_INPUT_MISSING",
+            reason=Reason.MISSING_QUERY_INPUT,
             field=f"{field}.input",
         )
 
@@ -295,7 +296,7 @@ def check_lengths(queries: Sequence[query_pb2.Query], limits: model_pb2.Limits, 
         if max_tokens and count > max_tokens:
             raise InvalidRequestError(
                 f"the query has {count} tokens; this model takes at most {max_tokens}",
-                reason="QUERY_TOO_LONG",
+                reason=Reason.TOO_LONG_QUERY,
                 field=f"{field}.tokens.ids",
                 max_query_tokens=max_tokens,
             )
@@ -305,13 +306,13 @@ def check_sequences(selectors: Sequence[attribution_service_pb2.SequenceSelector
     """Check the ``sequences`` of a Score request, their number included."""
     if not selectors:
         raise InvalidRequestError(
-            "the request has no sequences; send at least one", reason="SEQUENCES_MISSING", field="sequences"
+            "the request has no sequences; send at least one", reason=Reason.MISSING_SEQUENCES, field="sequences"
         )
     if len(selectors) > limits.max_score_sequences:
         raise InvalidRequestError(
             f"the request has {len(selectors)} sequences; this server takes at most "
             f"{limits.max_score_sequences} at once",
-            reason="TOO_MANY_SEQUENCES",
+            reason=Reason.TOO_MANY_SEQUENCES,
             field="sequences",
             max_score_sequences=limits.max_score_sequences,
         )
@@ -328,14 +329,14 @@ def check_self_influence(request: attribution_service_pb2.SelfInfluenceRequest, 
         if request.HasField("filter"):
             raise InvalidRequestError(
                 "the request has both sequences and a filter; a filter chooses among the corpus: send one of them",
-                reason="FILTER_INVALID",
+                reason=Reason.INVALID_FILTER,
                 field="filter",
             )
     elif damping_factor is not None:
         raise InvalidRequestError(
             "the self-influences of the whole corpus are the index's, with its damping; name sequences to have theirs "
             "computed with another",
-            reason="DAMPING_INVALID",
+            reason=Reason.INVALID_DAMPING_FACTOR,
             field="damping_factor",
         )
 
@@ -346,7 +347,7 @@ def check_sequence(selector: attribution_service_pb2.SequenceSelector, field: st
     if kind is None:
         raise InvalidRequestError(
             "the sequence is not given; set one of sequence_id, text, completion and chat",
-            reason="SEQUENCE_SELECTOR_MISSING",
+            reason=Reason.MISSING_SEQUENCE_REFERENCE,
             field=f"{field}.selector",
         )
     if kind == "completion":
@@ -355,7 +356,7 @@ def check_sequence(selector: attribution_service_pb2.SequenceSelector, field: st
         _check_messages(selector.chat, f"{field}.chat")
     elif not getattr(selector, kind):
         raise InvalidRequestError(
-            f"the sequence's {kind} is empty", reason="SEQUENCE_SELECTOR_EMPTY", field=f"{field}.{kind}"
+            f"the sequence's {kind} is empty", reason=Reason.EMPTY_SEQUENCE_REFERENCE, field=f"{field}.{kind}"
         )
 
 
@@ -368,14 +369,14 @@ def _check_messages(chat: query_pb2.Chat, field: str) -> None:
     if not chat.messages:
         raise InvalidRequestError(
             "the conversation has no messages; send at least the assistant's",
-            reason="CHAT_EMPTY",
+            reason=Reason.EMPTY_CONVERSATION,
             field=f"{field}.messages",
         )
     for number, message in enumerate(chat.messages):
         if not message.role:
             raise InvalidRequestError(
                 "the message has no role; give the one that the model's chat template knows",
-                reason="CHAT_ROLE_MISSING",
+                reason=Reason.MISSING_ROLE,
                 field=f"{field}.messages[{number}].role",
             )
 
@@ -386,7 +387,7 @@ def _check_chat(chat: query_pb2.Chat, field: str) -> None:
     if last.role != "assistant":
         raise InvalidRequestError(
             f"the last message's role is {last.role!r}; it is the output that is attributed, so it must be 'assistant'",
-            reason="CHAT_LAST_ROLE",
+            reason=Reason.INVALID_LAST_ROLE,
             field=f"{place}.role",
         )
     if not last.content and not last.fields_json:
@@ -398,13 +399,13 @@ def _check_tokens(tokens: query_pb2.TokenIds, field: str) -> None:
     if count < 2:
         raise InvalidRequestError(
             f"the query has {count} tokens; it needs at least one of context and one of output",
-            reason="EMPTY_COMPLETION",
+            reason=Reason.EMPTY_COMPLETION,
             field=f"{field}.ids",
         )
     if not 1 <= tokens.completion_start < count:
         raise InvalidRequestError(
             f"completion_start is {tokens.completion_start} for {count} tokens; it must be from 1 to {count - 1}",
-            reason="COMPLETION_START_OUT_OF_RANGE",
+            reason=Reason.INVALID_COMPLETION_START,
             field=f"{field}.completion_start",
         )
 
@@ -412,7 +413,7 @@ def _check_tokens(tokens: query_pb2.TokenIds, field: str) -> None:
 def _empty_completion(field: str) -> InvalidRequestError:
     return InvalidRequestError(
         "the completion is empty; it is the output that is attributed, so it must hold at least one token",
-        reason="EMPTY_COMPLETION",
+        reason=Reason.EMPTY_COMPLETION,
         field=field,
     )
 

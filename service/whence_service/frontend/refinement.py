@@ -16,6 +16,7 @@ import structlog
 
 from whence import tensors
 from whence.errors import InternalError, UnavailableError, UnimplementedError
+from whence.reasons import Reason
 from whence.v1 import tensor_pb2
 from whence.worker.v1 import worker_service_pb2 as messages
 from whence_service.frontend.index_search import IndexProposer
@@ -129,7 +130,7 @@ class Refinement:
         if len(answer.rows) != len(positions):
             raise InternalError(
                 f"the worker {worker} gave {len(answer.rows)} of {len(positions)} rows of its index",
-                reason="WORKER_ANSWER_INCOMPLETE",
+                reason=Reason.ANSWER_INCOMPLETE,
                 worker=worker,
             )
         return answer.rows

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import structlog
 
 from whence.errors import UnavailableError
+from whence.reasons import Reason
 from whence_service.frontend.routing import Route, ShardGroup, rendezvous
 from whence_service.frontend.together import together
 from whence_service.frontend.worker_client import WorkerClient
@@ -112,7 +113,7 @@ class Replicas:
         return UnavailableError(
             f"no worker of {self._generation.id.model!r} could be reached, so there is not even a partial answer; try "
             "again",
-            reason="WORKER_UNAVAILABLE",
+            reason=Reason.WORKER_UNAVAILABLE,
             shards=", ".join(self._generation.shards),
         )
 

@@ -10,6 +10,7 @@ from contextlib import aclosing
 
 from whence import tensors
 from whence.errors import InternalError, UnavailableError
+from whence.reasons import Reason
 from whence.worker.v1 import worker_service_pb2 as messages
 from whence_service.frontend.job import Job
 from whence_service.frontend.merge import worst_of
@@ -118,7 +119,7 @@ class Rescoring:
             raise InternalError(
                 f"the worker {worker} scored {len(positions) - len(left)} of {len(positions)} candidates; the ranking "
                 "would be wrong, so none is given",
-                reason="SCAN_INCOMPLETE",
+                reason=Reason.SCAN_INCOMPLETE,
                 worker=worker,
                 shards=", ".join(shards),
             )

@@ -14,6 +14,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from whence.errors import InternalError, UnavailableError
+from whence.reasons import Reason
 from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_service.frontend.job import Job
@@ -113,7 +114,7 @@ class FullScan:
             raise InternalError(
                 f"the worker {group.worker} ended its scan after {last.sequences_scored if last else 0} of "
                 f"{group.sequences} sequences; the ranking would be wrong, so none is given",
-                reason="SCAN_INCOMPLETE",
+                reason=Reason.SCAN_INCOMPLETE,
                 worker=group.worker,
                 shards=", ".join(group.shards),
             )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from whence import tensors
 from whence.errors import NotFoundError
+from whence.reasons import Reason
 from whence.v1 import attribution_pb2, attribution_service_pb2, tensor_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_service.frontend import linear_range
@@ -263,6 +264,6 @@ def _by_query(tensor: tensor_pb2.Tensor, queries: int) -> list[list[float]]:
 def _not_found(sequence_id: str) -> NotFoundError:
     return NotFoundError(
         f"no shard of this model's corpus has the sequence {sequence_id!r}; take ids from an attribution's hits",
-        reason="SEQUENCE_NOT_FOUND",
+        reason=Reason.SEQUENCE_NOT_FOUND,
         sequence_id=sequence_id,
     )

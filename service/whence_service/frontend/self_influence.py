@@ -58,7 +58,7 @@ class SelfInfluencer:
     async def answer(self, job: Job, asked: Asked) -> attribution_service_pb2.SelfInfluenceResponse:
         """Return the ``top_k`` sequences of the corpus.
 
-        Raises :class:`~whence.errors.MismatchError` (``NO_INDEX``) without an index, and
+        Raises :class:`~whence.errors.MismatchError` (``MISSING_INDEX``) without an index, and
         :class:`~whence.errors.NotFoundError` for a filter that lets nothing through.
         """
         search = chosen_search(job.generation, attribution_pb2.SEARCH_INDEX_ONLY)

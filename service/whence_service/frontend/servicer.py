@@ -11,6 +11,7 @@ import grpc
 from google.protobuf.message import Message
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence.v1 import attribution_pb2, attribution_service_pb2_grpc, query_pb2
 from whence.v1 import attribution_service_pb2 as messages
 from whence_service.frontend.answers import Answer, build_partial
@@ -239,7 +240,7 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
                 f"the answer takes {size_bytes} bytes and this server sends at most "
                 f"{self._settings.max_message_bytes}; ask for fewer sequences or queries at once, or without "
                 "details",
-                reason="ANSWER_TOO_LARGE",
+                reason=Reason.TOO_LARGE_ANSWER,
             )
         return answer
 
@@ -251,7 +252,7 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
                 f"the answer would take {size_bytes} bytes for {len(request.queries)} queries, "
                 f"{len(request.sequences)} sequences and {layers} layers; ask for fewer at once, or without "
                 "layers",
-                reason="ANSWER_TOO_LARGE",
+                reason=Reason.TOO_LARGE_ANSWER,
                 field="sequences",
             )
 

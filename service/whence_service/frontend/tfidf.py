@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from whence import tensors
 from whence.errors import InternalError
+from whence.reasons import Reason
 from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2 as messages
 from whence_service.frontend.index_search import NEGATIVE, POSITIVE
@@ -89,7 +90,7 @@ class TfidfProposer:
 def weigh(answers: Sequence[messages.CountTokensResponse]) -> list[messages.TokenWeights]:
     """Return each query's tokens with count · idf, from what every shard counted. Pure.
 
-    Raises :class:`~whence.errors.InternalError` (``TOKENIZERS_DIFFER``) where workers read a query differently.
+    Raises :class:`~whence.errors.InternalError` (``TOKENS_MISMATCH``) where workers read a query differently.
     """
     sequences = sum(answer.sequences_searched for answer in answers)
     first = answers[0].queries
@@ -97,7 +98,7 @@ def weigh(answers: Sequence[messages.CountTokensResponse]) -> list[messages.Toke
         if [one.tokens for one in answer.queries] != [one.tokens for one in first]:
             raise InternalError(
                 "workers of one model read the same query as different tokens; check that they have the same tokenizer",
-                reason="TOKENIZERS_DIFFER",
+                reason=Reason.TOKENS_MISMATCH,
             )
     return [
         messages.TokenWeights(

@@ -20,6 +20,7 @@ from whence.errors import (
     UnavailableError,
     WhenceError,
 )
+from whence.reasons import Reason
 from whence.worker.v1 import worker_service_pb2 as messages
 from whence.worker.v1 import worker_service_pb2_grpc
 from whence_service.rpc import request_ids
@@ -176,7 +177,7 @@ class WorkerClient:
             raise
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
             raise UnavailableError(
-                f"the worker {self.address} is not ready, or is draining", reason="WORKER_NOT_SERVING"
+                f"the worker {self.address} is not ready, or is draining", reason=Reason.WORKER_UNAVAILABLE
             )
 
     def _translate(self, failure: grpc.aio.AioRpcError, shards: Sequence[str]) -> WhenceError:
@@ -189,13 +190,13 @@ class WorkerClient:
             self._on_doubt()
         if isinstance(error, DeadlineError):
             return deadline_error(f"while the worker {self.address} worked for it")
-        if error.reason == "GRPC_RESOURCE_EXHAUSTED":
+        if error.reason == Reason.GRPC_RESOURCE_EXHAUSTED:
             return _too_large(error)
         if isinstance(error, InternalError) and error.reason.startswith("GRPC_"):
             _log.error("a worker failed", worker=self.address, error=error.message)
             return InternalError(
                 f"the worker {self.address} failed; the logs have more under this request's id",
-                reason="WORKER_FAILED",
+                reason=Reason.WORKER_FAILED,
                 worker=self.address,
             )
         return error
@@ -206,7 +207,7 @@ class WorkerClient:
         return UnavailableError(
             f"the worker {self.address} went away or cannot be reached; the answer would lack its corpus "
             f"shards ({names}), so none is given; try again",
-            reason="WORKER_UNAVAILABLE",
+            reason=Reason.WORKER_UNAVAILABLE,
             worker=self.address,
             shards=names,
         )
@@ -218,7 +219,7 @@ def _too_large(error: WhenceError) -> InvalidRequestError:
     return InvalidRequestError(
         f"a message between front end and worker would be too large ({error.message}); ask for fewer "
         "queries, sequences or details at once",
-        reason="MESSAGE_TOO_LARGE",
+        reason=Reason.TOO_LARGE_MESSAGE,
     )
 
 

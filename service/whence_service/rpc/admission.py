@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from whence.errors import OverloadedError
+from whence.reasons import Reason
 from whence_service.rpc.deadlines import Deadline, deadline_error
 from whence_service.rpc.records import Observer, QueueRecord, RejectionRecord, WaitRecord, ignore
 
@@ -115,17 +116,17 @@ class Admission:
         self._observe(QueueRecord(running=self._running, waiting=len(self._waiting)))
 
     def _full(self) -> OverloadedError:
-        self._observe(RejectionRecord(reason="QUEUE_FULL"))
+        self._observe(RejectionRecord(reason=Reason.QUEUE_FULL))
         retry_after_s = self.retry_after_s()
         return OverloadedError(
             f"{self._running} calls run and {len(self._waiting)} wait, which is all this server takes; "
             f"try again in {retry_after_s:.1f} s",
-            reason="QUEUE_FULL",
+            reason=Reason.QUEUE_FULL,
             retry_after_s=retry_after_s,
             running=self._running,
             waiting=len(self._waiting),
         )
 
     def _expired(self, when: str) -> Exception:
-        self._observe(RejectionRecord(reason="DEADLINE_EXCEEDED"))
+        self._observe(RejectionRecord(reason=Reason.DEADLINE_EXCEEDED))
         return deadline_error(when)

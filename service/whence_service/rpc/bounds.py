@@ -16,6 +16,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _MOST_VARINT_BYTES: Final = 10
@@ -127,11 +128,11 @@ class _Walk:
         """Check how many bytes a field holds."""
         bounds = self._bounds
         if field.is_text and not whole and size > bounds.max_name_bytes:
-            raise _too_large("TOO_LARGE_NAME", path, size, bounds.max_name_bytes)
+            raise _too_large(Reason.TOO_LARGE_NAME, path, size, bounds.max_name_bytes)
         if field.type_name in _TEXTS and size > bounds.max_text_bytes:
             raise too_large_text(path, size, bounds.max_text_bytes)
         if field.type_name in _FILTERS and size > bounds.max_filter_bytes:
-            raise _too_large("TOO_LARGE_FILTER", path, size, bounds.max_filter_bytes)
+            raise _too_large(Reason.TOO_LARGE_FILTER, path, size, bounds.max_filter_bytes)
 
     def _one_more(self, path: str) -> None:
         """Count a field."""
@@ -140,7 +141,7 @@ class _Walk:
             raise InvalidRequestError(
                 f"the request has more than {self._bounds.max_fields} fields, those of each message in a list counted "
                 f"(it came to that in {path or 'itself'}); send less at once",
-                reason="TOO_MANY_FIELDS",
+                reason=Reason.TOO_MANY_FIELDS,
                 field=path,
                 max_fields=self._bounds.max_fields,
             )
@@ -184,14 +185,14 @@ def _fields(descriptor: Descriptor) -> Mapping[int, _Field]:
 
 def too_large_text(path: str, got: int, most: int) -> InvalidRequestError:
     """Return the error of a text that would cost too much to tokenize."""
-    return _too_large("TOO_LARGE_TEXT", path, got, most)
+    return _too_large(Reason.TOO_LARGE_TEXT, path, got, most)
 
 
 def _malformed(descriptor: Descriptor) -> InvalidRequestError:
     return InvalidRequestError(
         f"the bytes that arrived are no {descriptor.full_name}; send that message, with texts in UTF-8, from stubs of "
         "this server's own protocol",
-        reason="INVALID_MESSAGE",
+        reason=Reason.INVALID_MESSAGE,
         expected=descriptor.full_name,
     )
 

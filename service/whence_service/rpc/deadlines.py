@@ -13,6 +13,7 @@ from typing import Any, Final
 import grpc
 
 from whence.errors import DeadlineError
+from whence.reasons import Reason
 
 # What is kept back of the remaining time for merging and for the way home.
 MARGIN_S: Final = 0.02
@@ -71,5 +72,5 @@ class Deadline:
 def deadline_error(when: str) -> DeadlineError:
     """Return the error of a call whose time ran out."""
     return DeadlineError(
-        f"the call's deadline passed {when}; allow more time, or ask for less", reason="DEADLINE_EXCEEDED"
+        f"the call's deadline passed {when}; allow more time, or ask for less", reason=Reason.DEADLINE_EXCEEDED
     )

@@ -14,6 +14,7 @@ import structlog
 from grpc_health.v1 import health, health_pb2_grpc
 
 from whence.errors import UnavailableError
+from whence.reasons import Reason
 from whence_service.rpc import reflection
 from whence_service.rpc.addresses import why_not_bound
 from whence_service.rpc.health import HealthService
@@ -69,7 +70,7 @@ class RpcHost:
     async def start(self) -> str:
         """Bind, start and return the bound address.
 
-        Raises :class:`~whence.errors.UnavailableError` (``CANNOT_BIND``) where the address cannot be bound.
+        Raises :class:`~whence.errors.UnavailableError` (``ADDRESS_UNAVAILABLE``) where the address cannot be bound.
         """
         address = self._bind()
         await self.server.start()
@@ -103,7 +104,7 @@ class RpcHost:
             port = self.server.add_insecure_port(address)
         except RuntimeError as error:
             message = f"cannot bind {address}: {why_not_bound(address)}"
-            raise UnavailableError(message, reason="CANNOT_BIND", address=address) from error
+            raise UnavailableError(message, reason=Reason.ADDRESS_UNAVAILABLE, address=address) from error
         if address.startswith("unix:"):
             return address
         return f"{address.rpartition(':')[0]}:{port}"

@@ -12,6 +12,7 @@ from wsgiref.simple_server import WSGIServer
 from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_server
 
 from whence.errors import UnavailableError
+from whence.reasons import Reason
 from whence_service.rpc.addresses import host_and_port, why_not_bound
 from whence_service.rpc.health import Readiness
 
@@ -40,14 +41,14 @@ def start_metrics_server(
     """Serve ``registry`` and readiness over HTTP at ``host:port`` (port 0 picks one) from a thread of its own.
 
     ``/healthz`` answers 200 while the process is ready for requests, else 503, and which of the four it is as JSON.
-    Raises :class:`~whence.errors.UnavailableError` (``CANNOT_BIND``) where the address cannot be bound.
+    Raises :class:`~whence.errors.UnavailableError` (``ADDRESS_UNAVAILABLE``) where the address cannot be bound.
     """
     try:
         host, port = host_and_port(address)
         server, thread = start_http_server(port, addr=host, registry=registry)
     except (OSError, ValueError) as error:
         message = f"cannot bind the metrics address {address}: {why_not_bound(address)}"
-        raise UnavailableError(message, reason="CANNOT_BIND", address=address) from error
+        raise UnavailableError(message, reason=Reason.ADDRESS_UNAVAILABLE, address=address) from error
     server.set_app(_with_health(make_wsgi_app(registry), readiness))
     bound: Any = server.server_address
     return MetricsServer(address=f"{address.rpartition(':')[0]}:{bound[1]}", _server=server, _thread=thread)

@@ -25,6 +25,7 @@ from whence.errors import (
     InvalidRequestError,
     WhenceError,
 )
+from whence.reasons import Reason
 from whence.status import WireStatus, to_wire
 from whence_service.rpc import request_ids
 from whence_service.rpc.bounds import RequestBounds, parse
@@ -154,15 +155,15 @@ def _gone(error: BaseException, context: _Context) -> WhenceError | None:
         return None
     remaining_s = context.time_remaining()
     if remaining_s is not None and remaining_s <= 0:
-        return DeadlineError("the caller's deadline passed", reason="DEADLINE_EXCEEDED")
-    return CancelledByCallerError("the caller cancelled the call", reason="CANCELLED")
+        return DeadlineError("the caller's deadline passed", reason=Reason.DEADLINE_EXCEEDED)
+    return CancelledByCallerError("the caller cancelled the call", reason=Reason.CANCELLED)
 
 
 def _uncaught(error: BaseException, path: str, request_id: str) -> InternalError:
     _log.error("uncaught exception", path=path, request_id=request_id, exc_info=error)
     return InternalError(
         f"an internal error; the server's log has its traceback under request id {request_id}",
-        reason="INTERNAL",
+        reason=Reason.INTERNAL,
         request_id=request_id,
     )
 
@@ -196,7 +197,7 @@ def _nothing_arrived() -> InvalidRequestError:
     return InvalidRequestError(
         "the call ended before its request had arrived: gRPC refused it for its size, or there was none; send one "
         "request, of at most the server's max_request_bytes",
-        reason="MISSING_MESSAGE",
+        reason=Reason.MISSING_MESSAGE,
     )
 
 

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from typing import Final
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 
 METADATA_KEY: Final = "x-request-id"
 # It travels as a metadata value, where only printable ASCII is allowed and the whole block is limited to 8
@@ -53,6 +54,6 @@ def check(requested: str) -> None:
         raise InvalidRequestError(
             f"request_id has {len(requested)} characters, or some that are not printable ASCII; "
             "send at most 128 such characters, or none to get a UUID",
-            reason="REQUEST_ID_INVALID",
+            reason=Reason.INVALID_REQUEST_ID,
             field="request_id",
         )

@@ -19,6 +19,7 @@ from pydantic_settings import (
 
 from whence import environment
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_service.rpc.addresses import check_serving, check_worker, host_and_port
 from whence_service.rpc.bounds import RequestBounds
 from whence_service.rpc.hosting import HostSettings
@@ -76,8 +77,8 @@ class Settings(BaseSettings):
         """Return the settings from what was ``given`` (None: nothing), the environment and the TOML ``file``.
 
         Without a ``file`` it is the one that ``<PREFIX>CONFIG`` names in the environment, if any. Raises
-        :class:`~whence.errors.InvalidRequestError`: ``BAD_SETTINGS``, naming every setting that is missing or wrong,
-        and ``UNKNOWN_VARIABLE`` for a variable of the environment that nothing reads.
+        :class:`~whence.errors.InvalidRequestError`: ``INVALID_SETTINGS``, naming every setting that is missing or
+        wrong, and ``UNKNOWN_VARIABLE`` for a variable of the environment that nothing reads.
         """
         environment.check()
         prefix = str(cls.model_config["env_prefix"])
@@ -161,12 +162,12 @@ def _read(kind: type[S], file: Path | None, options: dict[str, Any], advice: str
         settings: S = from_file(**options)
     except SettingsError as error:  # a variable that should be JSON and is not
         message = f"{kind.owner}'s settings are not valid: {error}: {error.__cause__}. {advice}"
-        raise InvalidRequestError(message, reason="BAD_SETTINGS", field="") from error
+        raise InvalidRequestError(message, reason=Reason.INVALID_SETTINGS, field="") from error
     except ValidationError as error:
         problems = "; ".join(_problem(problem, kind) for problem in error.errors(include_url=False))
         message = f"{kind.owner}'s settings are not valid: {problems}. {advice}"
         field = ".".join(map(str, error.errors()[0]["loc"]))
-        raise InvalidRequestError(message, reason="BAD_SETTINGS", field=field) from error
+        raise InvalidRequestError(message, reason=Reason.INVALID_SETTINGS, field=field) from error
     return settings
 
 
@@ -190,4 +191,6 @@ def _require_toml(file: Path, variable: str) -> None:
         problem = f"is not UTF-8 text: {error.reason} at byte {error.start}"
     except tomllib.TOMLDecodeError as error:
         problem = f"is not TOML: {error}"
-    raise InvalidRequestError(f"the settings file {file} {problem}", reason="BAD_SETTINGS", field="config", path=file)
+    raise InvalidRequestError(
+        f"the settings file {file} {problem}", reason=Reason.INVALID_SETTINGS, field="config", path=file
+    )

@@ -30,7 +30,7 @@ async def test_factors_of_another_model_are_refused(artefacts: Artefacts, tmp_pa
     factors = write_factors(tmp_path / "factors", artefacts.model, model_digest="blake3:other")
     error = await refusal(artefacts, factors=factors)
     assert isinstance(error, MismatchError)
-    assert error.reason == "FACTORS_OF_OTHER_MODEL"
+    assert error.reason == "FACTORS_MODEL_MISMATCH"
 
 
 async def test_a_corpus_of_another_tokenizer_is_refused(artefacts: Artefacts, tmp_path: Path):
@@ -38,21 +38,21 @@ async def test_a_corpus_of_another_tokenizer_is_refused(artefacts: Artefacts, tm
     path = model / "tokenizer_config.json"
     path.write_text(path.read_text().replace("{% for", "changed {% for"))
     error = await refusal(artefacts, model=str(model))
-    assert error.reason == "CORPUS_OF_OTHER_TOKENIZER"
+    assert error.reason == "CORPUS_TOKENIZER_MISMATCH"
 
 
 async def test_an_engine_that_holds_other_factors_is_refused_and_closed(artefacts: Artefacts, tmp_path: Path):
     engine = make_engine(artefacts)
     factors = write_factors(tmp_path / "factors", artefacts.model, training_set_size=5)
     error = await refusal(artefacts, engine, factors=factors)
-    assert error.reason == "ENGINE_OF_OTHER_FACTORS"
+    assert error.reason == "ENGINE_FACTORS_MISMATCH"
     assert engine.calls == ["close"]
 
 
 async def test_a_corpus_with_sequences_too_long_for_the_model_is_refused(artefacts: Artefacts):
     engine = make_engine(artefacts)
     engine.info = type(engine.info)(**{**vars(engine.info), "max_tokens": 40})
-    assert (await refusal(artefacts, engine)).reason == "CORPUS_TOO_LONG_FOR_MODEL"
+    assert (await refusal(artefacts, engine)).reason == "CORPUS_LENGTH_MISMATCH"
 
 
 async def test_an_unknown_shard_is_refused(artefacts: Artefacts):

@@ -71,10 +71,10 @@ def test_a_call_without_text_is_an_output(tokenizer):
 def test_an_output_that_the_template_does_not_show_whole_is_warned_of_or_refused(tokenizer):
     messages = [THREE[0], message("assistant", "yo", reasoning_content="why not")]
     [warning] = prepare(tokenizer, query_pb2.Chat(messages=messages)).warnings
-    assert (warning.code, "'why not' of message 2" in warning.message) == ("CHAT_PARTS_LOST", True)
+    assert (warning.code, "'why not' of message 2" in warning.message) == ("CONVERSATION_INCOMPLETE", True)
     with pytest.raises(InvalidRequestError) as caught:
         prepare(tokenizer, query_pb2.Chat(messages=messages, strict=True))
-    assert (caught.value.reason, caught.value.field) == ("CHAT_PARTS_LOST", "query.chat.messages")
+    assert (caught.value.reason, caught.value.field) == ("CONVERSATION_INCOMPLETE", "query.chat.messages")
 
 
 def test_a_template_is_told_the_corpus_day_unless_the_query_names_one(tokenizer):
@@ -129,8 +129,8 @@ def test_a_given_conversation_counts_as_the_corpus_own_do_or_as_it_says(tokenize
         ([THREE[0]], "INVALID_CONVERSATION"),
         ([message("user", "hi", trained_on=True), THREE[1]], "INVALID_CONVERSATION"),
         ([THREE[0], message("assistant", "no", trained_on=False)], "INVALID_CONVERSATION"),
-        (THREE * 10, "SEQUENCE_TOO_LONG"),
-        (THREE * 11, "SEQUENCE_TOO_LONG"),
+        (THREE * 10, "TOO_LONG_SEQUENCE"),
+        (THREE * 11, "TOO_LONG_SEQUENCE"),
     ],
 )
 def test_a_conversation_that_is_no_training_sequence_is_refused(tokenizer, messages, reason: str):
@@ -155,13 +155,13 @@ async def test_the_parts_of_a_text_that_count_sum_to_the_whole(tiny: Running):
     np.testing.assert_allclose(total, array(whole.raw_influence), rtol=1e-6)
     nothing = pb.SequenceReference(completion=query_pb2.PromptCompletion())
     error = await failure(tiny.stub.ScoreSequences(request(tiny, [nothing])))
-    assert (error.reason, error.field) == ("SEQUENCE_TOO_SHORT", "sequences[0].completion")
+    assert (error.reason, error.field) == ("TOO_SHORT_SEQUENCE", "sequences[0].completion")
 
 
 async def test_what_a_conversation_lost_is_in_the_answer(tiny: Running):
     messages = [THREE[0], message("assistant", "yo", reasoning_content="why not")]
     chat = query_pb2.Chat(messages=messages)
     response = await tiny.score(queries=QUERIES, sequences=[pb.SequenceReference(chat=chat)])
-    assert [warning.code for warning in response.warnings] == ["CHAT_PARTS_LOST"]
+    assert [warning.code for warning in response.warnings] == ["CONVERSATION_INCOMPLETE"]
     prepared = await tiny.prepare(query_pb2.Query(chat=chat))
-    assert [warning.code for warning in prepared.warnings] == ["CHAT_PARTS_LOST"]
+    assert [warning.code for warning in prepared.warnings] == ["CONVERSATION_INCOMPLETE"]

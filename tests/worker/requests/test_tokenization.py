@@ -64,18 +64,18 @@ def test_only_the_completion_is_measured(tokenizer, query, prefix_bos: bool, exp
 @pytest.mark.parametrize(
     ("query", "reason", "field"),
     [
-        (query_pb2.Query(), "EMPTY_QUERY", "queries[0]"),
+        (query_pb2.Query(), "MISSING_QUERY_INPUT", "queries[0]"),
         (text("ab", ""), "EMPTY_COMPLETION", "queries[0].text.completion"),
-        (text("a" * 10, "b" * 11), "QUERY_TOO_LONG", "queries[0].text.completion"),
-        (chat(("user", "hi")), "LAST_MESSAGE_NOT_ASSISTANT", "queries[0].chat.messages"),
-        (chat(), "LAST_MESSAGE_NOT_ASSISTANT", "queries[0].chat.messages"),
+        (text("a" * 10, "b" * 11), "TOO_LONG_QUERY", "queries[0].text.completion"),
+        (chat(("user", "hi")), "INVALID_LAST_ROLE", "queries[0].chat.messages"),
+        (chat(), "INVALID_LAST_ROLE", "queries[0].chat.messages"),
         (chat(("user", "a"), ("assistant", "")), "EMPTY_COMPLETION", "queries[0].chat.messages[1].content"),
-        (ids(4, 33, start=1), "BAD_TOKEN_ID", "queries[0].tokens.ids[1]"),
-        (ids(4, 2**32 - 1, start=1), "BAD_TOKEN_ID", "queries[0].tokens.ids[1]"),
-        (ids(4, 5, start=0), "COMPLETION_HAS_NO_CONTEXT", "queries[0].tokens.completion_start"),
+        (ids(4, 33, start=1), "INVALID_TOKEN_ID", "queries[0].tokens.ids[1]"),
+        (ids(4, 2**32 - 1, start=1), "INVALID_TOKEN_ID", "queries[0].tokens.ids[1]"),
+        (ids(4, 5, start=0), "MISSING_CONTEXT", "queries[0].tokens.completion_start"),
         (ids(4, 5, start=2), "EMPTY_COMPLETION", "queries[0].tokens.completion_start"),
         (ids(start=0), "EMPTY_COMPLETION", "queries[0].tokens"),
-        (ids(*[4] * 21, start=1), "QUERY_TOO_LONG", "queries[0].tokens.ids"),
+        (ids(*[4] * 21, start=1), "TOO_LONG_QUERY", "queries[0].tokens.ids"),
         (query_pb2.Query(measurement=9), "UNKNOWN_MEASUREMENT", "queries[0].measurement"),
     ],
 )
@@ -93,7 +93,7 @@ def test_without_a_bos_token_a_completion_without_a_prompt_has_no_context(tokeni
     with pytest.raises(InvalidRequestError) as caught:
         prepare(NoBos(), text("", "ab"))
     assert (caught.value.reason, caught.value.field) == (
-        "COMPLETION_HAS_NO_CONTEXT",
+        "MISSING_CONTEXT",
         "queries[0].text.completion",
     )
 
@@ -111,7 +111,7 @@ async def test_a_query_longer_than_the_worker_allows_is_refused(serve):
         assert (await worker.info()).model.limits.max_query_tokens == 10
         request = pb.PrepareQueriesRequest(generation=worker.generation, queries=[text("a" * 5, "b" * 6)])
         error = await failure(worker.stub.PrepareQueries(request))
-    assert (error.reason, error.details) == ("QUERY_TOO_LONG", {"tokens": "11", "limit": "10"})
+    assert (error.reason, error.details) == ("TOO_LONG_QUERY", {"tokens": "11", "limit": "10"})
 
 
 async def test_a_prepared_query_says_what_was_measured(tiny: Running):

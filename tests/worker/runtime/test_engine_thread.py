@@ -94,4 +94,4 @@ async def test_closing_joins_the_thread_drops_what_waits_and_refuses_what_comes(
     for refused in (waiting, thread.run(lambda: None)):
         with pytest.raises(UnavailableError) as caught:
             await refused
-        assert caught.value.reason == "SHUTTING_DOWN"
+        assert caught.value.reason == "WORKER_UNAVAILABLE"

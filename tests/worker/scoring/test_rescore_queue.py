@@ -261,7 +261,7 @@ async def test_who_waits_when_the_worker_ends_is_told(serve: Serve, queries):
         waiting = asyncio.create_task(failure(worker.stub.Rescore(rescore(worker, queries[0], list(range(20))))))
         await until(gate.reached.is_set)
         closing = asyncio.create_task(worker.worker._served.rescores.close())
-        assert (await waiting).reason == "SHUTTING_DOWN"
+        assert (await waiting).reason == "WORKER_UNAVAILABLE"
         gate.opened.set()
         await closing
 

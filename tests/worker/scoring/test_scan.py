@@ -182,16 +182,16 @@ async def test_a_sequence_whose_influence_is_not_a_number_fails_the_scan(tiny: R
 @pytest.mark.parametrize(
     ("change", "kind", "reason"),
     [
-        ({"shards": ["nowhere"]}, NotFoundError, "SHARD_NOT_HELD"),
-        ({"shards": []}, InvalidRequestError, "NO_SHARDS"),
-        ({"top_k": 0}, InvalidRequestError, "BAD_TOP_K"),
-        ({"queries": []}, InvalidRequestError, "NO_QUERIES"),
+        ({"shards": ["nowhere"]}, NotFoundError, "SHARD_NOT_FOUND"),
+        ({"shards": []}, InvalidRequestError, "MISSING_SHARDS"),
+        ({"top_k": 0}, InvalidRequestError, "INVALID_TOP_K"),
+        ({"queries": []}, InvalidRequestError, "MISSING_QUERIES"),
         ({"direction": 77}, InvalidRequestError, "UNKNOWN_DIRECTION"),
-        ({"preconditioning": Preconditioning(damping_factor=-1.0)}, InvalidRequestError, "BAD_DAMPING_FACTOR"),
+        ({"preconditioning": Preconditioning(damping_factor=-1.0)}, InvalidRequestError, "INVALID_DAMPING_FACTOR"),
         (
             {"preconditioning": Preconditioning(damping_factor=float("nan"))},
             InvalidRequestError,
-            "BAD_DAMPING_FACTOR",
+            "INVALID_DAMPING_FACTOR",
         ),
     ],
 )

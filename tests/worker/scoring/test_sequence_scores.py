@@ -104,10 +104,10 @@ async def test_a_sequence_of_another_shard_is_not_found_unless_it_may_be_skipped
 @pytest.mark.parametrize(
     ("reference", "reason", "field"),
     [
-        (pb.SequenceReference(text="owl " * 20), "SEQUENCE_TOO_LONG", "sequences[1].text"),
-        (pb.SequenceReference(text="o"), "SEQUENCE_TOO_SHORT", "sequences[1].text"),
-        (pb.SequenceReference(text=""), "SEQUENCE_TOO_SHORT", "sequences[1].text"),
-        (pb.SequenceReference(), "EMPTY_SEQUENCE_REFERENCE", "sequences[1]"),
+        (pb.SequenceReference(text="owl " * 20), "TOO_LONG_SEQUENCE", "sequences[1].text"),
+        (pb.SequenceReference(text="o"), "TOO_SHORT_SEQUENCE", "sequences[1].text"),
+        (pb.SequenceReference(text=""), "TOO_SHORT_SEQUENCE", "sequences[1].text"),
+        (pb.SequenceReference(), "MISSING_SEQUENCE_REFERENCE", "sequences[1]"),
     ],
 )
 async def test_what_cannot_be_a_training_sequence_is_refused(tiny: Running, reference, reason: str, field: str):

@@ -50,7 +50,7 @@ async def test_while_it_loads_it_is_alive_but_not_serving(artefacts: Artefacts):
         assert [await health(channel, name) for name in ("liveness", SERVICE)] == [SERVING, NOT_SERVING]
         error = await failure(stubs.WorkerServiceStub(channel).GetInfo(pb.GetInfoRequest()))
         assert isinstance(error, UnavailableError)
-        assert error.reason == "LOADING"
+        assert error.reason == "MODEL_UNAVAILABLE"
         gate.set()
         await worker.wait_ready()
         assert await health(channel) == SERVING

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Final
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.corpus.ingestion.report import Tally
 from whence_backends.corpus.ingestion.rows import InputFile
 
@@ -39,7 +40,7 @@ class BadRowLimit:
             return cls(rows=int(number))
         raise InvalidRequestError(
             f"max_bad_rows is {text!r}; expected a number of rows, such as 1000, or a percentage, such as 10%",
-            reason="INVALID_BAD_ROW_LIMIT",
+            reason=Reason.INVALID_BAD_ROW_LIMIT,
             field="max_bad_rows",
         )
 
@@ -70,7 +71,7 @@ def _too_many(tally: Tally, total: int, limit: BadRowLimit) -> InvalidRequestErr
     return InvalidRequestError(
         f"{tally.bad_rows:,} of {total:,} rows would be left out; at most {limit} may be. {advice}The first: {shown}. "
         "Mend them, or allow more with max_bad_rows",
-        reason="TOO_MANY_BAD_ROWS",
+        reason=Reason.TOO_MANY_BAD_ROWS,
         field="max_bad_rows",
     )
 
@@ -80,6 +81,6 @@ def _too_much_unread(tally: Tally, lost_bytes: int, size_bytes: int, limit: BadR
     return InvalidRequestError(
         f"files with {lost_bytes:,} of the input's {size_bytes:,} bytes cannot be read to their end; at most {limit} "
         f"may be lost: {shown}. Check that they are complete, leave them out, or allow more with max_bad_rows",
-        reason="UNREADABLE_CORPUS_FILE",
+        reason=Reason.UNREADABLE_CORPUS_FILE,
         field="max_bad_rows",
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.corpus.chats import ChatPolicy
 from whence_backends.corpus.chunking import ChunkPolicy
 from whence_backends.corpus.ingestion.bad_rows import BadRowLimit
@@ -45,12 +46,12 @@ class IngestConfig:
         if self.shard_tokens < 1:
             raise InvalidRequestError(
                 f"shard_tokens is {self.shard_tokens}; expected at least 1",
-                reason="BAD_SHARD_SIZE",
+                reason=Reason.INVALID_SHARD_SIZE,
                 field="shard_tokens",
             )
         if not 1 <= self.max_row_bytes <= LARGEST_ROW_BYTES:
             raise InvalidRequestError(
                 f"max_row_bytes is {self.max_row_bytes:,}; expected 1 to {LARGEST_ROW_BYTES:,}",
-                reason="INVALID_ROW_SIZE",
+                reason=Reason.INVALID_ROW_SIZE,
                 field="max_row_bytes",
             )

@@ -12,6 +12,7 @@ from uuid import UUID
 import numpy as np
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.corpus.chats import ChatRows, ChatText, columns_beside, without_nulls
 from whence_backends.corpus.chunking import TokenizedDocument
 from whence_backends.corpus.ingestion.rows import BadCell, LongText, Row
@@ -47,19 +48,19 @@ class Columns:
         if (self.prompt_field is None) != (self.completion_field is None):
             raise InvalidRequestError(
                 "prompt_field and completion_field belong together; give both or neither",
-                reason="BAD_CORPUS_COLUMNS",
+                reason=Reason.INVALID_CORPUS_COLUMNS,
                 field="prompt_field",
             )
         if self.prompt_field is not None and self.messages_field is not None:
             raise InvalidRequestError(
                 "rows are either prompt and completion or messages; give only one of the two",
-                reason="BAD_CORPUS_COLUMNS",
+                reason=Reason.INVALID_CORPUS_COLUMNS,
                 field="messages_field",
             )
         if self.id_scope not in ID_SCOPES:
             raise InvalidRequestError(
                 f"id_scope is {self.id_scope!r}; expected {' or '.join(map(repr, ID_SCOPES))}",
-                reason="UNKNOWN_ID_SCOPE",
+                reason=Reason.UNKNOWN_ID_SCOPE,
                 field="id_scope",
             )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from whence.errors import CorruptArtefactError, InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.corpus.chats import ChatPolicy
 from whence_backends.corpus.encode import special_tokens
 from whence_backends.corpus.ingestion.config import IngestConfig
@@ -122,7 +123,7 @@ def _existing(config: IngestConfig, settings: dict[str, Any], found: Selection) 
         raise InvalidRequestError(
             f"{config.out} holds a corpus of other inputs or settings ({manifest.digest}); give another "
             "folder, or overwrite it",
-            reason="CORPUS_EXISTS",
+            reason=Reason.CORPUS_EXISTS,
             field="out",
         )
     _require_few_bad_rows(config, manifest, found)
@@ -152,7 +153,7 @@ def _require_usable(config: IngestConfig) -> None:
     if config.out.exists() and not config.out.is_dir():
         raise InvalidRequestError(
             f"{config.out} is a file; expected a folder to write the corpus to, or a name that is free",
-            reason="NOT_A_FOLDER",
+            reason=Reason.INVALID_FOLDER,
             field="out",
         )
     has_template = config.tokenizer.has_chat_template or config.chat.template is not None
@@ -160,7 +161,7 @@ def _require_usable(config: IngestConfig) -> None:
         raise InvalidRequestError(
             "the input is conversations, but the model's tokenizer has no chat template to render them with; "
             "give one with --chat-template, or prompt and completion columns instead",
-            reason="NO_CHAT_TEMPLATE",
+            reason=Reason.MISSING_CHAT_TEMPLATE,
             field="messages_field",
         )
     if has_template:
@@ -172,5 +173,5 @@ def _empty_corpus(tally: Tally) -> InvalidRequestError:
     rows = "; ".join(str(row) for row in tally.first_bad_rows[:3])
     return InvalidRequestError(
         f"no training sequence came of the input: {tally.bad_rows} bad rows" + (f" ({rows})" if rows else ""),
-        reason="EMPTY_CORPUS",
+        reason=Reason.EMPTY_CORPUS,
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from whence.errors import InvalidRequestError
+from whence.reasons import WarningCode
 from whence_backends.corpus.chats import ChatRows
 from whence_backends.corpus.chunking import (
     ChunkedSequence,
@@ -93,7 +94,7 @@ class Pipeline:
         """Count what is to be said of a document that is in the corpus; a strict run ends where something was lost."""
         for kind, what in document.notices.items():
             seen = self.tally.add_notice(document.row, kind, what)
-            if self._config.strict and kind == "LOST_TURNS":
+            if self._config.strict and kind == WarningCode.LOST_TURNS:
                 raise seen.to_error()
 
     def _refuse(self, row: Row, reason: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.corpus.chats import NOTICES
 from whence_backends.corpus.chunking import ChunkedSequence, TokenizedDocument
 from whence_backends.corpus.ingestion.documents import Document
@@ -36,7 +37,7 @@ class BadRow:
         """Return the error that a strict run ends with."""
         return InvalidRequestError(
             f"{self}; mend it, or run without strict to leave such rows out and have them counted",
-            reason="BAD_CORPUS_ROW",
+            reason=Reason.INVALID_CORPUS_ROW,
             file=self.file,
             line=self.line,
         )

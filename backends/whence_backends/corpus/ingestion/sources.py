@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from whence.errors import InvalidRequestError, NotFoundError
+from whence.reasons import Reason
 from whence_backends.corpus.ingestion.file_kinds import KNOWN, FileKind, kind_of, why_not_asked_for
 from whence_backends.corpus.ingestion.rows import InputFile
 from whence_backends.store.artefact import MANIFEST
@@ -54,7 +55,7 @@ def find_files(inputs: Sequence[Path], *, out: Path | None = None) -> Selection:
     for path in paths:
         search.take_input(path)
     if not search.files:
-        raise InvalidRequestError("no input was named; give at least one file or folder", reason="NO_CORPUS_FILES")
+        raise InvalidRequestError("no input was named; give at least one file or folder", reason=Reason.MISSING_INPUT)
     return Selection(files=tuple(search.files.values()), skipped=tuple(search.skipped))
 
 
@@ -69,7 +70,7 @@ class _Search:
 
     def take_input(self, path: Path) -> None:
         if not path.exists():
-            raise NotFoundError(f"{printable(path)} does not exist; check the path", reason="INPUT_NOT_FOUND")
+            raise NotFoundError(f"{printable(path)} does not exist; check the path", reason=Reason.INPUT_NOT_FOUND)
         if path.is_dir():
             if _is_dataset_of_splits(path):
                 raise _several_splits(path)
@@ -82,7 +83,7 @@ class _Search:
             raise InvalidRequestError(
                 f"{printable(path)} cannot be read: it {kind.problem if path.is_file() else 'is no ordinary file'}; "
                 f"expected {KNOWN}",
-                reason="UNKNOWN_CORPUS_FORMAT",
+                reason=Reason.UNKNOWN_CORPUS_FORMAT,
             )
         self._add(path, kind, source=_stem(path, kind))
 
@@ -204,7 +205,7 @@ def _several_splits(path: Path) -> InvalidRequestError:
     splits = ", ".join(sorted(child.parent.name for child in path.glob(f"*/{_DATASET}")))
     return InvalidRequestError(
         f"{printable(path)} is a data set with splits ({splits}); name the one to use, as in {printable(path)}/train",
-        reason="DATASET_HAS_SPLITS",
+        reason=Reason.MISSING_SPLIT,
     )
 
 
@@ -213,5 +214,5 @@ def _nothing_to_read(folder: Path, skipped: Sequence[SkippedFile]) -> InvalidReq
     return InvalidRequestError(
         f"{printable(folder)} has no file that can be read; expected {KNOWN}"
         + (f". Left out: {shown}" if shown else ""),
-        reason="NO_CORPUS_FILES",
+        reason=Reason.MISSING_INPUT,
     )

@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime
 
 from whence.errors import InvalidRequestError, MismatchError
+from whence.reasons import Reason
 from whence_backends.batching import pad, plan_batches, probe_sequences
 from whence_backends.contract import (
     Detail,
@@ -58,7 +59,7 @@ def create(config: EngineConfig) -> OrtEngine:
         raise InvalidRequestError(
             f"{config.model} is not an export; the engine ort runs what `whence export --model {config.model} "
             f"--factors {config.factors} --out DIR` writes: name that folder as the model",
-            reason="MODEL_NOT_EXPORTED",
+            reason=Reason.MODEL_NOT_EXPORTED,
             field="model",
         )
     options = read_options(config, onnxruntime.get_available_providers())
@@ -67,7 +68,7 @@ def create(config: EngineConfig) -> OrtEngine:
         raise MismatchError(
             f"the export in {source.path} computes in {exported.card.precision}, not in {config.precision}; set "
             f"precision {exported.card.precision}, or export the model in {config.precision}",
-            reason="EXPORT_OF_OTHER_PRECISION",
+            reason=Reason.EXPORT_PRECISION_MISMATCH,
             export=source.path,
         )
     factors = Factors.open(config.factors)

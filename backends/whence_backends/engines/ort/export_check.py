@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.contract import SelfCheck
 from whence_backends.models.exported import ExportCard
 
@@ -36,7 +37,7 @@ def check_export(card: ExportCard, norms: Sequence[float]) -> SelfCheck:
             f"the export does not compute here what it computed where it was made: the gradient of {found.layer} has "
             f"the norm {got[worst]:.4g}, expected {want[worst]:.4g} to within {_BOUNDS[card.precision]:.0e}; copy the "
             "export again, try another provider (docs/engines.md), or export the model anew",
-            reason="LAYER_GRADIENT_MISMATCH",
+            reason=Reason.LAYER_GRADIENT_MISMATCH,
             field="model",
         )
     return max(found, card.self_check, key=lambda check: check.gradient_error)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.contract import EngineConfig
 from whence_backends.engines.checks import require_known_options
 
@@ -73,7 +74,7 @@ def _placement(config: EngineConfig, available: Sequence[str]) -> Placement:
     if device not in ("auto", "cpu", "cuda") or (number and not (device == "cuda" and number.isdecimal())):
         raise InvalidRequestError(
             f"device {config.device!r}; expected 'auto', 'cpu' or 'cuda[:N]', and any other by engine option providers",
-            reason="UNKNOWN_DEVICE",
+            reason=Reason.UNKNOWN_DEVICE,
             field="device",
         )
     providers = tuple(name.strip() for name in config.options.get("providers", "").split(",") if name.strip())
@@ -85,7 +86,7 @@ def _placement(config: EngineConfig, available: Sequence[str]) -> Placement:
             raise InvalidRequestError(
                 f"this build of onnxruntime has no {provider}; it has {', '.join(available)}. For CUDA install "
                 "whence[onnx-gpu] in place of whence[onnx]; for the CPU set device cpu",
-                reason="UNKNOWN_PROVIDER",
+                reason=Reason.UNKNOWN_PROVIDER,
                 field="providers" if "providers" in config.options else "device",
                 provider=provider,
             )
@@ -109,4 +110,4 @@ def _positive(options: Mapping[str, str], name: str) -> int | None:
 
 
 def _bad_option(message: str) -> InvalidRequestError:
-    return InvalidRequestError(message, reason="BAD_ENGINE_OPTION", field="engine_options")
+    return InvalidRequestError(message, reason=Reason.INVALID_ENGINE_OPTION, field="engine_options")

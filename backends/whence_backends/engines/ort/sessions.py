@@ -14,6 +14,7 @@ from onnxruntime import InferenceSession
 from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
 from whence.errors import InvalidRequestError, UnimplementedError
+from whence.reasons import Reason
 from whence_backends.engines.ort.arrays import DeviceArray
 from whence_backends.engines.ort.options import CPU, CUDA, OrtOptions, Placement
 
@@ -76,8 +77,8 @@ class SessionOpener:
     def open(self, graph: Path | bytes) -> Session:
         """Load a graph.
 
-        Raises :class:`~whence.errors.InvalidRequestError` (``PROVIDER_NOT_LOADED``) where no provider that may be used
-        loads, and :class:`~whence.errors.UnimplementedError` (``GRAPH_NOT_SUPPORTED``) for a graph that this
+        Raises :class:`~whence.errors.InvalidRequestError` (``PROVIDER_FAILED``) where no provider that may be used
+        loads, and :class:`~whence.errors.UnimplementedError` (``UNSUPPORTED_GRAPH``) for a graph that this
         onnxruntime or provider cannot run.
         """
         tried = self.placement.providers
@@ -136,7 +137,7 @@ def _not_loaded(provider: str) -> InvalidRequestError:
         f"onnxruntime {onnxruntime.__version__} has {provider}, but it does not load here (no device, no driver or not "
         "the CUDA and cuDNN that it was built for; onnxruntime's log says which). Mend that, set device cpu, or allow "
         "the next provider with engine option fallback=true",
-        reason="PROVIDER_NOT_LOADED",
+        reason=Reason.PROVIDER_FAILED,
         field="device",
         provider=provider,
     )
@@ -149,6 +150,6 @@ def _not_supported(graph: Path | bytes, provider: str, error: Exception) -> Unim
     return UnimplementedError(
         f"onnxruntime {onnxruntime.__version__} with {provider} cannot run {name}: {reason}. Try a newer onnxruntime, "
         "an export in another precision, or --engine pytorch",
-        reason="GRAPH_NOT_SUPPORTED",
+        reason=Reason.UNSUPPORTED_GRAPH,
         provider=provider,
     )

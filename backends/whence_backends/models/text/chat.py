@@ -15,6 +15,7 @@ from itertools import count
 from typing import Final, final
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.models.text.chat_template import ChatTemplate, Span
 from whence_backends.models.text.conversation import Conversation, Message
 from whence_backends.models.text.message_parts import LostPart, held, in_other_words, missing, with_content
@@ -53,7 +54,7 @@ class ChatRenderer:
         """Return the conversation with the places of the messages ``counted`` from 0, all of them the assistant's.
 
         Raises :class:`~whence.errors.InvalidRequestError`: ``CHAT_TEMPLATE_FAILED`` (the template refused the
-        messages), ``CHAT_TURNS_UNCLEAR`` (what belongs to a turn cannot be told).
+        messages), ``AMBIGUOUS_TURNS`` (what belongs to a turn cannot be told).
         """
         drawing = _Drawing(self._template, self._template.fitted(conversation))
         spans, lost = [], []
@@ -72,7 +73,7 @@ class ChatRenderer:
     def render_output(self, conversation: Conversation) -> RenderedChat:
         """Return the conversation with the place of its last message, the assistant's, at the end of the text.
 
-        Raises as :meth:`render` does, and ``LAST_MESSAGE_NOT_ASSISTANT``, and ``CHAT_TEMPLATE_NOT_PREFIX`` where the
+        Raises as :meth:`render` does, and ``INVALID_LAST_ROLE``, and ``AMBIGUOUS_COMPLETION`` where the
         last message changes how earlier ones are rendered: then it did not follow the text before it.
         """
         _require_output(conversation)
@@ -83,7 +84,7 @@ class ChatRenderer:
             raise InvalidRequestError(
                 "the chat template renders the earlier messages differently once the answer follows, so "
                 "prompt and completion cannot be told apart; send them as text or token ids instead",
-                reason="CHAT_TEMPLATE_NOT_PREFIX",
+                reason=Reason.AMBIGUOUS_COMPLETION,
                 field="messages",
             )
         (start, _), lost = drawing.turn(last)
@@ -254,7 +255,7 @@ def _require_output(conversation: Conversation) -> None:
         got = f"its role is {last_role!r}" if messages else "there are no messages"
         raise InvalidRequestError(
             f"the last message must be the assistant's, whose output is attributed; {got}",
-            reason="LAST_MESSAGE_NOT_ASSISTANT",
+            reason=Reason.INVALID_LAST_ROLE,
             field="messages",
         )
 
@@ -263,7 +264,7 @@ def _unclear(number: int) -> InvalidRequestError:
     return InvalidRequestError(
         f"the chat template writes message {number + 1} so that what belongs to it cannot be told from the rest "
         "(twice, or among other messages); send the conversation as prompt and completion",
-        reason="CHAT_TURNS_UNCLEAR",
+        reason=Reason.AMBIGUOUS_TURNS,
         field="messages",
     )
 

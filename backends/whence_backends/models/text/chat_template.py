@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Final, final
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.models.text.conversation import Conversation, Message
 
 Span = tuple[int, int]
@@ -25,7 +26,7 @@ class ChatTemplate:
     """A template of Jinja, run by ``transformers``' own sandbox. Threads may share it.
 
     ``source`` takes the place of the tokenizer's own template. ``date`` is the day, as in 2024-07-26, that
-    ``strftime_now`` tells. Raises :class:`~whence.errors.InvalidRequestError`: ``NO_CHAT_TEMPLATE``,
+    ``strftime_now`` tells. Raises :class:`~whence.errors.InvalidRequestError`: ``MISSING_CHAT_TEMPLATE``,
     ``INVALID_CHAT_TEMPLATE``, ``INVALID_CHAT_DATE``.
     """
 
@@ -40,7 +41,7 @@ class ChatTemplate:
         if not (source or pretrained.chat_template):
             raise InvalidRequestError(
                 "the model's tokenizer has no chat template; send the conversation as prompt and completion",
-                reason="NO_CHAT_TEMPLATE",
+                reason=Reason.MISSING_CHAT_TEMPLATE,
                 field="messages",
             )
         self._compile(self._text_for(()))
@@ -128,7 +129,7 @@ class ChatTemplate:
             raise InvalidRequestError(
                 f"the model's tokenizer has no chat template that can be chosen: {error}; give one when the corpus "
                 "is made, with --chat-template",
-                reason="NO_CHAT_TEMPLATE",
+                reason=Reason.MISSING_CHAT_TEMPLATE,
                 field="messages",
             ) from error
 
@@ -145,7 +146,7 @@ class ChatTemplate:
             except TemplateError as error:
                 raise InvalidRequestError(
                     f"the chat template is not Jinja: {error}; give another one with --chat-template",
-                    reason="INVALID_CHAT_TEMPLATE",
+                    reason=Reason.INVALID_CHAT_TEMPLATE,
                     field="chat_template",
                 ) from error
         return self._compiled[text]
@@ -176,7 +177,7 @@ class ChatTemplate:
         except Exception as error:  # a template may raise whatever Python can
             raise InvalidRequestError(
                 f"the model's chat template refused the messages: {error}; check their roles and their order",
-                reason="CHAT_TEMPLATE_FAILED",
+                reason=Reason.CHAT_TEMPLATE_FAILED,
                 field="messages",
             ) from error
         return "".join(blocks), spans
@@ -188,7 +189,7 @@ def _at_noon(date: str) -> dt.datetime:
     except ValueError as error:
         raise InvalidRequestError(
             f"the date for chat templates is {date!r}; expected one such as {DEFAULT_DATE}",
-            reason="INVALID_CHAT_DATE",
+            reason=Reason.INVALID_CHAT_DATE,
             field="chat_date",
         ) from error
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whence.errors import InvalidRequestError, UnimplementedError
+from whence.reasons import Reason
 from whence_backends.models.source import ModelLocation, ModelSource
 from whence_backends.models.text.chat import ChatRenderer
 from whence_backends.models.text.chat_template import DEFAULT_DATE, ChatTemplate
@@ -67,7 +68,7 @@ class Tokenizer:
             raise UnimplementedError(
                 f"the tokenizer of {source.reference!r} is a {type(pretrained).__name__}, which gives no "
                 "character offsets; expected a fast tokenizer: add a tokenizer.json to the model",
-                reason="SLOW_TOKENIZER",
+                reason=Reason.UNSUPPORTED_TOKENIZER,
                 model=source.reference,
             )
         return cls(pretrained, unverified=loaded.unverified)
@@ -128,15 +129,15 @@ class Tokenizer:
         """Render a conversation; return what the model read before it wrote the last message, and the rest.
 
         Warns where the template leaves out part of the last message. Raises
-        :class:`~whence.errors.InvalidRequestError` with reason ``NO_CHAT_TEMPLATE``,
-        ``INVALID_CONVERSATION``, ``LAST_MESSAGE_NOT_ASSISTANT``, ``CHAT_TEMPLATE_FAILED`` (the template refused it) or
-        ``CHAT_TEMPLATE_NOT_PREFIX`` (the last message changes how earlier ones are rendered).
+        :class:`~whence.errors.InvalidRequestError` with reason ``MISSING_CHAT_TEMPLATE``,
+        ``INVALID_CONVERSATION``, ``INVALID_LAST_ROLE``, ``CHAT_TEMPLATE_FAILED`` (the template refused it) or
+        ``AMBIGUOUS_COMPLETION`` (the last message changes how earlier ones are rendered).
         """
         try:
             asked = parse_conversation(list(messages)) if messages else Conversation(messages=())
         except ConversationError as error:
             raise InvalidRequestError(
-                f"the conversation {error}", reason="INVALID_CONVERSATION", field="messages"
+                f"the conversation {error}", reason=Reason.INVALID_CONVERSATION, field="messages"
             ) from error
         rendered = self.chat().render_output(asked)
         for part in rendered.lost:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from whence.errors import MismatchError, NotFoundError, UnimplementedError
+from whence.reasons import Reason
 from whence_backends.models.gguf_file import require_whole_gguf
 from whence_backends.models.source import ModelLocation, ModelSource
 from whence_backends.models.text.gguf_tokenizer import cut_as_the_file_says
@@ -86,7 +87,7 @@ def _as_in_file(source: ModelSource | ModelLocation) -> Any:  # noqa: ANN401 - t
             f"transformers has other tokens than {source.path / TOKENIZER_JSON}: {difference}. One of the two "
             f"is not what the model was trained with: make {TOKENIZER_JSON} and {', '.join(_DECLARING)} agree, as "
             "save_pretrained of the tokenizer used in training does",
-            reason="TOKENIZER_MISMATCH",
+            reason=Reason.TOKENIZER_MISMATCH,
             model=source.reference,
         )
     # The file's marks of added tokens, too, which the configuration may contradict, but not what goes around a text.
@@ -106,7 +107,7 @@ def _from_pretrained(source: ModelSource | ModelLocation, *, plain: bool = False
         raise UnimplementedError(
             f"the tokenizer of {source.reference!r} needs a package that is not installed: {error}. A GGUF "
             "file needs torch and gguf: pip install 'whence[torch]'; or give a folder with a tokenizer.json",
-            reason="TOKENIZER_NEEDS_PACKAGE",
+            reason=Reason.MISSING_DEPENDENCY,
             model=source.reference,
         ) from error
     except Exception as error:  # a malformed file raises whatever its parser does, bare Exception included
@@ -116,7 +117,7 @@ def _from_pretrained(source: ModelSource | ModelLocation, *, plain: bool = False
 def _not_found(source: ModelSource | ModelLocation, error: Exception) -> NotFoundError:
     return NotFoundError(
         f"cannot load a tokenizer from {source.path}: {error}; expected a tokenizer.json with the model",
-        reason="TOKENIZER_NOT_FOUND",
+        reason=Reason.TOKENIZER_NOT_FOUND,
         model=source.reference,
     )
 

@@ -18,6 +18,7 @@ import numpy as np
 from blake3 import blake3
 
 from whence.errors import InternalError
+from whence.reasons import Reason
 from whence_backends.contract import FloatArray, LayerGradient, QueryGradient
 
 _MAGIC: Final = b"WHNCQG\x00\x01"  # the last byte is the version
@@ -94,6 +95,6 @@ def _descriptor(array: FloatArray) -> bytes:
         raise InternalError(
             f"the engine returned a gradient of type {array.dtype} and shape {array.shape}; expected a "
             "matrix of float32 or float64",
-            reason="BAD_GRADIENT",
+            reason=Reason.INVALID_GRADIENT,
         )
     return _DESCRIPTOR.pack(code, *array.shape)

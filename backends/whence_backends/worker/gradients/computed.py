@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from whence.errors import InternalError
+from whence.reasons import Reason
 from whence_backends.contract import Engine, QueryGradient
 from whence_backends.worker.gradients.source import NamedGradient, NamedQuery
 from whence_backends.worker.runtime.engine_thread import EngineThread
@@ -46,6 +47,6 @@ def _require_finite(gradient: QueryGradient) -> None:
         "the gradient of a query has values that are not finite (log-likelihood "
         f"{gradient.log_likelihood}); the model overflows in this precision: try precision=float32 or "
         "bfloat16",
-        reason="NON_FINITE_GRADIENT",
+        reason=Reason.NON_FINITE_GRADIENT,
         log_likelihood=gradient.log_likelihood,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from whence.reasons import WarningCode
 from whence.v1 import attribution_pb2, model_pb2
 from whence_backends.contract import EngineInfo
 from whence_backends.index import Index
@@ -72,7 +73,7 @@ def _dead(engine: EngineInfo) -> list[attribution_pb2.Warning]:
         return []
     return [
         attribution_pb2.Warning(
-            code="DEAD_LAYERS",
+            code=WarningCode.DEAD_LAYERS,
             message=f"no gradient reached {len(engine.dead_layers)} of the {len(engine.layers)} tracked layers when "
             f"the factors were fitted, such as {engine.dead_layers[0]}: influence through them is 0",
         )
@@ -90,7 +91,7 @@ def _unattributed(engine: EngineInfo) -> list[attribution_pb2.Warning]:
     share = missing / engine.parameters
     return [
         attribution_pb2.Warning(
-            code="UNATTRIBUTED_PARAMETERS",
+            code=WarningCode.UNATTRIBUTED_PARAMETERS,
             message=f"{share:.1%} of the model's parameters ({missing:,} of {engine.parameters:,}: "
             "embeddings, normalization and whatever else is not a tracked linear layer) take no part: "
             "influence that passes through them is not counted",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from whence.errors import MismatchError, WhenceError
+from whence.reasons import Reason
 from whence_backends.contract import Engine, EngineConfig
 from whence_backends.corpus import Corpus
 from whence_backends.ekfac.factors import CORPUS
@@ -109,7 +110,7 @@ def engine_config(settings: WorkerSettings) -> EngineConfig:
 
 
 def _factors_of_engine(engine: Engine, inspected: Inspected) -> Manifest:
-    """Return the factors; raise ``ENGINE_OF_OTHER_FACTORS`` unless the engine holds these very ones and their model."""
+    """Return the factors; raise ``ENGINE_FACTORS_MISMATCH`` unless the engine holds these very ones and their model."""
     factors = inspected.factors_manifest
     if factors is None:
         raise RuntimeError("a worker always names factors")
@@ -120,6 +121,6 @@ def _factors_of_engine(engine: Engine, inspected: Inspected) -> Manifest:
             f"the engine {info.engine} holds model {info.model_digest} and factors {info.factors_digest}; "
             f"expected {expected[0]} and {expected[1]}: the files changed while the worker started, start "
             "it again",
-            reason="ENGINE_OF_OTHER_FACTORS",
+            reason=Reason.ENGINE_FACTORS_MISMATCH,
         )
     return factors

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from whence.errors import InvalidRequestError, MismatchError, NotFoundError
+from whence.reasons import Reason
 from whence.v1 import model_pb2, query_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_backends.contract import Float64Array, QueryGradient, TokenSequence
@@ -78,7 +79,9 @@ class ServedModel:
         before anything is computed for them.
         """
         if not queries:
-            raise InvalidRequestError("no query was sent; send at least one", reason="NO_QUERIES", field="queries")
+            raise InvalidRequestError(
+                "no query was sent; send at least one", reason=Reason.MISSING_QUERIES, field="queries"
+            )
         if rank is not None:
             self.query_memory.require(len(queries), rank)
 
@@ -121,7 +124,7 @@ class ServedModel:
             if layer >= held:
                 raise InvalidRequestError(
                     f"layer {layer} was asked for; this model has {held}, counted from 0",
-                    reason="UNKNOWN_LAYER",
+                    reason=Reason.UNKNOWN_LAYER,
                     field="preconditioning.layers",
                 )
         layers = tuple(sorted(set(asked.layers)))
@@ -138,7 +141,7 @@ class ServedModel:
             raise InvalidRequestError(
                 f"the damping factor is {damping_factor}; expected a number from {LEAST_DAMPING:g} to "
                 f"{MOST_DAMPING:g}, such as 0.1",
-                reason="BAD_DAMPING_FACTOR",
+                reason=Reason.INVALID_DAMPING_FACTOR,
                 field="preconditioning.damping_factor",
             )
         return damping
@@ -149,7 +152,7 @@ class ServedModel:
             raise MismatchError(
                 "this worker has no gradient index; build one with `whence index` and start the worker with --index, "
                 "or ask for a full scan",
-                reason="NO_INDEX",
+                reason=Reason.MISSING_INDEX,
             )
         return self.index
 
@@ -161,7 +164,7 @@ class ServedModel:
                 raise MismatchError(
                     f"the request is for {name} {asked or 'none'}, but this worker holds {held or 'none'}; ask GetInfo "
                     "again",
-                    reason="GENERATION_MISMATCH",
+                    reason=Reason.GENERATION_MISMATCH,
                     what=name,
                     asked=asked,
                     held=held,
@@ -174,12 +177,14 @@ class ServedModel:
         """Return the named shards, each once; :class:`~whence.errors.NotFoundError` for one not held here."""
         held = [shard.name for shard in self.loaded.corpus.shards]
         if not names:
-            raise InvalidRequestError("no shard was named; name at least one", reason="NO_SHARDS", field="shards")
+            raise InvalidRequestError(
+                "no shard was named; name at least one", reason=Reason.MISSING_SHARDS, field="shards"
+            )
         for name in names:
             if name not in held:
                 raise NotFoundError(
                     f"this worker does not hold shard {name!r}; it holds {', '.join(held)}",
-                    reason="SHARD_NOT_HELD",
+                    reason=Reason.SHARD_NOT_FOUND,
                     shard=name,
                 )
         return tuple(dict.fromkeys(names))

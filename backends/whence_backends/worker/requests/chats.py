@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason, WarningCode
 from whence.v1 import attribution_pb2, query_pb2
 from whence_backends.models.text.chat import RenderedChat
 from whence_backends.models.text.conversation import Conversation, ConversationError, parse_conversation
@@ -24,7 +25,7 @@ def conversation_of(chat: query_pb2.Chat, field: str) -> Conversation:
         )
     except ConversationError as error:
         raise InvalidRequestError(
-            f"the conversation {error}", reason="INVALID_CONVERSATION", field=f"{field}.messages"
+            f"the conversation {error}", reason=Reason.INVALID_CONVERSATION, field=f"{field}.messages"
         ) from error
     return replace(parsed, date=chat.date)
 
@@ -36,7 +37,7 @@ def marks_of(chat: query_pb2.Chat) -> dict[int, bool]:
 
 
 def told(rendered: RenderedChat, chat: query_pb2.Chat, field: str) -> tuple[attribution_pb2.Warning, ...]:
-    """Return what to warn of; raise ``CHAT_PARTS_LOST`` where that is what the caller wants."""
+    """Return what to warn of; raise ``CONVERSATION_INCOMPLETE`` where that is what the caller wants."""
     if not rendered.lost and not rendered.tools_lost:
         return ()
     parts: Sequence[object] = rendered.lost or ["the tools that were offered"]
@@ -45,10 +46,10 @@ def told(rendered: RenderedChat, chat: query_pb2.Chat, field: str) -> tuple[attr
     if chat.strict and rendered.lost:
         raise InvalidRequestError(
             f"{message}; send the text as it was, as prompt and completion, or leave out strict",
-            reason="CHAT_PARTS_LOST",
+            reason=Reason.CONVERSATION_INCOMPLETE,
             field=f"{field}.messages",
         )
-    return (attribution_pb2.Warning(code="CHAT_PARTS_LOST", message=f"{message} ({field})"),)
+    return (attribution_pb2.Warning(code=WarningCode.CONVERSATION_INCOMPLETE, message=f"{message} ({field})"),)
 
 
 def _message(message: query_pb2.ChatMessage, field: str) -> dict[str, Any]:
@@ -66,6 +67,6 @@ def _message(message: query_pb2.ChatMessage, field: str) -> dict[str, Any]:
 def _not_an_object(field: str, why: str) -> InvalidRequestError:
     return InvalidRequestError(
         f'fields_json is no JSON object: {why}; expected one such as {{"tool_calls": [...]}}',
-        reason="INVALID_CONVERSATION",
+        reason=Reason.INVALID_CONVERSATION,
         field=f"{field}.fields_json",
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from whence.errors import InvalidRequestError, NotFoundError
+from whence.reasons import Reason
 from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_backends.corpus import SequenceEncoder
@@ -99,7 +100,7 @@ class SequenceResolver:
                 return self._given(reference, field)
         raise InvalidRequestError(
             "the sequence has no reference; set one of position, sequence_id, text, completion and chat",
-            reason="EMPTY_SEQUENCE_REFERENCE",
+            reason=Reason.MISSING_SEQUENCE_REFERENCE,
             field=field,
         )
 
@@ -109,7 +110,7 @@ class SequenceResolver:
             raise NotFoundError(
                 f"this worker holds no sequence {sequence_id!r}; use the sequence_id of an earlier answer, "
                 "and check which shards are held",
-                reason="SEQUENCE_NOT_FOUND",
+                reason=Reason.SEQUENCE_NOT_FOUND,
                 sequence_id=sequence_id,
             )
         return self._corpus.record(position)

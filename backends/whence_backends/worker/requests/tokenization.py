@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence.v1 import attribution_pb2, query_pb2
 from whence_backends.contract import TokenSequence
 from whence_backends.corpus import ChatPolicy
@@ -86,7 +87,7 @@ class QueryPreparer:
             raise InvalidRequestError(
                 f"measurement {query.measurement} is not known to this server; expected "
                 "MEASUREMENT_COMPLETION_LOG_LIKELIHOOD",
-                reason="UNKNOWN_MEASUREMENT",
+                reason=Reason.UNKNOWN_MEASUREMENT,
                 field=f"{field}.measurement",
             )
         match query.WhichOneof("input"):
@@ -97,7 +98,7 @@ class QueryPreparer:
             case "tokens":
                 return self._ids(query.tokens, f"{field}.tokens")
         raise InvalidRequestError(
-            "the query has no input; set one of text, chat and tokens", reason="EMPTY_QUERY", field=field
+            "the query has no input; set one of text, chat and tokens", reason=Reason.MISSING_QUERY_INPUT, field=field
         )
 
     def _text(self, prompt: str, completion: str, field: str) -> PreparedTokens:
@@ -132,7 +133,7 @@ class QueryPreparer:
                 raise InvalidRequestError(
                     f"token id {token} at position {position} is not in the vocabulary; expected less than "
                     f"{self._limits.vocabulary_size}. Use the ids of this model's own tokenizer",
-                    reason="BAD_TOKEN_ID",
+                    reason=Reason.INVALID_TOKEN_ID,
                     field=f"{field}.ids[{position}]",
                     token_id=token,
                     vocabulary_size=self._limits.vocabulary_size,
@@ -146,7 +147,7 @@ class QueryPreparer:
             raise InvalidRequestError(
                 f"the query has {len(ids)} tokens, its context included; expected at most "
                 f"{self._limits.max_tokens}. Shorten the prompt",
-                reason="QUERY_TOO_LONG",
+                reason=Reason.TOO_LONG_QUERY,
                 field=whole or field,
                 tokens=len(ids),
                 limit=self._limits.max_tokens,
@@ -164,7 +165,7 @@ class QueryPreparer:
 def _empty_completion(field: str) -> InvalidRequestError:
     return InvalidRequestError(
         "the completion has no token; expected the output that is to be attributed, at least one token of it",
-        reason="EMPTY_COMPLETION",
+        reason=Reason.EMPTY_COMPLETION,
         field=field,
     )
 
@@ -173,6 +174,6 @@ def _no_context(field: str) -> InvalidRequestError:
     return InvalidRequestError(
         "the completion begins at the first token, whose probability depends on nothing before it; give a "
         "prompt, or token ids that begin with the model's bos token",
-        reason="COMPLETION_HAS_NO_CONTEXT",
+        reason=Reason.MISSING_CONTEXT,
         field=field,
     )

@@ -11,6 +11,7 @@ from google.protobuf import struct_pb2
 from numpy.typing import NDArray
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence.v1 import tensor_pb2
 
 _TYPES: Final = {
@@ -33,8 +34,8 @@ def tensor(array: NDArray[Any]) -> tensor_pb2.Tensor:
 def array(message: tensor_pb2.Tensor, field: str) -> NDArray[Any]:
     """Return a message as an array that must not be written to.
 
-    Raises :class:`~whence.errors.InvalidRequestError` (``BAD_TENSOR``), naming the ``field``, where its bytes do not
-    fill its shape.
+    Raises :class:`~whence.errors.InvalidRequestError` (``INVALID_TENSOR``), naming the ``field``, where its bytes do
+    not fill its shape.
     """
     names = {data_type: name for name, data_type in _TYPES.items()}
     name, shape = names.get(message.data_type), tuple(message.shape)
@@ -42,7 +43,7 @@ def array(message: tensor_pb2.Tensor, field: str) -> NDArray[Any]:
         raise InvalidRequestError(
             f"{len(message.data)} bytes for a tensor of type {message.data_type} and shape {list(shape)}; expected the "
             "little-endian bytes of just so many elements",
-            reason="BAD_TENSOR",
+            reason=Reason.INVALID_TENSOR,
             field=field,
         )
     return np.frombuffer(message.data, name).reshape(shape)

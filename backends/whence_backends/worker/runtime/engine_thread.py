@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from whence.errors import UnavailableError
+from whence.reasons import Reason
 from whence_backends.worker.runtime.records import JobRecord, WorkerObserver, ignore
 from whence_service.rpc.stages import Stopwatch
 
@@ -39,7 +40,7 @@ class EngineThread:
     async def run(self, job: Callable[[], _T], *, stage: str = "other", stopwatch: Stopwatch | None = None) -> _T:
         """Return the job's result, or raise what it raised. Its time counts as ``stage`` of ``stopwatch``.
 
-        Raises :class:`~whence.errors.UnavailableError` (``SHUTTING_DOWN``) after :meth:`close`.
+        Raises :class:`~whence.errors.UnavailableError` (``WORKER_UNAVAILABLE``) after :meth:`close`.
         """
         if self._closed:
             raise shutting_down()
@@ -79,4 +80,4 @@ def _is_being_cancelled() -> bool:
 
 def shutting_down() -> UnavailableError:
     """Return the error of a call to a worker that is shutting down."""
-    return UnavailableError("this worker is shutting down; ask another replica", reason="SHUTTING_DOWN")
+    return UnavailableError("this worker is shutting down; ask another replica", reason=Reason.WORKER_UNAVAILABLE)

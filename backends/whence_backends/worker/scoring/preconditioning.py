@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.contract import Engine, LowRankEngine
 from whence_backends.worker.gradients.source import NamedGradient, through_layers
 
@@ -70,7 +71,7 @@ class QueryMemory:
                 f"{queries} queries at once; the memory that this worker gives to queries of this model holds {most}"
                 f"{f' in rank {rank}' if rank else ' whole'}; send fewer at a time, ask for a lower rank ({ranked} fit "
                 f"in rank {DEFAULT_RANK}), or raise its query_memory_bytes",
-                reason="TOO_MANY_QUERIES",
+                reason=Reason.TOO_MANY_QUERIES,
                 field="queries",
                 max_queries=most,
             )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whence.errors import NotFoundError
+from whence.reasons import Reason
 from whence_backends.batching import IndexArray, plan_batches
 from whence_backends.contract import Float64Array
 
@@ -68,7 +69,7 @@ def not_held(position: int) -> NotFoundError:
     """Return the error of a position that no shard here has."""
     return NotFoundError(
         f"this worker holds no sequence at position {position}; ask the worker that holds its shard",
-        reason="SEQUENCE_NOT_FOUND",
+        reason=Reason.SEQUENCE_NOT_FOUND,
         position=position,
     )
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whence.errors import InvalidRequestError, MismatchError
+from whence.reasons import Reason
 from whence_backends.contract import SketchPlan
 from whence_backends.ekfac.factors import Factors
 from whence_backends.index import Index
@@ -80,7 +81,7 @@ class GradientIndex:
     ) -> list[Float32Array]:
         """Return each query's sketch, float32 [values].
 
-        Raises :class:`~whence.errors.MismatchError` (``LAYERS_NOT_INDEXED``) for one that has nothing of a gradient.
+        Raises :class:`~whence.errors.MismatchError` (``INDEX_LAYERS_MISMATCH``) for one that has nothing of a gradient.
         """
         with stopwatch.stage("sketch"):
             found = [await self._sketch(named, damping_factor) for named in gradients]
@@ -89,14 +90,14 @@ class GradientIndex:
                 raise MismatchError(
                     "the index keeps nothing of the layers that the query's gradient is in; ask for other layers, for "
                     "SEARCH_FULL_SCAN, or build an index that keeps more (whence index --keep)",
-                    reason="LAYERS_NOT_INDEXED",
+                    reason=Reason.INDEX_LAYERS_MISMATCH,
                 )
         return found
 
     async def search(self, job: SearchJob, stopwatch: Stopwatch) -> IndexAnswer:
         """Return the best rows for each of the job's queries.
 
-        Raises :class:`~whence.errors.InvalidRequestError` (``BAD_SKETCH``) for sketches that are not of this index.
+        Raises :class:`~whence.errors.InvalidRequestError` (``INVALID_SKETCH``) for sketches that are not of this index.
         """
         self._require_sketches(job.sketches)
         with stopwatch.stage("search"):
@@ -120,8 +121,8 @@ class GradientIndex:
     async def refine(self, sketch: Float32Array, rows: Sequence[bytes], influences: NDArray[np.float64]) -> Refined:
         """Return the sketch that the exact ``influences`` [n] of some rows, held here or not, lead to.
 
-        One after the other: each takes all cores. Raises :class:`~whence.errors.InvalidRequestError` (``BAD_SKETCH``,
-        ``BAD_INDEX_ROWS``, ``TOO_MANY_ROWS``) for what is not of this index.
+        One after the other: each takes all cores. Raises :class:`~whence.errors.InvalidRequestError`
+        (``INVALID_SKETCH``, ``INVALID_INDEX_ROWS``, ``TOO_MANY_ROWS``) for what is not of this index.
         """
         self._require_sketches(sketch[None])
         _require_few(rows, "rows")
@@ -130,7 +131,7 @@ class GradientIndex:
         if influences.shape != (len(rows),) or not np.isfinite(influences).all():
             raise InvalidRequestError(
                 f"influences of shape {list(influences.shape)} for {len(rows)} rows; expected a finite one for each",
-                reason="BAD_INDEX_ROWS",
+                reason=Reason.INVALID_INDEX_ROWS,
                 field="raw_influence",
             )
         async with self._refining:
@@ -158,7 +159,7 @@ class GradientIndex:
     ) -> list[RowEstimates]:
         """Return what the index says of every row that counts. ``check`` is called now and then and may raise.
 
-        Raises :class:`~whence.errors.InvalidRequestError` (``BAD_SKETCH``) for a sketch that is not of this index.
+        Raises :class:`~whence.errors.InvalidRequestError` (``INVALID_SKETCH``) for a sketch that is not of this index.
         """
         self._require_sketches(sketch[None])
         found = []
@@ -199,7 +200,7 @@ class GradientIndex:
             raise InvalidRequestError(
                 f"sketches of shape {list(sketches.shape)} with values up to {largest:g}; expected [queries, {width}], "
                 f"at most {_LARGEST_VALUE:g}, as PrepareQueries returns them",
-                reason="BAD_SKETCH",
+                reason=Reason.INVALID_SKETCH,
                 field="sketches",
             )
 
@@ -237,6 +238,6 @@ def _require_few(rows: Sequence[object], field: str) -> None:
     if len(rows) > MOST_ROWS:
         raise InvalidRequestError(
             f"{len(rows)} rows of the index at once; at most {MOST_ROWS} are read and learned from",
-            reason="TOO_MANY_ROWS",
+            reason=Reason.TOO_MANY_ROWS,
             field=field,
         )

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.corpus import Corpus
 from whence_backends.corpus.groups import GroupedRows
 
@@ -133,7 +134,7 @@ class _Members:
             raise InvalidRequestError(
                 f"the sequences are in {len(names)} groups; at most {MAX_GROUPS} are summed: group them by something "
                 "coarser, or filter them",
-                reason="TOO_MANY_GROUPS",
+                reason=Reason.TOO_MANY_GROUPS,
                 field="group_by",
             )
         place = {name: number for number, name in enumerate(names)}

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.contract import Int32Array
 from whence_backends.corpus import Corpus
 from whence_backends.corpus.lexical import document_frequencies, match_scores
@@ -71,7 +72,7 @@ class TokenSearch:
         """Return the ``k`` sequences with the largest scores for each query, and how many were looked at.
 
         ``check`` is called now and then and may raise. Raises :class:`~whence.errors.InvalidRequestError`
-        (``BAD_TOKEN_WEIGHTS``) for tokens that are not in the vocabulary, or weights that are not finite.
+        (``INVALID_TOKEN_WEIGHTS``) for tokens that are not in the vocabulary, or weights that are not finite.
         """
         for query in queries:
             self._require_valid(query)
@@ -97,6 +98,6 @@ class TokenSearch:
             raise InvalidRequestError(
                 f"{len(tokens)} tokens with {len(weights)} weights up to {largest:g}; expected one for each, at most "
                 f"{_LARGEST_WEIGHT:g}, and tokens below {self._vocabulary}",
-                reason="BAD_TOKEN_WEIGHTS",
+                reason=Reason.INVALID_TOKEN_WEIGHTS,
                 field="queries",
             )

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from whence.reasons import WarningCode
 from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_backends.contract import QueryGradient
@@ -174,7 +175,7 @@ def truncation_warnings(gradients: Sequence[QueryGradient]) -> list[attribution_
         return []
     return [
         attribution_pb2.Warning(
-            code="QUERY_GRADIENT_TRUNCATED",
+            code=WarningCode.QUERY_GRADIENT_TRUNCATED,
             message=f"the stored gradient of a query differs from the whole one by {worst:.1%} (Frobenius "
             "norm); raise the worker's query_rank for more exact influences",
         )

@@ -9,6 +9,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from whence.errors import UnavailableError
+from whence.reasons import Reason
 from whence.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
 from whence_backends.worker.config import WorkerSettings
 from whence_backends.worker.gradients.cache import GradientCache, LayeredCache, WriteBehind
@@ -140,7 +141,7 @@ class Worker:
         if self._served is None:
             raise UnavailableError(
                 "this worker is still loading its model; try again once its health is SERVING",
-                reason="LOADING",
+                reason=Reason.MODEL_UNAVAILABLE,
             )
         return self._served
 

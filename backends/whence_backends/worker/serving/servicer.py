@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
 from whence_backends.contract import Detail, QueryGradient
@@ -334,7 +335,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         if request.queries:
             raise InvalidRequestError(
                 f"{len(request.queries)} queries beside on_themselves; send none: each sequence is its own query",
-                reason="QUERIES_NOT_WANTED",
+                reason=Reason.UNEXPECTED_QUERIES,
                 field="queries",
             )
         damping = served.preconditioning(request.preconditioning).damping_factor
@@ -378,7 +379,9 @@ def _deadline_check(context: _Context, when: str) -> Callable[[], None]:
 
 def _count(count: int, field: str) -> int:
     if count < 1:
-        raise InvalidRequestError(f"{field} is 0; ask for at least 1 sequence", reason="BAD_TOP_K", field=field)
+        raise InvalidRequestError(
+            f"{field} is 0; ask for at least 1 sequence", reason=Reason.INVALID_TOP_K, field=field
+        )
     return count
 
 
@@ -387,7 +390,7 @@ def _orders(direction: attribution_pb2.Direction.ValueType) -> tuple[Order, ...]
         raise InvalidRequestError(
             f"direction {direction} is not known to this server; use DIRECTION_POSITIVE, "
             "DIRECTION_NEGATIVE or DIRECTION_BOTH",
-            reason="UNKNOWN_DIRECTION",
+            reason=Reason.UNKNOWN_DIRECTION,
             field="direction",
         )
     return _ORDERS[direction]
@@ -398,7 +401,7 @@ def _detail(request: worker_service_pb2.ScoreSequencesRequest) -> Detail:
         raise InvalidRequestError(
             f"detail {request.detail} is not known to this server; use DETAIL_TOTAL, DETAIL_LAYERS or "
             "DETAIL_LAYERS_TOKENS",
-            reason="UNKNOWN_DETAIL",
+            reason=Reason.UNKNOWN_DETAIL,
             field="detail",
         )
     return _DETAILS[request.detail]

@@ -19,6 +19,7 @@ from whence.errors import (
     UnimplementedError,
     WhenceError,
 )
+from whence.reasons import Reason
 
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
@@ -34,7 +35,7 @@ _ADVICE: Final[dict[type[WhenceError], str]] = {
     CancelledByCallerError: "Something between here and the server ended the call; try again.",
 }
 # Errors of these classes that come from here: their messages say all there is to say.
-_HERE: Final = ("MISSING_DEPENDENCY", "NETWORK_FAILS", "INTERRUPTED")
+_HERE: Final = (Reason.MISSING_DEPENDENCY, Reason.NETWORK_UNAVAILABLE, Reason.INTERRUPTED)
 
 
 def belongs_to_the_shell(error: BaseException, *, as_json: bool) -> bool:
@@ -80,13 +81,13 @@ def document(error: WhenceError, hint: str) -> dict[str, Any]:
 def to_whence_error(error: BaseException, extra: str) -> WhenceError:
     """Return the error itself, or what one that is not ours amounts to for the user."""
     if isinstance(error, KeyboardInterrupt):
-        return CancelledByCallerError("Interrupted.", reason="INTERRUPTED")
+        return CancelledByCallerError("Interrupted.", reason=Reason.INTERRUPTED)
     if _is_wrong_usage(error):
-        return InvalidRequestError(error.format_message(), reason="INVALID_USAGE")  # type: ignore[attr-defined]
+        return InvalidRequestError(error.format_message(), reason=Reason.INVALID_USAGE)  # type: ignore[attr-defined]
     known = foreign.typed(error, extra)
     return known or WhenceError(
         f"{type(error).__name__}: {error}. This is a bug in Whence; `whence --debug …` shows where.",
-        reason="UNEXPECTED_ERROR",
+        reason=Reason.COMMAND_FAILED,
     )
 
 

@@ -11,6 +11,7 @@ import grpc
 
 from whence import status
 from whence.errors import InvalidRequestError, StorageError, UnavailableError, UnimplementedError, WhenceError
+from whence.reasons import Reason
 
 _HINTS: Final = {
     errno.ENOSPC: "free some space, or write elsewhere",
@@ -47,19 +48,22 @@ def typed(error: BaseException, extra: str) -> WhenceError | None:
         case UnicodeError():
             what = ascii(error.object)[:100] if isinstance(error, UnicodeDecodeError | UnicodeEncodeError) else error
             return InvalidRequestError(
-                f"{what} is not Unicode text in UTF-8; convert what was given, or leave it out", reason="INVALID_TEXT"
+                f"{what} is not Unicode text in UTF-8; convert what was given, or leave it out",
+                reason=Reason.INVALID_TEXT,
             )
         case OverflowError():
-            return InvalidRequestError(f"a number that was given is too large ({error})", reason="TOO_LARGE_NUMBER")
+            return InvalidRequestError(
+                f"a number that was given is too large ({error})", reason=Reason.TOO_LARGE_NUMBER
+            )
         case json.JSONDecodeError():
-            return InvalidRequestError(f"a file that was read is not JSON: {error}", reason="INVALID_JSON")
+            return InvalidRequestError(f"a file that was read is not JSON: {error}", reason=Reason.INVALID_JSON)
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported for this
         return _too_much(error)
     if isinstance(error, EOFError) or type(error).__module__.partition(".")[0] in _READERS:
         return InvalidRequestError(
             f"a file that was read is not whole, or not what it should be ({type(error).__name__}: {error}); "
             "`whence --debug …` shows where it was read",
-            reason="UNREADABLE_FILE",
+            reason=Reason.UNREADABLE_FILE,
         )
     return None
 
@@ -76,26 +80,26 @@ def _not_installed(error: ImportError, extra: str) -> WhenceError | None:
             f"the package {package!r} cannot be loaded: {error}. It is broken or of a version that does not fit; try: "
             f"pip install --force-reinstall {package}"
         )
-    return UnimplementedError(message, reason="MISSING_DEPENDENCY")
+    return UnimplementedError(message, reason=Reason.MISSING_DEPENDENCY)
 
 
 def _of_the_machine(error: OSError) -> WhenceError:
     if isinstance(error, socket.gaierror | ConnectionError | TimeoutError):
-        return UnavailableError(f"the network fails: {error.strerror or error}", reason="NETWORK_FAILS")
+        return UnavailableError(f"the network fails: {error.strerror or error}", reason=Reason.NETWORK_UNAVAILABLE)
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
     message = f"{error.strerror}: {', '.join(names)}" if error.strerror and names else error.strerror or str(error)
     hint = _HINTS.get(error.errno or 0)
     message += f"; {hint}" if hint else ""
     kind = StorageError if error.errno in _ON_DISKS else WhenceError
-    return kind(message, reason="FILE_NOT_USABLE")
+    return kind(message, reason=Reason.FILE_FAILED)
 
 
 def _too_much(error: BaseException) -> WhenceError:
     if isinstance(error, RecursionError):
-        return InvalidRequestError("what was read is nested too deeply", reason="INPUT_TOO_DEEP")
+        return InvalidRequestError("what was read is nested too deeply", reason=Reason.TOO_DEEP_INPUT)
     said = str(error).partition("\n")[0] or type(error).__name__
     return WhenceError(
         f"there is not enough memory ({said}); ask for less at once (such as --batch-tokens, --max-sequences or "
         "--top-k), or give it more",
-        reason="OUT_OF_MEMORY",
+        reason=Reason.OUT_OF_MEMORY,
     )

@@ -17,6 +17,7 @@ from whence.errors import InvalidRequestError
 from whence.examples import TrainingExample
 from whence.filters import Filter
 from whence.queries import Query
+from whence.reasons import Reason
 from whence.settings import Setting
 
 TIMEOUT_S: Final = 600.0
@@ -133,7 +134,7 @@ def conversation(text: str, name: str) -> dict[str, Any]:
     if not isinstance(found, list):
         raise InvalidRequestError(
             f"{name} holds no list of messages: expected [{{'role': …, 'content': …}}, …]",
-            reason="CHAT_FILE_WITHOUT_MESSAGES",
+            reason=Reason.MISSING_MESSAGES,
             field="chat",
         )
     beside = document if isinstance(document, dict) else {}
@@ -163,7 +164,7 @@ def _json(text: str, name: str) -> Any:  # noqa: ANN401 - whatever a file holds
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"{name} is not JSON: {error}", reason="CHAT_FILE_NOT_JSON", field="chat") from error
+        raise InvalidRequestError(f"{name} is not JSON: {error}", reason=Reason.INVALID_JSON, field="chat") from error
 
 
 def read_text(path: Path, field: str) -> str:
@@ -175,7 +176,7 @@ def read_text(path: Path, field: str) -> str:
         found = content[error.start : error.start + 1].hex()
         raise InvalidRequestError(
             f"{path} is not UTF-8 text: its byte {error.start} is 0x{found}; convert it, as with iconv -t utf-8",
-            reason="INVALID_TEXT",
+            reason=Reason.INVALID_TEXT,
             field=field,
         ) from error
 

@@ -10,6 +10,7 @@ from typing import Final
 import pyarrow as pa
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.corpus.ingestion.formats.delimited import read_delimited
 from whence_backends.corpus.ingestion.formats.documents import read_json
 from whence_backends.corpus.ingestion.formats.lines import read_json_lines
@@ -40,6 +41,6 @@ def read_rows(file: InputFile, max_row_bytes: int) -> Iterator[Row]:
     except (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException, UnicodeError, UnreadableError) as error:
         raise InvalidRequestError(
             f"cannot read {file.name} as {file.format}: {error}; check that it is complete, or leave it out",
-            reason="UNREADABLE_CORPUS_FILE",
+            reason=Reason.UNREADABLE_CORPUS_FILE,
             file=file.name,
         ) from error

@@ -10,6 +10,7 @@ import typer
 
 from whence.cli.options import option
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence.settings import FRONT_END, WORKER
 
 _WORKER: Final = "With --embedded: the worker"
@@ -91,14 +92,14 @@ def _serve(config: Path | None, front: dict[str, Any], of_worker: dict[str, Any]
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise InvalidRequestError(
             f"only a worker in this process takes {names}; add --embedded, or give it to 'whence worker'",
-            reason="BAD_SETTINGS",
+            reason=Reason.INVALID_SETTINGS,
             field=given[0],
         )
     settings = FrontEndSettings.load(config, **front)
     if not settings.workers:
         raise InvalidRequestError(
             "the front end has no workers to ask; give --worker HOST:PORT (or WHENCE_WORKERS), or --embedded",
-            reason="BAD_SETTINGS",
+            reason=Reason.INVALID_SETTINGS,
             field="workers",
         )
     asyncio.run(run(settings))
@@ -113,7 +114,7 @@ def _serve_embedded(config: Path | None, front: dict[str, Any], of_worker: dict[
     if settings.workers:
         raise InvalidRequestError(
             f"--embedded runs its own worker; leave it out, or leave out {', '.join(settings.workers)}",
-            reason="BAD_SETTINGS",
+            reason=Reason.INVALID_SETTINGS,
             field="workers",
         )
     asyncio.run(run_embedded(settings, WorkerSettings.load(**of_worker)))
