@@ -83,6 +83,7 @@ bench: $(INSTALLED) ## Run the benchmarks, each against a peer or a bound, in on
 .PHONY: docs
 docs: $(INSTALLED) ## Write anew what the documents repeat from the code
 	$(BIN)/python scripts/configuration_table.py
+	$(BIN)/python scripts/option_table.py
 	$(BIN)/python scripts/error_reasons.py
 
 .PHONY: constraints

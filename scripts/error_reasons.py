@@ -57,16 +57,25 @@ def _in_module(tree: ast.AST, module: str) -> Iterator[Raised]:
 
 
 def _helpers(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """Yield functions that take a reason, each with the class of the error that it makes."""
-    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
-        if any(argument.arg == "reason" for argument in (*function.args.args, *function.args.kwonlyargs)):
-            made = [
-                call.func.id
-                for call in ast.walk(function)
-                if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in _CLASSES
-            ]
-            if made:
-                yield function.name, made[0]
+    """Yield functions and classes that take a reason, each with the class of the error that it makes."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef) or "reason" not in _taken(node):
+            continue
+        made = [
+            call.func.id
+            for call in ast.walk(node)
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in _CLASSES
+        ]
+        if made:
+            yield node.name, made[0]
+
+
+def _taken(node: ast.FunctionDef | ast.ClassDef) -> set[str]:
+    """Return the names of a function's arguments, or of a dataclass's fields."""
+    if isinstance(node, ast.FunctionDef):
+        return {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
+    fields = (statement.target for statement in node.body if isinstance(statement, ast.AnnAssign))
+    return {field.id for field in fields if isinstance(field, ast.Name)}
 
 
 def _error_of(call: ast.Call, helpers: dict[str, str]) -> str | None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whence import InvalidRequestError, Query, TrainingExample, requests
+from whence import InvalidRequestError, Query, TrainingExample, _inputs, requests
 from whence.v1 import query_pb2
 
 CHAT = [{"role": "user", "content": "Capital of Durrow?"}, {"role": "assistant", "content": "Brelary"}]
@@ -44,7 +44,7 @@ def test_training_examples_say_what_counts():
     sent = [one.to_proto() for one in (TrainingExample.text("a"), TrainingExample.completion("a", "b"), chat)]
     assert [one.WhichOneof("selector") for one in sent] == ["text", "completion", "chat"]
     assert [message.HasField("trained_on") for message in sent[2].chat.messages] == [False, False, True]
-    assert requests.selectors(["x#0"], ["a"], [chat])[2] == requests.one_selector(None, None, chat)
+    assert _inputs.selectors(["x#0"], ["a"], [chat])[2] == _inputs.one_selector(None, None, chat)
 
 
 def test_tokens_may_be_anything_that_counts():
@@ -67,18 +67,18 @@ def test_tokens_may_be_anything_that_counts():
         (lambda: Query.chat([{**CHAT[1], "trained_on": 1}]), "INVALID_CONVERSATION"),
         (lambda: Query.chat(CHAT, tools=[{"name": {1, 2}}]), "INVALID_CONVERSATION"),
         (lambda: TrainingExample.chat([]), "EMPTY_CONVERSATION"),
-        (lambda: requests.one_selector(None, "a", TrainingExample.text("a")), "MISSING_SEQUENCES"),
+        (lambda: _inputs.one_selector(None, "a", TrainingExample.text("a")), "MISSING_SEQUENCES"),
         (lambda: Query.tokens([1, 2], 0), "INVALID_COMPLETION_START"),
         (lambda: Query.tokens([1, 2], 2), "INVALID_COMPLETION_START"),
         (lambda: Query.tokens([1, -2], 1), "INVALID_TOKEN_ID"),
         (lambda: Query.tokens([1, 2**32], 1), "INVALID_TOKEN_ID"),
-        (lambda: requests.one_query(None, "a prompt", None), "MISSING_QUERY_INPUT"),
-        (lambda: requests.one_query(Query.text("a", "b"), "", "c"), "MISSING_QUERY_INPUT"),
-        (lambda: requests.one_or_more_queries([]), "MISSING_QUERIES"),
-        (lambda: requests.selectors([], []), "MISSING_SEQUENCES"),
-        (lambda: requests.selectors("letters#0", []), "INVALID_SEQUENCES"),
-        (lambda: requests.one_selector(None, None), "MISSING_SEQUENCES"),
-        (lambda: requests.one_selector("letters#0", "text"), "MISSING_SEQUENCES"),
+        (lambda: _inputs.one_query(None, "a prompt", None), "MISSING_QUERY_INPUT"),
+        (lambda: _inputs.one_query(Query.text("a", "b"), "", "c"), "MISSING_QUERY_INPUT"),
+        (lambda: _inputs.one_or_more_queries([]), "MISSING_QUERIES"),
+        (lambda: _inputs.selectors([], []), "MISSING_SEQUENCES"),
+        (lambda: _inputs.selectors("letters#0", []), "INVALID_SEQUENCES"),
+        (lambda: _inputs.one_selector(None, None), "MISSING_SEQUENCES"),
+        (lambda: _inputs.one_selector("letters#0", "text"), "MISSING_SEQUENCES"),
     ],
 )
 def test_what_can_never_be_answered_is_refused(make, reason):
@@ -89,9 +89,7 @@ def test_what_can_never_be_answered_is_refused(make, reason):
 
 
 def options(**changes):
-    plain = {"top_k": 1, "direction": "both", "damping_factor": None, "search": "auto", "candidates": None}
-    plain |= {"only": None, "layers": (), "return_partial_success": False}
-    return requests.options(**{**plain, "include_layers": False, "include_tokens": False, **changes})
+    return requests.batch([Query.text("a", "b")], changes, model="", request_id="").options
 
 
 @pytest.mark.parametrize("changes", [{"top_k": 0}, {"direction": "up"}, {"search": "index"}, {"query_rank": -1}])

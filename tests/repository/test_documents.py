@@ -13,7 +13,7 @@ CODE = ("proto", "clients", "service", "backends")
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs")
 
 
-@pytest.mark.parametrize("script", ["configuration_table", "error_reasons"])
+@pytest.mark.parametrize("script", ["configuration_table", "error_reasons", "option_table"])
 def test_what_is_generated_is_up_to_date(root: Path, script: str) -> None:
     command = [sys.executable, root / "scripts" / f"{script}.py", "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

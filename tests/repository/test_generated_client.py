@@ -34,7 +34,7 @@ def test_the_committed_client_is_what_its_source_generates(root: Path) -> None:
 @pytest.mark.parametrize("file", [CLIENT, SOURCE])
 def test_a_change_of_one_client_alone_is_noticed_and_generated(copy: Path, file: str) -> None:
     changed = copy / file
-    changed.write_text(changed.read_text().replace("top_k: int = 10", "top_k: int = 11"))
+    changed.write_text(changed.read_text().replace("timeout_s: float = 600.0", "timeout_s: float = 60.0"))
     noticed = generate(copy, "--check")
     assert noticed.returncode == 1
     assert "run: make generate" in noticed.stderr

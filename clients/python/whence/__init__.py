@@ -27,6 +27,7 @@ from whence.errors import (
 from whence.examples import TrainingExample
 from whence.filters import Filter
 from whence.models import Index, Layer, Limits, Model, Shard
+from whence.options import AttributionOptions, BatchOptions, GroupOptions
 from whence.queries import Query
 from whence.results import (
     AnswerWarning,
@@ -50,6 +51,8 @@ __all__ = [
     "AnswerWarning",
     "AsyncClient",
     "Attribution",
+    "AttributionOptions",
+    "BatchOptions",
     "CancelledByCallerError",
     "Client",
     "CorruptArtefactError",
@@ -58,6 +61,7 @@ __all__ = [
     "Filter",
     "GroupInfluence",
     "GroupInfluences",
+    "GroupOptions",
     "Hit",
     "Index",
     "InternalError",

@@ -5,20 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, Unpack
 
 import grpc
 
 from whence import parsing, requests
 from whence._channel import DEFAULT_TARGET, Message, check_metadata, check_size
 from whence._failures import explain_failure, require_answer
+from whence._inputs import one_or_more_queries, one_query, one_selector, selectors
 from whence._retries import DEFAULT_RETRY, Deadline, RetryPolicy, wait_s
 from whence._transport import Transport
 from whence.examples import TrainingExample
 from whence.filters import Filter
 from whence.models import Model
+from whence.options import AttributionOptions, BatchOptions, GroupOptions, takes
 from whence.queries import Query
-from whence.requests import Direction, Search
 from whence.results import Attribution, Explanation, GroupInfluences, Progress, ScoreTable, SelfInfluences
 from whence.v1 import attribution_service_pb2
 
@@ -54,136 +55,67 @@ class Client:
         self._metadata = check_metadata(metadata)
         self._transport = Transport(target, credentials, retry)
 
+    @takes(AttributionOptions)
     def attribute(
         self,
         query: Query | None = None,
         *,
         prompt: str = "",
         completion: str | None = None,
-        top_k: int = 10,
-        direction: Direction = "positive",
-        damping_factor: float | None = None,
-        include_layers: bool = False,
-        include_tokens: bool = False,
-        search: Search = "auto",
-        candidates: int | None = None,
-        only: Filter | None = None,
-        layers: Sequence[str] = (),
-        return_partial_success: bool = False,
         model: str = "",
         request_id: str = "",
         timeout_s: float | None = None,
+        **options: Unpack[AttributionOptions],
     ) -> Attribution:
-        """Return the ``top_k`` most influential training sequences of one output, in each asked direction.
+        """Return the ``top_k`` most influential training sequences of one output, in each direction asked for.
 
-        The output is ``completion`` after ``prompt``, or a ``query``. ``damping_factor`` is a multiple of
-        each layer's mean corrected eigenvalue (None: the model's). ``include_layers`` and ``include_tokens``
-        split each hit's influence. ``search`` is how they are found: ``"full_scan"`` scores the whole corpus,
-        ``"index_rerank"`` the best ``candidates`` of the gradient index (None: the server's choice) and tells
-        how many of the true ``top_k`` it expects to have found, ``"index_only"`` none; ``"tfidf_rerank"`` scores the
-        sequences that share the most telling tokens with the query; ``"auto"`` is the second where the server has an
-        index, else the first. ``only`` says which sequences count, and ``layers`` through
-        which layers: names, or patterns such as ``"model.layers.3.*"`` (none: all). Where shards of the corpus
-        cannot be reached the call fails, unless ``return_partial_success``: then the answer names them in
-        ``unreachable_shards``. ``model`` may be empty where only one is served.
+        The output is ``completion`` after ``prompt``, or a ``query``. Options: :class:`whence.AttributionOptions`. A
+        search that scores candidates estimates its recall: the share of the true ``top_k`` that it found. The call
+        fails where shards of the corpus cannot be reached, unless ``return_partial_success``; then the answer names
+        them in ``unreachable_shards``. ``model`` may be empty where only one is served.
         """
-        chosen = requests.options(
-            top_k=top_k,
-            direction=direction,
-            damping_factor=damping_factor,
-            include_layers=include_layers,
-            include_tokens=include_tokens,
-            search=search,
-            candidates=candidates,
-            only=only,
-            layers=layers,
-            return_partial_success=return_partial_success,
-        )
-        asked = requests.one_query(query, prompt, completion)
-        request = requests.attribute(asked, chosen, model=model, request_id=request_id)
+        query = one_query(query, prompt, completion)
+        request = requests.attribute(query, options, model=model, request_id=request_id)
         return parsing.attribution(self._call(self._transport.stub.Attribute, request, timeout_s))
 
+    @takes(AttributionOptions)
     def attribute_stream(
         self,
         query: Query | None = None,
         *,
         prompt: str = "",
         completion: str | None = None,
-        top_k: int = 10,
-        direction: Direction = "positive",
-        damping_factor: float | None = None,
-        include_layers: bool = False,
-        include_tokens: bool = False,
-        search: Search = "auto",
-        candidates: int | None = None,
-        only: Filter | None = None,
-        layers: Sequence[str] = (),
-        return_partial_success: bool = False,
         model: str = "",
         request_id: str = "",
         timeout_s: float | None = None,
+        **options: Unpack[AttributionOptions],
     ) -> Generator[Progress | Attribution, None, None]:
-        """Yield :class:`Progress`, maybe none, then the :class:`Attribution`. Arguments: :meth:`attribute`.
+        """Yield :class:`Progress`, perhaps several times or never, then the :class:`Attribution` of :meth:`attribute`.
 
         The call starts with the first item. Closing the iterator, or dropping it, cancels the call.
         """
-        chosen = requests.options(
-            top_k=top_k,
-            direction=direction,
-            damping_factor=damping_factor,
-            include_layers=include_layers,
-            include_tokens=include_tokens,
-            search=search,
-            candidates=candidates,
-            only=only,
-            layers=layers,
-            return_partial_success=return_partial_success,
-        )
-        asked = requests.one_query(query, prompt, completion)
-        request = requests.stream(asked, chosen, model=model, request_id=request_id)
+        query = one_query(query, prompt, completion)
+        request = requests.stream(query, options, model=model, request_id=request_id)
         return self._stream(request, timeout_s)
 
+    @takes(BatchOptions)
     def attribute_batch(
         self,
         queries: Sequence[Query],
         *,
-        top_k: int = 10,
-        direction: Direction = "positive",
-        damping_factor: float | None = None,
-        include_layers: bool = False,
-        include_tokens: bool = False,
-        search: Search = "auto",
-        candidates: int | None = None,
-        only: Filter | None = None,
-        layers: Sequence[str] = (),
-        return_partial_success: bool = False,
-        query_rank: int | None = None,
         model: str = "",
         request_id: str = "",
         timeout_s: float | None = None,
+        **options: Unpack[BatchOptions],
     ) -> tuple[Attribution, ...]:
-        """Return one ranking for each query, in their order, from one pass over the corpus.
+        """Return a ranking for each query, in their order, from one pass over the corpus.
 
-        Arguments: :meth:`attribute`. ``query_rank`` is the rank that each layer's preconditioned query gradient is kept
-        in: 0 is whole, None is whole unless the queries are more than the model's ``limits.max_queries``, and then 32.
-        What that cost an answer is its ``truncation_error``.
+        Options: :class:`whence.BatchOptions`. Other arguments: :meth:`attribute`.
         """
-        chosen = requests.options(
-            top_k=top_k,
-            direction=direction,
-            damping_factor=damping_factor,
-            include_layers=include_layers,
-            include_tokens=include_tokens,
-            search=search,
-            candidates=candidates,
-            only=only,
-            layers=layers,
-            return_partial_success=return_partial_success,
-            query_rank=query_rank,
-        )
-        asked = requests.one_or_more_queries(queries)
-        request = requests.batch(asked, chosen, model=model, request_id=request_id)
-        return parsing.attributions(self._call(self._transport.stub.BatchAttribute, request, timeout_s), len(asked))
+        queries = one_or_more_queries(queries)
+        request = requests.batch(queries, options, model=model, request_id=request_id)
+        response = self._call(self._transport.stub.BatchAttribute, request, timeout_s)
+        return parsing.attributions(response, len(queries))
 
     def self_influence(
         self,
@@ -198,12 +130,11 @@ class Client:
         request_id: str = "",
         timeout_s: float | None = None,
     ) -> SelfInfluences:
-        """Return the training sequences that influence themselves most.
+        """Return the training sequences that influence themselves most: outliers, and sequences learnt by heart.
 
-        Such sequences are unlike the others: outliers, or learnt by heart. They are the ``top_k`` (None: 10) of the
-        whole corpus, or of what ``only`` lets through, as the server's index has it; or, of the sequences that
-        ``sequence_ids`` name and ``texts`` and ``examples`` are, the ``top_k`` (None: all), computed with
-        ``damping_factor`` (None: the model's) and without an index.
+        They are the ``top_k`` (None: 10) of the whole corpus, or of the sequences that ``only`` lets through, as the
+        server's index has them; or the ``top_k`` (None: all) of the given ``sequence_ids``, ``texts`` and
+        ``examples``, computed with ``damping_factor`` (None: the model's) and without an index.
         """
         request = requests.self_influence(
             top_k=top_k,
@@ -217,41 +148,26 @@ class Client:
         )
         return parsing.self_influences(self._call(self._transport.stub.SelfInfluence, request, timeout_s))
 
+    @takes(GroupOptions)
     def group_influence(
         self,
         query: Query | None = None,
         *,
         prompt: str = "",
         completion: str | None = None,
-        group_by: str = "source",
-        samples: int | None = None,
-        seed: int = 0,
-        only: Filter | None = None,
-        layers: Sequence[str] = (),
-        damping_factor: float | None = None,
         model: str = "",
         request_id: str = "",
         timeout_s: float | None = None,
+        **options: Unpack[GroupOptions],
     ) -> GroupInfluences:
-        """Return how much of one output comes from each group of training sequences, with standard errors.
+        """Return the influence of groups of training sequences on one output, with standard errors.
 
-        ``group_by`` is ``"source"``, ``"document"`` or ``"metadata.NAME"``. The index's estimates are summed over every
-        sequence and corrected by the exact influence of ``samples`` of them (None: the server's choice): more samples
-        make the standard errors smaller, and as many as there are sequences make the sums exact. ``seed`` chooses the
-        sample. The server needs an index. Other arguments: :meth:`attribute`.
+        The index's estimates are summed over every sequence and corrected by the exact influence of a sample of
+        ``samples``: as many as there are sequences make the sums exact. The server needs an index. Options:
+        :class:`whence.GroupOptions`. Other arguments: :meth:`attribute`.
         """
-        asked = requests.one_query(query, prompt, completion)
-        request = requests.group_influence(
-            asked,
-            group_by=group_by,
-            samples=samples,
-            seed=seed,
-            only=only,
-            layers=layers,
-            damping_factor=damping_factor,
-            model=model,
-            request_id=request_id,
-        )
+        query = one_query(query, prompt, completion)
+        request = requests.group_influence(query, options, model=model, request_id=request_id)
         return parsing.group_influences(self._call(self._transport.stub.GroupInfluence, request, timeout_s))
 
     def score(
@@ -274,17 +190,17 @@ class Client:
         ``sequence_ids`` name sequences of the corpus; ``texts`` are any text, and ``examples`` prompts with completions
         or conversations, scored as if they were training sequences. The table has them in this order.
         """
-        asked = requests.one_or_more_queries(queries, prompt, completion)
+        queries = one_or_more_queries(queries, prompt, completion)
         request = requests.score(
-            asked,
-            requests.selectors(sequence_ids, texts, examples),
+            queries,
+            selectors(sequence_ids, texts, examples),
             model=model,
             damping_factor=damping_factor,
             include_layers=include_layers,
             request_id=request_id,
         )
         response = self._call(self._transport.stub.Score, request, timeout_s)
-        return parsing.score_table(response, [query.query_id for query in asked])
+        return parsing.score_table(response, [query.query_id for query in queries])
 
     def explain(
         self,
@@ -302,8 +218,8 @@ class Client:
     ) -> Explanation:
         """Return the influence of one sequence, ``text`` or ``example``, split over layers and tokens."""
         request = requests.explain(
-            requests.one_query(query, prompt, completion),
-            requests.one_selector(sequence_id, text, example),
+            one_query(query, prompt, completion),
+            one_selector(sequence_id, text, example),
             model=model,
             damping_factor=damping_factor,
             request_id=request_id,

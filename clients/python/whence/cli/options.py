@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,33 @@ from whence.client import Client
 from whence.errors import InvalidRequestError
 from whence.examples import TrainingExample
 from whence.filters import Filter
+from whence.options import AttributionOptions, declared
 from whence.queries import Query
 from whence.reasons import Reason
 from whence.settings import Setting
 
 TIMEOUT_S: Final = 600.0
+
+
+def setting_option(setting: Setting, *names: str, panel: str | None = None) -> Any:  # noqa: ANN401 - typer's own type
+    """Return the option for a setting, called by ``names`` or as the setting is."""
+    return typer.Option(*names, help=setting.description, show_default=setting.default or False, rich_help_panel=panel)
+
+
+def query_option(kind: type, name: str, *names: str) -> Any:  # noqa: ANN401
+    """Return the option for one of a query's options, called by ``names`` or as it is.
+
+    The command line spells values with hyphens.
+    """
+    declaration = declared(kind)[name]
+    return typer.Option(
+        *names,
+        help=re.sub(r"'[a-z]+_[a-z_]+'", lambda value: value[0].replace("_", "-"), declaration.description),
+        min=declaration.minimum,
+        max=declaration.maximum,
+        show_default=declaration.unset or True,
+    )
+
 
 Server = Annotated[str, typer.Option(envvar="WHENCE_SERVER", help="The server, as host:port.", metavar="HOST:PORT")]
 Tls = Annotated[bool, typer.Option("--tls", envvar="WHENCE_TLS", help="Connect with TLS.")]
@@ -57,10 +80,7 @@ Examples = Annotated[
         '{"messages": [...]}; may be repeated.',
     ),
 ]
-Damping = Annotated[
-    float | None,
-    typer.Option("--damping-factor", help="Multiple of each layer's mean eigenvalue.", min=0),
-]
+DampingFactor = Annotated[float | None, query_option(AttributionOptions, "damping_factor")]
 
 Sources = Annotated[list[str] | None, typer.Option("--source", help="Only sequences of this source; repeat for more.")]
 Where = Annotated[
@@ -73,22 +93,10 @@ Where = Annotated[
     ),
 ]
 Document = Annotated[str | None, typer.Option("--document", help="Only sequences of the document with this id.")]
-Layers = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--layer",
-        help="Only influence through this layer, or layers: a name or a pattern such as 'model.layers.3.*'; repeat for "
-        "more.",
-    ),
-]
+Layers = Annotated[list[str] | None, query_option(AttributionOptions, "layers", "--layer")]
 FullText = Annotated[bool, typer.Option("--full-text", help="Print whole sequences, not their strongest passage.")]
 
 DEFAULT_SERVER: Final = DEFAULT_TARGET
-
-
-def option(setting: Setting, *names: str, panel: str | None = None) -> Any:  # noqa: ANN401 - typer's own type
-    """Return the option of a setting, under ``names`` or its own."""
-    return typer.Option(*names, help=setting.description, show_default=setting.default or False, rich_help_panel=panel)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, cast
 
-import typer
-
-from whence import requests
 from whence.cli import console, documents, options, progress
+from whence.cli.options import query_option
 from whence.cli.render.attribution import attribution
+from whence.options import AttributionOptions, Direction, Search
 
 
-class Direction(StrEnum):
-    """Which end of the ranking."""
+class DirectionChoice(StrEnum):
+    """The values of ``--direction``."""
 
     positive = "positive"
     negative = "negative"
     both = "both"
 
 
-class Search(StrEnum):
-    """How the sequences are found."""
+class SearchChoice(StrEnum):
+    """The values of ``--search``: those of :data:`whence.options.Search`, spelt with hyphens."""
 
     auto = "auto"
     full_scan = "full-scan"
@@ -31,43 +30,24 @@ class Search(StrEnum):
     tfidf_rerank = "tfidf-rerank"
 
 
-_SEARCHES: Final[dict[Search, requests.Search]] = {
-    Search.auto: "auto",
-    Search.full_scan: "full_scan",
-    Search.index_rerank: "index_rerank",
-    Search.index_only: "index_only",
-    Search.tfidf_rerank: "tfidf_rerank",
-}
-
-
 def attribute(
     prompt: options.Prompt = None,
     completion: options.Completion = None,
     prompt_file: options.PromptFile = None,
     chat: options.Chat = None,
     strict: options.Strict = False,
-    top_k: Annotated[int, typer.Option("--top-k", "-k", help="How many sequences.", min=1)] = 10,
-    direction: Annotated[
-        Direction, typer.Option(help="Sequences that made the output more likely, less likely, or both.")
-    ] = Direction.positive,
-    damping_factor: options.Damping = None,
-    search: Annotated[
-        Search,
-        typer.Option(
-            help="'full-scan' scores the whole corpus, 'index-rerank' the best candidates of the index, 'index-only' "
-            "none, 'tfidf-rerank' those that share tokens with the query; 'auto' uses an index where there is one."
-        ),
-    ] = Search.auto,
-    candidates: Annotated[int | None, typer.Option(min=1, help="How many candidates are scored exactly.")] = None,
+    top_k: Annotated[int, query_option(AttributionOptions, "top_k", "--top-k", "-k")] = 10,
+    direction: Annotated[DirectionChoice, query_option(AttributionOptions, "direction")] = DirectionChoice.positive,
+    damping_factor: options.DampingFactor = None,
+    search: Annotated[SearchChoice, query_option(AttributionOptions, "search")] = SearchChoice.auto,
+    candidates: Annotated[int | None, query_option(AttributionOptions, "candidates")] = None,
     source: options.Sources = None,
     where: options.Where = None,
     document: options.Document = None,
     layer: options.Layers = None,
-    partial: Annotated[
-        bool, typer.Option("--partial", help="Answer although shards of the corpus cannot be reached, and name them.")
-    ] = False,
-    layers: Annotated[bool, typer.Option(help="Split each influence over the model's layers.")] = True,
-    tokens: Annotated[bool, typer.Option(help="Split each influence over the sequence's tokens.")] = True,
+    partial: Annotated[bool, query_option(AttributionOptions, "return_partial_success", "--partial")] = False,
+    layers: Annotated[bool, query_option(AttributionOptions, "include_layers", "--layers/--no-layers")] = True,
+    tokens: Annotated[bool, query_option(AttributionOptions, "include_tokens", "--tokens/--no-tokens")] = True,
     full_text: options.FullText = False,
     model: options.ModelName = "",
     server: options.Server = options.DEFAULT_SERVER,
@@ -86,11 +66,11 @@ def attribute(
         events = client.attribute_stream(
             query,
             top_k=top_k,
-            direction=direction.value,
+            direction=cast("Direction", direction.name),
             damping_factor=damping_factor,
             include_layers=layers,
             include_tokens=tokens,
-            search=_SEARCHES[search],
+            search=cast("Search", search.name),
             candidates=candidates,
             only=options.only(source, where, document),
             layers=layer or (),

@@ -22,7 +22,7 @@ def explain(
     prompt_file: options.PromptFile = None,
     chat: options.Chat = None,
     strict: options.Strict = False,
-    damping_factor: options.Damping = None,
+    damping_factor: options.DampingFactor = None,
     model: options.ModelName = "",
     server: options.Server = options.DEFAULT_SERVER,
     tls: options.Tls = False,

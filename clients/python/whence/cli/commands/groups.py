@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from whence.cli import console, documents, options
+from whence.cli.options import query_option
 from whence.cli.render.groups import group_influences
+from whence.options import GroupOptions
 
 
 def groups(
@@ -16,23 +16,14 @@ def groups(
     prompt_file: options.PromptFile = None,
     chat: options.Chat = None,
     strict: options.Strict = False,
-    by: Annotated[
-        str,
-        typer.Option(
-            help="What makes a group: 'source', 'document', or 'metadata.NAME' such as 'metadata.year' (of a "
-            "list, each item). --source, --document or --where NAME= with a group's name asks for that group."
-        ),
-    ] = "source",
-    samples: Annotated[
-        int | None,
-        typer.Option(min=1, help="How many sequences are scored exactly: more of them, smaller standard errors."),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, another sample.")] = 0,
+    by: Annotated[str, query_option(GroupOptions, "group_by", "--by")] = "source",
+    samples: Annotated[int | None, query_option(GroupOptions, "samples")] = None,
+    seed: Annotated[int, query_option(GroupOptions, "seed")] = 0,
     source: options.Sources = None,
     where: options.Where = None,
     document: options.Document = None,
     layer: options.Layers = None,
-    damping_factor: options.Damping = None,
+    damping_factor: options.DampingFactor = None,
     model: options.ModelName = "",
     server: options.Server = options.DEFAULT_SERVER,
     tls: options.Tls = False,

@@ -21,7 +21,7 @@ def outliers(
         list[str] | None, typer.Option(help="Only this text, as if it were a training sequence; repeat for more.")
     ] = None,
     example: options.Examples = None,
-    damping_factor: options.Damping = None,
+    damping_factor: options.DampingFactor = None,
     source: options.Sources = None,
     where: options.Where = None,
     document: options.Document = None,

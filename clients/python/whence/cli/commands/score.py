@@ -24,7 +24,7 @@ def score(
     prompt_file: options.PromptFile = None,
     chat: options.Chat = None,
     strict: options.Strict = False,
-    damping_factor: options.Damping = None,
+    damping_factor: options.DampingFactor = None,
     layers: Annotated[bool, typer.Option(help="Split each influence over the model's layers.")] = True,
     model: options.ModelName = "",
     server: options.Server = options.DEFAULT_SERVER,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from whence.cli.options import option
+from whence.cli.options import setting_option
 from whence.errors import InvalidRequestError
 from whence.reasons import Reason
 from whence.settings import FRONT_END, WORKER
@@ -27,25 +27,25 @@ def serve(
     config: Annotated[
         Path | None, typer.Option(help="A TOML file with any of the settings.", show_default="that of WHENCE_CONFIG")
     ] = None,
-    address: Annotated[str | None, option(FRONT_END["address"])] = None,
-    metrics_address: Annotated[str | None, option(FRONT_END["metrics_address"])] = None,
-    refresh_s: Annotated[float | None, option(FRONT_END["refresh_s"])] = None,
-    max_running: Annotated[int | None, option(FRONT_END["max_running"])] = None,
-    max_waiting: Annotated[int | None, option(FRONT_END["max_waiting"])] = None,
-    drain_s: Annotated[float | None, option(FRONT_END["drain_s"])] = None,
-    log_format: Annotated[str | None, option(FRONT_END["log_format"])] = None,
-    model: Annotated[str | None, option(WORKER["model"], panel=_WORKER)] = None,
-    factors: Annotated[Path | None, option(WORKER["factors"], panel=_WORKER)] = None,
-    corpus: Annotated[Path | None, option(WORKER["corpus"], panel=_WORKER)] = None,
-    index: Annotated[Path | None, option(WORKER["index"], panel=_WORKER)] = None,
-    training_sequences: Annotated[int | None, option(WORKER["training_sequences"], panel=_WORKER)] = None,
-    name: Annotated[str | None, option(WORKER["name"], panel=_WORKER)] = None,
-    engine: Annotated[str | None, option(WORKER["engine"], panel=_WORKER)] = None,
-    device: Annotated[str | None, option(WORKER["device"], panel=_WORKER)] = None,
-    precision: Annotated[str | None, option(WORKER["precision"], panel=_WORKER)] = None,
-    threads: Annotated[int | None, option(WORKER["threads"], panel=_WORKER)] = None,
-    batch_tokens: Annotated[int | None, option(WORKER["batch_tokens"], panel=_WORKER)] = None,
-    redis_url: Annotated[str | None, option(WORKER["redis_url"], panel=_WORKER)] = None,
+    address: Annotated[str | None, setting_option(FRONT_END["address"])] = None,
+    metrics_address: Annotated[str | None, setting_option(FRONT_END["metrics_address"])] = None,
+    refresh_s: Annotated[float | None, setting_option(FRONT_END["refresh_s"])] = None,
+    max_running: Annotated[int | None, setting_option(FRONT_END["max_running"])] = None,
+    max_waiting: Annotated[int | None, setting_option(FRONT_END["max_waiting"])] = None,
+    drain_s: Annotated[float | None, setting_option(FRONT_END["drain_s"])] = None,
+    log_format: Annotated[str | None, setting_option(FRONT_END["log_format"])] = None,
+    model: Annotated[str | None, setting_option(WORKER["model"], panel=_WORKER)] = None,
+    factors: Annotated[Path | None, setting_option(WORKER["factors"], panel=_WORKER)] = None,
+    corpus: Annotated[Path | None, setting_option(WORKER["corpus"], panel=_WORKER)] = None,
+    index: Annotated[Path | None, setting_option(WORKER["index"], panel=_WORKER)] = None,
+    training_sequences: Annotated[int | None, setting_option(WORKER["training_sequences"], panel=_WORKER)] = None,
+    name: Annotated[str | None, setting_option(WORKER["name"], panel=_WORKER)] = None,
+    engine: Annotated[str | None, setting_option(WORKER["engine"], panel=_WORKER)] = None,
+    device: Annotated[str | None, setting_option(WORKER["device"], panel=_WORKER)] = None,
+    precision: Annotated[str | None, setting_option(WORKER["precision"], panel=_WORKER)] = None,
+    threads: Annotated[int | None, setting_option(WORKER["threads"], panel=_WORKER)] = None,
+    batch_tokens: Annotated[int | None, setting_option(WORKER["batch_tokens"], panel=_WORKER)] = None,
+    redis_url: Annotated[str | None, setting_option(WORKER["redis_url"], panel=_WORKER)] = None,
 ) -> None:
     """Run the front end, which clients talk to.
 

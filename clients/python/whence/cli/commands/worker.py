@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from whence.cli.options import option
+from whence.cli.options import setting_option
 from whence.settings import WORKER
 
 _ENGINE: Final = "Engine"
@@ -16,27 +16,27 @@ _CACHE: Final = "Gradient cache"
 
 
 def worker(
-    model: Annotated[str | None, option(WORKER["model"])] = None,
-    factors: Annotated[Path | None, option(WORKER["factors"])] = None,
-    corpus: Annotated[Path | None, option(WORKER["corpus"])] = None,
-    index: Annotated[Path | None, option(WORKER["index"])] = None,
-    training_sequences: Annotated[int | None, option(WORKER["training_sequences"])] = None,
-    name: Annotated[str | None, option(WORKER["name"])] = None,
+    model: Annotated[str | None, setting_option(WORKER["model"])] = None,
+    factors: Annotated[Path | None, setting_option(WORKER["factors"])] = None,
+    corpus: Annotated[Path | None, setting_option(WORKER["corpus"])] = None,
+    index: Annotated[Path | None, setting_option(WORKER["index"])] = None,
+    training_sequences: Annotated[int | None, setting_option(WORKER["training_sequences"])] = None,
+    name: Annotated[str | None, setting_option(WORKER["name"])] = None,
     shard: Annotated[list[str] | None, typer.Option(help="A corpus shard to hold; repeat.", show_default="all")] = None,
     config: Annotated[
         Path | None,
         typer.Option(help="A TOML file with any of the settings.", show_default="that of WHENCE_WORKER_CONFIG"),
     ] = None,
-    engine: Annotated[str | None, option(WORKER["engine"], panel=_ENGINE)] = None,
-    device: Annotated[str | None, option(WORKER["device"], panel=_ENGINE)] = None,
-    precision: Annotated[str | None, option(WORKER["precision"], panel=_ENGINE)] = None,
-    threads: Annotated[int | None, option(WORKER["threads"], panel=_ENGINE)] = None,
-    batch_tokens: Annotated[int | None, option(WORKER["batch_tokens"], panel=_ENGINE)] = None,
-    address: Annotated[str | None, option(WORKER["address"], panel=_SERVING)] = None,
-    metrics_address: Annotated[str | None, option(WORKER["metrics_address"], panel=_SERVING)] = None,
-    log_format: Annotated[str | None, option(WORKER["log_format"], panel=_SERVING)] = None,
-    redis_url: Annotated[str | None, option(WORKER["redis_url"], panel=_CACHE)] = None,
-    verify_artefacts: Annotated[bool | None, option(WORKER["verify_artefacts"], "--verify/--no-verify")] = None,
+    engine: Annotated[str | None, setting_option(WORKER["engine"], panel=_ENGINE)] = None,
+    device: Annotated[str | None, setting_option(WORKER["device"], panel=_ENGINE)] = None,
+    precision: Annotated[str | None, setting_option(WORKER["precision"], panel=_ENGINE)] = None,
+    threads: Annotated[int | None, setting_option(WORKER["threads"], panel=_ENGINE)] = None,
+    batch_tokens: Annotated[int | None, setting_option(WORKER["batch_tokens"], panel=_ENGINE)] = None,
+    address: Annotated[str | None, setting_option(WORKER["address"], panel=_SERVING)] = None,
+    metrics_address: Annotated[str | None, setting_option(WORKER["metrics_address"], panel=_SERVING)] = None,
+    log_format: Annotated[str | None, setting_option(WORKER["log_format"], panel=_SERVING)] = None,
+    redis_url: Annotated[str | None, setting_option(WORKER["redis_url"], panel=_CACHE)] = None,
+    verify_artefacts: Annotated[bool | None, setting_option(WORKER["verify_artefacts"], "--verify/--no-verify")] = None,
 ) -> None:
     """Serve one model, its factors and its corpus shards to front ends.
 
