@@ -55,7 +55,7 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
     from whence_backends.contract import EngineConfig, TokenSequence
     from whence_backends.engines import load_engine
     from whence_backends.fit import FitConfig, fit
-    from whence_backends.worker.scoring.preconditioning import QueryMemory
+    from whence_backends.worker.scoring.query_memory import QueryMemory
 
     text = prepare(folder, sequences=20_000)
     weights = np.ones(TOKENS, np.float32)

@@ -14,7 +14,7 @@ from conformance.wire import as_query, serving, write_corpus
 from whence import Client, InvalidRequestError
 from whence_backends.contract import LowRankEngine
 from whence_backends.worker.config import WorkerSettings
-from whence_backends.worker.scoring.preconditioning import QueryMemory
+from whence_backends.worker.scoring.query_memory import QueryMemory
 
 RANK, FITTING = 2, 3
 

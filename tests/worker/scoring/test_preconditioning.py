@@ -11,7 +11,8 @@ import pytest
 from whence.errors import InvalidRequestError
 from whence_backends.contract import QueryGradient, TokenSequence
 from whence_backends.worker.gradients.source import NamedGradient, through_layers
-from whence_backends.worker.scoring.preconditioning import PreconditionedCache, Preconditioning, QueryMemory
+from whence_backends.worker.scoring.preconditioning import PreconditionedCache, Preconditioning
+from whence_backends.worker.scoring.query_memory import QueryMemory
 from worker.harness import LAYERS, StubEngine
 
 WHOLE = Preconditioning(damping_factor=0.1)

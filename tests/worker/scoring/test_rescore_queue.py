@@ -14,10 +14,10 @@ from whence.errors import DeadlineError
 from whence.worker.v1 import worker_service_pb2 as pb
 from whence_backends.contract import Detail, QueryGradient
 from whence_backends.worker.gradients.source import NamedGradient
+from whence_backends.worker.runtime.context import CallContext
 from whence_backends.worker.scoring.preconditioning import Preconditioning
 from whence_backends.worker.scoring.rescore_queue import RescoreWork, SharedBatch, plan_shared
 from whence_service.rpc.deadlines import Deadline
-from whence_service.rpc.stages import Stopwatch
 from worker.harness import LAYERS, Running, Serve, ask, failure, until
 
 HOW = Preconditioning(damping_factor=0.1)
@@ -29,7 +29,7 @@ def work(
     gradient = QueryGradient(layers=(), log_likelihood=0.0)
     named = [NamedGradient(key=f"{name}{number}", gradient=gradient) for number in range(queries)]
     held = [np.array(batch) for batch in batches]
-    return RescoreWork(named, how, held, Deadline(expires_at_s=expires_at_s), Stopwatch())
+    return RescoreWork(named, how, held, CallContext(deadline=Deadline(expires_at_s=expires_at_s)))
 
 
 def plan(*waiting: RescoreWork, now_s: float = 0.0, budget: int = 4, most: int = 10, share: bool = True) -> SharedBatch:
@@ -136,7 +136,7 @@ async def together(worker: Running, calls: list[Callable[[], object]], gate: Gat
     tasks = [asyncio.create_task(calls[0]())]
     await until(gate.reached.is_set)
     tasks += [asyncio.create_task(call()) for call in calls[1:]]
-    await until(lambda: len(worker.worker._served.rescores._waiting) == len(calls))
+    await until(lambda: len(worker.worker._model.rescores._waiting) == len(calls))
     gate.opened.set()
     return await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -167,12 +167,12 @@ async def test_one_that_fails_takes_nothing_from_the_others(serve: Serve, querie
         await until(gate.reached.is_set)
         second = asyncio.create_task(influences(worker, queries[1], list(range(20))))
         third = asyncio.create_task(influences(worker, queries[2], list(range(20))))
-        await until(lambda: len(worker.worker._served.rescores._waiting) == 3)
+        await until(lambda: len(worker.worker._model.rescores._waiting) == 3)
         third.cancel()
         assert isinstance(await first, DeadlineError)
         gate.opened.set()
         assert await second == pytest.approx(expected, rel=1e-9)
-        assert not worker.worker._served.rescores._waiting
+        assert not worker.worker._model.rescores._waiting
 
 
 async def test_an_engine_that_fails_fails_those_who_wait_and_the_next_is_answered(serve: Serve, queries):
@@ -235,7 +235,7 @@ async def test_an_influence_that_is_not_finite_fails_its_own_call_alone(serve: S
 
         def poisoned(preconditioned, sequences, detail=Detail.TOTAL):
             found = score(preconditioned, sequences, detail)
-            key = worker.worker._served.rescores
+            key = worker.worker._model.rescores
             rows = next(work.composition.rows for work in key._waiting if work.composition is not None)
             first = min(rows, key=lambda name: rows[name])
             if len(rows) > 1:
@@ -260,7 +260,7 @@ async def test_who_waits_when_the_worker_ends_is_told(serve: Serve, queries):
         worker.engine.before = gate
         waiting = asyncio.create_task(failure(worker.stub.Rescore(rescore(worker, queries[0], list(range(20))))))
         await until(gate.reached.is_set)
-        closing = asyncio.create_task(worker.worker._served.rescores.close())
+        closing = asyncio.create_task(worker.worker._model.rescores.close())
         assert (await waiting).reason == "WORKER_UNAVAILABLE"
         gate.opened.set()
         await closing
@@ -270,13 +270,12 @@ async def test_who_ran_out_of_time_while_it_waited_is_told_by_the_queue(serve: S
     """In process: over the wire the caller's own clock is as fast. Broken by: forgetting those that are not chosen."""
     async with serve() as worker:
         expected = await influences(worker, queries[0], list(range(20)))
-        served, gate = worker.worker._served, Gate()
-        prepared = await served.tokenize([queries[0]], Stopwatch())
-        gradients = await served.find_gradients(prepared, Stopwatch())
+        model, gate = worker.worker._model, Gate()
+        prepared = await model.prepare([queries[0]], CallContext())
         worker.engine.before = gate
         first = asyncio.create_task(influences(worker, queries[0], list(range(20))))
         await until(gate.reached.is_set)
-        late = served.rescores.rescore(gradients, HOW, [1, 2], Deadline.after(0.05), Stopwatch())
+        late = model.rescores.rescore(prepared.gradients, HOW, [1, 2], CallContext(deadline=Deadline.after(0.05)))
         waiting = asyncio.create_task(anext(late))
         await asyncio.sleep(0.1)
         gate.opened.set()

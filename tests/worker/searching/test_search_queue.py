@@ -13,28 +13,29 @@ import pytest
 from whence.errors import DeadlineError
 from whence_backends.index.search import Found
 from whence_backends.topk import Order, TopK
+from whence_backends.worker.requests.scope import Scope
 from whence_backends.worker.runtime.records import SearchRecord
-from whence_backends.worker.searching.search_queue import SearchJob, SearchQueue, Waiting, plan_pass
+from whence_backends.worker.searching.search_queue import PendingSearch, SearchQueue, SearchSpec, plan_pass
 from whence_service.rpc.deadlines import Deadline
 
 
-def job(queries: int = 1, shards: tuple[str, ...] = ("a",), expires_at_s: float = 100.0, k: int = 3) -> SearchJob:
-    return SearchJob(
+def spec(queries: int = 1, shards: tuple[str, ...] = ("a",), expires_at_s: float = 100.0, k: int = 3) -> SearchSpec:
+    return SearchSpec(
         sketches=np.arange(queries, dtype=np.float32).reshape(-1, 1),
-        shards=shards,
+        scope=Scope(shards=shards),
         k=k,
         orders=(Order.HIGHEST,),
         deadline=Deadline(expires_at_s=expires_at_s),
     )
 
 
-async def waiting(*jobs: SearchJob) -> list[Waiting]:
+async def waiting(*specs: SearchSpec) -> list[PendingSearch]:
     loop = asyncio.get_running_loop()
-    return [Waiting(job=one, done=loop.create_future()) for one in jobs]
+    return [PendingSearch(spec=spec, result=loop.create_future()) for spec in specs]
 
 
 async def test_those_who_want_the_same_shards_share_a_pass() -> None:
-    first, second, other, third = await waiting(job(), job(5), job(shards=("b",)), job())
+    first, second, other, third = await waiting(spec(), spec(5), spec(shards=("b",)), spec())
     plan = plan_pass([first, second, other, third], now_s=0)
     assert plan.chosen == (first, second, third)
     assert plan.waiting == (other,)
@@ -43,27 +44,27 @@ async def test_those_who_want_the_same_shards_share_a_pass() -> None:
 
 async def test_those_who_filter_share_a_pass_with_the_same_filter_alone() -> None:
     mask, other = {"a": np.ones(3, bool)}, {"a": np.ones(3, bool)}
-    jobs = [job(), replace(job(), keep=mask), replace(job(), keep=other), replace(job(), keep=dict(mask))]
-    none, first, second, again = await waiting(*jobs)
+    specs = [spec(), *(replace(spec(), scope=Scope(shards=("a",), masks=masks)) for masks in (mask, other, dict(mask)))]
+    none, first, second, again = await waiting(*specs)
     assert plan_pass([none, first, second, again], now_s=0).chosen == (none,)
     assert plan_pass([first, second, none, again], now_s=0).chosen == (first, again)
 
 
 async def test_a_pass_has_no_more_queries_than_it_may() -> None:
-    first, second, third = await waiting(job(3), job(3), job(1))
+    first, second, third = await waiting(spec(3), spec(3), spec(1))
     plan = plan_pass([first, second, third], now_s=0, max_queries=5)
     assert plan.chosen == (first, third)
     assert plan.waiting == (second,)
 
 
 async def test_one_with_more_than_fit_has_a_pass_of_its_own() -> None:
-    large, small = await waiting(job(9), job(1))
+    large, small = await waiting(spec(9), spec(1))
     assert plan_pass([large, small], now_s=0, max_queries=5).chosen == (large,)
 
 
 async def test_whoever_ran_out_of_time_or_was_cancelled_costs_nothing() -> None:
-    late, gone, first = await waiting(job(expires_at_s=5), job(), job())
-    gone.done.cancel()
+    late, gone, first = await waiting(spec(expires_at_s=5), spec(), spec())
+    gone.result.cancel()
     plan = plan_pass([late, gone, first], now_s=5)
     assert plan.expired == (late,)
     assert plan.chosen == (first,)
@@ -100,9 +101,9 @@ async def test_searches_that_come_during_a_pass_share_the_next() -> None:
     searcher, records = StubSearcher(), []
     queue = SearchQueue(searcher, observe=records.append)  # type: ignore[arg-type]
     endless = float("inf")
-    first = asyncio.create_task(queue.search(job(2, expires_at_s=endless)))
+    first = asyncio.create_task(queue.search(spec(2, expires_at_s=endless)))
     await begun(searcher)
-    later = [asyncio.create_task(queue.search(job(n, expires_at_s=endless, k=n))) for n in (1, 3)]
+    later = [asyncio.create_task(queue.search(spec(n, expires_at_s=endless, k=n))) for n in (1, 3)]
     await asyncio.sleep(0)
     searcher.go_on.set()
     assert (await first)[1] == slice(0, 2)
@@ -123,13 +124,13 @@ async def test_a_pass_that_nobody_waits_for_ends() -> None:
     """Broken by: a thread that goes on although its caller was cancelled."""
     searcher = StubSearcher()
     queue = SearchQueue(searcher)  # type: ignore[arg-type]
-    task = asyncio.create_task(queue.search(job(expires_at_s=float("inf"))))
+    task = asyncio.create_task(queue.search(spec(expires_at_s=float("inf"))))
     await begun(searcher)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     searcher.begun.clear()
-    following = asyncio.create_task(queue.search(job(expires_at_s=float("inf"))))
+    following = asyncio.create_task(queue.search(spec(expires_at_s=float("inf"))))
     await begun(searcher)  # only once the abandoned pass has ended
     searcher.go_on.set()
     await following
@@ -139,9 +140,9 @@ async def test_a_pass_that_nobody_waits_for_ends() -> None:
 async def test_one_that_is_cancelled_takes_nothing_from_the_others() -> None:
     searcher = StubSearcher()
     queue = SearchQueue(searcher)  # type: ignore[arg-type]
-    blocking = asyncio.create_task(queue.search(job(expires_at_s=float("inf"))))
+    blocking = asyncio.create_task(queue.search(spec(expires_at_s=float("inf"))))
     await begun(searcher)
-    one, two = (asyncio.create_task(queue.search(job(expires_at_s=float("inf")))) for _ in range(2))
+    one, two = (asyncio.create_task(queue.search(spec(expires_at_s=float("inf")))) for _ in range(2))
     await asyncio.sleep(0)
     one.cancel()
     searcher.go_on.set()
@@ -153,7 +154,7 @@ async def test_one_that_is_cancelled_takes_nothing_from_the_others() -> None:
 async def test_a_search_whose_time_runs_out_during_its_pass_fails() -> None:
     searcher, now = StubSearcher(), 0.0
     queue = SearchQueue(searcher, clock=lambda: now)  # type: ignore[arg-type]
-    task = asyncio.create_task(queue.search(job(expires_at_s=1.0)))
+    task = asyncio.create_task(queue.search(spec(expires_at_s=1.0)))
     await begun(searcher)
     now = 2.0
     with pytest.raises(DeadlineError, match="while the index was searched"):
@@ -167,7 +168,7 @@ async def test_what_goes_wrong_is_told_to_each_who_waits() -> None:
             raise ValueError("broken")
 
     queue = SearchQueue(Broken())  # type: ignore[arg-type]
-    jobs = [job(expires_at_s=float("inf")) for _ in range(2)]
-    results = await asyncio.gather(*(queue.search(one) for one in jobs), return_exceptions=True)
+    specs = [spec(expires_at_s=float("inf")) for _ in range(2)]
+    results = await asyncio.gather(*(queue.search(each) for each in specs), return_exceptions=True)
     assert [str(result) for result in results] == ["broken", "broken"]
     await queue.close()

@@ -10,7 +10,7 @@ import numpy as np
 from whence_backends.contract import Detail, Engine, Float64Array, TokenSequence
 from whence_backends.worker.runtime.engine_thread import EngineThread
 from whence_backends.worker.runtime.records import BatchRecord, WorkerObserver, ignore
-from whence_backends.worker.scoring.preconditioning import Preconditioned
+from whence_backends.worker.scoring.preconditioning import PreconditionedQueries
 from whence_service.rpc.stages import Stopwatch
 
 
@@ -22,7 +22,7 @@ class _Scored:
 
 
 class BatchScorer:
-    """Scores batches that its callers planned. Each batch is its own job, so that requests take turns."""
+    """Scores batches that its callers planned. Each batch is a job of its own, so that requests take turns."""
 
     def __init__(self, engine: Engine, thread: EngineThread, *, observe: WorkerObserver = ignore) -> None:
         self._engine = engine
@@ -31,7 +31,7 @@ class BatchScorer:
 
     async def score(
         self,
-        preconditioned: Preconditioned,
+        queries: PreconditionedQueries,
         read: Callable[[], Sequence[TokenSequence]],
         detail: Detail,
         stopwatch: Stopwatch,
@@ -41,7 +41,7 @@ class BatchScorer:
         def work() -> _Scored:
             sequences = read()
             lengths = [len(sequence.token_ids) for sequence in sequences]
-            influence = self._engine.score(preconditioned.handle, sequences, detail)
+            influence = self._engine.score(queries.handle, sequences, detail)
             return _Scored(
                 influence=np.asarray(influence, dtype=np.float64),
                 tokens=sum(lengths),
@@ -54,7 +54,7 @@ class BatchScorer:
                 sequences=scored.influence.shape[1],
                 tokens=scored.tokens,
                 padded_tokens=scored.padded_tokens,
-                queries=preconditioned.queries,
+                queries=queries.queries,
             )
         )
         return scored.influence

@@ -21,17 +21,18 @@ from whence_backends.batching import IndexArray
 from whence_backends.contract import Detail
 from whence_backends.topk import require_finite
 from whence_backends.worker.gradients.source import NamedGradient
+from whence_backends.worker.runtime.context import CallContext
 from whence_backends.worker.runtime.engine_thread import shutting_down
 from whence_backends.worker.scoring.batch_scorer import BatchScorer
-from whence_backends.worker.scoring.preconditioning import Preconditioned, Preconditioning
+from whence_backends.worker.scoring.preconditioning import PreconditionedQueries, Preconditioning
 from whence_backends.worker.scoring.rescore_batches import HeldShard, Rescored, joined, plan_rescore
 from whence_backends.worker.scoring.scan import ScannedCorpus
-from whence_service.rpc.deadlines import Deadline, deadline_error
+from whence_service.rpc.deadlines import deadline_error
 from whence_service.rpc.stages import Stopwatch
 
 REPORT_INTERVAL_S: Final = 0.25
 
-Precondition = Callable[[Sequence[NamedGradient], Preconditioning, Stopwatch], Awaitable[Preconditioned]]
+Precondition = Callable[[Sequence[NamedGradient], Preconditioning, Stopwatch], Awaitable[PreconditionedQueries]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,7 +40,7 @@ class Composition:
     """The preconditioned queries of some calls, and which row is which query's."""
 
     rows: Mapping[str, int]
-    preconditioned: Preconditioned
+    preconditioned: PreconditionedQueries
 
 
 class RescoreWork:
@@ -52,16 +53,14 @@ class RescoreWork:
     def __init__(
         self,
         gradients: Sequence[NamedGradient],
-        how: Preconditioning,
+        preconditioning: Preconditioning,
         batches: Sequence[IndexArray],
-        deadline: Deadline,
-        stopwatch: Stopwatch,
+        context: CallContext,
     ) -> None:
         self.gradients = tuple(gradients)
         self.names = {query.key for query in self.gradients}
-        self.how = how
-        self.deadline = deadline
-        self.stopwatch = stopwatch
+        self.preconditioning = preconditioning
+        self.context = context
         self.total = sum(map(len, batches))
         self.ready: asyncio.Queue[Rescored | Exception] = asyncio.Queue()
         self.abandoned = False
@@ -127,7 +126,7 @@ def plan_shared(
     wants something that is in it takes part. Who was in it goes to the end.
     """
     live = [work for work in waiting if not work.abandoned]
-    expired = tuple(work for work in live if work.deadline.expires_at_s <= now_s)
+    expired = tuple(work for work in live if work.context.deadline.expires_at_s <= now_s)
     able = [work for work in live if work not in expired and work.left]
     if not able:
         return SharedBatch(chosen=(), group=(), positions=np.zeros(0, np.int64), expired=expired, waiting=())
@@ -153,10 +152,10 @@ def _alike(able: Sequence[RescoreWork], max_queries: Callable[[int], int]) -> li
     if first.alone:
         return [first]
     known = first.composition.rows.keys() if first.composition is not None else set[str]()
-    alike = [work for work in others if work.how == first.how and not work.alone]
+    alike = [work for work in others if work.preconditioning == first.preconditioning and not work.alone]
     group, queries = [first], len(first.gradients)
     for work in sorted(alike, key=lambda work: not work.names <= known):
-        if queries + len(work.gradients) <= max_queries(first.how.rank):
+        if queries + len(work.gradients) <= max_queries(first.preconditioning.rank):
             group.append(work)
             queries += len(work.gradients)
     return group
@@ -197,10 +196,9 @@ class RescoreQueue:
     async def rescore(
         self,
         gradients: Sequence[NamedGradient],
-        how: Preconditioning,
+        preconditioning: Preconditioning,
         positions: Sequence[int],
-        deadline: Deadline,
-        stopwatch: Stopwatch,
+        context: CallContext,
     ) -> AsyncGenerator[Rescored, None]:
         """Yield influences a few times a second, each position once. A call that is left takes nothing from others.
 
@@ -209,7 +207,7 @@ class RescoreQueue:
         :func:`~whence_backends.worker.scoring.rescore_batches.plan_rescore` raises.
         """
         batches = plan_rescore(positions, self._shards, self._token_budget)
-        work = RescoreWork(gradients, how, batches, deadline, stopwatch)
+        work = RescoreWork(gradients, preconditioning, batches, context)
         self._waiting = (*self._waiting, work)
         if self._runner is None or self._runner.done():
             self._runner = asyncio.create_task(self._run())
@@ -283,7 +281,7 @@ class RescoreQueue:
                 self._fail([work], error)
                 continue
             work.drop(positions)
-            work.stopwatch.merge(timings)
+            work.context.stopwatch.merge(timings)
             told = composition.preconditioned.truncation_errors
             work.ready.put_nowait(
                 Rescored(
@@ -299,7 +297,7 @@ class RescoreQueue:
         if held is not None and chosen <= held.rows.keys() and 2 * len(live & held.rows.keys()) >= len(held.rows):
             return held
         queries = _distinct(plan.group)
-        preconditioned = await self._precondition(queries, plan.group[0].how, watch)
+        preconditioned = await self._precondition(queries, plan.group[0].preconditioning, watch)
         rows = {query.key: row for row, query in enumerate(queries)}
         composition = Composition(rows=rows, preconditioned=preconditioned)
         for work in plan.group:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from whence_backends.batching import plan_batches
 from whence_backends.contract import Detail, TokenSequence
 from whence_backends.topk import Order, TopK
+from whence_backends.worker.requests.scope import Scope
+from whence_backends.worker.runtime.context import CallContext
 from whence_backends.worker.scoring.batch_scorer import BatchScorer
-from whence_backends.worker.scoring.preconditioning import Preconditioned
-from whence_service.rpc.deadlines import Deadline, deadline_error
+from whence_backends.worker.scoring.preconditioning import PreconditionedQueries
 from whence_service.rpc.stages import Stopwatch
 
 PROGRESS_INTERVAL_S: Final = 0.5
@@ -40,18 +41,13 @@ class ScannedCorpus(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScanJob:
-    """What to scan, and how many sequences of which ends of the ranking to keep.
+class ScanSpec:
+    """The sequences to scan, and how many of which ends of the ranking to keep."""
 
-    ``keep`` says of each shard which of its sequences count; ``None``: all.
-    """
-
-    preconditioned: Preconditioned
-    shards: tuple[str, ...]
+    queries: PreconditionedQueries
+    scope: Scope
     k: int
     orders: tuple[Order, ...]
-    deadline: Deadline
-    keep: Mapping[str, NDArray[np.bool_]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,21 +83,20 @@ class Scanner:
         self._clock = clock
         self._batches = {shard: _batches(corpus, shard, token_budget) for shard in shards}
 
-    async def scan(self, job: ScanJob, stopwatch: Stopwatch) -> AsyncGenerator[ScanProgress, None]:
+    async def scan(self, spec: ScanSpec, context: CallContext) -> AsyncGenerator[ScanProgress, None]:
         """Yield progress about twice a second, and last the whole.
 
         Raises :class:`~whence.errors.DeadlineError` once the deadline has passed and
         :class:`~whence.errors.InternalError` for an influence that is not finite.
         """
-        batches = [batch for shard in job.shards for batch in self._batches_of(shard, job.keep)]
+        batches = [batch for shard in spec.scope.shards for batch in self._batches_of(shard, spec.scope)]
         total = sum(len(batch) for batch in batches)
-        k = min(job.k, total)
-        best = {order: TopK(k, order, queries=job.preconditioned.queries) for order in job.orders}
+        k = min(spec.k, total)
+        best = {order: TopK(k, order, queries=spec.queries.queries) for order in spec.orders}
         scored, reported_at = 0, self._clock()
         for batch in batches:
-            if job.deadline.remaining_s() <= 0:
-                raise deadline_error(f"after {scored} of {total} sequences were scored")
-            influence = await self._score(job, batch, stopwatch)
+            context.require_time(f"after {scored} of {total} sequences were scored")
+            influence = await self._score(spec.queries, batch, context.stopwatch)
             for top in best.values():
                 top.push(influence, batch)
             scored += len(batch)
@@ -110,22 +105,24 @@ class Scanner:
                 reported_at = self._clock()
         yield ScanProgress(sequences_scored=scored, sequences_total=total, done=True, best=best)
 
-    def _batches_of(self, shard: str, keep: Mapping[str, NDArray[np.bool_]] | None) -> list[Int64Array]:
-        if keep is None:
+    def _batches_of(self, shard: str, scope: Scope) -> list[Int64Array]:
+        if scope.masks is None:
             return self._batches[shard]
-        return _batches(self._corpus, shard, self._token_budget, keep[shard])
+        return _batches(self._corpus, shard, self._token_budget, scope.masks[shard])
 
-    async def _score(self, job: ScanJob, batch: Int64Array, stopwatch: Stopwatch) -> NDArray[np.float64]:
+    async def _score(
+        self, queries: PreconditionedQueries, batch: Int64Array, stopwatch: Stopwatch
+    ) -> NDArray[np.float64]:
         def read() -> list[TokenSequence]:
             return self._corpus.tokens_at(batch.tolist())
 
-        return await self._scorer.score(job.preconditioned, read, Detail.TOTAL, stopwatch)
+        return await self._scorer.score(queries, read, Detail.TOTAL, stopwatch)
 
 
 def _batches(
-    corpus: ScannedCorpus, shard: str, token_budget: int, keep: NDArray[np.bool_] | None = None
+    corpus: ScannedCorpus, shard: str, token_budget: int, mask: NDArray[np.bool_] | None = None
 ) -> list[Int64Array]:
     positions, lengths = np.asarray(corpus.positions(shard), dtype=np.int64), corpus.lengths(shard)
-    if keep is not None:
-        positions, lengths = positions[keep], lengths[keep]
+    if mask is not None:
+        positions, lengths = positions[mask], lengths[mask]
     return [positions[batch] for batch in plan_batches(lengths, token_budget)]

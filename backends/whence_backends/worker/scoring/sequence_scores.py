@@ -9,36 +9,39 @@ import numpy as np
 from whence_backends.batching import IndexArray, plan_batches
 from whence_backends.contract import Detail, Float64Array, TokenSequence
 from whence_backends.topk import require_finite
+from whence_backends.worker.runtime.context import CallContext
 from whence_backends.worker.scoring.batch_scorer import BatchScorer
-from whence_backends.worker.scoring.preconditioning import Preconditioned
-from whence_service.rpc.deadlines import Deadline, deadline_error
-from whence_service.rpc.stages import Stopwatch
+from whence_backends.worker.scoring.preconditioning import PreconditionedQueries
 
 
-async def score_sequences(
-    scorer: BatchScorer,
-    preconditioned: Preconditioned,
-    sequences: Sequence[TokenSequence],
-    *,
-    detail: Detail,
-    token_budget: int,
-    deadline: Deadline,
-    stopwatch: Stopwatch,
-) -> list[Float64Array]:
-    """Return the raw influences of each sequence: [Q], [Q, L] or [Q, L, T] with T its own length.
+class SequenceScorer:
+    """Scores sequences in batches of at most ``token_budget`` tokens, padding included."""
 
-    Raises :class:`~whence.errors.DeadlineError` and, for an influence that is not finite,
-    :class:`~whence.errors.InternalError`.
-    """
-    influences: dict[int, Float64Array] = {}
-    for batch in plan_batches([len(sequence.token_ids) for sequence in sequences], token_budget):
-        if deadline.remaining_s() <= 0:
-            raise deadline_error(f"after {len(influences)} of {len(sequences)} sequences were scored")
-        chosen = [sequences[index] for index in batch]
-        scored = await scorer.score(preconditioned, lambda chosen=chosen: chosen, detail, stopwatch)  # type: ignore[misc]
-        require_finite(scored, batch)
-        influences.update(_by_sequence(scored, chosen, batch))
-    return [influences[index] for index in range(len(sequences))]
+    def __init__(self, batches: BatchScorer, *, token_budget: int) -> None:
+        self._batches = batches
+        self._token_budget = token_budget
+
+    async def score(
+        self, queries: PreconditionedQueries, sequences: Sequence[TokenSequence], detail: Detail, context: CallContext
+    ) -> list[Float64Array]:
+        """Return the raw influences of each sequence: [Q], [Q, L] or [Q, L, T] with T its own length.
+
+        Raises :class:`~whence.errors.DeadlineError` and, for an influence that is not finite,
+        :class:`~whence.errors.InternalError`.
+        """
+        influences: dict[int, Float64Array] = {}
+        for batch in plan_batches([len(sequence.token_ids) for sequence in sequences], self._token_budget):
+            context.require_time(f"after {len(influences)} of {len(sequences)} sequences were scored")
+            chosen = [sequences[index] for index in batch]
+            scored = await self._batches.score(
+                queries,
+                lambda chosen=chosen: chosen,  # type: ignore[misc]
+                detail,
+                context.stopwatch,
+            )
+            require_finite(scored, batch)
+            influences.update(_by_sequence(scored, chosen, batch))
+        return [influences[index] for index in range(len(sequences))]
 
 
 def _by_sequence(

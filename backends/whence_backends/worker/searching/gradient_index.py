@@ -23,10 +23,11 @@ from whence_backends.index.search import Float32Array, Searcher
 from whence_backends.index.sketch import fold_gradient, with_damping
 from whence_backends.topk import Order, Ranked, TopK
 from whence_backends.worker.gradients.source import NamedGradient
+from whence_backends.worker.requests.scope import Scope
 from whence_backends.worker.runtime.records import WorkerObserver, ignore
 from whence_backends.worker.scoring.rescore_batches import not_held
 from whence_backends.worker.searching.groups import RowEstimates
-from whence_backends.worker.searching.search_queue import SearchJob, SearchQueue
+from whence_backends.worker.searching.search_queue import SearchQueue, SearchSpec
 from whence_service.rpc.stages import Stopwatch
 
 # A sketch of larger values than this would have estimates that float32 does not hold.
@@ -94,19 +95,19 @@ class GradientIndex:
                 )
         return found
 
-    async def search(self, job: SearchJob, stopwatch: Stopwatch) -> IndexAnswer:
-        """Return the best rows for each of the job's queries.
+    async def search(self, spec: SearchSpec, stopwatch: Stopwatch) -> IndexAnswer:
+        """Return the best rows for each query.
 
         Raises :class:`~whence.errors.InvalidRequestError` (``INVALID_SKETCH``) for sketches that are not of this index.
         """
-        self._require_sketches(job.sketches)
+        self._require_sketches(spec.sketches)
         with stopwatch.stage("search"):
-            found, mine = await self._queue.search(job)
+            found, mine = await self._queue.search(spec)
             by_order: dict[Order, list[Estimates]] = {}
-            for order in job.orders:
+            for order in spec.orders:
                 ranked = [found.best[order].arrays(query) for query in range(mine.start, mine.stop)]
-                best = [(positions[: job.k], values[: job.k]) for positions, values in ranked]
-                by_order[order] = await asyncio.to_thread(self._with_errors, job.sketches, best)
+                best = [(positions[: spec.k], values[: spec.k]) for positions, values in ranked]
+                by_order[order] = await asyncio.to_thread(self._with_errors, spec.sketches, best)
         return IndexAnswer(by_order=by_order, searched=found.searched)
 
     def rows(self, positions: Sequence[int]) -> list[bytes]:
@@ -137,14 +138,12 @@ class GradientIndex:
         async with self._refining:
             return await asyncio.to_thread(refine, sketch, encoded, influences, card.segments)
 
-    def self_influence(
-        self, shards: Sequence[str], k: int, keep: Mapping[str, NDArray[np.bool_]] | None
-    ) -> tuple[list[Ranked], int]:
-        """Return the ``k`` rows that influence themselves most, as the index has it, and how many rows there are."""
+    def self_influence(self, scope: Scope, k: int) -> tuple[list[Ranked], int]:
+        """Return the ``k`` rows with the largest stored influence on themselves, and the number of rows searched."""
         top, searched = TopK(k, Order.HIGHEST, queries=1), 0
-        for shard in shards:
+        for shard in scope.shards:
             rows = self.index.shards[shard]
-            chosen = np.arange(rows.info.sequences) if keep is None else np.flatnonzero(keep[shard])
+            chosen = scope.rows(shard, rows.info.sequences)
             top.push(np.asarray(rows.self_influence[chosen])[None], chosen + rows.info.first_position)
             searched += len(chosen)
         return top.ranked(0), searched
@@ -152,23 +151,22 @@ class GradientIndex:
     def row_estimates(
         self,
         sketch: Float32Array,
-        shards: Sequence[str],
+        scope: Scope,
         groups: Mapping[str, NDArray[np.int32]],
-        keep: Mapping[str, NDArray[np.bool_]] | None,
         check: Callable[[], None],
     ) -> list[RowEstimates]:
-        """Return what the index says of every row that counts. ``check`` is called now and then and may raise.
+        """Return the estimates of every row in the scope. ``check`` is called now and then and may raise.
 
         Raises :class:`~whence.errors.InvalidRequestError` (``INVALID_SKETCH``) for a sketch that is not of this index.
         """
         self._require_sketches(sketch[None])
-        found = []
-        for shard in shards:
+        estimated = []
+        for shard in scope.shards:
             info = self.index.shards[shard].info
             estimates = self._searcher.estimate(sketch[None], shard, on_chunk=check)[0]
-            rows = np.arange(info.sequences) if keep is None else np.flatnonzero(keep[shard])
+            rows = scope.rows(shard, info.sequences)
             positions = rows + info.first_position
-            found.append(
+            estimated.append(
                 RowEstimates(
                     positions=positions,
                     groups=groups[shard][rows],
@@ -176,7 +174,7 @@ class GradientIndex:
                     errors=self._errors(sketch, positions, check),
                 )
             )
-        return found
+        return estimated
 
     def _errors(
         self, sketch: Float32Array, positions: NDArray[np.int64], check: Callable[[], None]

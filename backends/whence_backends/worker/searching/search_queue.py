@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from whence_backends.index.search import Float32Array, Found, Searcher
 from whence_backends.topk import Order
+from whence_backends.worker.requests.scope import Scope
 from whence_backends.worker.runtime.records import SearchRecord, WorkerObserver, ignore
 from whence_service.rpc.deadlines import Deadline, deadline_error
 
@@ -22,65 +22,54 @@ MAX_QUERIES: Final = 256
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SearchJob:
-    """What one caller wants searched: sketches float32 [Q, values], and how many rows of which ends to return.
-
-    ``keep`` says of each shard which of its rows count; ``None``: all.
-    """
+class SearchSpec:
+    """One caller's search: sketches float32 [Q, values], the rows to search, and how many of which ends to return."""
 
     sketches: Float32Array
-    shards: tuple[str, ...]
+    scope: Scope
     k: int
     orders: tuple[Order, ...]
     deadline: Deadline
-    keep: Mapping[str, NDArray[np.bool_]] | None = None
-
-    def goes_with(self, other: SearchJob) -> bool:
-        """Whether one pass can serve both: they want the same rows."""
-        if (self.keep is None) != (other.keep is None) or self.shards != other.shards:
-            return False
-        # Masks of the same filter are the same arrays: the worker keeps them.
-        return self.keep is None or all(self.keep[shard] is other.keep[shard] for shard in self.shards)  # type: ignore[index]
 
 
 @dataclass(kw_only=True, eq=False)
-class Waiting:
-    """A job that waits for its pass. ``done`` is cancelled where nobody waits for it any more."""
+class PendingSearch:
+    """A search that waits for its pass. ``result`` is cancelled where nobody waits for it any more."""
 
-    job: SearchJob
-    done: asyncio.Future[tuple[Found, slice]] = field(repr=False)
+    spec: SearchSpec
+    result: asyncio.Future[tuple[Found, slice]] = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pass:
     """The next pass: who is in it, who has run out of time, and who goes on waiting. In order of arrival."""
 
-    chosen: tuple[Waiting, ...]
-    expired: tuple[Waiting, ...]
-    waiting: tuple[Waiting, ...]
+    chosen: tuple[PendingSearch, ...]
+    expired: tuple[PendingSearch, ...]
+    waiting: tuple[PendingSearch, ...]
 
 
-def plan_pass(waiting: Sequence[Waiting], now_s: float, max_queries: int = MAX_QUERIES) -> Pass:
+def plan_pass(waiting: Sequence[PendingSearch], now_s: float, max_queries: int = MAX_QUERIES) -> Pass:
     """Return the next pass of those that wait, at the time ``now_s``. Pure; whoever was cancelled is in no part.
 
     The first comer is in it, with everybody else who wants the same rows as long as there is room; one with more
     than ``max_queries`` has a pass of its own.
     """
-    chosen: list[Waiting] = []
-    expired: list[Waiting] = []
-    left: list[Waiting] = []
+    chosen: list[PendingSearch] = []
+    expired: list[PendingSearch] = []
+    left: list[PendingSearch] = []
     queries = 0
-    for one in waiting:
-        count = len(one.job.sketches)
-        if one.done.done():
+    for search in waiting:
+        count = len(search.spec.sketches)
+        if search.result.done():
             continue
-        if one.job.deadline.expires_at_s <= now_s:
-            expired.append(one)
-        elif not chosen or (one.job.goes_with(chosen[0].job) and queries + count <= max_queries):
-            chosen.append(one)
+        if search.spec.deadline.expires_at_s <= now_s:
+            expired.append(search)
+        elif not chosen or (search.spec.scope.matches(chosen[0].spec.scope) and queries + count <= max_queries):
+            chosen.append(search)
             queries += count
         else:
-            left.append(one)
+            left.append(search)
     return Pass(chosen=tuple(chosen), expired=tuple(expired), waiting=tuple(left))
 
 
@@ -100,69 +89,74 @@ class SearchQueue:
         self._searcher = searcher
         self._observe = observe
         self._clock = clock
-        self._waiting: tuple[Waiting, ...] = ()
+        self._waiting: tuple[PendingSearch, ...] = ()
         self._runner: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"SearchQueue(waiting={len(self._waiting)}, {self._searcher!r})"
 
-    async def search(self, job: SearchJob) -> tuple[Found, slice]:
-        """Return what a pass found that the job was in, and which of its queries are the job's.
+    async def search(self, spec: SearchSpec) -> tuple[Found, slice]:
+        """Return the result of the pass that the search took part in, and the slice of its queries.
 
-        The pass may have been asked for more rows and more orders than the job was. Raises
+        The pass may have been asked for more rows and more orders than the search was. Raises
         :class:`~whence.errors.DeadlineError`. A caller that is cancelled takes nothing from the others.
         """
-        one = Waiting(job=job, done=asyncio.get_running_loop().create_future())
-        self._waiting = (*self._waiting, one)
+        search = PendingSearch(spec=spec, result=asyncio.get_running_loop().create_future())
+        self._waiting = (*self._waiting, search)
         if self._runner is None or self._runner.done():
             self._runner = asyncio.create_task(self._run())
-        return await one.done
+        return await search.result
 
     async def close(self) -> None:
         """Cancel who waits and end the threads."""
         if self._runner is not None:
             self._runner.cancel()
             await asyncio.gather(self._runner, return_exceptions=True)
-        for one in self._waiting:
-            one.done.cancel()
+        for search in self._waiting:
+            search.result.cancel()
         await asyncio.to_thread(self._searcher.close)
 
     async def _run(self) -> None:
         while self._waiting:
             plan = plan_pass(self._waiting, self._clock())
             self._waiting = plan.waiting
-            for one in plan.expired:
-                one.done.set_exception(deadline_error("while its search waited for its turn"))
+            for search in plan.expired:
+                search.result.set_exception(deadline_error("while its search waited for its turn"))
             if plan.chosen:
                 await self._pass(plan.chosen)
 
-    async def _pass(self, chosen: Sequence[Waiting]) -> None:
+    async def _pass(self, chosen: Sequence[PendingSearch]) -> None:
         abandoned = threading.Event()
-        for one in chosen:
-            one.done.add_done_callback(lambda _: abandoned.set() if all(c.done.done() for c in chosen) else None)
+
+        def leave(_: object) -> None:
+            if all(search.result.done() for search in chosen):
+                abandoned.set()
+
+        for search in chosen:
+            search.result.add_done_callback(leave)
         started = self._clock()
         try:
-            found = await asyncio.to_thread(self._search, [one.job for one in chosen], abandoned)
+            found = await asyncio.to_thread(self._search, [search.spec for search in chosen], abandoned)
         except _Abandoned:
             return
         except Exception as error:  # handed to each who waits for it
-            for one in chosen:
-                if not one.done.done():
-                    one.done.set_exception(error)
+            for search in chosen:
+                if not search.result.done():
+                    search.result.set_exception(error)
             return
         queries = 0
-        for one in chosen:
-            count = len(one.job.sketches)
-            if not one.done.done():
-                one.done.set_result((found, slice(queries, queries + count)))
+        for search in chosen:
+            count = len(search.spec.sketches)
+            if not search.result.done():
+                search.result.set_result((found, slice(queries, queries + count)))
             queries += count
         duration_s = self._clock() - started
         self._observe(
             SearchRecord(searches=len(chosen), queries=queries, sequences=found.searched, duration_s=duration_s)
         )
 
-    def _search(self, jobs: Sequence[SearchJob], abandoned: threading.Event) -> Found:
-        last = max(job.deadline.expires_at_s for job in jobs)
+    def _search(self, specs: Sequence[SearchSpec], abandoned: threading.Event) -> Found:
+        last = max(spec.deadline.expires_at_s for spec in specs)
 
         def check() -> None:
             if abandoned.is_set():
@@ -171,11 +165,11 @@ class SearchQueue:
                 raise deadline_error("while the index was searched")
 
         return self._searcher.search(
-            np.concatenate([job.sketches for job in jobs]),
-            jobs[0].shards,
-            max(job.k for job in jobs),
-            tuple(order for order in Order if any(order in job.orders for job in jobs)),
-            keep=jobs[0].keep,
+            np.concatenate([spec.sketches for spec in specs]),
+            specs[0].scope.shards,
+            max(spec.k for spec in specs),
+            tuple(order for order in Order if any(order in spec.orders for spec in specs)),
+            keep=specs[0].scope.masks,
             on_chunk=check,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -16,6 +16,7 @@ from whence_backends.contract import Int32Array
 from whence_backends.corpus import Corpus
 from whence_backends.corpus.lexical import document_frequencies, match_scores
 from whence_backends.topk import Order, TopK
+from whence_backends.worker.requests.scope import Scope
 from whence_backends.worker.requests.tokenization import PreparedTokens
 
 # Larger weights than this might add up to what is no number.
@@ -64,9 +65,8 @@ class TokenSearch:
     def match(
         self,
         queries: Sequence[TokenWeights],
-        shards: Sequence[str],
+        scope: Scope,
         k: int,
-        keep: Mapping[str, NDArray[np.bool_]] | None,
         check: Callable[[], None],
     ) -> tuple[TopK, int]:
         """Return the ``k`` sequences with the largest scores for each query, and how many were looked at.
@@ -77,10 +77,10 @@ class TokenSearch:
         for query in queries:
             self._require_valid(query)
         sizes = {info.name: info.sequences for info in self._corpus.shards}
-        top = TopK(min(k, sum(sizes[shard] for shard in shards)), Order.HIGHEST, queries=len(queries))
+        top = TopK(min(k, sum(sizes[shard] for shard in scope.shards)), Order.HIGHEST, queries=len(queries))
         searched = 0
-        for shard in shards:
-            rows = np.arange(sizes[shard]) if keep is None else np.flatnonzero(keep[shard])
+        for shard in scope.shards:
+            rows = scope.rows(shard, sizes[shard])
             scores = [
                 match_scores(self._corpus.token_batches(shard), query.tokens, query.weights, self._vocabulary, check)
                 for query in queries

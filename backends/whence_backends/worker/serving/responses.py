@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 
 from whence.reasons import WarningCode
 from whence.v1 import attribution_pb2
-from whence.worker.v1 import worker_service_pb2
+from whence.worker.v1 import worker_service_pb2 as pb
 from whence_backends.contract import QueryGradient
 from whence_backends.index.refine import Refined
 from whence_backends.index.search import Float32Array
 from whence_backends.topk import Order, Ranked, TopK
 from whence_backends.worker.gradients.source import NamedGradient
-from whence_backends.worker.model.model_server import ServedModel
+from whence_backends.worker.model.model_server import ModelServer, PreparedQueries
 from whence_backends.worker.requests import wire
 from whence_backends.worker.requests.sequences import ResolvedSequence
 from whence_backends.worker.requests.tokenization import PreparedTokens
+from whence_backends.worker.scoring.preconditioning import PreconditionedQueries
 from whence_backends.worker.scoring.rescore_batches import Rescored
 from whence_backends.worker.scoring.scan import ScanProgress
 from whence_backends.worker.searching.gradient_index import Estimates, IndexAnswer
@@ -30,11 +31,33 @@ from whence_backends.worker.searching.token_search import TokenCounts
 _NOTABLE_TRUNCATION: Final = 0.01
 
 
-def prepared_query(
-    query: PreparedTokens, named: NamedGradient, sketch: Float32Array | None
-) -> worker_service_pb2.PreparedQuery:
-    """Return what is known of a query whose gradient was computed."""
-    return worker_service_pb2.PreparedQuery(
+def info_response(model: ModelServer) -> pb.GetInfoResponse:
+    """Describe a model, and the shards of its corpus that are held."""
+    corpus = model.loaded.corpus
+    return pb.GetInfoResponse(
+        model=model.description,
+        shards=[
+            pb.CorpusShard(shard=shard.name, sequences=shard.sequences, first_position=shard.first_position)
+            for shard in corpus.shards
+        ],
+        corpus_shards=[shard.name for shard in corpus.all_shards],
+    )
+
+
+def prepare_response(queries: PreparedQueries, sketches: Sequence[Float32Array | None]) -> pb.PrepareQueriesResponse:
+    """Describe queries whose gradients are known."""
+    parts = zip(queries.tokenized, queries.gradients, sketches, strict=True)
+    return pb.PrepareQueriesResponse(
+        queries=[_prepared_query(*part) for part in parts],
+        warnings=[
+            *chat_warnings(queries.tokenized),
+            *truncation_warnings([named.gradient for named in queries.gradients]),
+        ],
+    )
+
+
+def _prepared_query(query: PreparedTokens, named: NamedGradient, sketch: Float32Array | None) -> pb.PreparedQuery:
+    return pb.PreparedQuery(
         query_key=named.key,
         log_likelihood=named.gradient.log_likelihood,
         completion_tokens=query.completion_tokens,
@@ -43,120 +66,116 @@ def prepared_query(
     )
 
 
-def scored_sequence(sequence: ResolvedSequence, *, with_offsets: bool) -> worker_service_pb2.ScoredSequence:
+def scored_sequence(sequence: ResolvedSequence, *, with_offsets: bool) -> pb.ScoredSequence:
     """Return a sequence without its influences."""
-    return worker_service_pb2.ScoredSequence(index=sequence.index, sequence=sequence.message(with_offsets=with_offsets))
+    return pb.ScoredSequence(index=sequence.index, sequence=sequence.message(with_offsets=with_offsets))
 
 
-def scan_response(progress: ScanProgress, served: ServedModel, queries: int) -> worker_service_pb2.ScanResponse:
-    """Return how far a scan is."""
+def scan_response(progress: ScanProgress, model: ModelServer, queries: PreconditionedQueries) -> pb.ScanResponse:
+    """Return the progress of a scan, with the best sequences so far."""
 
-    def candidates(order: Order, query: int) -> list[worker_service_pb2.Candidate]:
+    def candidates(order: Order, query: int) -> list[pb.Candidate]:
         top: TopK | None = progress.best.get(order)
-        return [] if top is None else [candidate(ranked, served) for ranked in top.ranked(query)]
+        return [] if top is None else [_candidate(ranked, model) for ranked in top.ranked(query)]
 
-    return worker_service_pb2.ScanResponse(
+    return pb.ScanResponse(
         sequences_scored=progress.sequences_scored,
         sequences_total=progress.sequences_total,
         candidates=[
-            worker_service_pb2.Candidates(
-                positive=candidates(Order.HIGHEST, query), negative=candidates(Order.LOWEST, query)
-            )
-            for query in range(queries)
+            pb.Candidates(positive=candidates(Order.HIGHEST, query), negative=candidates(Order.LOWEST, query))
+            for query in range(queries.queries)
         ],
         done=progress.done,
+        truncation_errors=queries.truncation_errors if progress.done else (),
     )
 
 
-def candidate(ranked: Ranked, served: ServedModel) -> worker_service_pb2.Candidate:
-    """Return one sequence of a ranking."""
-    return worker_service_pb2.Candidate(
-        shard=served.shard_of(ranked.position), position=ranked.position, raw_influence=ranked.influence
+def self_influence_response(ranked: Sequence[Ranked], searched: int, model: ModelServer) -> pb.SelfInfluenceResponse:
+    """Return a ranking by influence of sequences on themselves."""
+    return pb.SelfInfluenceResponse(
+        sequences=[_candidate(sequence, model) for sequence in ranked], sequences_searched=searched
     )
 
 
-def search_response(answer: IndexAnswer) -> worker_service_pb2.SearchResponse:
+def _candidate(ranked: Ranked, model: ModelServer) -> pb.Candidate:
+    return pb.Candidate(shard=model.shard_of(ranked.position), position=ranked.position, raw_influence=ranked.influence)
+
+
+def search_response(answer: IndexAnswer) -> pb.SearchResponse:
     """Return what the index found."""
 
-    def messages(order: Order) -> list[worker_service_pb2.Estimates]:
+    def messages(order: Order) -> list[pb.Estimates]:
         return [_estimates(found) for found in answer.by_order.get(order, ())]
 
-    return worker_service_pb2.SearchResponse(
+    return pb.SearchResponse(
         positive=messages(Order.HIGHEST),
         negative=messages(Order.LOWEST),
         sequences_searched=answer.searched,
     )
 
 
-def counts_response(counts: Sequence[TokenCounts], sequences: int) -> worker_service_pb2.CountTokensResponse:
+def counts_response(counts: Sequence[TokenCounts], sequences: int) -> pb.CountTokensResponse:
     """Return what queries consist of."""
-    return worker_service_pb2.CountTokensResponse(
+    return pb.CountTokensResponse(
         queries=[
-            worker_service_pb2.TokenCounts(
-                tokens=each.tokens.tolist(), counts=each.counts.tolist(), sequences=each.sequences.tolist()
-            )
+            pb.TokenCounts(tokens=each.tokens.tolist(), counts=each.counts.tolist(), sequences=each.sequences.tolist())
             for each in counts
         ],
         sequences_searched=sequences,
     )
 
 
-def matches_response(
-    found: Sequence[tuple[NDArray[np.int64], NDArray[np.float64]]], searched: int
-) -> worker_service_pb2.MatchTokensResponse:
-    """Return the sequences that share tokens with queries."""
-    return worker_service_pb2.MatchTokensResponse(
-        queries=[
-            worker_service_pb2.Matches(positions=wire.tensor(positions), scores=wire.tensor(scores))
-            for positions, scores in found
-        ],
-        sequences_searched=searched,
+def matches_response(top: TopK, queries: int, searched: int) -> pb.MatchTokensResponse:
+    """Return the sequences that share any token with queries, and their scores."""
+    return pb.MatchTokensResponse(
+        queries=[_matches(*top.arrays(query)) for query in range(queries)], sequences_searched=searched
     )
 
 
-def groups_response(sums: GroupSums) -> worker_service_pb2.EstimateGroupsResponse:
+def _matches(positions: NDArray[np.int64], scores: NDArray[np.float64]) -> pb.Matches:
+    sharing = scores > 0
+    return pb.Matches(positions=wire.tensor(positions[sharing]), scores=wire.tensor(scores[sharing]))
+
+
+def groups_response(sums: GroupSums) -> pb.EstimateGroupsResponse:
     """Return what the index says of groups, and what was drawn."""
     columns = zip(sums.sequences, sums.estimate, sums.scale, sums.squared_scale, strict=True)
     *groups, total = (
-        worker_service_pb2.EstimatedGroup(
-            name=name, sequences=sequences, estimate=estimate, scale=scale, squared_scale=squared_scale
-        )
+        pb.EstimatedGroup(name=name, sequences=sequences, estimate=estimate, scale=scale, squared_scale=squared_scale)
         for name, (sequences, estimate, scale, squared_scale) in zip((*sums.names, ""), columns, strict=True)
     )
     drawn = zip(sums.drawn, sums.drawn_groups, sums.drawn_estimate, sums.drawn_scale, sums.priority, strict=True)
-    return worker_service_pb2.EstimateGroupsResponse(
+    return pb.EstimateGroupsResponse(
         groups=groups,
         total=total,
         drawn=[
-            worker_service_pb2.DrawnSequence(
-                position=position, groups=groups, estimate=estimate, scale=scale, priority=priority
-            )
+            pb.DrawnSequence(position=position, groups=groups, estimate=estimate, scale=scale, priority=priority)
             for position, groups, estimate, scale, priority in drawn
         ],
         sequences_searched=total.sequences,
     )
 
 
-def rescore_response(rescored: Rescored) -> worker_service_pb2.RescoreResponse:
+def rescore_response(rescored: Rescored) -> pb.RescoreResponse:
     """Return influences that were just computed."""
-    return worker_service_pb2.RescoreResponse(
+    return pb.RescoreResponse(
         positions=rescored.positions.tolist(),
         raw_influence=wire.tensor(rescored.influence),
         truncation_errors=rescored.truncation_errors,
     )
 
 
-def refine_response(refined: Refined) -> worker_service_pb2.RefineSketchResponse:
+def refine_response(refined: Refined) -> pb.RefineSketchResponse:
     """Return a corrected sketch."""
-    return worker_service_pb2.RefineSketchResponse(
+    return pb.RefineSketchResponse(
         sketch=wire.tensor(refined.sketch),
         estimates=wire.tensor(refined.estimates),
         errors=wire.tensor(refined.errors),
     )
 
 
-def _estimates(found: Estimates) -> worker_service_pb2.Estimates:
-    return worker_service_pb2.Estimates(
+def _estimates(found: Estimates) -> pb.Estimates:
+    return pb.Estimates(
         positions=wire.tensor(found.positions),
         estimates=wire.tensor(found.estimates),
         errors=wire.tensor(found.errors),

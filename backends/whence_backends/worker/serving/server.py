@@ -12,14 +12,13 @@ from whence.errors import UnavailableError
 from whence.reasons import Reason
 from whence.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
 from whence_backends.worker.config import WorkerSettings
-from whence_backends.worker.gradients.cache import GradientCache, LayeredCache, WriteBehind
-from whence_backends.worker.gradients.memory_cache import MemoryCache
-from whence_backends.worker.gradients.redis_cache import RedisCache
+from whence_backends.worker.model.assembly import assemble, make_cache
 from whence_backends.worker.model.loading import EngineFactory, load
-from whence_backends.worker.model.model_server import ServedModel, assemble
+from whence_backends.worker.model.model_server import ModelServer
 from whence_backends.worker.runtime.engine_thread import EngineThread
 from whence_backends.worker.runtime.metrics import WorkerMetrics
 from whence_backends.worker.runtime.records import WorkerObserver, ignore, log_trouble, tee
+from whence_backends.worker.serving.frame import CallFrame
 from whence_backends.worker.serving.servicer import WorkerServicer
 from whence_service.rpc.admission import Admission
 from whence_service.rpc.hosting import RpcHost
@@ -58,15 +57,15 @@ class Worker:
         calls = tee_calls(Metrics(self.registry), log_calls)
         self._host = RpcHost(settings.host, [CallInterceptor(calls, settings.bounds)], [SERVICE])
         self._admission = Admission(settings.max_running, settings.max_waiting, calls)
-        servicer = WorkerServicer(self._require_served, self._admission, calls)
+        servicer = WorkerServicer(CallFrame(self._require_model, self._admission, calls))
         worker_service_pb2_grpc.add_WorkerServiceServicer_to_server(servicer, self._host.server)
-        self._served: ServedModel | None = None
+        self._model: ModelServer | None = None
         self._closed = False
         self._loading: asyncio.Task[None] | None = None
         self._metrics_server: MetricsServer | None = None
 
     def __repr__(self) -> str:
-        state = "loaded" if self._served else "loading"
+        state = "loaded" if self._model else "loading"
         return f"Worker({self._host!r}, {state}, {self._thread!r}, {self._cache!r})"
 
     async def start(self) -> str:
@@ -113,52 +112,37 @@ class Worker:
         if self._loading is not None:
             self._loading.cancel()
             await asyncio.gather(self._loading, return_exceptions=True)
-        if self._served is not None:
-            await self._served.close()
+        if self._model is not None:
+            await self._model.close()
         await self._thread.close()
         await self._cache.close()
         if self._metrics_server is not None:
             await asyncio.to_thread(self._metrics_server.stop)
 
     async def _load(self) -> None:
-        served = await self._thread.run(self._open, stage="load")
-        engine, corpus = served.loaded.engine, served.loaded.corpus
+        model = await self._thread.run(self._open, stage="load")
+        engine, corpus = model.loaded.engine, model.loaded.corpus
         self._metrics.loaded(
             engine.info,
-            model=served.model.name,
+            model=model.description.name,
             corpus_digest=corpus.digest,
             sequences=sum(shard.sequences for shard in corpus.shards),
         )
         self._metrics.watch_memory(engine.device_memory_bytes)
-        self._served = served
+        self._model = model
         self._host.set_serving(SERVICE, True)
 
-    def _open(self) -> ServedModel:
+    def _open(self) -> ModelServer:
         loaded = load(self.settings, self._engine_factory)
         return assemble(loaded, self.settings, thread=self._thread, cache=self._cache, observe=self._observe)
 
-    def _require_served(self) -> ServedModel:
-        if self._served is None:
+    def _require_model(self) -> ModelServer:
+        if self._model is None:
             raise UnavailableError(
                 "this worker is still loading its model; try again once its health is SERVING",
                 reason=Reason.MODEL_UNAVAILABLE,
             )
-        return self._served
-
-
-def make_cache(settings: WorkerSettings, observe: WorkerObserver) -> GradientCache:
-    """Return the gradient cache: this process's memory, in front of Redis where one is configured."""
-    memory = MemoryCache(settings.memory_cache_bytes, observe=observe)
-    if not settings.redis_url:
-        return memory
-    redis = RedisCache(
-        settings.redis_url,
-        timeout_s=settings.redis_timeout_s,
-        ttl_s=settings.redis_ttl_s,
-        max_value_bytes=settings.redis_max_value_bytes,
-        observe=observe,
-    )
-    return LayeredCache(memory, WriteBehind(redis))
+        return self._model
 
 
 def run(settings: WorkerSettings) -> None:
