@@ -123,7 +123,7 @@ def test_a_file_without_a_conversation_is_an_error(run, tmp_path, content):
     (tmp_path / "chat.json").write_text(content)
     done = run("attribute", "--chat", str(tmp_path / "chat.json"))
     assert done.exit_code == 1
-    assert re.search(r"INVALID_(JSON|CONVERSATION)", done.stderr)
+    assert re.search(r"INVALID_JSON|INVALID_CONVERSATION|MISSING_MESSAGES", done.stderr)
 
 
 def test_a_prompt_comes_from_a_file_or_the_standard_input(run, service, tmp_path):
