@@ -1,4 +1,4 @@
-"""Rows that are conversations: which of their turns the model was trained on, and the text that they become."""
+"""Conversations in rows: the turns that the model was trained on, and the rendered text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from whence_backends.models.text.tokenizer import Tokenizer
 
 TrainOn = Literal["all-assistant", "last", "mask-field"]
 
-# What a report says of conversations that are in the corpus and yet not as they were given.
+# The remarks in a report on conversations that are in the corpus but were changed by their rendering.
 NOTICES: Final[dict[str, str]] = {
     WarningCode.LOST_TURNS: "lost part of a turn that counts, which the chat template does not show",
     WarningCode.LOST_TOOLS: "offer tools, of which the chat template shows nothing",
@@ -35,11 +35,12 @@ _BESIDE: Final = ("tools", "system", "chat_template_kwargs")
 
 @dataclass(frozen=True, kw_only=True)
 class ChatPolicy:
-    """Which of a conversation's turns count as trained on, and how conversations are rendered.
+    """The rule for which turns of a conversation count as trained on, and the template that renders it.
 
-    ``all-assistant`` counts every turn of the assistant, ``last`` the last one, and ``mask-field`` those whose message
-    has 1 or true as ``mask_field``, or nothing. ``template`` takes the place of the tokenizer's own chat template;
-    ``date`` is the day that it is told. Raises :class:`~whence.errors.InvalidRequestError` (``UNKNOWN_TRAIN_ON``).
+    ``train_on`` is ``all-assistant`` (every turn of the assistant), ``last`` (its last turn) or ``mask-field`` (turns
+    whose message has 1, true or no value as ``mask_field``). ``template`` replaces the tokenizer's chat template;
+    ``date`` is the date given to templates that ask for today's. Raises :class:`~whence.errors.InvalidRequestError`
+    (``UNKNOWN_TRAIN_ON``).
     """
 
     train_on: TrainOn = "all-assistant"
@@ -56,15 +57,15 @@ class ChatPolicy:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the policy as it stands in a manifest."""
+        """Return the policy as JSON, for a manifest."""
         return asdict(self)
 
     def renderer(self, tokenizer: Tokenizer) -> ChatRenderer:
-        """Return what renders conversations; raises where there is no chat template, or no such date."""
+        """Return the renderer of conversations. Raises if there is no chat template or the date is invalid."""
         return tokenizer.chat(template=self.template, date=self.date)
 
     def counted(self, conversation: Conversation) -> tuple[int, ...]:
-        """Return the places of the messages that count. Raises :class:`ConversationError` where there is none."""
+        """Return the indices of the messages that count. Raises :class:`ConversationError` if there are none."""
         turns = conversation.assistant_turns
         if not turns:
             roles = ", ".join(dict.fromkeys(message["role"] for message in conversation.messages))
@@ -84,7 +85,7 @@ class ChatPolicy:
     def _counts(self, number: int, message: Message) -> bool:
         is_assistant = message["role"] == ASSISTANT
         mark = message.get(self.mask_field, is_assistant)
-        if mark not in (0, 1):  # and so False and True
+        if mark not in (0, 1):  # also False and True
             raise ConversationError(f"has {mark!r} as {self.mask_field!r} of message {number + 1}; expected 0 or 1")
         if mark and not is_assistant:
             raise ConversationError(
@@ -95,7 +96,7 @@ class ChatPolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class ChatText:
-    """What a conversation becomes: its text, which characters count, and what to say of it, by kind of notice."""
+    """A rendered conversation: its text, the spans of characters that count, and remarks by kind of notice."""
 
     text: str
     spans: tuple[Span, ...]
@@ -103,7 +104,7 @@ class ChatText:
 
 
 class ChatRows:
-    """Finds the conversations in rows and renders them. Holds no state but the renderer, made when first needed."""
+    """Finds the conversations in rows and renders them. Its only state is the renderer, made when first needed."""
 
     def __init__(self, policy: ChatPolicy, tokenizer: Tokenizer) -> None:
         self._policy = policy
@@ -117,9 +118,9 @@ class ChatRows:
         return self._render(self._parse(columns, value, name), first=0)
 
     def of_prompt_and_completion(self, columns: Mapping[str, Any], prompt: str, completion: str) -> ChatText | None:
-        """Return the conversation of which two columns are the beginning and the end, or ``None``: they are texts.
+        """Return the conversation that two columns hold the beginning and the end of, or ``None`` if they hold texts.
 
-        Only turns of the end count. Raises :class:`ConversationError`.
+        Only turns of the completion count. Raises :class:`ConversationError`.
         """
         before, after = columns.get(prompt), columns.get(completion)
         if not isinstance(before, list):
@@ -159,12 +160,12 @@ class ChatRows:
 
 
 def columns_beside(messages: Any) -> tuple[str, ...]:  # noqa: ANN401
-    """Return the columns that go into the text beside the messages, where a row has them."""
+    """Return the names of the columns that are rendered in addition to the messages."""
     return _BESIDE if is_sharegpt(messages) else tuple(name for name in _BESIDE if name != "system")
 
 
 def without_nulls(value: Any) -> Any:  # noqa: ANN401
-    """Return a value of a table without the fields that are null there because other rows have them."""
+    """Return a value of a table without null fields, which tables add because other rows have them."""
     if isinstance(value, Mapping):
         return {key: without_nulls(item) for key, item in value.items() if item is not None or key == "content"}
     if isinstance(value, list):

@@ -1,8 +1,8 @@
-"""The policy that cuts documents into training sequences, as pure functions of token arrays.
+"""Cutting documents into training sequences, as pure functions of token arrays.
 
-Boundary ``document``: a sequence never holds tokens of two documents. Boundary ``packed``: documents are laid
-end to end, each closed by the eos token, and the whole is cut. Either way a window of ``max_tokens`` moves by
-``stride``; a token that an earlier sequence has already counted is context in the later one, with weight 0.
+Boundary ``document``: a sequence never holds tokens of two documents. Boundary ``packed``: documents are
+concatenated, each followed by the eos token, and the result is cut. In both cases a window of ``max_tokens`` moves by
+``stride``; a token that counted in an earlier sequence is context in a later one, with weight 0.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _BETWEEN_DOCUMENTS: Final = "\n\n"
 
 @dataclass(frozen=True, kw_only=True)
 class ChunkPolicy:
-    """How documents become sequences of at most ``max_tokens`` tokens.
+    """The policy for cutting documents into sequences of at most ``max_tokens`` tokens.
 
-    ``stride`` is how far the window moves: ``None`` for ``max_tokens``, so that sequences do not overlap.
-    ``bos`` and ``eos`` open and close each document (``packed`` needs ``eos``). Sequences of fewer than
-    ``min_tokens`` tokens, and those none of whose tokens counts, are left out.
+    ``stride`` is the number of tokens that the window moves by; ``None`` stands for ``max_tokens``: no overlap.
+    ``bos`` and ``eos`` add special tokens around each document (``packed`` needs ``eos``). Sequences of fewer than
+    ``min_tokens`` tokens, and those without a token that counts, are left out.
     """
 
     max_tokens: int = 512
@@ -56,16 +56,16 @@ class ChunkPolicy:
 
     @property
     def step(self) -> int:
-        """How many tokens the window moves."""
+        """The number of tokens that the window moves by."""
         return self.max_tokens if self.stride is None else self.stride
 
     @property
     def overlap(self) -> int:
-        """How many tokens a sequence shares with the one before."""
+        """The number of tokens that a sequence shares with its predecessor."""
         return self.max_tokens - self.step
 
     def to_json(self) -> dict[str, Any]:
-        """Return the policy as it stands in a manifest."""
+        """Return the policy as JSON, for a manifest."""
         return asdict(self)
 
 
@@ -73,9 +73,9 @@ class ChunkPolicy:
 class TokenizedDocument:
     """A document and its tokens: ``token_ids`` int32 [T], ``offsets`` int32 [T, 2] in characters of ``text``.
 
-    ``weights`` float32 [T] say how much each token counts as a target. ``templated`` documents come from a
-    chat template, which has put the special tokens in already. A long document comes in parts, one after the other:
-    ``continues`` says that there is one before it, ``continued`` that there is one behind.
+    ``weights`` float32 [T] are the weights of the tokens as targets. ``templated`` documents come from a chat template,
+    which has already inserted the special tokens. A long document comes in consecutive parts: ``continues`` is true if
+    another part precedes this one, ``continued`` if another follows.
     """
 
     document_id: str
@@ -95,8 +95,7 @@ class ChunkedSequence:
     """One training sequence: ``token_ids`` int32 [T], ``offsets`` int32 [T, 2] in ``text``, ``weights`` [T].
 
     ``document_id``, ``source`` and ``metadata`` are those of the document that its first token comes from.
-    Special tokens that were put in have empty spans. A packed sequence's text has a blank line between its
-    documents.
+    Inserted special tokens have empty spans. The text of a packed sequence has a blank line between documents.
     """
 
     sequence_id: str
@@ -110,9 +109,9 @@ class ChunkedSequence:
 
 
 def frame(document: TokenizedDocument, *, bos_id: int | None, eos_id: int | None) -> TokenizedDocument:
-    """Put the bos and eos tokens around a document, each unless it is ``None`` or there already.
+    """Add the bos and eos tokens to a document, each unless it is ``None`` or already there.
 
-    They count as their neighbours do: a bos in front of a prompt is context like the prompt.
+    An added token has the weight of its neighbour: a bos before a prompt is context like the prompt.
     """
     if document.templated or not len(document.token_ids):
         return document
@@ -132,13 +131,13 @@ def frame(document: TokenizedDocument, *, bos_id: int | None, eos_id: int | None
 
 
 def chunk(documents: Iterable[TokenizedDocument], policy: ChunkPolicy) -> Iterator[ChunkedSequence]:
-    """Cut framed documents into sequences, in order and holding little more than one document at a time.
+    """Cut framed documents into sequences, in order, holding little more than one document at a time.
 
-    Yields every window, also those that :func:`is_worth_keeping` refuses. The n-th window that begins in a
+    Yields every window, including those that :func:`is_worth_keeping` rejects. The n-th window that begins in a
     document is the sequence ``<document_id>#<n>``, counted from 0.
     """
     held: deque[_Piece] = deque()
-    held_tokens, counted, namer = 0, 0, _Namer()  # the first `counted` of the held were in an earlier window
+    held_tokens, counted, namer = 0, 0, _Namer()  # the first `counted` of the held tokens were in an earlier window
     for document in documents:
         if len(document.token_ids):
             held.append(_Piece(document=document, start=0, stop=len(document.token_ids)))
@@ -158,7 +157,7 @@ def chunk(documents: Iterable[TokenizedDocument], policy: ChunkPolicy) -> Iterat
 
 
 def is_worth_keeping(sequence: ChunkedSequence, policy: ChunkPolicy) -> bool:
-    """Return whether a sequence is long enough and not without gradient: some token counts."""
+    """Return true for a sequence that is long enough and has a token that counts, and so a gradient."""
     return len(sequence.token_ids) >= policy.min_tokens and bool(sequence.weights.any())
 
 
@@ -212,7 +211,7 @@ def _assemble(pieces: list[_Piece], counted: int, namer: _Namer) -> ChunkedSeque
     first = pieces[0].document
     text, offsets = _covered_text(pieces)
     weights = np.concatenate([piece.document.weights[piece.start : piece.stop] for piece in pieces])
-    weights[: max(counted, 1)] = 0.0  # the first token has no context, whether it was counted before or not
+    weights[: max(counted, 1)] = 0.0  # the first token never has context
     return ChunkedSequence(
         sequence_id=namer.name(first.document_id),
         document_id=first.document_id,
@@ -231,7 +230,7 @@ def _covered_text(pieces: list[_Piece]) -> tuple[str, Int32Array]:
     for piece in pieces:
         document = piece.document
         spans = document.offsets[piece.start : piece.stop]
-        # What lies between two parts of a document is in the text, whether a token has it or not.
+        # Characters between two parts of a document belong to the text even if no token covers them.
         low = 0 if document.continues and text and piece.start == 0 else int(spans.min())
         is_cut = document.continued and piece is not pieces[-1]
         high = len(document.text) if is_cut else int(spans.max())
@@ -245,7 +244,9 @@ def _covered_text(pieces: list[_Piece]) -> tuple[str, Int32Array]:
 
 def _metadata(pieces: list[_Piece]) -> Mapping[str, Any]:
     first = pieces[0].document
-    documents = list(dict.fromkeys(piece.document.document_id for piece in pieces))  # parts of one count once
+    documents = list(
+        dict.fromkeys(piece.document.document_id for piece in pieces)
+    )  # the parts of a document count once
     return first.metadata if len(documents) == 1 else {**first.metadata, PACKED_DOCUMENTS: documents}
 
 

@@ -1,4 +1,4 @@
-"""Any text, tokenized as the corpus was, so that it can be scored as if it were a training sequence."""
+"""Encoding a caller's text as the corpus was encoded, so that it can be scored as a training sequence."""
 
 from __future__ import annotations
 
@@ -19,29 +19,28 @@ from whence_backends.models.text.tokenizer import Tokenizer, overlapping
 
 
 def special_tokens(tokenizer: Tokenizer, policy: ChunkPolicy) -> dict[str, int | None]:
-    """Return the ``bos_id`` and ``eos_id`` to put around each document, ``None`` where the policy wants none.
+    """Return the ``bos_id`` and ``eos_id`` to add to each document, ``None`` if the policy adds none.
 
-    Raises :class:`~whence.errors.InvalidRequestError` where the policy wants a token that the tokenizer
-    lacks.
+    Raises :class:`~whence.errors.InvalidRequestError` if the tokenizer lacks a token that the policy adds.
     """
     wanted = {"bos_id": policy.bos, "eos_id": policy.eos}
-    found = {"bos_id": tokenizer.bos_id, "eos_id": tokenizer.eos_id}
+    available = {"bos_id": tokenizer.bos_id, "eos_id": tokenizer.eos_id}
     for name, is_wanted in wanted.items():
-        if is_wanted and found[name] is None:
+        if is_wanted and available[name] is None:
             token = name.removesuffix("_id")
             raise InvalidRequestError(
                 f"the chunk policy asks for {token}, but the model's tokenizer has none; leave it out",
                 reason=Reason.MISSING_SPECIAL_TOKEN,
                 field=token,
             )
-    return {name: found[name] if is_wanted else None for name, is_wanted in wanted.items()}
+    return {name: available[name] if is_wanted else None for name, is_wanted in wanted.items()}
 
 
 class SequenceEncoder:
-    """Makes training sequences of what a caller gives, as if it had been a document of the corpus. Stateless.
+    """Encodes texts and conversations of callers as the corpus encodes its documents. Stateless.
 
-    Raises :class:`~whence.errors.InvalidRequestError` with reason ``TOO_LONG_SEQUENCE`` where the corpus would have cut
-    it, and ``TOO_SHORT_SEQUENCE`` where the corpus would have left it out.
+    Raises :class:`~whence.errors.InvalidRequestError` with reason ``TOO_LONG_SEQUENCE`` for an input that the corpus
+    would cut into several sequences, and ``TOO_SHORT_SEQUENCE`` for one that it would leave out.
     """
 
     def __init__(self, tokenizer: Tokenizer, policy: ChunkPolicy, chat: ChatPolicy | None = None) -> None:
@@ -51,21 +50,23 @@ class SequenceEncoder:
         self._specials = special_tokens(tokenizer, policy)
 
     def text(self, text: str) -> SequenceRecord:
-        """Return a text, all of which was trained on."""
-        return self._record(text, ((0, len(text) + 1),))  # and what may stand behind its last character
+        """Return the sequence of a text of which every token was trained on."""
+        return self._record(text, ((0, len(text) + 1),))  # including a token after the last character
 
     def completion(self, prompt: str, completion: str) -> SequenceRecord:
-        """Return a prompt, which was not trained on, and its completion, which was."""
+        """Return the sequence of a prompt, which is context, and its completion, which was trained on."""
         return self._record(prompt + completion, ((len(prompt), len(prompt) + len(completion)),))
 
     def chat(self, conversation: Conversation, marks: Mapping[int, bool]) -> tuple[SequenceRecord, RenderedChat]:
-        """Return a conversation, and how it was rendered.
+        """Return the sequence of a conversation, and its rendering.
 
-        The turns count that would have counted in the corpus, but for those that ``marks`` says otherwise of, by their
-        place from 0. Raises as :meth:`~whence_backends.models.text.chat.ChatRenderer.render` does as well, and
-        ``INVALID_CONVERSATION``.
+        The same turns count as in the corpus, except those whose index is in ``marks``, which decides for them. Raises
+        ``INVALID_CONVERSATION``, and the errors of
+        :meth:`~whence_backends.models.text.chat.ChatRenderer.render`.
         """
-        if len(conversation.messages) > self._policy.max_tokens:  # each is a token at least, and costs two renderings
+        if (
+            len(conversation.messages) > self._policy.max_tokens
+        ):  # each message is at least one token, and costs two renderings
             raise self._too_long(f"{len(conversation.messages)} messages")
         rendered = self._renderer.render(conversation, self._counted(conversation, marks))
         return self._record(rendered.text, rendered.spans, templated=True), rendered
@@ -134,7 +135,7 @@ class SequenceEncoder:
 
 
 def encode_text(text: str, tokenizer: Tokenizer, policy: ChunkPolicy) -> SequenceRecord:
-    """Return a text as the training sequence it would be; raises as :class:`SequenceEncoder` does."""
+    """Return a text as a training sequence. Raises the errors of :class:`SequenceEncoder`."""
     return SequenceEncoder(tokenizer, policy).text(text)
 
 

@@ -1,4 +1,4 @@
-"""Which sequences of a shard a filter lets through."""
+"""Filters: selecting sequences of a shard by source, metadata and document."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ BoolArray = NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True)
 class SequenceFilter:
-    """What must be true of a sequence; what is empty is true of all.
+    """Conditions on a sequence, all of which must hold. An empty condition always holds.
 
-    Its source is one of ``sources``; its metadata has each (name, value) of ``metadata``, as :mod:`.values` reads both;
-    its document's id sorts from ``first_document_id`` to ``last_document_id``, both included.
+    The source is one of ``sources``; the metadata has each (name, value) of ``metadata``, read as in :mod:`.values`;
+    the document's id lies between ``first_document_id`` and ``last_document_id``, inclusive, in the order of text.
     """
 
     sources: frozenset[str] = frozenset()
@@ -32,11 +32,11 @@ class SequenceFilter:
 
     @property
     def lets_all_through(self) -> bool:
-        """Whether there is nothing to check."""
+        """True if every condition is empty."""
         return self == SequenceFilter()
 
     def rows(self, shard: Shard) -> BoolArray:
-        """Return which rows of a shard it lets through, bool [sequences]. Reads their metadata only if it has to."""
+        """Return the mask of the rows of a shard that pass, bool [sequences]. Metadata is read only if needed."""
         kept = np.ones(shard.info.sequences, bool)
         if self.sources:
             kept &= _where(pc.is_in(shard.column("source"), pa.array(sorted(self.sources), pa.string())))
@@ -58,5 +58,5 @@ class SequenceFilter:
 
 
 def _where(mask: Any) -> BoolArray:  # noqa: ANN401 - pyarrow has no types
-    found: BoolArray = mask.combine_chunks().to_numpy(zero_copy_only=False)
-    return found
+    selected: BoolArray = mask.combine_chunks().to_numpy(zero_copy_only=False)
+    return selected

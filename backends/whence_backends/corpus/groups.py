@@ -1,4 +1,4 @@
-"""Which group each sequence of a shard belongs to: its source, its document, or what its metadata says."""
+"""Groupings: the groups of a shard's sequences by source, by document or by a metadata field."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _METADATA: Final = "metadata."
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GroupedRows:
-    """Which groups each row is in. A row whose metadata has a list is in a group for each item.
+    """The groups of each row. A row whose value is a list belongs to one group per item.
 
-    ``names``: the sets of groups that rows are in, each sorted, in order; ``groups``: which set each row has, int32
-    [sequences].
+    ``names`` are the distinct sets of groups, each sorted, in order; ``groups`` int32 [sequences] is the index in
+    ``names`` of each row's set.
     """
 
     names: tuple[tuple[str, ...], ...]
@@ -33,8 +33,9 @@ class GroupedRows:
 def group_rows(shard: Shard, group_by: str) -> GroupedRows:
     """Return the groups of a shard's rows by ``source``, ``document`` or ``metadata.NAME``.
 
-    A group of metadata is named as :func:`.values.name_of` names its value; sequences without one are in the group
-    without a name. Raises :class:`~whence.errors.InvalidRequestError` (``UNKNOWN_GROUPING``) for anything else.
+    A group of metadata has the name that :func:`.values.name_of` gives its value; sequences without a value are in the
+    group with the empty name. Raises :class:`~whence.errors.InvalidRequestError` (``UNKNOWN_GROUPING``) for anything
+    else.
     """
     if group_by in _COLUMNS:
         encoded = shard.column(_COLUMNS[group_by]).combine_chunks().dictionary_encode()

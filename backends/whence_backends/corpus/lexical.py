@@ -1,7 +1,7 @@
-"""Which sequences share tokens with a query: one pass over the tokens, as they lie mapped.
+"""Lexical search: BM25 scores of sequences for the tokens of a query, by one pass over the memory-mapped tokens.
 
-No inverted index: it would take several times the tokens' own size in memory, and this search is made once in a while,
-before a re-rank that costs far more.
+There is no inverted index: it would take several times the memory of the tokens, and the pass is cheap beside the
+re-ranking that follows it.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from whence.errors import CorruptArtefactError
 from whence.reasons import Reason
 from whence_backends.contract import Int32Array
 
-# Where each sequence's tokens start, int32 [sequences + 1], and the tokens, int32.
+# The start of each sequence's tokens, int32 [sequences + 1], and the tokens, int32.
 TokenBatch = tuple[Int32Array, Int32Array]
 
-# How soon more of the same token counts no more, as in Grosse et al. 2023.
+# k1 of BM25: the saturation of a token's frequency, as in Grosse et al. 2023.
 K1: Final = 1.5
 
 
 def document_frequencies(batches: Iterable[TokenBatch], vocabulary: int) -> NDArray[np.int64]:
-    """Return how many sequences have each token, int64 [vocabulary]."""
+    """Return the number of sequences that contain each token, int64 [vocabulary]."""
     counts, last = np.zeros(vocabulary, np.int64), np.full(vocabulary, -1, np.int64)
     first = 0
     for starts, tokens in batches:
@@ -44,8 +44,8 @@ def match_scores(
 ) -> NDArray[np.float64]:
     """Return the score of each sequence, float64 [sequences]: Σ_t weight · f (k1 + 1) / (f + k1).
 
-    f is how often the sequence has the token t. ``on_batch`` is called now and then and may raise. Raises
-    :class:`~whence.errors.CorruptArtefactError` for a token that is not in the vocabulary.
+    f is the number of times that the sequence contains the token t. ``on_batch`` is called for each batch and may
+    raise, to cancel the pass. Raises :class:`~whence.errors.CorruptArtefactError` for a token outside the vocabulary.
     """
     places = np.full(vocabulary, -1, np.int32)
     places[tokens] = np.arange(len(tokens), dtype=np.int32)
@@ -59,7 +59,7 @@ def match_scores(
 
 
 def _require_known(tokens: Int32Array, vocabulary: int) -> None:
-    """The kernels do not look where they write."""
+    """Check the token ids, since the compiled kernels do not check bounds."""
     if len(tokens) and not (tokens.min() >= 0 and tokens.max() < vocabulary):
         raise CorruptArtefactError(
             f"the corpus has token ids from {tokens.min()} to {tokens.max()}, and the vocabulary {vocabulary}; make "
@@ -69,17 +69,17 @@ def _require_known(tokens: Int32Array, vocabulary: int) -> None:
 
 
 def _compiled(function: Callable[..., None]) -> Callable[..., None]:
-    """Compile at the first call, and keep the machine code on disk where a cache can be written."""
+    """Compile at the first call, and cache the machine code on disk if a folder is writable."""
     try:
         compiled: Callable[..., None] = njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # numba found no folder that it may write to
+    except RuntimeError:  # numba finds no writable folder for its cache
         compiled = njit(nogil=True)(function)
     return compiled
 
 
 @_compiled
 def _count_rows(starts: Any, tokens: Any, first: Any, last: Any, counts: Any) -> None:  # noqa: ANN401
-    """Add 1 to ``counts`` of each token for each row that has it; ``last`` is the last row that had it."""
+    """Add 1 to ``counts[token]`` for each row that contains the token; ``last[token]`` is the last such row."""
     for row in range(len(starts) - 1):
         for place in range(starts[row], starts[row + 1]):
             token = tokens[place]
@@ -90,7 +90,7 @@ def _count_rows(starts: Any, tokens: Any, first: Any, last: Any, counts: Any) ->
 
 @_compiled
 def _score_rows(starts: Any, tokens: Any, places: Any, weights: Any, counts: Any, out: Any) -> None:  # noqa: ANN401
-    """Write each row's score; ``counts`` is 0 before and after."""
+    """Write the score of each row to ``out``; ``counts`` is all zeros before and after."""
     for row in range(len(starts) - 1):
         for place in range(starts[row], starts[row + 1]):
             at = places[tokens[place]]

@@ -1,4 +1,4 @@
-"""What a row holds besides its text, as JSON: the nearest value that JSON has, and what was lost on the way."""
+"""The metadata of a row as JSON: values that JSON cannot represent are converted or dropped, and reported."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any, Final
 
 from whence_backends.corpus.ingestion.rows import BadCell
 
-_DEEPEST: Final = 32  # levels of nesting; readers of JSON give up somewhere
+_DEEPEST: Final = 32  # levels of nesting, a depth that every JSON reader supports
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """``values`` as JSON, and ``problems``: the columns of which something is lost, each with why."""
+    """``values`` as JSON, and ``problems``: for each column that lost something, the reason."""
 
     values: Mapping[str, Any]
     problems: Mapping[str, str]
 
 
 def metadata_of(columns: Mapping[str, Any], consumed: frozenset[str]) -> Metadata:
-    """Return the columns that are not ``consumed``.
+    """Return the metadata of the columns that are not ``consumed``.
 
-    Bytes become their number, NaN and infinity null, dates text. A value that could not be read, or that is nested
-    more than 32 levels deep, costs itself and never the row.
+    Bytes become their number, NaN and infinity null, dates text. A value that cannot be read, or is nested more than 32
+    levels deep, is dropped; the row is kept.
     """
     values, problems, reader = {}, {}, _Reader()
     for name, value in columns.items():
@@ -37,12 +37,12 @@ def metadata_of(columns: Mapping[str, Any], consumed: frozenset[str]) -> Metadat
 
 
 def clean(text: str) -> str:
-    """Return the text without halves of surrogate pairs, which JSON can hold and UTF-8 cannot."""
+    """Return the text without lone surrogates, which JSON can represent and UTF-8 cannot."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 class _Reader:
-    """Turns one value into JSON. State: the first thing that was lost."""
+    """Converts one value to JSON. State: the first problem."""
 
     def __init__(self) -> None:
         self.problem = ""

@@ -1,4 +1,4 @@
-"""Reading a corpus: a folder of shards, memory-mapped, of which a worker opens those it serves."""
+"""Reading a corpus: a folder of memory-mapped shards, of which a worker opens those that it serves."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from whence_backends.preflight import CorpusFacts
 from whence_backends.store.artefact import FileRecord, Manifest, read_manifest, verify_files
 
 CORPUS_FORMAT: Final = "whence.corpus/2"
-EARLIER_FORMATS: Final = ("whence.corpus/1",)  # each sequence with its document's metadata
+EARLIER_FORMATS: Final = ("whence.corpus/1",)  # in which each sequence repeats its document's metadata
 
 
 @final
 class Corpus:
     """An open corpus, or some shards of one. Immutable; threads may share it.
 
-    A sequence's position is its place in the whole corpus, whichever shards are open.
+    A sequence's position is its index in the whole corpus, whichever shards are open.
     """
 
     def __init__(self, path: Path, manifest: Manifest, shards: Sequence[Shard]) -> None:
@@ -45,10 +45,9 @@ class Corpus:
     def open(cls, path: Path | str, *, verify: bool = True, shards: Sequence[str] | None = None) -> Corpus:
         """Open a corpus, or only the named shards of it.
 
-        ``verify`` reads the opened shards once to check their digests; their sizes are checked in any case.
-        Raises :class:`~whence.errors.NotFoundError` for a folder without a finished corpus or an unknown
-        shard (it lists the known), and :class:`~whence.errors.CorruptArtefactError`, naming the file, for one
-        that is missing or altered.
+        ``verify`` reads the opened shards once to check their digests; their sizes are always checked. Raises
+        :class:`~whence.errors.NotFoundError` for a folder without a finished corpus and for an unknown shard, and
+        :class:`~whence.errors.CorruptArtefactError` for a file that is missing or altered.
         """
         folder = Path(path)
         manifest = read_manifest(folder, CORPUS_FORMAT, *EARLIER_FORMATS)
@@ -63,17 +62,17 @@ class Corpus:
 
     @property
     def tokenizer_digest(self) -> str:
-        """The digest of the tokenizer that it was made with."""
+        """The digest of the tokenizer that the corpus was made with."""
         return str(self.properties["tokenizer_digest"])
 
     @property
     def policy(self) -> ChunkPolicy:
-        """How its documents were cut into sequences."""
+        """The policy by which its documents were cut into sequences."""
         return ChunkPolicy(**self.properties["policy"])
 
     @property
     def chat(self) -> ChatPolicy:
-        """How its conversations were rendered, and which turns of them count."""
+        """The policy by which its conversations were rendered and their turns counted."""
         return ChatPolicy(**self.properties.get("chat", {}))
 
     @property
@@ -83,12 +82,12 @@ class Corpus:
 
     @property
     def sequences(self) -> int:
-        """How many sequences the whole corpus has."""
+        """The number of sequences of the whole corpus."""
         return int(self.properties["counts"]["sequences"])
 
     @property
     def tokens(self) -> int:
-        """How many tokens the whole corpus has."""
+        """The number of tokens of the whole corpus."""
         return int(self.properties["counts"]["tokens"])
 
     def positions(self, shard: str) -> range:
@@ -96,32 +95,32 @@ class Corpus:
         return self._shard(shard).info.positions
 
     def lengths(self, shard: str) -> Int32Array:
-        """Return how many tokens each sequence of an open shard has, int32 [sequences]."""
+        """Return the length in tokens of each sequence of an open shard, int32 [sequences]."""
         return self._shard(shard).lengths()
 
     def matching(self, shard: str, wanted: SequenceFilter) -> NDArray[np.bool_]:
-        """Return which sequences of an open shard a filter lets through, bool [sequences]."""
+        """Return the mask of the sequences of an open shard that pass a filter, bool [sequences]."""
         return wanted.rows(self._shard(shard))
 
     def grouped(self, shard: str, group_by: str) -> GroupedRows:
-        """Return which group each sequence of an open shard is in: see :func:`.groups.group_rows`."""
+        """Return the groups of the sequences of an open shard: see :func:`.groups.group_rows`."""
         return group_rows(self._shard(shard), group_by)
 
     def token_batches(self, shard: str) -> Iterator[tuple[Int32Array, Int32Array]]:
-        """Yield the tokens of an open shard as they lie mapped, and where each sequence's start in them."""
+        """Yield the memory-mapped tokens of an open shard in batches, each with the starts of its sequences."""
         return self._shard(shard).token_batches()
 
     def all_lengths(self) -> Int32Array:
-        """Return how many tokens each sequence of the open shards has, in corpus order, int32 [sequences]."""
+        """Return the length in tokens of each sequence of the open shards, in corpus order, int32 [sequences]."""
         return np.concatenate([shard.lengths() for shard in self._shards])
 
     def trained_tokens(self) -> Int32Array:
-        """Return how many tokens of each sequence of the open shards are trained on, in corpus order, int32."""
+        """Return the number of trained tokens of each sequence of the open shards, in corpus order, int32."""
         return np.concatenate([shard.trained_tokens() for shard in self._shards])
 
     @cached_property
     def facts(self) -> CorpusFacts:
-        """What the whole corpus says of itself; one of an earlier version is read once, as far as it is open."""
+        """The facts about the whole corpus. For a corpus of an earlier format the open shards are read once."""
         counts = self.properties["counts"]
         largest, trained = counts.get("largest_token_id"), counts.get("trained_tokens")
         if largest is None:
@@ -137,23 +136,23 @@ class Corpus:
         )
 
     def tokens_at(self, positions: Sequence[int]) -> list[TokenSequence]:
-        """Return the sequences at these positions, in the order asked, as engines take them.
+        """Return the sequences at these positions, in the given order, as an engine's input.
 
         Raises :class:`~whence.errors.NotFoundError` for a position that no open shard holds.
         """
         return [shard.tokens(row) for shard, row in map(self._locate, positions)]
 
     def record(self, position: int) -> SequenceRecord:
-        """Return all that is known of the sequence at a position. Raises as :meth:`tokens_at`."""
+        """Return the record of the sequence at a position. Raises the errors of :meth:`tokens_at`."""
         shard, row = self._locate(position)
         return shard.record(row)
 
     def position_of(self, sequence_id: str) -> int | None:
-        """Return a sequence's position, or ``None``: no open shard has it. The first call builds an index."""
+        """Return a sequence's position, or ``None`` if no open shard has it. The first call builds an index."""
         hashes, order = self._id_index
         wanted = hash(sequence_id)
         low, high = np.searchsorted(hashes, wanted, "left"), np.searchsorted(hashes, wanted, "right")
-        for position in order[low:high].tolist():  # more than one only where hashes collide
+        for position in order[low:high].tolist():  # several only if hashes collide
             shard, row = self._locate(position)
             if shard.sequence_id(row) == sequence_id:
                 return int(position)
@@ -161,7 +160,7 @@ class Corpus:
 
     @cached_property
     def _id_index(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The hashes of the ids, sorted, and their positions: 16 bytes a sequence; a dict takes some 150."""
+        """The sorted hashes of the ids, and their positions: 16 bytes per sequence, against about 150 in a dict."""
         ids = (hash(name) for shard in self._shards for name in shard.sequence_ids())
         hashes = np.fromiter(ids, np.int64)
         positions = np.array([position for info in self.shards for position in info.positions], np.int64)
@@ -219,9 +218,11 @@ def _file_of(manifest: Manifest, info: ShardInfo, folder: Path) -> FileRecord:
 def _check_sizes(folder: Path, files: Sequence[FileRecord]) -> None:
     for file in files:
         path = folder / file.name
-        found = path.stat().st_size if path.is_file() else None
-        if found != file.size_bytes:
-            state = "is missing" if found is None else f"has {found} bytes; its manifest says {file.size_bytes}"
+        size_bytes = path.stat().st_size if path.is_file() else None
+        if size_bytes != file.size_bytes:
+            state = (
+                "is missing" if size_bytes is None else f"has {size_bytes} bytes; its manifest says {file.size_bytes}"
+            )
             raise CorruptArtefactError(
                 f"{path} {state}; restore the artefact or make it again", reason=Reason.CORRUPT_ARTEFACT, path=path
             )

@@ -1,9 +1,9 @@
 """The file format of a corpus shard: uncompressed Arrow IPC, memory-mapped by readers.
 
-A row is a sequence, in corpus order. ``weights`` is null where every token but the first counts 1;
-``offsets`` are pairs laid flat; ``metadata`` is JSON, since its columns differ between sources. The sequences of a
-document share theirs: it stands in the first one's row, is null in the others', and ``metadata_row`` says for each row
-of the shard where it is. (The first format had no such column, and each row its own metadata; it is read as well.)
+A row is a sequence, in corpus order. ``weights`` is null if every token but the first has weight 1; ``offsets`` are
+flattened pairs; ``metadata`` is JSON, since its fields differ between sources. The sequences of a document share their
+metadata: it is stored in the first one's row and null in the others, and ``metadata_row`` is the row of the shard that
+stores it. (The first format, which is still read, lacked this column and repeated the metadata in each row.)
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class ShardInfo:
-    """A shard of a corpus: it holds ``sequences`` sequences from position ``first_position`` on."""
+    """A shard of a corpus: ``sequences`` sequences, starting at position ``first_position``."""
 
     name: str
     first_position: int
@@ -60,15 +60,15 @@ class ShardInfo:
 
     @property
     def positions(self) -> range:
-        """The positions in the corpus that it holds."""
+        """The positions of its sequences in the corpus."""
         return range(self.first_position, self.first_position + self.sequences)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SequenceRecord:
-    """A training sequence with all that is known of it. ``offsets`` int32 [T, 2] are characters of ``text``.
+    """A training sequence with its text and metadata. ``offsets`` int32 [T, 2] count characters of ``text``.
 
-    A text that is not in the corpus has position -1 and empty names.
+    A sequence that is not in the corpus has position -1 and empty ids.
     """
 
     position: int
@@ -84,7 +84,7 @@ class SequenceRecord:
 
     @property
     def tokens(self) -> TokenSequence:
-        """The sequence as engines take it."""
+        """The sequence as an engine's input."""
         return TokenSequence(token_ids=self.token_ids, weights=self.weights)
 
 
@@ -94,15 +94,15 @@ def shard_file(name: str) -> str:
 
 
 def write_shard(path: Path, sequences: Iterable[ChunkedSequence]) -> None:
-    """Write sequences to a file, holding no more than one batch of them."""
-    # Python's own file, not Arrow's: a full disk then has its errno.
+    """Write sequences to a file, one batch in memory at a time."""
+    # Python's file object rather than Arrow's, so that a full disk raises an OSError with its errno.
     with path.open("wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
         for batch in _batches(_described(sequences)):
             writer.write_batch(_batch(batch))
 
 
 def default_weights(tokens: int) -> Float32Array:
-    """Return the weights of a sequence learnt whole: 1, and 0 for the first token, which has no context."""
+    """Return the weights of a sequence that was trained on as a whole: 0 for its first token, else 1."""
     weights = np.ones(tokens, np.float32)
     weights[:1] = 0.0
     return weights
@@ -119,15 +119,15 @@ class Shard:
             raise _corrupt(path, f"has {self._starts[-1]} sequences; the manifest says {info.sequences}")
 
     def lengths(self) -> Int32Array:
-        """Return how many tokens each sequence has, int32 [sequences]."""
+        """Return the length in tokens of each sequence, int32 [sequences]."""
         return np.concatenate([np.diff(batch.token_ids.starts) for batch in self._batches]).astype(np.int32)
 
     def trained_tokens(self) -> Int32Array:
-        """Return how many tokens of each sequence count and have a context to be predicted from, int32 [sequences]."""
+        """Return the number of tokens of each sequence that count and have context, int32 [sequences]."""
         return np.concatenate([batch.trained_tokens() for batch in self._batches]).astype(np.int32)
 
     def largest_token_id(self) -> int:
-        """Return the largest token id, -1 where there is none: one pass over the tokens."""
+        """Return the largest token id, or -1 for an empty shard, by one pass over the tokens."""
         return max((int(batch.token_ids.values.max(initial=-1)) for batch in self._batches), default=-1)
 
     def sequence_ids(self) -> Iterator[str]:
@@ -136,33 +136,33 @@ class Shard:
             yield from batch.table.column("sequence_id").to_pylist()
 
     def sequence_id(self, row: int) -> str:
-        """Return one sequence's id."""
+        """Return the id of a sequence."""
         return self._text(row, "sequence_id")
 
     def column(self, name: str) -> Any:  # noqa: ANN401 - pyarrow has no types
-        """Return one column whole, as a pyarrow chunked array."""
+        """Return a column as a pyarrow chunked array."""
         return pa.chunked_array([batch.table.column(name) for batch in self._batches], SCHEMA.field(name).type)
 
     def each_metadata(self, read: Callable[[Mapping[str, Any]], T]) -> list[T]:
-        """Return what ``read`` makes of each row's metadata; neighbours that share theirs have it read once."""
+        """Return ``read(metadata)`` for each row. It is called once for neighbouring rows that share their metadata."""
         rows, places = np.unique(self._metadata_rows(), return_inverse=True)
         distinct = [read(json.loads(self._text(row, "metadata"))) for row in rows.tolist()]
         return [distinct[place] for place in places.tolist()]
 
     def token_batches(self) -> Iterator[tuple[Int32Array, Int32Array]]:
-        """Yield the tokens as they lie mapped, and where each sequence's start in them, int32 [sequences + 1]."""
+        """Yield the memory-mapped tokens in batches, each with the starts of its sequences, int32 [sequences + 1]."""
         for batch in self._batches:
             yield batch.token_ids.starts, batch.token_ids.values
 
     def tokens(self, row: int) -> TokenSequence:
-        """Return one sequence as engines take it; the arrays are copies."""
+        """Return a sequence as an engine's input; the arrays are copies."""
         batch, index = self._locate(row)
         token_ids = batch.token_ids.row(index)
         weights = batch.weights.row(index) if batch.is_weighted[index] else default_weights(len(token_ids))
         return TokenSequence(token_ids=token_ids, weights=weights)
 
     def record(self, row: int) -> SequenceRecord:
-        """Return all that is known of one sequence."""
+        """Return the record of a sequence."""
         tokens = self.tokens(row)
         batch, index = self._locate(row)
         return SequenceRecord(
@@ -179,7 +179,7 @@ class Shard:
         )
 
     def _metadata_rows(self) -> Int32Array:
-        """Return where each row's metadata stands, int32 [sequences]."""
+        """Return the row that stores each row's metadata, int32 [sequences]."""
         starts = zip(self._batches, self._starts, strict=False)
         rows = [
             np.arange(start, start + batch.rows) if batch.metadata_rows is None else batch.metadata_rows
@@ -198,28 +198,28 @@ class Shard:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Lists:
-    """A column of lists as views of the map: row i is ``values[starts[i] : starts[i + 1]]``.
+    """A column of lists as arrays over the memory map: row i is ``values[starts[i] : starts[i + 1]]``.
 
-    Reading a row so takes a tenth of what Arrow's scalars take, which a scan would pay for each sequence.
+    Reading a row this way takes a tenth of the time of Arrow's scalars, which a scan would spend on each sequence.
     """
 
     starts: Int32Array
-    values: NDArray[Any]  # int32 or float32, as the column is
+    values: NDArray[Any]  # int32 or float32, the type of the column
 
     @classmethod
     def of(cls, column: Any) -> _Lists:  # noqa: ANN401 - pyarrow has no types
         return cls(starts=column.offsets.to_numpy(), values=column.values.to_numpy())
 
     def row(self, index: int) -> NDArray[Any]:
-        # A copy: a view of the map is read-only, and torch warns of arrays that it may not write to.
+        # A copy: a view of the map is read-only, and torch warns about arrays that it cannot write to.
         return self.values[self.starts[index] : self.starts[index + 1]].copy()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Batch:
-    """A record batch: its texts as Arrow has them, its lists as arrays, which rows have weights of their own.
+    """A record batch: its texts as Arrow columns, its lists as arrays, and the rows that have explicit weights.
 
-    ``metadata_rows`` int32 [rows] says where in the shard each row's metadata stands; ``None``: in the row itself.
+    ``metadata_rows`` int32 [rows] is the row of the shard that stores each row's metadata; ``None``: the row itself.
     """
 
     table: Any
@@ -243,7 +243,7 @@ class _Batch:
         )
 
     def trained_tokens(self) -> Int32Array:
-        """Return how many tokens of each row are trained on, int32 [rows]."""
+        """Return the number of trained tokens of each row, int32 [rows]."""
         counts: Int32Array = np.maximum(np.diff(self.token_ids.starts) - 1, 0)
         if self.is_weighted.any():
             starts, count_before = self.weights.starts, np.concatenate([[0], np.cumsum(self.weights.values != 0)])
@@ -253,13 +253,13 @@ class _Batch:
         return counts
 
     def metadata_row(self, index: int, row: int) -> int:
-        """Return the row of the shard that has the metadata of this batch's ``index``, which is the shard's ``row``."""
+        """Return the row of the shard that stores the metadata of this batch's row ``index``, the shard's ``row``."""
         return row if self.metadata_rows is None else int(self.metadata_rows[index])
 
 
 def _open_batches(path: Path) -> Iterator[Any]:
     try:
-        with path.open("rb") as file:  # by Python, which takes any name
+        with path.open("rb") as file:  # by Python, which accepts any name
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         reader = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(mapped)))
         if reader.schema not in (SCHEMA, _FIRST_SCHEMA):
@@ -271,7 +271,7 @@ def _open_batches(path: Path) -> Iterator[Any]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Described:
-    """A sequence with its metadata as it is stored: JSON, or ``None`` where it stands in an earlier row."""
+    """A sequence with its metadata as stored: JSON, or ``None`` if an earlier row stores it."""
 
     sequence: ChunkedSequence
     metadata: str | None
@@ -279,11 +279,11 @@ class _Described:
 
 
 def _described(sequences: Iterable[ChunkedSequence]) -> Iterator[_Described]:
-    """Number the rows of a shard, and have neighbours of the same metadata share it."""
+    """Number the rows of a shard, and share metadata between neighbouring rows of one document."""
     held: Mapping[str, Any] | None = None
     place = 0
     for row, sequence in enumerate(sequences):
-        is_new = sequence.metadata is not held  # those of one document are the same object
+        is_new = sequence.metadata is not held  # the sequences of one document share the object
         if is_new:
             held, place = sequence.metadata, row
         metadata = canonical_json(sequence.metadata).decode() if is_new else None

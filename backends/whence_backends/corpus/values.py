@@ -1,7 +1,7 @@
-"""What a sequence's metadata says under a name, and how such values are written as text in filters and groups' names.
+"""The values of a metadata field, and their textual form in filters and in the names of groups.
 
-A value is a text, or a number, ``true``, ``false`` or an object of JSON; a list is its items, ``null`` is no value.
-Numbers compare as numbers, whatever they look like, and texts as Unicode does: letters and accents apart or together.
+A value is a text or a number, ``true``, ``false`` or an object of JSON. A list stands for its items; ``null`` is no
+value. Numbers compare as numbers, however they are written, and texts under Unicode's canonical equivalence.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any, Final, NamedTuple
 
 from whence.terminal import escaped, printable
 
-# From here on a number is named as a float is: Python knows every whole float exactly, but nobody reads 309 digits.
+# Larger numbers are named like floats: Python knows every integral float exactly, but 309 digits are unreadable.
 _LONG: Final = 10**21
-# What ``whence groups`` shows for the group of sequences without a value.
+# The name that ``whence groups`` shows for the group of sequences without a value.
 _SHOWN_FOR_NONE: Final = "(none)"
 
 
 class Value(NamedTuple):
-    """A value, in a form in which equal ones are equal: a text as it is, anything else as JSON."""
+    """A value in canonical form, so that equal values compare equal: text as it is, anything else as JSON."""
 
     is_text: bool
     written: str
@@ -32,18 +32,19 @@ EMPTY: Final = Value(is_text=True, written="")
 
 
 def values(metadata: Mapping[str, Any], name: str) -> frozenset[Value]:
-    """Return what metadata says under a name: of a list each item; ``ABSENT`` where it says nothing.
+    """Return the values of a field, one per item of a list; ``ABSENT`` if there are none.
 
-    ``a.b`` is the field ``a.b``, or where there is none the field ``b`` of the object ``a``, or of each object in a
-    list ``a``.
+    ``a.b`` is the field ``a.b`` or, if there is none, the field ``b`` of the object ``a`` or of each object in the list
+    ``a``.
     """
     return frozenset(map(_value, _items(metadata, name))) or frozenset([ABSENT])
 
 
 def name_of(value: Value) -> str:
-    """Return the name of the group of sequences that have this value; :func:`asked_by` has it mean just these.
+    """Return the name of the group of sequences that have this value. As a filter it selects just these.
 
-    That is the value as text, where no other value is written so and a terminal shows all of it, else a text of JSON.
+    The name is the value as text or, if that would be read as another value or a terminal would not show all of it, a
+    quoted text of JSON.
     """
     if value in (ABSENT, NULL, EMPTY):
         return ""
@@ -51,10 +52,10 @@ def name_of(value: Value) -> str:
 
 
 def asked_by(text: str) -> frozenset[Value]:
-    """Return the values that a condition of a filter asks for; any of them will do.
+    """Return the values that match a condition of a filter.
 
-    ``1908`` is every number that equals it and the text ``1908``; ``"1908"``, in quotes, the text alone; ``true`` the
-    truth value and the text; nothing at all is no value or an empty text.
+    ``1908`` matches every number equal to it and the text ``1908``; ``"1908"``, in quotes, the text alone; ``true`` the
+    truth value and the text; an empty condition the absence of a value and empty text.
     """
     if not text:
         return frozenset([ABSENT, NULL, EMPTY])
@@ -64,9 +65,9 @@ def asked_by(text: str) -> frozenset[Value]:
     return frozenset([as_json]) if as_json.is_text else frozenset([as_text, as_json])
 
 
-def _items(found: Any, name: str) -> Iterator[Any]:  # noqa: ANN401 - any JSON value
-    """Yield what is under a name, lists item by item."""
-    for part in _flat(found):
+def _items(metadata: Any, name: str) -> Iterator[Any]:  # noqa: ANN401 - any JSON value
+    """Yield the values of a field, lists item by item."""
+    for part in _flat(metadata):
         if not isinstance(part, Mapping):
             continue
         if name in part:
@@ -94,7 +95,7 @@ def _value(item: Any) -> Value:  # noqa: ANN401
 
 
 def _read(text: str) -> Value | None:
-    """Return the value that a text is the JSON of. A list is none: sequences have its items."""
+    """Return the value that a text represents as JSON, ``None`` for a list: its items are the values."""
     try:
         parsed = json.loads(text)
         return None if isinstance(parsed, list) else _value(parsed)
@@ -103,7 +104,7 @@ def _read(text: str) -> Value | None:
 
 
 def _json(item: Any) -> str:  # noqa: ANN401
-    """Return JSON that is the same for equal values."""
+    """Return canonical JSON: the same for equal values."""
     match item:
         case bool() | None:
             return json.dumps(item)
@@ -117,7 +118,7 @@ def _json(item: Any) -> str:  # noqa: ANN401
 
 
 def _number(number: float) -> str:
-    """Return the same for numbers that are equal, whole or not."""
+    """Return a number's canonical text: the same for equal integers and floats."""
     if isinstance(number, float):
         return str(int(number)) if number.is_integer() and abs(number) < _LONG else json.dumps(number)
     try:
@@ -128,7 +129,7 @@ def _number(number: float) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Say whether a text, as a condition, asks for nothing but itself and what is named like it."""
+    """Return true if a text, used as a condition, matches only itself and values of the same name."""
     if text != text.strip() or text == _SHOWN_FOR_NONE or printable(text) != text:
         return False
     as_json = _read(text)
@@ -136,5 +137,5 @@ def _is_plain(text: str) -> bool:
 
 
 def _quoted(text: str) -> str:
-    """Return a text as JSON writes it, with escapes for what a terminal must not be sent."""
+    """Return a text as a JSON string, with control characters escaped."""
     return escaped(json.dumps(text, ensure_ascii=False))

@@ -1,8 +1,8 @@
-"""Tokens of a text that is too long to be encoded at once: overlapping windows, stitched where they agree.
+"""Tokenizing a text that is too long to be encoded at once: overlapping windows, stitched where they agree.
 
-A tokenizer's memory is some two hundred bytes a token while it encodes; a window bounds it. What a token is depends on
-its surroundings, but not on those far away: two windows that overlap by thousands of characters agree on the tokens in
-the middle of their overlap, and there one takes over from the other.
+A tokenizer takes about two hundred bytes of memory per token while it encodes; a window bounds that. A token depends on
+its surroundings, but not on distant ones: two windows that overlap by thousands of characters agree on the tokens in
+the middle of their overlap, and are joined there.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from whence_backends.contract import Int32Array
 from whence_backends.models.text.tokenizer import Encoding, Tokenizer
 
 WINDOW_CHARACTERS: Final = 1 << 18
-OVERLAP_CHARACTERS: Final = 1 << 12  # on either side of where a window ends
-_WINDOWS_AT_ONCE: Final = 4  # so that several cores have something to do
+OVERLAP_CHARACTERS: Final = 1 << 12  # on either side of the end of a window
+_WINDOWS_AT_ONCE: Final = 4  # to keep several cores busy
 _AGREED_TOKENS: Final = 8  # on either side of a seam
 
 
@@ -32,10 +32,10 @@ class EncodedText:
 
 
 def encode_pieces(text: Iterable[str], tokenizer: Tokenizer) -> Iterator[EncodedText]:
-    """Yield a text in consecutive pieces with their tokens: those of the whole text, encoded at once.
+    """Yield consecutive pieces of a text with their tokens, which are those of the whole text encoded at once.
 
-    ``text`` comes in pieces of any size. Where two windows agree nowhere in their overlap (words of thousands of
-    characters), the seam is put in the middle of it all the same.
+    ``text`` comes in pieces of any size. If two windows agree nowhere in their overlap (a word of thousands of
+    characters), they are joined in the middle of it.
     """
     left = _Left()
     for windows in _some(_windows(text)):
@@ -58,7 +58,7 @@ def encode_long(text: str, tokenizer: Tokenizer) -> EncodedText:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Window:
-    """Characters ``start`` to ``start + len(text)`` of the whole; it takes over at ``seam`` or soon behind."""
+    """Characters ``start`` to ``start + len(text)`` of the text, joined to the previous window near ``seam``."""
 
     start: int
     seam: int
@@ -67,7 +67,7 @@ class _Window:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Tokens:
-    """Tokens with their places in the whole text: ``ids`` int32 [T], ``spans`` int64 [T, 2]."""
+    """Tokens with their spans in the whole text: ``ids`` int32 [T], ``spans`` int64 [T, 2]."""
 
     ids: Int32Array
     spans: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
@@ -83,24 +83,24 @@ class _Tokens:
 
 
 class _Left:
-    """What is not yet given away. State: a text, where it begins in the whole, and its tokens."""
+    """The pending part. State: a text, its start in the whole text, and its tokens."""
 
     def __init__(self) -> None:
         self._start, self._text = 0, ""
         self._tokens = _Tokens(ids=np.zeros(0, np.int32), spans=np.zeros((0, 2), np.int64))
 
     def stitch(self, window: _Window, tokens: _Tokens) -> Iterator[EncodedText]:
-        """Yield what comes before the seam with the next window, and hold that window from the seam on."""
+        """Yield the pending part up to the seam with the next window, and keep that window from the seam on."""
         if window.start == window.seam:  # the first
             self._text, self._tokens = window.text, tokens
             return
-        mine, its = _seam(self._tokens, tokens, window.seam)
-        at = int(tokens.spans[its, 0]) if its < len(tokens.ids) else window.seam
-        yield self._piece(self._text[: at - self._start], self._tokens.part(0, mine))
-        self._start, self._text, self._tokens = at, window.text[at - window.start :], tokens.part(its)
+        left, right = _seam(self._tokens, tokens, window.seam)
+        at = int(tokens.spans[right, 0]) if right < len(tokens.ids) else window.seam
+        yield self._piece(self._text[: at - self._start], self._tokens.part(0, left))
+        self._start, self._text, self._tokens = at, window.text[at - window.start :], tokens.part(right)
 
     def rest(self) -> EncodedText:
-        """Return all that is held."""
+        """Return the pending part."""
         return self._piece(self._text, self._tokens)
 
     def _piece(self, text: str, tokens: _Tokens) -> EncodedText:
@@ -109,7 +109,7 @@ class _Left:
 
 
 def _seam(left: _Tokens, right: _Tokens, seam: int) -> tuple[int, int]:
-    """Return the first token of both, from ``seam`` on, around which they agree: its number in each."""
+    """Return the index, in each, of the first token from ``seam`` on around which both agree."""
     starts = np.intersect1d(left.spans[:, 0], right.spans[:, 0])
     places = starts[starts >= seam]
     pairs = [
@@ -124,19 +124,22 @@ def _seam(left: _Tokens, right: _Tokens, seam: int) -> tuple[int, int]:
     return tuple(int(np.searchsorted(tokens.spans[:, 0], seam)) for tokens in (left, right))  # type: ignore[return-value]
 
 
-def _agree(left: _Tokens, right: _Tokens, mine: int, its: int) -> bool:
-    """Say whether the tokens before and behind are the same, and no character is in tokens on both sides."""
-    if min(mine, its) < _AGREED_TOKENS or left.spans[mine - 1, 1] > left.spans[mine, 0]:
+def _agree(left: _Tokens, right: _Tokens, left_number: int, right_number: int) -> bool:
+    """Return true if the tokens before and after are the same, and no character is in tokens on both sides."""
+    if min(left_number, right_number) < _AGREED_TOKENS or left.spans[left_number - 1, 1] > left.spans[left_number, 0]:
         return False
-    behind = min(_AGREED_TOKENS, len(left.ids) - mine, len(right.ids) - its)
-    span = slice(mine - _AGREED_TOKENS, mine + behind), slice(its - _AGREED_TOKENS, its + behind)
+    behind = min(_AGREED_TOKENS, len(left.ids) - left_number, len(right.ids) - right_number)
+    span = (
+        slice(left_number - _AGREED_TOKENS, left_number + behind),
+        slice(right_number - _AGREED_TOKENS, right_number + behind),
+    )
     return np.array_equal(left.ids[span[0]], right.ids[span[1]]) and np.array_equal(
         left.spans[span[0]], right.spans[span[1]]
     )
 
 
 def _windows(text: Iterable[str]) -> Iterator[_Window]:
-    """Yield windows of a text: each begins before the seam with the one before, and ends behind the next one's."""
+    """Yield windows of a text, each from before the seam with the previous one to after the seam with the next."""
     held, start, seam = "", 0, 0
     for piece in text:
         held += piece

@@ -1,1 +1,1 @@
-"""Making a corpus: from files as people have them, through documents, to shards."""
+"""Making a corpus: from input files, through documents, to shards."""

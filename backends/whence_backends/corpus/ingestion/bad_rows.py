@@ -1,4 +1,4 @@
-"""How much of the input may be left out before there is no corpus: a number of rows, or a share."""
+"""The limit on bad rows, as a number or a share, beyond which no corpus is made."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _FORM: Final = re.compile(r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*(%?)\s*")
 
 @dataclass(frozen=True, kw_only=True)
 class BadRowLimit:
-    """At most ``rows`` bad rows, where it is given, else ``percent`` of all rows; one bad row is always allowed.
+    """At most ``rows`` bad rows or, if that is ``None``, ``percent`` of all rows. One bad row is always allowed.
 
-    The same share bounds, in bytes, the files that cannot be read to their end; of files below a mebibyte, one may
-    always be bad while others are not.
+    The same share limits the bytes of files that cannot be read to their end. A single unreadable file of less than a
+    mebibyte is allowed if other files can be read.
     """
 
     rows: int | None = None
@@ -31,12 +31,12 @@ class BadRowLimit:
 
     @classmethod
     def parse(cls, text: str) -> BadRowLimit:
-        """Return the limit that ``1000`` or ``2.5%`` says."""
-        found = _FORM.fullmatch(text)
-        number, sign = found.groups() if found else ("", "")
-        if found and sign and Fraction(number) <= 100:
+        """Parse a limit such as ``1000`` or ``2.5%``."""
+        match = _FORM.fullmatch(text)
+        number, sign = match.groups() if match else ("", "")
+        if match and sign and Fraction(number) <= 100:
             return cls(percent=Fraction(number))
-        if found and not sign and number.isdecimal():
+        if match and not sign and number.isdecimal():
             return cls(rows=int(number))
         raise InvalidRequestError(
             f"max_bad_rows is {text!r}; expected a number of rows, such as 1000, or a percentage, such as 10%",
@@ -48,10 +48,9 @@ class BadRowLimit:
         return f"{float(self.percent):g} %" if self.rows is None else f"{self.rows:,}"
 
     def check(self, tally: Tally, files: Sequence[InputFile]) -> None:
-        """Raise where more was left out of the input than may be.
+        """Raise :class:`~whence.errors.InvalidRequestError` if the input exceeds the limit.
 
-        Raises :class:`~whence.errors.InvalidRequestError` with reason ``TOO_MANY_BAD_ROWS``, or
-        ``UNREADABLE_CORPUS_FILE`` where it is files that could not be read.
+        The reason is ``TOO_MANY_BAD_ROWS``, or ``UNREADABLE_CORPUS_FILE`` for files that could not be read.
         """
         total = tally.documents + tally.bad_rows
         allowed = max(int(total * self.percent / 100), 1) if self.rows is None else self.rows

@@ -1,4 +1,4 @@
-"""What a corpus is made from, and how."""
+"""The configuration of an ingest run."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from whence_backends.models.text.tokenizer import Tokenizer
 
 DEFAULT_SHARD_TOKENS: Final = 50_000_000
 DEFAULT_MAX_ROW_BYTES: Final = 64 << 20
-LARGEST_ROW_BYTES: Final = 1 << 30  # Arrow's strings and their offsets have 31 bits
+LARGEST_ROW_BYTES: Final = 1 << 30  # the offsets of Arrow's strings have 31 bits
 
 
 @dataclass(frozen=True, kw_only=True)
 class IngestConfig:
-    """What to make a corpus from, and how.
+    """The inputs of a corpus and the options for making it.
 
     ``inputs`` are files and folders: see :func:`~whence_backends.corpus.ingestion.sources.find_files`. A shard holds at
-    most ``shard_tokens`` tokens. A row of more than ``max_row_bytes`` is a bad one (a plain text file may have any
-    size). Where more is left out than ``max_bad_rows`` allows, no corpus is made. ``strict`` ends the run at the first
-    bad row instead of counting it. ``overwrite`` replaces another corpus that is at ``out``.
+    most ``shard_tokens`` tokens. A row of more than ``max_row_bytes`` is bad (a plain text file may have any size). If
+    more rows are bad than ``max_bad_rows`` allows, no corpus is made. ``strict`` ends the run at the first bad row.
+    ``overwrite`` replaces an existing corpus at ``out``.
     """
 
     inputs: Sequence[Path]

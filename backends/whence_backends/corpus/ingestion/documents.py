@@ -1,4 +1,4 @@
-"""Documents, made from rows: which column is what, and what makes a row a bad one."""
+"""Documents, made from rows: the roles of columns, and the conditions under which a row is bad."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from whence_backends.models.text.tokenizer import Encoding, Offset, Tokenizer, c
 
 IdScope = Literal["corpus", "source"]
 ID_SCOPES: Final = ("corpus", "source")
-LONG_CHARACTERS: Final = 1 << 20  # a longer text is encoded window by window
+LONG_CHARACTERS: Final = 1 << 20  # longer texts are encoded window by window
 _COLUMNS_SHOWN: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Which column of the input is what; every other column is kept as metadata.
+    """The roles of the input's columns. All other columns are kept as metadata.
 
-    Rows are texts, or (with ``prompt_field`` and ``completion_field``) a prompt and the completion that was
-    trained on, or (with ``messages_field``) a conversation. Prompt and completion may be lists of messages too. Ids are
-    unique within the corpus or (``id_scope``) within each source, whose name then precedes them.
+    A row is a text, a prompt with the completion that was trained on (``prompt_field`` and ``completion_field``), or a
+    conversation (``messages_field``). Prompt and completion may also be lists of messages. Ids are unique within the
+    corpus or, with the ``id_scope`` ``source``, within each source, which then prefixes them.
     """
 
     text_field: str = "text"
@@ -66,7 +66,7 @@ class Columns:
 
     @property
     def consumed(self) -> frozenset[str]:
-        """The columns that do not become metadata."""
+        """The columns that are not metadata."""
         if self.messages_field is not None:
             content: tuple[str | None, ...] = (self.messages_field,)
         elif self.prompt_field is not None:
@@ -76,16 +76,16 @@ class Columns:
         return frozenset(name for name in (self.id_field, self.source_field, *content) if name)
 
     def to_json(self) -> dict[str, str | None]:
-        """Return the columns as they stand in a manifest."""
+        """Return the columns as JSON, for a manifest."""
         return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """A text to learn from. Its first ``prompt_characters`` are context that the model was not trained on.
+    """A document. Its first ``prompt_characters`` are context, which the model was not trained on.
 
-    Of a conversation the characters in ``spans`` were trained on, and nothing else; ``notices`` are what to say of it.
-    ``bad_cells`` are the columns that lost something on their way into the metadata, each with why.
+    In a conversation exactly the characters in ``spans`` were trained on; ``notices`` are remarks on it. ``bad_cells``
+    maps columns that lost something in the conversion to metadata to the reason.
     """
 
     row: Row
@@ -101,15 +101,15 @@ class Document:
 
 
 class BadRowError(ValueError):
-    """A row that cannot become a document; the message says why, as in "line 3 <why>"."""
+    """A row that cannot become a document. The message completes a sentence such as "line 3 has no text"."""
 
 
 def document_from_row(row: Row, columns: Columns, chats: ChatRows) -> Document:
-    """Return the row's document. Raises :class:`BadRowError` where it has none."""
+    """Return the document of a row. Raises :class:`BadRowError` for a bad row."""
     if row.columns is None:
         raise BadRowError(row.problem)
     if row.file.format == "text":
-        columns = Columns()  # a plain text file has no columns to rename
+        columns = Columns()  # the row of a plain text file has the default columns
     chat = _conversation(row, columns, chats)
     consumed = columns.consumed if chat is None else columns.consumed.union(columns_beside(_messages(row, columns)))
     metadata = metadata_of(row.columns, consumed)
@@ -130,9 +130,9 @@ def document_from_row(row: Row, columns: Columns, chats: ChatRows) -> Document:
 
 
 def tokenize(documents: Sequence[Document], tokenizer: Tokenizer) -> Iterator[TokenizedDocument]:
-    """Yield the documents with their tokens, using all cores. A token across the end of a prompt counts.
+    """Tokenize documents on all cores. A token that crosses the end of a prompt counts as trained on.
 
-    A :class:`LongText` comes in several parts, one after the other.
+    A :class:`LongText` yields several consecutive parts.
     """
     texts = [document.text for document in documents if isinstance(document.text, str)]
     encodings = iter(tokenizer.encode_batch([text for text in texts if len(text) <= LONG_CHARACTERS]))
@@ -147,7 +147,7 @@ def tokenize(documents: Sequence[Document], tokenizer: Tokenizer) -> Iterator[To
 
 
 def _parts(document: Document, text: LongText, tokenizer: Tokenizer) -> Iterator[TokenizedDocument]:
-    """Yield a long text in parts, holding two of them: what is before and behind the part in hand is known by then."""
+    """Yield a long text in parts, holding two of them, so that each part knows whether others precede and follow."""
     continues = False
     for piece, is_last in _with_last(encode_pieces((piece for piece, _ in text.pieces()), tokenizer)):
         yield replace(_tokenized(document, piece.text, piece), continues=continues, continued=not is_last)
@@ -155,7 +155,7 @@ def _parts(document: Document, text: LongText, tokenizer: Tokenizer) -> Iterator
 
 
 def _with_last(pieces: Iterable[EncodedText]) -> Iterator[tuple[EncodedText, bool]]:
-    """Say of each piece whether it is the last."""
+    """Yield each piece with whether it is the last."""
     held: EncodedText | None = None
     for piece in pieces:
         if held is not None:
@@ -184,9 +184,9 @@ def _tokenized(document: Document, text: str, encoding: Encoding | EncodedText) 
 
 
 def _content(values: Mapping[str, Any], columns: Columns) -> tuple[str, str | LongText]:
-    """Return the row's context and the text that was trained on."""
+    """Return the row's prompt and the text that was trained on."""
     whole = values.get(columns.text_field)
-    if isinstance(whole, LongText):  # only a plain text file has one
+    if isinstance(whole, LongText):  # only from a plain text file
         return "", whole
     if columns.prompt_field is not None and columns.completion_field is not None:
         prompt = _text(values, columns.prompt_field, may_be_empty=True)
@@ -196,7 +196,7 @@ def _content(values: Mapping[str, Any], columns: Columns) -> tuple[str, str | Lo
 
 def _text(values: Mapping[str, Any], name: str, *, may_be_empty: bool = False) -> str:
     if name not in values:
-        chat = next((one for one in ("messages", "conversations") if isinstance(values.get(one), list)), "")
+        chat = next((column for column in ("messages", "conversations") if isinstance(values.get(column), list)), "")
         hint = f"; --messages-field {chat} reads conversations" if chat else ""
         raise BadRowError(f"has no column {name!r} (it has {_listed(values)}){hint}")
     value = values[name]
@@ -214,7 +214,7 @@ def _text(values: Mapping[str, Any], name: str, *, may_be_empty: bool = False) -
 
 
 def _unencodable(value: str) -> str:
-    """Say what a text holds that UTF-8 cannot: bytes that were none, or what JSON's escapes may spell."""
+    """Describe why a text cannot be encoded in UTF-8: undecodable bytes, or a lone surrogate from a JSON escape."""
     try:
         value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -223,7 +223,7 @@ def _unencodable(value: str) -> str:
 
 
 def _decoded(value: bytes, name: str) -> str:
-    """Return text from a table that calls it bytes."""
+    """Decode text from a binary column of a table."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
@@ -237,7 +237,7 @@ def _listed(values: Mapping[str, Any]) -> str:
 
 
 def _conversation(row: Row, columns: Columns, chats: ChatRows) -> ChatText | None:
-    """Return the row's conversation, rendered, or ``None``: it is no conversation."""
+    """Return the row's rendered conversation, or ``None`` if the row is not a conversation."""
     values = row.columns or {}
     if row.file.format in ("parquet", "arrow"):
         values = {name: without_nulls(value) for name, value in values.items()}
@@ -256,7 +256,7 @@ def _messages(row: Row, columns: Columns) -> Any:  # noqa: ANN401
 
 
 def _document_id(row: Row, columns: Columns, source: str) -> str:
-    """Return the row's own id, or its place for a row without one."""
+    """Return the row's id, or file and line for a row without one."""
     value = _plain((row.columns or {}).get(columns.id_field), columns.id_field)
     if value is None or value == "":
         return f"{row.file.name}:{row.line}"
@@ -271,7 +271,7 @@ def _source(row: Row, source_field: str) -> str:
 
 
 def _plain(value: Any, name: str) -> Any:  # noqa: ANN401 - whatever a table can hold
-    """Return an id or a source as text or a whole number, where it is one in another guise (1.0 beside nulls)."""
+    """Return an id or a source as text or an integer, converting integral floats (1.0, in columns with nulls)."""
     if isinstance(value, BadCell):
         raise BadRowError(f"has a {name!r} that {value.problem}")
     if isinstance(value, bytes):

@@ -1,4 +1,4 @@
-"""What a file is, told by its name: the format and compression of data, or why it is not taken for data."""
+"""The kind of a file, by its name: format and compression, or the reason why it is not read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FORMATS: Final[Mapping[str, FileFormat]] = {
     ".parquet": "parquet",
     ".arrow": "arrow",
 }
-_WHOLE: Final = (".parquet", ".arrow")  # read from any place in them, so never compressed as a whole
+_WHOLE: Final = (".parquet", ".arrow")  # need random access, so never compressed as a whole
 _COMPRESSIONS: Final[Mapping[str, Compression]] = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz"}
 _ARCHIVES: Final = (".zip", ".tar", ".tgz", ".7z", ".rar", ".lz4", ".zstd", ".z")
 
@@ -29,7 +29,7 @@ KNOWN: Final = (
     f"{', '.join(_COMPRESSIONS)}), {', '.join(_WHOLE)} or a saved data set's folder"
 )
 
-# What describes data and is none, whatever its suffix.
+# Names of files that describe a data set rather than hold data, whatever their suffix.
 _PROSE: Final = re.compile(
     r"(readme|licen[cs]e|copying|notice|changelog|changes|contributing|contributors|code_of_conduct|citation|authors|"
     r"security|datasheet|dataset_card|requirements)([._-].*)?",
@@ -54,12 +54,12 @@ _DESCRIPTIONS: Final = frozenset(
         "model.safetensors.index.json",
     }
 )
-_CACHE: Final = re.compile(r"(cache-|tmp).*\.arrow")  # what `datasets` keeps beside a data set
+_CACHE: Final = re.compile(r"(cache-|tmp).*\.arrow")  # caches that `datasets` keeps beside a data set
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileKind:
-    """A file's format and compression, and the end of its name that says so; or no format, and why."""
+    """A file's format and compression with the suffix that indicates them; or no format, and the reason."""
 
     format: FileFormat | None = None
     compression: Compression = ""
@@ -68,7 +68,7 @@ class FileKind:
 
 
 def kind_of(name: str) -> FileKind:
-    """Return what a file's name says it is, in upper or lower case."""
+    """Return the kind of file that a name indicates, ignoring case."""
     lower = name.lower()
     packed = next((suffix for suffix in _COMPRESSIONS if lower.endswith(suffix)), "")
     inner = lower.removesuffix(packed)
@@ -84,7 +84,7 @@ def kind_of(name: str) -> FileKind:
 
 
 def why_not_asked_for(name: str) -> str:
-    """Return why a file in a folder is not taken for data though its format is one, or an empty string."""
+    """Return the reason why a file of a known format in a folder is not read, or an empty string."""
     is_prose = kind_of(name).format == "text" and _PROSE.fullmatch(name)
     if is_prose or name.lower() in _DESCRIPTIONS:
         return "describes the data; name it to have it read"

@@ -1,4 +1,4 @@
-"""Filling shards: sequences go, in order, to the shard in hand until the next one would not fit."""
+"""Filling shards: sequences go, in order, to the current shard until the next one would not fit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from whence_backends.store.artefact import ArtefactWriter, FileRecord
 def fill_shards(
     writer: ArtefactWriter, sequences: Iterable[ChunkedSequence], shard_tokens: int
 ) -> tuple[list[FileRecord], list[ShardInfo]]:
-    """Write sequences to as many shards as they need; return their files and what they hold."""
+    """Write sequences to as many shards as needed. Return the shards' files and descriptions."""
     files: list[FileRecord] = []
     shards: list[ShardInfo] = []
     position = 0
@@ -29,7 +29,7 @@ def fill_shards(
 
 
 def _numbered(sequences: Iterable[ChunkedSequence], shard_tokens: int) -> Iterator[tuple[int, ChunkedSequence]]:
-    """Give each sequence its shard's number: a shard is full when the next sequence would not fit."""
+    """Yield each sequence with the number of its shard: a shard is full when the next sequence would not fit."""
     number, held_tokens = 0, 0
     for sequence in sequences:
         tokens = len(sequence.token_ids)
@@ -40,7 +40,7 @@ def _numbered(sequences: Iterable[ChunkedSequence], shard_tokens: int) -> Iterat
 
 
 class _ShardCounts:
-    """Counts the sequences and tokens that go by."""
+    """Counts the sequences and tokens of a stream."""
 
     def __init__(self) -> None:
         self.sequences = self.tokens = 0

@@ -1,7 +1,7 @@
-"""Making a corpus: a stream of sequences into shards, in constant memory, and a manifest at the end.
+"""Making a corpus: a stream of sequences, written to shards in bounded memory, and a manifest at the end.
 
-(The ids of the documents are held, so that no two are the same.) An interrupted run leaves no manifest; the
-same command starts it again and ends with the same bytes.
+Only the ids of documents are all held in memory, to reject duplicates. An interrupted run leaves no manifest; the same
+command starts over and ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -36,44 +36,44 @@ from whence_backends.store.lock import alone_in
 
 
 def ingest(config: IngestConfig, progress: Callable[[IngestProgress], None] = lambda _: None) -> IngestReport:
-    """Make a corpus and return what it holds; where the same one is there already, only check it.
+    """Make a corpus and return its report. If ``out`` already holds the same corpus, verify that instead.
 
-    ``progress`` is called after every batch of documents. Raises :class:`~whence.errors.InvalidRequestError`
-    for input that makes no corpus, and with reason ``CORPUS_EXISTS`` where ``out`` holds another one.
+    ``progress`` is called after every batch of documents. Raises :class:`~whence.errors.InvalidRequestError` for input
+    that makes no corpus, and with reason ``CORPUS_EXISTS`` if ``out`` holds another one.
     """
-    found = inputs_of(config)
+    selection = inputs_of(config)
     with alone_in(config.out):
-        settings = _settings(config, found.files)
-        existing = _existing(config, settings, found)
+        settings = _settings(config, selection.files)
+        existing = _existing(config, settings, selection)
         if existing is not None:
-            return IngestReport.of(config.out, existing, already_there=True, skipped_files=found.skipped)
+            return IngestReport.of(config.out, existing, already_there=True, skipped_files=selection.skipped)
         _clear(config.out)
         try:
-            manifest = _write(config, found, progress, settings)
+            manifest = _write(config, selection, progress, settings)
         except BaseException:
             _clear(config.out)
             raise
-        return IngestReport.of(config.out, manifest, already_there=False, skipped_files=found.skipped)
+        return IngestReport.of(config.out, manifest, already_there=False, skipped_files=selection.skipped)
 
 
 def inputs_of(config: IngestConfig) -> Selection:
-    """Return the files to read, once it is clear that a corpus can come of them; raises as :func:`ingest` does."""
+    """Check the configuration and return the files to read. Raises the errors of :func:`ingest`."""
     _require_usable(config)
     return find_files(config.inputs, out=config.out)
 
 
 def _write(
     config: IngestConfig,
-    found: Selection,
+    selection: Selection,
     progress: Callable[[IngestProgress], None],
     settings: dict[str, Any],
 ) -> Manifest:
-    pipeline = Pipeline(config, found.files, progress)
+    pipeline = Pipeline(config, selection.files, progress)
     writer = ArtefactWriter(config.out, CORPUS_FORMAT)
     files, shards = fill_shards(writer, pipeline.sequences(), config.shard_tokens)
     if not shards and not pipeline.tally.unreadable_files:
         raise _empty_corpus(pipeline.tally)
-    config.max_bad_rows.check(pipeline.tally, found.files)
+    config.max_bad_rows.check(pipeline.tally, selection.files)
     if not shards:
         raise _empty_corpus(pipeline.tally)
     table = [asdict(shard) for shard in shards]
@@ -81,9 +81,11 @@ def _write(
 
 
 def _settings(config: IngestConfig, files: Sequence[InputFile]) -> dict[str, Any]:
-    """Return all that decides which bytes come out."""
+    """Return all settings that determine the bytes of the corpus."""
     columns = config.columns
-    is_chat = columns.messages_field or columns.prompt_field or config.chat != ChatPolicy()  # workers render by it, too
+    is_chat = (
+        columns.messages_field or columns.prompt_field or config.chat != ChatPolicy()
+    )  # workers render with it, too
     return {
         **({"chat": config.chat.to_json()} if is_chat else {}),
         "tokenizer_digest": config.tokenizer.digest,
@@ -104,15 +106,15 @@ def _digest(file: InputFile) -> str:
     try:
         return digest_file(file.path)
     except OSError:
-        return ""  # the reader says why
+        return ""  # the reader reports the reason
 
 
-def _existing(config: IngestConfig, settings: dict[str, Any], found: Selection) -> Manifest | None:
-    """Return the corpus at ``out`` where it is whole and the one asked for."""
+def _existing(config: IngestConfig, settings: dict[str, Any], selection: Selection) -> Manifest | None:
+    """Return the manifest of the corpus at ``out`` if it is complete and the requested one."""
     if not (config.out / MANIFEST).exists():
         return None
     try:
-        manifest = read_manifest(config.out, CORPUS_FORMAT, *EARLIER_FORMATS)  # refuses any other kind of artefact
+        manifest = read_manifest(config.out, CORPUS_FORMAT, *EARLIER_FORMATS)  # refuses other kinds of artefact
     except CorruptArtefactError:
         if config.overwrite:
             return None
@@ -126,24 +128,24 @@ def _existing(config: IngestConfig, settings: dict[str, Any], found: Selection) 
             reason=Reason.CORPUS_EXISTS,
             field="out",
         )
-    _require_few_bad_rows(config, manifest, found)
+    _require_few_bad_rows(config, manifest, selection)
     try:
         verify_files(config.out, manifest.files)
     except CorruptArtefactError:
-        return None  # making it again mends it
+        return None  # to be made again
     return manifest
 
 
-def _require_few_bad_rows(config: IngestConfig, manifest: Manifest, found: Selection) -> None:
-    """Refuse a corpus that was made with more left out than is allowed now."""
+def _require_few_bad_rows(config: IngestConfig, manifest: Manifest, selection: Selection) -> None:
+    """Refuse an existing corpus that has more bad rows than are now allowed."""
     tally = Tally.of(manifest.properties)
     if config.strict and tally.first_bad_rows:
         raise tally.first_bad_rows[0].to_error()
-    config.max_bad_rows.check(tally, found.files)
+    config.max_bad_rows.check(tally, selection.files)
 
 
 def _clear(folder: Path) -> None:
-    """Remove what an earlier run left; the manifest first: without it, the rest is nobody's corpus."""
+    """Remove the files of an earlier run, the manifest first, so that the rest is never taken for a corpus."""
     for pattern in (MANIFEST, "shard-*.arrow", "shard-*.arrow.partial"):
         for path in folder.glob(pattern):
             path.unlink()
@@ -165,8 +167,8 @@ def _require_usable(config: IngestConfig) -> None:
             field="messages_field",
         )
     if has_template:
-        config.chat.renderer(config.tokenizer)  # raises for a template or a date that is none
-    special_tokens(config.tokenizer, config.policy)  # raises where the tokenizer lacks one
+        config.chat.renderer(config.tokenizer)  # raises for an invalid template or date
+    special_tokens(config.tokenizer, config.policy)  # raises if the tokenizer lacks one
 
 
 def _empty_corpus(tally: Tally) -> InvalidRequestError:

@@ -23,13 +23,13 @@ from whence_backends.corpus.ingestion.formats import read_rows
 from whence_backends.corpus.ingestion.report import IngestProgress, Tally
 from whence_backends.corpus.ingestion.rows import InputFile, LongText, Row
 
-# Enough text to keep every core of the tokenizer busy, little enough to be nothing in memory.
+# Enough text to keep all cores of the tokenizer busy, in little memory.
 _BATCH_DOCUMENTS: Final = 512
 _BATCH_CHARACTERS: Final = 1 << 20
 
 
 class Pipeline:
-    """One pass over the input. State: the tally, the ids seen, and how far the reader is."""
+    """One pass over the input. State: the tally, the ids seen, and the reader's progress."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Pipeline:
         return f"<ingest {self._reader.file} {self.tally!r}>"
 
     def sequences(self) -> Iterator[ChunkedSequence]:
-        """Yield the corpus' sequences, once. Raises for a bad row where the run is strict."""
+        """Yield the sequences of the corpus, once. A strict run raises at the first bad row."""
         for sequence in chunk(self._tokenized(), self._config.policy):
             if is_worth_keeping(sequence, self._config.policy):
                 self.tally.add_sequence(sequence)
@@ -91,7 +91,7 @@ class Pipeline:
             yield document
 
     def _notice(self, document: Document) -> None:
-        """Count what is to be said of a document that is in the corpus; a strict run ends where something was lost."""
+        """Count the remarks on a document; a strict run raises if something was lost."""
         for kind, what in document.notices.items():
             seen = self.tally.add_notice(document.row, kind, what)
             if self._config.strict and kind == WarningCode.LOST_TURNS:
@@ -104,14 +104,14 @@ class Pipeline:
         self._check_number()
 
     def _give_up(self, file: InputFile, row: int, rows: int, error: InvalidRequestError) -> None:
-        """Go on without the rest of a file."""
+        """Count a file of which the rest cannot be read."""
         if self._config.strict:
             raise error
         self.tally.add_unreadable(file, row, rows, str(error.__cause__ or error))
         self._check_number()
 
     def _check_number(self) -> None:
-        """Stop at once where a number is exceeded; a share is known at the end."""
+        """Raise once a limit given as a number is exceeded; a share is checked at the end."""
         if self._config.max_bad_rows.rows is not None:
             self._config.max_bad_rows.check(self.tally, self._files)
 
@@ -130,7 +130,7 @@ class Pipeline:
 
 
 class _Reader:
-    """Reads the files one after the other. State: which file, and how many bytes are behind."""
+    """Reads the files one after the other. State: the current file, and the number of bytes read."""
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ class _Reader:
             self.bytes_read = finished_bytes
 
     def _rows_of(self, file: InputFile) -> Iterator[Row]:
-        """Yield a file's rows, as far as it can be read."""
+        """Yield the rows of a file up to the first place that cannot be read."""
         line = rows = 0
         try:
             for row in read_rows(file, self._max_row_bytes):
@@ -180,11 +180,13 @@ def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 
 def _lacks_tokens(document: TokenizedDocument, policy: ChunkPolicy) -> str:
-    """Return why no sequence can come of a document, or an empty string; one in parts is long enough."""
+    """Return the reason why a document makes no sequence, or an empty string. A document in parts is long enough."""
     if document.continues or document.continued:
         return ""
     tokens = len(document.token_ids)
-    least = policy.min_tokens if policy.boundary == "document" else 1  # packed with others, one token is enough
+    least = (
+        policy.min_tokens if policy.boundary == "document" else 1
+    )  # packed with other documents, one token is enough
     if tokens < least:
         return f"has {tokens} tokens; a training sequence has at least {least}"
     if policy.boundary == "document" and not document.weights[1:].any():

@@ -1,4 +1,4 @@
-"""The first sequences that a corpus would have, with which of their characters count: a look before it is made."""
+"""A preview of a corpus: its first sequences, with the characters that count as trained on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PREVIEWED: Final = 3
 
 @dataclass(frozen=True, kw_only=True)
 class PreviewedSequence:
-    """A sequence as stretches of its text, each with whether it counts as trained on."""
+    """A sequence as consecutive pieces of its text, each with whether it counts as trained on."""
 
     sequence_id: str
     tokens: int
@@ -27,16 +27,16 @@ class PreviewedSequence:
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """The first sequences, and the rows that were left out before they were found."""
+    """The first sequences, and the bad rows before them."""
 
     sequences: tuple[PreviewedSequence, ...]
     bad_rows: tuple[BadRow, ...]
 
 
 def preview(config: IngestConfig, count: int = PREVIEWED) -> Preview:
-    """Return the first sequences of the corpus that ``config`` would make, of different documents; nothing is written.
+    """Return the first sequences, of different documents, of the corpus that ``config`` describes, without writing it.
 
-    Raises as :func:`~whence_backends.corpus.ingestion.ingest.ingest` does for input that makes no corpus.
+    Raises the errors of :func:`~whence_backends.corpus.ingestion.ingest.ingest`.
     """
     pipeline = Pipeline(config, inputs_of(config).files, lambda _: None)
     firsts = (next(group) for _, group in groupby(pipeline.sequences(), key=lambda sequence: sequence.document_id))

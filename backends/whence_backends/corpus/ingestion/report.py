@@ -1,4 +1,4 @@
-"""What an ingest run counts, and how it is told: progress while it runs, a report at its end."""
+"""The counts of an ingest run: progress while it runs, a report at its end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOTICED_ROWS_KEPT: Final = 3
 
 @dataclass(frozen=True, kw_only=True)
 class BadRow:
-    """A row that is not in the corpus: where it is, and what is wrong, as in "line 3 is not JSON"."""
+    """A row that is left out: its place, and the reason, which completes a sentence such as "line 3 is not JSON"."""
 
     file: str
     line: int
@@ -34,7 +34,7 @@ class BadRow:
         return f"{self.file}, line {self.line} {self.reason}"
 
     def to_error(self) -> InvalidRequestError:
-        """Return the error that a strict run ends with."""
+        """Return the error with which a strict run ends."""
         return InvalidRequestError(
             f"{self}; mend it, or run without strict to leave such rows out and have them counted",
             reason=Reason.INVALID_CORPUS_ROW,
@@ -45,7 +45,7 @@ class BadRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Notice:
-    """Something that is true of ``rows`` rows which are in the corpus, and the ``first`` of them with what it is."""
+    """A remark on ``rows`` rows that are in the corpus, with the ``first`` of them."""
 
     kind: str
     rows: int
@@ -57,7 +57,7 @@ class Notice:
 
 @dataclass(frozen=True, kw_only=True)
 class BadCell:
-    """A value that is not in a sequence's metadata, or not whole: where it is, and what is wrong with it."""
+    """A value that is missing from the metadata, or incomplete: its place, and the reason."""
 
     file: str
     line: int
@@ -70,7 +70,7 @@ class BadCell:
 
 @dataclass(frozen=True, kw_only=True)
 class UnreadableFile:
-    """A file that could not be read, or only its first ``rows`` rows, and why."""
+    """A file of which only the first ``rows`` rows could be read, and the reason."""
 
     file: str
     rows: int
@@ -83,7 +83,7 @@ class UnreadableFile:
 
 @dataclass(frozen=True, kw_only=True)
 class IngestProgress:
-    """How far a run is: ``bytes_read`` of ``bytes_total`` of the input, and what came of it."""
+    """The progress of a run: ``bytes_read`` of ``bytes_total`` of the input, and the counts so far."""
 
     file: str
     bytes_read: int
@@ -96,7 +96,7 @@ class IngestProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceCounts:
-    """How much of a corpus comes from one source; a packed sequence counts for its first document's."""
+    """The size of one source of a corpus. A packed sequence counts for the source of its first document."""
 
     documents: int
     sequences: int
@@ -105,13 +105,13 @@ class SourceCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class IngestReport:
-    """What a corpus holds. ``first_bad_rows`` are the first :data:`BAD_ROWS_KEPT` of ``bad_rows``.
+    """The contents of a corpus. ``first_bad_rows`` are the first :data:`BAD_ROWS_KEPT` of ``bad_rows``.
 
-    Likewise of ``bad_cells``, values of metadata that were lost while their rows were kept. ``unreadable_files`` count
-    as a bad row each; ``skipped_files`` lay beside the data and were not tried. ``dropped_sequences`` were too short or
-    held no token that counts. ``already_there`` says that the same corpus had been made before and nothing was done.
-    ``trained_tokens`` are those that a model is trained to predict, ``largest_token_id`` the largest of all; corpora of
-    earlier versions do not say.
+    ``bad_cells`` are values of metadata that were lost while their rows were kept; the first of them are listed too.
+    Each of ``unreadable_files`` counts as one bad row; ``skipped_files`` were not read. ``dropped_sequences`` were too
+    short or had no token that counts. ``already_there`` is true if the same corpus existed and nothing was done.
+    ``trained_tokens`` is the number of tokens that the model was trained to predict, ``largest_token_id`` the largest
+    id; both are unknown for corpora of earlier versions.
     """
 
     path: Path
@@ -138,7 +138,7 @@ class IngestReport:
     def of(
         cls, path: Path, manifest: Manifest, *, already_there: bool, skipped_files: Sequence[SkippedFile] = ()
     ) -> IngestReport:
-        """Return the report of a finished corpus, which its manifest holds, but for files that are no part of it."""
+        """Return the report stored in a finished corpus's manifest, together with the files that were skipped now."""
         properties = manifest.properties
         return cls(
             path=path,
@@ -150,8 +150,8 @@ class IngestReport:
             sources={name: SourceCounts(**counts) for name, counts in properties["sources"].items()},
             shards=len(properties["shards"]),
             notices=tuple(
-                Notice(kind=kind, rows=found["rows"], first=tuple(BadRow(**row) for row in found["first"]))
-                for kind, found in properties.get("notices", {}).items()
+                Notice(kind=kind, rows=notice["rows"], first=tuple(BadRow(**row) for row in notice["first"]))
+                for kind, notice in properties.get("notices", {}).items()
             ),
             already_there=already_there,
             **properties["counts"],
@@ -159,7 +159,7 @@ class IngestReport:
 
 
 class Tally:
-    """What a run has counted so far. Owned by one run; only its methods change it."""
+    """The counts of a run so far. Owned by one run; only its methods change it."""
 
     def __init__(self) -> None:
         self.documents = self.sequences = self.tokens = self.bad_rows = 0
@@ -174,7 +174,7 @@ class Tally:
 
     @classmethod
     def of(cls, properties: Mapping[str, Any]) -> Tally:
-        """Return what a finished corpus says was left out of it."""
+        """Return the counts of what was left out of a finished corpus."""
         tally = cls()
         tally.documents, tally.bad_rows = properties["counts"]["documents"], properties["counts"]["bad_rows"]
         tally.first_bad_rows = [BadRow(**row) for row in properties["first_bad_rows"]]
@@ -193,14 +193,14 @@ class Tally:
         return bad
 
     def add_notice(self, row: Row, kind: str, what: str) -> BadRow:
-        """Count a row that is in the corpus, and of which something is to be said."""
+        """Count a row that is in the corpus and has a remark."""
         seen = BadRow(file=row.file.name, line=row.line, reason=f"({what})")
         before = self._notices.get(kind, Notice(kind=kind, rows=0, first=()))
         self._notices[kind] = Notice(kind=kind, rows=before.rows + 1, first=(*before.first, seen)[:NOTICED_ROWS_KEPT])
         return seen
 
     def add_unreadable(self, file: InputFile, row: int, rows: int, reason: str) -> BadRow:
-        """Count a file of which what follows ``row`` is lost; ``rows`` of it were read."""
+        """Count a file that cannot be read beyond ``row``; ``rows`` of it were read."""
         self.unreadable_files.append(
             UnreadableFile(file=file.name, rows=rows, size_bytes=file.size_bytes, reason=reason)
         )
@@ -208,7 +208,7 @@ class Tally:
         return self.add_bad_row(where, f"and what follows cannot be read: {reason}")
 
     def add_bad_cells(self, document: Document) -> None:
-        """Count what a document's metadata has lost."""
+        """Count the values that a document's metadata lost."""
         for column, reason in document.bad_cells.items():
             self._bad_cells += 1
             if len(self._first_bad_cells) < BAD_ROWS_KEPT:
@@ -216,7 +216,7 @@ class Tally:
                 self._first_bad_cells.append(cell)
 
     def add_document(self, document: TokenizedDocument) -> None:
-        """Count a document, once however many parts it comes in."""
+        """Count a document, once for all of its parts."""
         if document.continues:
             return
         self.documents += 1
@@ -239,7 +239,7 @@ class Tally:
         self._dropped_sequences += 1
 
     def to_json(self) -> dict[str, Any]:
-        """Return the counts as they stand in a manifest."""
+        """Return the counts as JSON, for a manifest."""
         counts = {
             "documents": self.documents,
             "sequences": self.sequences,

@@ -13,7 +13,7 @@ Compression = Literal["", "gzip", "zstd", "bz2", "xz"]
 
 @dataclass(frozen=True, kw_only=True)
 class InputFile:
-    """A file to read. ``name`` is what reports and made-up ids call it, ``source`` what it is a part of."""
+    """A file to read. ``name`` is used in reports and in ids of rows without one; ``source`` is the default source."""
 
     path: Path
     name: str
@@ -25,9 +25,9 @@ class InputFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One row: its columns, or why it could not be read. ``line`` counts from 1: a line, or a row of a table.
+    """One row: its columns, or the problem that makes it bad. ``line`` is the line or the row of a table, from 1.
 
-    A value that could not be read is a :class:`BadCell`. ``read_fraction`` is how much of the file has been read.
+    A value that could not be read is a :class:`BadCell`. ``read_fraction`` is the fraction of the file read so far.
     """
 
     file: InputFile
@@ -39,7 +39,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class BadCell:
-    """A value of a row that could not be read: why, as in "is not UTF-8", and the nearest value to show for it."""
+    """A value that could not be read: the problem, such as "is not UTF-8", and the closest value to show instead."""
 
     problem: str
     shown: Any = None
@@ -47,6 +47,6 @@ class BadCell:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LongText:
-    """A text too long to hold: ``pieces()`` reads it anew, as (piece, how much of the file has been read)."""
+    """A text too long to hold in memory: ``pieces()`` reads it, as (piece, fraction of the file read)."""
 
     pieces: Callable[[], Iterator[tuple[str, float]]]

@@ -1,4 +1,4 @@
-"""Which files a corpus is made from: what the user named, as a list of files in order, and what is left out."""
+"""The files that a corpus is made from: the inputs as a list of files in order, and those that are skipped."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from whence_backends.corpus.ingestion.file_kinds import KNOWN, FileKind, kind_of
 from whence_backends.corpus.ingestion.rows import InputFile
 from whence_backends.store.artefact import MANIFEST
 
-_DATASET: Final = "state.json"  # marks a folder that datasets' save_to_disk wrote
+_DATASET: Final = "state.json"  # marks a folder written by save_to_disk of `datasets`
 _DATASET_SPLITS: Final = "dataset_dict.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SkippedFile:
-    """A file, or a folder with all that is in it, that is not in the corpus, and why, as in "is a link to nothing"."""
+    """A file or folder that is not read, with the reason, such as "is a link to nothing"."""
 
     name: str
     reason: str
@@ -32,19 +32,20 @@ class SkippedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """The files to read, in order, and what lies beside them."""
+    """The files to read, in order, and those that are skipped."""
 
     files: tuple[InputFile, ...]
     skipped: tuple[SkippedFile, ...]
 
 
 def find_files(inputs: Sequence[Path], *, out: Path | None = None) -> Selection:
-    """Return the files to read, in the order of the inputs and by name within a folder, and those that are not read.
+    """Return the files to read, in the order of the inputs and by name within a folder, and those that are skipped.
 
-    A folder is a saved Hugging Face data set, or is searched for data files; plain text files in it count only
-    where it has no tables, and what documents a data set (README, LICENSE, dataset_infos.json) only where it is named
-    itself. Links to files are followed, links to folders are not. A file's ``source`` is the top-level subfolder it is
-    in, else the folder's name for text and the file's own for tables. ``out`` is where the corpus goes: it is no input.
+    A folder is either a saved Hugging Face data set or searched for data files. Plain text in a folder is read only if
+    the folder has no tables, and files that document a data set (README, LICENSE, dataset_infos.json) only if they are
+    named themselves. Links to files are followed, links to folders are not. The ``source`` of a file is its top-level
+    subfolder or, in the folder itself, the folder's name for text and the file's own name for tables. ``out``, where
+    the corpus is written, is never an input.
 
     Raises :class:`~whence.errors.NotFoundError` for an input that does not exist and
     :class:`~whence.errors.InvalidRequestError` for one that holds nothing to read.
@@ -60,12 +61,12 @@ def find_files(inputs: Sequence[Path], *, out: Path | None = None) -> Selection:
 
 
 class _Search:
-    """Looks through the inputs. State: the files found, by their place on the disk, and what was left out."""
+    """Searches the inputs. State: the files found, by their place on the disk, and those skipped."""
 
     def __init__(self, base: Path, out: Path | None) -> None:
         self._base = base
         self._out = out.absolute() if out is not None else None
-        self.files: dict[object, InputFile] = {}  # by device and inode: named twice, read once
+        self.files: dict[object, InputFile] = {}  # by device and inode, so that a file named twice is read once
         self.skipped: list[SkippedFile] = []
 
     def take_input(self, path: Path) -> None:
@@ -88,19 +89,19 @@ class _Search:
         self._add(path, kind, source=_stem(path, kind))
 
     def _folder(self, folder: Path) -> int:
-        """Take what is in a folder; return how many files that were."""
-        found = list(self._walk(folder))
-        has_tables = any(kind.format != "text" for _, kind in found)
+        """Add the data files in a folder; return their number."""
+        files = list(self._walk(folder))
+        has_tables = any(kind.format != "text" for _, kind in files)
         is_dataset = _dataset_files(folder) is not None
-        for path, kind in found:
+        for path, kind in files:
             if kind.format == "text" and has_tables:
                 self._skip(path, "is plain text beside tables; name it to have it read")
             else:
                 self._add(path, kind, source=folder.name if is_dataset else _source(path, folder, kind))
-        return len(found)
+        return len(files)
 
     def _walk(self, folder: Path) -> Iterator[tuple[Path, FileKind]]:
-        """Yield the data files in a folder, those of a subfolder in its place, and note what is none."""
+        """Yield the data files in a folder, recursively and in order, and note the others as skipped."""
         try:
             names = sorted(os.listdir(folder))
         except OSError as error:
@@ -123,7 +124,7 @@ class _Search:
                 yield path, kind_of(path.name)
 
     def _why_not(self, path: Path) -> str:
-        """Return why something in a folder is not read, or an empty string."""
+        """Return the reason why an entry of a folder is not read, or an empty string."""
         if path.name.startswith("."):
             return "is hidden"
         if path.is_symlink() and not path.exists():
@@ -140,7 +141,9 @@ class _Search:
 
     def _add(self, path: Path, kind: FileKind, source: str) -> None:
         assert kind.format is not None
-        status = path.stat() if path.exists() else None  # one that a saved data set lacks is told of when it is read
+        status = (
+            path.stat() if path.exists() else None
+        )  # a file missing from a saved data set is reported when it is read
         file = InputFile(
             path=path,
             name=self._name(path),
@@ -165,7 +168,7 @@ class _Search:
 
 
 def printable(name: Path | str) -> str:
-    """Return a file's name as text that any encoding can hold: bytes that are not UTF-8 as backslash, x and digits."""
+    """Return a file's name as printable text: bytes that are not UTF-8 become backslash escapes."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
@@ -174,7 +177,7 @@ def _is_dataset_of_splits(path: Path) -> bool:
 
 
 def _dataset_files(folder: Path) -> list[Path] | None:
-    """Return the files of a saved Hugging Face data set in its order; ``None`` for any other folder."""
+    """Return the files of a saved Hugging Face data set in its order, or ``None`` for any other folder."""
     try:
         state = json.loads((folder / _DATASET).read_bytes())
         return [folder / str(entry["filename"]) for entry in state["_data_files"] if kind_of(entry["filename"]).format]

@@ -1,4 +1,4 @@
-"""Readers of every format that a corpus can be made from; each yields rows as a stream."""
+"""Readers of all input formats; each yields rows as a stream."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _READERS: Final[Mapping[FileFormat, Callable[[InputFile, int], Iterator[Row]]]] 
 
 
 def read_rows(file: InputFile, max_row_bytes: int) -> Iterator[Row]:
-    """Yield the rows of a file in order; a bad row does not end them, nor does one of more than ``max_row_bytes``.
+    """Yield the rows of a file in order, bad ones and those of more than ``max_row_bytes`` included.
 
-    Raises :class:`~whence.errors.InvalidRequestError` with reason ``UNREADABLE_CORPUS_FILE`` where the file
-    cannot be read, or not to its end (no permission, a torn gzip, not Parquet).
+    Raises :class:`~whence.errors.InvalidRequestError` with reason ``UNREADABLE_CORPUS_FILE`` if the file cannot be read
+    to its end (no permission, a truncated gzip, not Parquet).
     """
     try:
         yield from _READERS[file.format](file, max_row_bytes)

@@ -1,4 +1,4 @@
-"""Values of Arrow columns in Python, one way whether pandas is installed or not; those that Python lacks as text."""
+"""Values of Arrow columns as Python objects, the same with and without pandas; unrepresentable ones become text."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ _UNITS: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # parts of a se
 
 
 def values(column: Any, max_bytes: int) -> Sequence[Any]:  # noqa: ANN401 - pyarrow has no types
-    """Return a column's values; a value that cannot be read, or has more than ``max_bytes``, is a bad cell.
+    """Return a column's values. A value that cannot be read, or has more than ``max_bytes``, becomes a bad cell.
 
-    Arrow converts a column at once, or not at all where one value is out of Python's range: then each is taken alone.
+    Arrow converts a whole column at once and fails if one value is out of Python's range; values are then converted one
+    by one.
     """
     if not _has_nanoseconds(column.type) and not _has_large(column, max_bytes):
         try:
             return column.to_pylist()  # type: ignore[no-any-return]
-        except (ValueError, OverflowError, pa.ArrowException):  # UTF-8, dates: found by trying
+        except (ValueError, OverflowError, pa.ArrowException):  # invalid UTF-8, or a date out of range
             pass
     return [_value(scalar, max_bytes) for scalar in column]
 
 
 def _value(scalar: Any, max_bytes: int) -> Any:  # noqa: ANN401
-    """Return a scalar's value, part by part where it has parts."""
+    """Return a scalar's value, converting nested values recursively."""
     kind = scalar.type
     if not scalar.is_valid:
         return None
@@ -55,7 +56,7 @@ def _value(scalar: Any, max_bytes: int) -> Any:  # noqa: ANN401
 
 
 def _moment(scalar: Any) -> str:  # noqa: ANN401
-    """Return a time, of whatever range and precision, as text: ``12345-06-07 08:09:10.123456789``."""
+    """Return a time of any range and precision as text, such as ``12345-06-07 08:09:10.123456789``."""
     kind, ticks = scalar.type, scalar.value
     if kinds.is_date(kind):
         return str(np.datetime64(ticks, "D" if kinds.is_date32(kind) else "ms").astype("datetime64[D]"))
@@ -68,7 +69,7 @@ def _moment(scalar: Any) -> str:  # noqa: ANN401
 
 
 def _has_nanoseconds(kind: Any) -> bool:  # noqa: ANN401
-    """Say whether values have nanoseconds, which Python's own types lack and only pandas' have."""
+    """Return true for values with nanoseconds, which pandas' types can represent and Python's cannot."""
     if kinds.is_dictionary(kind):
         return _has_nanoseconds(kind.value_type)
     if isinstance(kind, pa.BaseExtensionType):

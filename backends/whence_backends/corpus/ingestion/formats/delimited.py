@@ -1,4 +1,4 @@
-"""CSV and TSV: a line that names the columns, then a row a record, quoted as RFC 4180 says."""
+"""CSV and TSV: a header line, then one row per record, quoted as in RFC 4180."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _OTHER_DELIMITERS: Final = (b";", b"\t", b"|")
 
 
 def read_delimited(file: InputFile, max_row_bytes: int) -> Iterator[Row]:
-    """Yield a row for each record behind the first, which names the columns.
+    """Yield a row for each record after the header.
 
-    A .csv whose first line has no comma may be delimited by semicolons, tabs or bars.
+    A .csv whose header has no comma may be delimited by semicolons, tabs or vertical bars.
     """
     csv.field_size_limit(max_row_bytes)
     with open_bytes(file) as stream:
@@ -48,7 +48,7 @@ def read_delimited(file: InputFile, max_row_bytes: int) -> Iterator[Row]:
 
 
 class _Records:
-    """The records of a file, each as its cells and what is wrong with it. State: the line that the latest begins at."""
+    """The records of a file, each as its cells and a problem or "". State: the line at which the latest begins."""
 
     def __init__(self, stream: ByteStream, file: InputFile, max_row_bytes: int) -> None:
         self._lines = _Lines(stream, max_row_bytes)
@@ -65,17 +65,19 @@ class _Records:
             try:
                 cells = next(self._reader)
             except csv.Error as error:
-                if "unexpected end of data" in str(error):  # all up to the end is within quotes: no row, but many
+                if "unexpected end of data" in str(
+                    error
+                ):  # the rest of the file is within quotes: not one row but many
                     raise UnreadableError(f"a quote in the record at line {self.line} is never closed") from None
                 return [], f"is not a record: {error}"
             if self._lines.problem:
                 return [], self._lines.problem
-            if cells:  # else a blank line
+            if cells:  # otherwise a blank line
                 return cells, ""
 
 
 class _Lines:
-    """The lines of a file as text. State: the number of the latest, and what is wrong with those of a record."""
+    """The lines of a file as text. State: the number of the latest line, and the problem of the current record."""
 
     def __init__(self, stream: ByteStream, max_row_bytes: int) -> None:
         lines = bounded_lines(stream, max_row_bytes)
@@ -94,13 +96,13 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        self.number, found = next(self._lines)
-        self._record_bytes += len(found or b"")
-        if found is None or self._record_bytes > self._most:
+        self.number, line = next(self._lines)
+        self._record_bytes += len(line or b"")
+        if line is None or self._record_bytes > self._most:
             self.problem = too_large(self._most)
-            return '"' * (found or b"").count(b'"')  # all that tells where the record ends
-        # What is not UTF-8 spoils its own cell only; see `_columns`.
-        return found.decode("utf-8", "surrogateescape")
+            return '"' * (line or b"").count(b'"')  # the quotes alone, which decide where the record ends
+        # Invalid UTF-8 affects its own cell only; see `_columns`.
+        return line.decode("utf-8", "surrogateescape")
 
 
 def _delimiter(first_line: bytes, file: InputFile) -> str:

@@ -1,4 +1,4 @@
-"""JSON that is one document: an array of rows, an object with such an array as ``data``, or objects in a row."""
+"""JSON documents: an array of rows, an object with such an array as ``data``, or a sequence of objects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from whence_backends.corpus.ingestion.formats.lines import PATIENT_DECODER, as_r
 from whence_backends.corpus.ingestion.formats.streams import UnreadableError, bounded_lines, open_bytes
 from whence_backends.corpus.ingestion.rows import InputFile, Row
 
-_ROWS: Final = "data"  # the field that holds the rows, where the document is an object
+_ROWS: Final = "data"  # the field that holds the rows of a document that is an object
 _PIECE_CHARACTERS: Final = 1 << 18
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 
@@ -19,8 +19,8 @@ _SPACE: Final = re.compile(r"[ \t\n\r]*")
 def read_json(file: InputFile, max_row_bytes: int) -> Iterator[Row]:
     """Yield the rows of a JSON document, numbered from 1, holding one of them at a time.
 
-    Many files that are called ``.json`` hold JSON Lines; they are read as such. Raises :class:`UnreadableError`
-    where the JSON ends or errs: what follows could not be told apart.
+    Files named ``.json`` that hold JSON Lines are read as such. Raises :class:`UnreadableError` at a syntax error,
+    since rows after it cannot be told apart.
     """
     if _has_an_object_a_line(file, max_row_bytes):
         yield from read_json_lines(file, max_row_bytes)
@@ -70,7 +70,7 @@ def _elements(cursor: _Cursor) -> Iterator[Any]:
 
 
 def _object(cursor: _Cursor) -> Iterator[Any]:
-    """Yield the rows that an object holds, or the object itself where it holds none."""
+    """Yield the rows in an object's ``data``, or the object itself if it has none."""
     fields, has_rows, begin = [], False, cursor.consumed
     cursor.take("{")
     closing = "," if cursor.peek() != "}" else cursor.take("}")
@@ -90,7 +90,7 @@ def _object(cursor: _Cursor) -> Iterator[Any]:
 
 
 class _Cursor:
-    """A place in a JSON text. State: what was read and is not used up, and how many characters are behind."""
+    """A position in a JSON text. State: the text that was read and not yet consumed, and the characters consumed."""
 
     def __init__(self, text: io.TextIOWrapper, max_row_characters: int) -> None:
         self._text = text
@@ -104,23 +104,23 @@ class _Cursor:
     def peek(self) -> str:
         """Return the next character that is not space, or an empty string at the end."""
         while True:
-            self._at = _SPACE.match(self._held, self._at).end()  # type: ignore[union-attr]  # it always matches
+            self._at = _SPACE.match(self._held, self._at).end()  # type: ignore[union-attr]  # always matches
             if self._at < len(self._held):
                 return self._held[self._at]
             if not self._read_on():
                 return ""
 
     def take(self, *expected: str) -> str:
-        """Step over the next character, which must be one of those expected."""
-        found = self.peek()
-        if found not in expected:
-            got = repr(found) if found else "the end of the file"
+        """Consume the next character, which must be one of ``expected``."""
+        character = self.peek()
+        if character not in expected:
+            got = repr(character) if character else "the end of the file"
             raise UnreadableError(f"expected {' or '.join(map(repr, expected))}, got {got}")
         self._at += 1
-        return found
+        return character
 
     def value(self) -> Any:  # noqa: ANN401 - whatever JSON holds
-        """Read the value that begins here."""
+        """Parse the value at this position."""
         self.peek()
         while True:
             try:
@@ -131,7 +131,7 @@ class _Cursor:
                 if not self._read_on():
                     raise UnreadableError(f"it is not JSON: {error}") from None
             else:
-                if end < len(self._held) or not self._read_on():  # a number at the end may go on
+                if end < len(self._held) or not self._read_on():  # a number at the end may continue
                     self._at = end
                     return value
 
@@ -143,7 +143,7 @@ class _Cursor:
             )
 
     def _read_on(self) -> bool:
-        """Hold at least twice as much as now, so that a long value is not looked at again and again."""
+        """Read at least as much again, so that a long value is not parsed a quadratic number of times."""
         left = len(self._held) - self._at
         if left > self._most:
             raise UnreadableError(f"a row of it has more than {self._most:,} bytes, the most that one may have")

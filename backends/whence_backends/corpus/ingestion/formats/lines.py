@@ -1,4 +1,4 @@
-"""JSON Lines: an object a line."""
+"""JSON Lines: one object per line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 from whence_backends.corpus.ingestion.formats.streams import bounded_lines, open_bytes, too_large
 from whence_backends.corpus.ingestion.rows import BadCell, InputFile, Row
 
-_BOM: Final = b"\xef\xbb\xbf"  # also inside a file, where several were put together
+_BOM: Final = b"\xef\xbb\xbf"  # also inside a file that was concatenated from several
 
 
 def read_json_lines(file: InputFile, max_row_bytes: int) -> Iterator[Row]:
@@ -27,23 +27,23 @@ def read_json_lines(file: InputFile, max_row_bytes: int) -> Iterator[Row]:
 
 
 def as_row(value: Any) -> tuple[Mapping[str, Any] | None, str]:  # noqa: ANN401 - whatever JSON holds
-    """Return a JSON value as a row's columns, or what is wrong with it."""
+    """Return a JSON value as a row's columns, or the reason why it is not a row."""
     if not isinstance(value, dict):
         return None, f"is a JSON {type(value).__name__}; expected an object"
     return value, ""
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object as a dictionary; a key that it has twice has no value that could be trusted."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    """Return a JSON object as a dictionary; the value of a duplicate key is a bad cell."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         times = Counter(name for name, _ in pairs)
-        found |= {name: BadCell(problem="is there twice") for name, count in times.items() if count > 1}
-    return found
+        fields |= {name: BadCell(problem="is there twice") for name, count in times.items() if count > 1}
+    return fields
 
 
 def whole_number(digits: str) -> int | BadCell:
-    """Return a JSON number of any size that Python reads."""
+    """Return a JSON integer, or a bad cell if it has more digits than Python converts."""
     try:
         return int(digits)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The bytes of a file: decompressed, in UTF-8, and line by line with a bound on the length of a line."""
+"""The bytes of a file: decompressed, in UTF-8, and split into lines of bounded length."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from whence_backends.corpus.ingestion.rows import Compression, InputFile
 
 _BUFFER_BYTES: Final = 1 << 18
 _BOM: Final = codecs.BOM_UTF8
-# The longer marks first: UTF-32's begins with UTF-16's.
+# Longer marks first: that of UTF-32 begins with that of UTF-16.
 _WIDE_ENCODINGS: Final = {
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -28,7 +28,7 @@ _WIDE_ENCODINGS: Final = {
 
 
 def _zstd(raw: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
-    # Arrow's own reader takes several frames after each other and raises where the last is torn.
+    # Arrow's reader accepts several consecutive frames and raises if the last one is truncated.
     return pa.CompressedInputStream(raw, "zstd")
 
 
@@ -42,12 +42,12 @@ _DECOMPRESSORS: Final[Mapping[Compression, Callable[[Any], Any]]] = {
 
 
 class UnreadableError(ValueError):
-    """From here on a file cannot be read; the message says why."""
+    """A file cannot be read any further; the message gives the reason."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ByteStream:
-    """An open file: its bytes, and how much of it has been read, from 0 to 1."""
+    """An open file: its bytes, and the fraction of it that has been read, from 0 to 1."""
 
     bytes: io.BufferedReader
     read_fraction: Callable[[], float]
@@ -55,7 +55,7 @@ class ByteStream:
 
 @contextmanager
 def open_bytes(file: InputFile) -> Iterator[ByteStream]:
-    """Open a file as UTF-8, whatever it is compressed with; what says that it is UTF-16 or UTF-32 is recoded."""
+    """Open a file as UTF-8: decompressed, and recoded if it has a byte order mark of UTF-16 or UTF-32."""
     size_bytes = max(file.path.stat().st_size, 1)
     with file.path.open("rb") as raw:
         plain = io.BufferedReader(_DECOMPRESSORS[file.compression](raw), _BUFFER_BYTES)
@@ -69,7 +69,7 @@ def open_bytes(file: InputFile) -> Iterator[ByteStream]:
 
 
 def bounded_lines(stream: ByteStream, max_bytes: int) -> Iterator[tuple[int, bytes | None]]:
-    """Yield the lines with their numbers, counted from 1, and ``None`` for one of more than ``max_bytes`` bytes."""
+    """Yield (number, line), counted from 1, with ``None`` for a line of more than ``max_bytes``."""
     number = 0
     while line := stream.bytes.readline(max_bytes + 1):
         number += 1
@@ -82,14 +82,14 @@ def bounded_lines(stream: ByteStream, max_bytes: int) -> Iterator[tuple[int, byt
 
 
 def too_large(max_row_bytes: int) -> str:
-    """Return what is wrong with a row of more than ``max_row_bytes``."""
+    """Return the problem of a row of more than ``max_row_bytes``."""
     return f"has more than {max_row_bytes:,} bytes, the most that a row may have"
 
 
 class _Streams(io.RawIOBase):
-    """Compressed streams after each other, decompressed to the end of the last.
+    """Consecutive compressed streams, decompressed to the end of the last.
 
-    Python's own readers end without a word at what is no stream, and so at the first damaged one, or at xz's padding.
+    Python's readers stop silently at bytes that do not begin a stream, and so at a damaged stream or at xz's padding.
     """
 
     def __init__(self, raw: Any, begin: Callable[[], Any]) -> None:  # noqa: ANN401 - bz2 and lzma share no type
@@ -119,7 +119,7 @@ class _Streams(io.RawIOBase):
                 return len(plain)
 
     def _next_stream(self) -> bytes:
-        """Return what follows the stream that has ended, and the zeros that may pad it; nothing at the file's end."""
+        """Return the bytes after a finished stream and its zero padding; empty at the end of the file."""
         rest: bytes = self._stream.unused_data.lstrip(b"\0")
         while not rest:
             more = self._raw.read(_BUFFER_BYTES)
@@ -130,7 +130,7 @@ class _Streams(io.RawIOBase):
 
 
 class _Recoded(io.RawIOBase):
-    """What a stream says in another encoding, in UTF-8."""
+    """A stream of text in another encoding, recoded as UTF-8."""
 
     def __init__(self, source: io.BufferedReader, encoding: str) -> None:
         self._text = io.TextIOWrapper(source, encoding=encoding, newline="")
@@ -139,6 +139,6 @@ class _Recoded(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any writable buffer
-        encoded = self._text.read(len(buffer) // 4).encode()  # four bytes a character at most
+        encoded = self._text.read(len(buffer) // 4).encode()  # at most four bytes per character
         buffer[: len(encoded)] = encoded
         return len(encoded)

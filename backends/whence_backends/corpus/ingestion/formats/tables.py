@@ -1,4 +1,4 @@
-"""Parquet and Arrow: batches of rows as Python values, whatever their types hold."""
+"""Parquet and Arrow: batches of rows as Python values."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _BYTES_AT_ONCE: Final = 1 << 25
 
 
 def read_parquet(file: InputFile, max_row_bytes: int) -> Iterator[Row]:
-    """Yield the rows of a Parquet file, reading at most some tens of megabytes of ordinary rows at once."""
-    # Python opens the files: Arrow takes no name that is not UTF-8.
+    """Yield the rows of a Parquet file, reading at most some tens of megabytes of ordinary rows at a time."""
+    # Python opens the files: Arrow accepts only names that are UTF-8.
     with file.path.open("rb") as raw, pq.ParquetFile(raw) as table:
         rows = max(table.metadata.num_rows, 1)
         groups = [table.metadata.row_group(number) for number in range(table.metadata.num_row_groups)]
@@ -30,7 +30,7 @@ def read_parquet(file: InputFile, max_row_bytes: int) -> Iterator[Row]:
 
 
 def read_arrow(file: InputFile, max_row_bytes: int) -> Iterator[Row]:
-    """Yield the rows of either IPC format; ``datasets`` writes streams, others write files."""
+    """Yield the rows of an Arrow IPC file or stream; ``datasets`` writes streams."""
     size_bytes = max(file.path.stat().st_size, 1)
     with file.path.open("rb") as raw, pa.PythonFile(raw, "r") as source:
         batches = _arrow_batches(source)
@@ -60,7 +60,7 @@ def _batch_rows(
 
 
 def _require_whole(batch: Any) -> None:  # noqa: ANN401
-    """Refuse a batch whose offsets lead out of it: reading it would read whatever lies behind."""
+    """Refuse a batch with offsets out of bounds, which would read memory outside the batch."""
     try:
         batch.validate(full=False)
     except pa.ArrowException as error:

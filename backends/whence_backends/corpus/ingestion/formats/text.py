@@ -1,4 +1,4 @@
-"""Plain text: a file is a document."""
+"""Plain text: each file is a document."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from whence_backends.corpus.ingestion.formats.streams import open_bytes
 from whence_backends.corpus.ingestion.rows import InputFile, LongText, Row
 
 _PIECE_BYTES: Final = 1 << 18
-_HELD_CHARACTERS: Final = 1 << 20  # a longer text is read piece by piece
+_HELD_CHARACTERS: Final = 1 << 20  # longer texts are read piece by piece
 
 
 def read_text(file: InputFile, max_row_bytes: int) -> Iterator[Row]:
-    """Yield the file as one row, whatever its size: ``max_row_bytes`` bounds only what must be held whole.
+    """Yield the file as one row of any size: ``max_row_bytes`` limits only texts that are held in memory.
 
-    It is read to its end first: one byte that is not UTF-8 there, or a torn end, and nothing of it is taken.
+    The file is checked to its end first: if it is truncated or not valid UTF-8, it is left out as a whole.
     """
     checked = _check(file)
     if checked.problem:
@@ -31,7 +31,7 @@ def read_text(file: InputFile, max_row_bytes: int) -> Iterator[Row]:
 
 @dataclass(kw_only=True)
 class _Checked:
-    """What a file was found to be: ``lines`` before the problem, if there is one."""
+    """The result of checking a file; ``lines`` is the number of lines before the problem, if there is one."""
 
     characters: int = 0
     lines: int = 0
@@ -39,19 +39,19 @@ class _Checked:
 
 
 def _check(file: InputFile) -> _Checked:
-    found, is_blank = _Checked(), True
+    checked, is_blank = _Checked(), True
     try:
         for piece, _ in _pieces(file):
-            found.characters += len(piece)
-            found.lines += piece.count("\n")
+            checked.characters += len(piece)
+            checked.lines += piece.count("\n")
             is_blank = is_blank and not piece.strip()
     except UnicodeDecodeError as error:
-        found.lines += error.object.count(b"\n", 0, error.start)
-        found.problem = "is not UTF-8"
+        checked.lines += error.object.count(b"\n", 0, error.start)
+        checked.problem = "is not UTF-8"
     else:
-        found.problem = "has an empty 'text'" if is_blank else ""
-        found.lines = 0 if is_blank else found.lines
-    return found
+        checked.problem = "has an empty 'text'" if is_blank else ""
+        checked.lines = 0 if is_blank else checked.lines
+    return checked
 
 
 def _pieces(file: InputFile) -> Iterator[tuple[str, float]]:
