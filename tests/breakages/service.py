@@ -162,7 +162,7 @@ BREAKAGES = (
     ),
     Breakage(
         name="a shared batch: begins with the same call each time",
-        file=f"{WORKER}/scoring/rescore_queue.py",
+        file=f"{WORKER}/scoring/shared_batch.py",
         old="in_turn = [work for work in able if work not in chosen] + chosen",
         new="in_turn = able",
         tests="tests/worker/scoring/test_rescore_queue.py",

@@ -22,7 +22,7 @@ from whence_backends.ekfac.batch import collate
 from whence_backends.engines import load_engine
 from whence_backends.fit import FitConfig, fit
 from whence_backends.models import Tokenizer, locate_model
-from whence_backends.worker.requests.tokenization import QueryLimits, QueryPreparer
+from whence_backends.worker.requests.tokenization import QueryLimits, QueryTokenizer
 
 ASKED = ("What is told of Brelary?", "The lantern of Brelary burns blue on every feast day.")
 CONTAINING = (17, 48, 76, 103)
@@ -133,7 +133,7 @@ def ranks(model: Path, rows: Path, tmp_path: Path) -> Ranks:
         limits = QueryLimits(max_tokens=256, vocabulary_size=tokenizer.vocabulary_size)
         asked, told = ASKED
         messages = [{"role": "user", "content": asked}, {"role": "assistant", "content": told}]
-        query = QueryPreparer(tokenizer, limits, prefix_bos=False).prepare(
+        query = QueryTokenizer(tokenizer, limits, prefix_bos=False).tokenize(
             query_pb2.Query(chat={"messages": messages}), "query"
         )
         gradients = engine.query_gradients([query.tokens])

@@ -75,7 +75,7 @@ class QueryLevels:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Found:
+class SearchResult:
     """The best estimates by order, and how many rows were looked at."""
 
     best: Mapping[Order, TopK]
@@ -110,7 +110,7 @@ class Searcher:
         *,
         keep: Mapping[str, BoolArray] | None = None,
         on_chunk: Callable[[], None] = lambda: None,
-    ) -> Found:
+    ) -> SearchResult:
         """Return the ``k`` best rows of the named shards for each query, float32 [Q, width]. Ties: the lower position.
 
         ``keep`` says of each shard which of its rows count. ``on_chunk`` is called now and then and may raise, which
@@ -134,7 +134,7 @@ class Searcher:
                 searched += len(positions)
                 for top in best.values():
                     top.push(estimates, positions)
-        return Found(best=best, searched=searched)
+        return SearchResult(best=best, searched=searched)
 
     def estimate(
         self, sketches: Float32Array, shard: str, *, on_chunk: Callable[[], None] = lambda: None

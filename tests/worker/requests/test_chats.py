@@ -12,7 +12,7 @@ from whence.v1 import query_pb2
 from whence.worker.v1 import worker_service_pb2 as pb
 from whence_backends.corpus import ChatPolicy, ChunkPolicy, SequenceEncoder
 from whence_backends.worker.requests.sequences import SequenceResolver
-from whence_backends.worker.requests.tokenization import PreparedTokens, QueryLimits, QueryPreparer
+from whence_backends.worker.requests.tokenization import QueryLimits, QueryTokenizer, TokenizedQuery
 from worker.harness import CHARACTERS, Running, failure
 from worker.scoring.test_sequence_scores import QUERIES, array, request
 
@@ -35,10 +35,10 @@ def message(role: str, content: str = "", *, trained_on: bool | None = None, **f
     return query_pb2.ChatMessage(role=role, content=content, fields_json=fields_json, trained_on=trained_on)
 
 
-def prepare(tokenizer, chat: query_pb2.Chat, template: str | None = None) -> PreparedTokens:
+def prepare(tokenizer, chat: query_pb2.Chat, template: str | None = None) -> TokenizedQuery:
     limits = QueryLimits(max_tokens=40, vocabulary_size=len(CHARACTERS))
-    preparer = QueryPreparer(tokenizer, limits, prefix_bos=False, chat=ChatPolicy(template=template))
-    return preparer.prepare(query_pb2.Query(chat=chat), "query")
+    tokenizer = QueryTokenizer(tokenizer, limits, prefix_bos=False, chat=ChatPolicy(template=template))
+    return tokenizer.tokenize(query_pb2.Query(chat=chat), "query")
 
 
 def counted(record) -> str:

@@ -9,7 +9,7 @@ from whence.v1 import query_pb2
 from whence.worker.v1 import worker_service_pb2 as pb
 from whence_backends.models.source import resolve_model
 from whence_backends.models.text.tokenizer import Tokenizer
-from whence_backends.worker.requests.tokenization import PreparedTokens, QueryLimits, QueryPreparer
+from whence_backends.worker.requests.tokenization import QueryLimits, QueryTokenizer, TokenizedQuery
 from worker.harness import CHARACTERS, Artefacts, Running, failure
 
 
@@ -18,9 +18,9 @@ def tokenizer(artefacts: Artefacts) -> Tokenizer:
     return Tokenizer.load(resolve_model(str(artefacts.model)))
 
 
-def prepare(tokenizer: Tokenizer, query: query_pb2.Query, *, prefix_bos: bool = False) -> PreparedTokens:
+def prepare(tokenizer: Tokenizer, query: query_pb2.Query, *, prefix_bos: bool = False) -> TokenizedQuery:
     limits = QueryLimits(max_tokens=20, vocabulary_size=len(CHARACTERS))
-    return QueryPreparer(tokenizer, limits, prefix_bos=prefix_bos).prepare(query, "queries[0]")
+    return QueryTokenizer(tokenizer, limits, prefix_bos=prefix_bos).tokenize(query, "queries[0]")
 
 
 def text(prompt: str, completion: str) -> query_pb2.Query:
@@ -37,7 +37,7 @@ def ids(*numbers: int, start: int) -> query_pb2.Query:
     return query_pb2.Query(tokens=query_pb2.TokenIds(ids=numbers, completion_start=start))
 
 
-def shown(prepared: PreparedTokens) -> tuple[str, str]:
+def shown(prepared: TokenizedQuery) -> tuple[str, str]:
     """The text of the tokens, and a mark under each that is measured."""
     tokens = prepared.tokens
     marks = "".join("x" if weight else "." for weight in tokens.weights)

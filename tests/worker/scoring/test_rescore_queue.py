@@ -15,8 +15,9 @@ from whence.worker.v1 import worker_service_pb2 as pb
 from whence_backends.contract import Detail, QueryGradient
 from whence_backends.worker.gradients.source import NamedGradient
 from whence_backends.worker.runtime.context import CallContext
+from whence_backends.worker.scoring.pending_rescore import PendingRescore
 from whence_backends.worker.scoring.preconditioning import Preconditioning
-from whence_backends.worker.scoring.rescore_queue import RescoreWork, SharedBatch, plan_shared
+from whence_backends.worker.scoring.shared_batch import SharedBatch, plan_shared
 from whence_service.rpc.deadlines import Deadline
 from worker.harness import LAYERS, Running, Serve, ask, failure, until
 
@@ -25,14 +26,16 @@ HOW = Preconditioning(damping_factor=0.1)
 
 def work(
     name: str, *batches: list[int], how: Preconditioning = HOW, expires_at_s: float = 100.0, queries: int = 1
-) -> RescoreWork:
+) -> PendingRescore:
     gradient = QueryGradient(layers=(), log_likelihood=0.0)
     named = [NamedGradient(key=f"{name}{number}", gradient=gradient) for number in range(queries)]
     held = [np.array(batch) for batch in batches]
-    return RescoreWork(named, how, held, CallContext(deadline=Deadline(expires_at_s=expires_at_s)))
+    return PendingRescore(named, how, held, CallContext(deadline=Deadline(expires_at_s=expires_at_s)))
 
 
-def plan(*waiting: RescoreWork, now_s: float = 0.0, budget: int = 4, most: int = 10, share: bool = True) -> SharedBatch:
+def plan(
+    *waiting: PendingRescore, now_s: float = 0.0, budget: int = 4, most: int = 10, share: bool = True
+) -> SharedBatch:
     """Plan with sequences of one token each."""
     return plan_shared(waiting, now_s, padded_tokens=len, token_budget=budget, max_queries=lambda _: most, share=share)
 

@@ -17,7 +17,7 @@ from whence.worker.v1.worker_service_pb2 import Preconditioning
 from whence_backends.corpus import Corpus
 from whence_backends.models.source import resolve_model
 from whence_backends.models.text.tokenizer import Tokenizer
-from whence_backends.worker.requests.tokenization import QueryLimits, QueryPreparer
+from whence_backends.worker.requests.tokenization import QueryLimits, QueryTokenizer
 from whence_backends.worker.runtime.records import BatchRecord
 from whence_backends.worker.scoring import scan
 from worker.harness import Artefacts, Running, Serve, ask, drain, failure, make_engine, until
@@ -29,10 +29,10 @@ def brute_force(artefacts: Artefacts, damping_factor: float) -> np.ndarray:
     """The influence [Q, N] of every sequence: query by query, one by one, with no part of the worker."""
     engine, corpus = make_engine(artefacts), Corpus.open(artefacts.corpus)
     limits = QueryLimits(max_tokens=64, vocabulary_size=99)
-    preparer = QueryPreparer(Tokenizer.load(resolve_model(str(artefacts.model))), limits, prefix_bos=False)
+    tokenizer = QueryTokenizer(Tokenizer.load(resolve_model(str(artefacts.model))), limits, prefix_bos=False)
     rows = []
     for query in QUERIES:
-        gradients = engine.query_gradients([preparer.prepare(query, "query").tokens])
+        gradients = engine.query_gradients([tokenizer.tokenize(query, "query").tokens])
         V = engine.precondition(gradients, damping_factor)
         rows.append([engine.score(V, corpus.tokens_at([z]))[0, 0] for z in range(corpus.sequences)])
     return np.array(rows)

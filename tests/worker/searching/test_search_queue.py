@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from whence.errors import DeadlineError
-from whence_backends.index.search import Found
+from whence_backends.index.search import SearchResult
 from whence_backends.topk import Order, TopK
 from whence_backends.worker.requests.scope import Scope
 from whence_backends.worker.runtime.records import SearchRecord
@@ -79,7 +79,7 @@ class StubSearcher:
         self.begun, self.go_on = threading.Event(), threading.Event()
         self.closed = False
 
-    def search(self, sketches: Any, shards: Any, k: int, orders: Any, *, keep: Any, on_chunk: Any) -> Found:
+    def search(self, sketches: Any, shards: Any, k: int, orders: Any, *, keep: Any, on_chunk: Any) -> SearchResult:
         self.passes.append((len(sketches), k, orders))
         self.begun.set()
         while not self.go_on.wait(0.001):
@@ -87,7 +87,7 @@ class StubSearcher:
         best = {order: TopK(k, order, queries=len(sketches)) for order in orders}
         for top in best.values():
             top.push(np.repeat(sketches, 4, axis=1), np.arange(4))
-        return Found(best=best, searched=4)
+        return SearchResult(best=best, searched=4)
 
     def close(self) -> None:
         self.closed = True
@@ -164,7 +164,7 @@ async def test_a_search_whose_time_runs_out_during_its_pass_fails() -> None:
 
 async def test_what_goes_wrong_is_told_to_each_who_waits() -> None:
     class Broken(StubSearcher):
-        def search(self, *_: Any, **__: Any) -> Found:
+        def search(self, *_: Any, **__: Any) -> SearchResult:
             raise ValueError("broken")
 
     queue = SearchQueue(Broken())  # type: ignore[arg-type]

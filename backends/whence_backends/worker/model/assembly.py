@@ -21,7 +21,7 @@ from whence_backends.worker.model.loading import Loaded
 from whence_backends.worker.model.model_server import ModelServer
 from whence_backends.worker.requests.filters import FilterMasks
 from whence_backends.worker.requests.sequences import SequenceResolver
-from whence_backends.worker.requests.tokenization import QueryLimits, QueryPreparer, most_text_bytes
+from whence_backends.worker.requests.tokenization import QueryLimits, QueryTokenizer, most_text_bytes
 from whence_backends.worker.runtime.engine_thread import EngineThread
 from whence_backends.worker.runtime.records import WorkerObserver
 from whence_backends.worker.scoring.batch_scorer import BatchScorer
@@ -57,7 +57,9 @@ def assemble(
         loaded=loaded,
         description=_describe(loaded, settings, limits, memory),
         thread=thread,
-        preparer=QueryPreparer(tokenizer, limits, prefix_bos=corpus.policy.bos or tokenizer.adds_bos, chat=corpus.chat),
+        tokenizer=QueryTokenizer(
+            tokenizer, limits, prefix_bos=corpus.policy.bos or tokenizer.adds_bos, chat=corpus.chat
+        ),
         gradients=QueryGradients(_namer(loaded, settings), source),
         query_memory=memory,
         preconditioner=preconditioner,
@@ -144,7 +146,7 @@ def _namer(loaded: Loaded, settings: WorkerSettings) -> GradientNamer:
 def _gradient_index(loaded: Loaded, settings: WorkerSettings, observe: WorkerObserver) -> GradientIndex | None:
     if loaded.index is None:
         return None
-    factors = Factors.open(settings.factors, verify=False)  # the engine verified them
+    factors = Factors(settings.factors, loaded.factors)  # whose files the engine verified
     return GradientIndex(loaded.index, factors, _searcher(loaded.index, settings), observe=observe)
 
 

@@ -18,7 +18,7 @@ from whence_backends.worker.model.loading import Loaded
 from whence_backends.worker.requests.filters import FilterMasks
 from whence_backends.worker.requests.scope import Scope
 from whence_backends.worker.requests.sequences import SequenceResolver
-from whence_backends.worker.requests.tokenization import PreparedTokens, QueryPreparer
+from whence_backends.worker.requests.tokenization import QueryTokenizer, TokenizedQuery
 from whence_backends.worker.runtime.context import CallContext
 from whence_backends.worker.runtime.engine_thread import EngineThread
 from whence_backends.worker.scoring.preconditioning import PreconditionedQueries, Preconditioner, Preconditioning
@@ -36,7 +36,7 @@ from whence_backends.worker.searching.token_search import TokenSearch
 class PreparedQueries:
     """The queries of a request, tokenized, and their gradients."""
 
-    tokenized: Sequence[PreparedTokens]
+    tokenized: Sequence[TokenizedQuery]
     gradients: Sequence[NamedGradient]
 
 
@@ -47,7 +47,7 @@ class ModelServer:
     loaded: Loaded
     description: model_pb2.Model
     thread: EngineThread
-    preparer: QueryPreparer
+    tokenizer: QueryTokenizer
     gradients: QueryGradients
     query_memory: QueryMemory
     preconditioner: Preconditioner
@@ -74,12 +74,12 @@ class ModelServer:
         gradients = await self.gradients.get([query.tokens for query in tokenized], context.stopwatch)
         return PreparedQueries(tokenized=tokenized, gradients=gradients)
 
-    async def tokenize(self, queries: Sequence[query_pb2.Query], context: CallContext) -> list[PreparedTokens]:
+    async def tokenize(self, queries: Sequence[query_pb2.Query], context: CallContext) -> list[TokenizedQuery]:
         """Return the tokens of the queries; :class:`~whence.errors.InvalidRequestError` for the first bad one."""
         _require_queries(queries)
 
-        def work() -> list[PreparedTokens]:
-            return [self.preparer.prepare(query, f"queries[{i}]") for i, query in enumerate(queries)]
+        def work() -> list[TokenizedQuery]:
+            return [self.tokenizer.tokenize(query, f"queries[{i}]") for i, query in enumerate(queries)]
 
         with context.stopwatch.stage("tokenize"):
             return await asyncio.to_thread(work)

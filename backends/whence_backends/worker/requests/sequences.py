@@ -126,3 +126,12 @@ class SequenceResolver:
                 record, rendered = self._encoder.chat(conversation, marks_of(reference.chat))
                 return record, told(rendered, reference.chat, f"{field}.chat")
         return self._encoder.text(reference.text), ()
+
+
+def sequence_not_held(position: int) -> NotFoundError:
+    """Return the error of a position in no shard that is held here."""
+    return NotFoundError(
+        f"this worker holds no sequence at position {position}; ask the worker that holds its shard",
+        reason=Reason.SEQUENCE_NOT_FOUND,
+        position=position,
+    )

@@ -25,7 +25,7 @@ _FEWEST_BYTES: Final = 1 << 16
 _MEASUREMENTS = (query_pb2.MEASUREMENT_UNSPECIFIED, query_pb2.MEASUREMENT_COMPLETION_LOG_LIKELIHOOD)
 
 
-class QueryTokenizer(Protocol):
+class TextTokenizer(Protocol):
     """What preparing queries needs; see :class:`whence_backends.models.text.tokenizer.Tokenizer`."""
 
     def encode_query(self, prompt: str, completion: str, prefix_bos: bool) -> tuple[list[int], int]:
@@ -38,7 +38,7 @@ class QueryTokenizer(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PreparedTokens:
+class TokenizedQuery:
     """A query as the engine takes it, how many of its tokens are measured, and what the caller should know of it."""
 
     tokens: TokenSequence
@@ -60,21 +60,21 @@ def most_text_bytes(max_tokens: int, limit_bytes: int) -> int:
     return min(limit_bytes, max(_FEWEST_BYTES, _BYTES_PER_TOKEN * max_tokens))
 
 
-class QueryPreparer:
+class QueryTokenizer:
     """Turns queries into tokens, or says which field is wrong with them. Stateless.
 
     ``chat`` says how conversations are rendered: as those of the corpus were.
     """
 
     def __init__(
-        self, tokenizer: QueryTokenizer, limits: QueryLimits, *, prefix_bos: bool, chat: ChatPolicy | None = None
+        self, tokenizer: TextTokenizer, limits: QueryLimits, *, prefix_bos: bool, chat: ChatPolicy | None = None
     ) -> None:
         self._tokenizer = tokenizer
         self._chat_policy = chat or ChatPolicy()
         self._limits = limits
         self._prefix_bos = prefix_bos
 
-    def prepare(self, query: query_pb2.Query, field: str) -> PreparedTokens:
+    def tokenize(self, query: query_pb2.Query, field: str) -> TokenizedQuery:
         """Return the tokens of ``query``, which is the ``field`` of its request.
 
         Raises :class:`~whence.errors.InvalidRequestError` with the path of the field to change. Tokenizing takes about
@@ -101,14 +101,14 @@ class QueryPreparer:
             "the query has no input; set one of text, chat and tokens", reason=Reason.MISSING_QUERY_INPUT, field=field
         )
 
-    def _text(self, prompt: str, completion: str, field: str) -> PreparedTokens:
+    def _text(self, prompt: str, completion: str, field: str) -> TokenizedQuery:
         if not completion:
             raise _empty_completion(field)
         # Without a prompt the completion still needs a context: the bos token, as in unprompted sampling.
         ids, start = self._tokenizer.encode_query(prompt, completion, self._prefix_bos or not prompt)
         return self._build(ids, start, field)
 
-    def _chat(self, chat: query_pb2.Chat, field: str) -> PreparedTokens:
+    def _chat(self, chat: query_pb2.Chat, field: str) -> TokenizedQuery:
         try:
             rendered = self._renderer.render_output(conversation := conversation_of(chat, field))
         except InvalidRequestError as error:
@@ -126,7 +126,7 @@ class QueryPreparer:
     def _renderer(self) -> ChatRenderer:
         return self._tokenizer.chat(template=self._chat_policy.template, date=self._chat_policy.date)
 
-    def _ids(self, tokens: query_pb2.TokenIds, field: str) -> PreparedTokens:
+    def _ids(self, tokens: query_pb2.TokenIds, field: str) -> TokenizedQuery:
         ids, start = list(tokens.ids), tokens.completion_start
         for position, token in enumerate(ids):
             if token >= self._limits.vocabulary_size:
@@ -142,7 +142,7 @@ class QueryPreparer:
             raise _no_context(f"{field}.completion_start")
         return self._build(ids, start, field if not ids else f"{field}.completion_start", whole=f"{field}.ids")
 
-    def _build(self, ids: list[int], start: int, field: str, *, whole: str = "") -> PreparedTokens:
+    def _build(self, ids: list[int], start: int, field: str, *, whole: str = "") -> TokenizedQuery:
         if len(ids) > self._limits.max_tokens:
             raise InvalidRequestError(
                 f"the query has {len(ids)} tokens, its context included; expected at most "
@@ -159,7 +159,7 @@ class QueryPreparer:
         weights = np.zeros(len(ids), dtype=np.float32)
         weights[start:] = 1.0
         tokens = TokenSequence(token_ids=np.asarray(ids, dtype=np.int32), weights=weights)
-        return PreparedTokens(tokens=tokens, completion_tokens=len(ids) - start)
+        return TokenizedQuery(tokens=tokens, completion_tokens=len(ids) - start)
 
 
 def _empty_completion(field: str) -> InvalidRequestError:

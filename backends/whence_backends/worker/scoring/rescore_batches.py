@@ -9,10 +9,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from whence.errors import NotFoundError
-from whence.reasons import Reason
 from whence_backends.batching import IndexArray, plan_batches
 from whence_backends.contract import Float64Array
+from whence_backends.worker.requests.sequences import sequence_not_held
 
 # Candidates of one shard among which batches are made up by length: no candidate waits for more than so many others.
 BLOCK: Final = 256
@@ -47,7 +46,7 @@ def plan_rescore(
     """
     largest = max(positions, default=0)
     if largest > np.iinfo(np.int64).max:
-        raise not_held(largest)
+        raise sequence_not_held(largest)
     wanted = np.array(list(dict.fromkeys(positions)), np.int64)
     found = np.zeros(len(wanted), bool)
     by_block: dict[int, list[IndexArray]] = {}
@@ -61,17 +60,8 @@ def plan_rescore(
             batches = plan_batches(lengths[start : start + block], token_budget)
             by_block.setdefault(number, []).extend(part[batch] for batch in batches)
     if not found.all():
-        raise not_held(int(wanted[~found][0]))
+        raise sequence_not_held(int(wanted[~found][0]))
     return [batch for number in sorted(by_block) for batch in by_block[number]]
-
-
-def not_held(position: int) -> NotFoundError:
-    """Return the error of a position that no shard here has."""
-    return NotFoundError(
-        f"this worker holds no sequence at position {position}; ask the worker that holds its shard",
-        reason=Reason.SEQUENCE_NOT_FOUND,
-        position=position,
-    )
 
 
 def joined(parts: Sequence[Rescored]) -> Rescored:

@@ -24,8 +24,8 @@ from whence_backends.index.sketch import fold_gradient, with_damping
 from whence_backends.topk import Order, Ranked, TopK
 from whence_backends.worker.gradients.source import NamedGradient
 from whence_backends.worker.requests.scope import Scope
+from whence_backends.worker.requests.sequences import sequence_not_held
 from whence_backends.worker.runtime.records import WorkerObserver, ignore
-from whence_backends.worker.scoring.rescore_batches import not_held
 from whence_backends.worker.searching.groups import RowEstimates
 from whence_backends.worker.searching.search_queue import SearchQueue, SearchSpec
 from whence_service.rpc.stages import Stopwatch
@@ -47,7 +47,7 @@ class Estimates:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class IndexAnswer:
+class IndexEstimates:
     """One :class:`Estimates` a query for each asked order, and how many rows were looked at."""
 
     by_order: dict[Order, list[Estimates]]
@@ -95,7 +95,7 @@ class GradientIndex:
                 )
         return found
 
-    async def search(self, spec: SearchSpec, stopwatch: Stopwatch) -> IndexAnswer:
+    async def search(self, spec: SearchSpec, stopwatch: Stopwatch) -> IndexEstimates:
         """Return the best rows for each query.
 
         Raises :class:`~whence.errors.InvalidRequestError` (``INVALID_SKETCH``) for sketches that are not of this index.
@@ -108,7 +108,7 @@ class GradientIndex:
                 ranked = [found.best[order].arrays(query) for query in range(mine.start, mine.stop)]
                 best = [(positions[: spec.k], values[: spec.k]) for positions, values in ranked]
                 by_order[order] = await asyncio.to_thread(self._with_errors, spec.sketches, best)
-        return IndexAnswer(by_order=by_order, searched=found.searched)
+        return IndexEstimates(by_order=by_order, searched=found.searched)
 
     def rows(self, positions: Sequence[int]) -> list[bytes]:
         """Return what the index holds of some sequences, for :meth:`refine`. Reads mapped files.
@@ -207,7 +207,7 @@ class GradientIndex:
             row = position - rows.info.first_position
             if 0 <= row < rows.info.sequences:
                 return row_bytes(rows.codes[row], rows.scales[row])
-        raise not_held(position)
+        raise sequence_not_held(position)
 
     async def _sketch(self, named: NamedGradient, damping_factor: float) -> Float32Array:
         key = (named.key, damping_factor)

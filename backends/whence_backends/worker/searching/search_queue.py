@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from whence_backends.index.search import Float32Array, Found, Searcher
+from whence_backends.index.search import Float32Array, Searcher, SearchResult
 from whence_backends.topk import Order
 from whence_backends.worker.requests.scope import Scope
 from whence_backends.worker.runtime.records import SearchRecord, WorkerObserver, ignore
@@ -37,7 +37,7 @@ class PendingSearch:
     """A search that waits for its pass. ``result`` is cancelled where nobody waits for it any more."""
 
     spec: SearchSpec
-    result: asyncio.Future[tuple[Found, slice]] = field(repr=False)
+    result: asyncio.Future[tuple[SearchResult, slice]] = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ class SearchQueue:
     def __repr__(self) -> str:
         return f"SearchQueue(waiting={len(self._waiting)}, {self._searcher!r})"
 
-    async def search(self, spec: SearchSpec) -> tuple[Found, slice]:
+    async def search(self, spec: SearchSpec) -> tuple[SearchResult, slice]:
         """Return the result of the pass that the search took part in, and the slice of its queries.
 
         The pass may have been asked for more rows and more orders than the search was. Raises
@@ -155,7 +155,7 @@ class SearchQueue:
             SearchRecord(searches=len(chosen), queries=queries, sequences=found.searched, duration_s=duration_s)
         )
 
-    def _search(self, specs: Sequence[SearchSpec], abandoned: threading.Event) -> Found:
+    def _search(self, specs: Sequence[SearchSpec], abandoned: threading.Event) -> SearchResult:
         last = max(spec.deadline.expires_at_s for spec in specs)
 
         def check() -> None:

@@ -17,7 +17,7 @@ from whence_backends.corpus import Corpus
 from whence_backends.corpus.lexical import document_frequencies, match_scores
 from whence_backends.topk import Order, TopK
 from whence_backends.worker.requests.scope import Scope
-from whence_backends.worker.requests.tokenization import PreparedTokens
+from whence_backends.worker.requests.tokenization import TokenizedQuery
 
 # Larger weights than this might add up to what is no number.
 _LARGEST_WEIGHT: Final = 1e30
@@ -53,7 +53,7 @@ class TokenSearch:
 
         self._frequencies = frequencies
 
-    def count(self, queries: Sequence[PreparedTokens], shards: Sequence[str]) -> list[TokenCounts]:
+    def count(self, queries: Sequence[TokenizedQuery], shards: Sequence[str]) -> list[TokenCounts]:
         """Return what the queries consist of, and how many sequences of the shards have each token."""
         frequencies = np.sum([self._frequencies(shard) for shard in shards], axis=0)
         found = []

@@ -19,11 +19,11 @@ from whence_backends.worker.gradients.source import NamedGradient
 from whence_backends.worker.model.model_server import ModelServer, PreparedQueries
 from whence_backends.worker.requests import wire
 from whence_backends.worker.requests.sequences import ResolvedSequence
-from whence_backends.worker.requests.tokenization import PreparedTokens
+from whence_backends.worker.requests.tokenization import TokenizedQuery
 from whence_backends.worker.scoring.preconditioning import PreconditionedQueries
 from whence_backends.worker.scoring.rescore_batches import Rescored
 from whence_backends.worker.scoring.scan import ScanProgress
-from whence_backends.worker.searching.gradient_index import Estimates, IndexAnswer
+from whence_backends.worker.searching.gradient_index import Estimates, IndexEstimates
 from whence_backends.worker.searching.groups import GroupSums
 from whence_backends.worker.searching.token_search import TokenCounts
 
@@ -56,7 +56,7 @@ def prepare_response(queries: PreparedQueries, sketches: Sequence[Float32Array |
     )
 
 
-def _prepared_query(query: PreparedTokens, named: NamedGradient, sketch: Float32Array | None) -> pb.PreparedQuery:
+def _prepared_query(query: TokenizedQuery, named: NamedGradient, sketch: Float32Array | None) -> pb.PreparedQuery:
     return pb.PreparedQuery(
         query_key=named.key,
         log_likelihood=named.gradient.log_likelihood,
@@ -101,7 +101,7 @@ def _candidate(ranked: Ranked, model: ModelServer) -> pb.Candidate:
     return pb.Candidate(shard=model.shard_of(ranked.position), position=ranked.position, raw_influence=ranked.influence)
 
 
-def search_response(answer: IndexAnswer) -> pb.SearchResponse:
+def search_response(answer: IndexEstimates) -> pb.SearchResponse:
     """Return what the index found."""
 
     def messages(order: Order) -> list[pb.Estimates]:
@@ -182,7 +182,7 @@ def _estimates(found: Estimates) -> pb.Estimates:
     )
 
 
-def chat_warnings(parts: Sequence[PreparedTokens] | Sequence[ResolvedSequence]) -> list[attribution_pb2.Warning]:
+def chat_warnings(parts: Sequence[TokenizedQuery] | Sequence[ResolvedSequence]) -> list[attribution_pb2.Warning]:
     """Return what to say of conversations that the chat template does not show whole."""
     return [warning for part in parts for warning in part.warnings]
 
