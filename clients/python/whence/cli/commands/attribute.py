@@ -6,7 +6,7 @@ import contextlib
 from enum import StrEnum
 from typing import Annotated, cast
 
-from whence.cli import console, documents, options, progress
+from whence.cli import console, documents, inputs, options, progress
 from whence.cli.options import query_option
 from whence.cli.render.attribution import attribution
 from whence.options import AttributionOptions, Direction, Search
@@ -60,7 +60,7 @@ def attribute(
 
     whence attribute --prompt "The capital of Durrow is" --completion " Brelary"
     """
-    query = options.query(prompt, prompt_file, completion, chat, strict=strict)
+    query = inputs.query(prompt, prompt_file, completion, chat, strict=strict)
     connection = options.Connection(server=server, tls=tls, ca_file=ca_file, timeout_s=timeout)
     with connection.client() as client:
         events = client.attribute_stream(
@@ -72,7 +72,7 @@ def attribute(
             include_tokens=tokens,
             search=cast("Search", search.name),
             candidates=candidates,
-            only=options.only(source, where, document),
+            only=inputs.only(source, where, document),
             layers=layer or (),
             return_partial_success=partial,
             model=model,

@@ -16,8 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from whence.cli import console
-from whence.cli.commands import fit
+from whence.cli.progress import fit_progress
 from whence.cli.render.attribution import attribution as render_attribution
+from whence.cli.render.factors import factors_table
 from whence.client import Client
 from whence.terminal import printable
 
@@ -51,9 +52,9 @@ def demo(
     with ExitStack() as stack:
         kept = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="whence-demo-")))
         subject = subjects.choose(model, kept)
-        with fit.progress_bars() as show:
+        with fit_progress() as show:
             prepared = run.prepare(subject, kept, show)
-        out.print(fit.summary(prepared.factors))
+        out.print(factors_table(prepared.factors))
         address = stack.enter_context(run.serving(subject, prepared))
         client = stack.enter_context(Client(address))
         out.print(f"Serving on {address}; asking {len(subject.questions)} questions in one pass over the corpus …")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from whence.cli import console, documents, options
+from whence.cli import console, documents, inputs, options
 from whence.cli.render.explanation import explanation
 
 
@@ -31,7 +31,7 @@ def explain(
     as_json: options.Json = False,
 ) -> None:
     """Show which layers and which tokens of a training sequence carry its influence on an output."""
-    query = options.query(prompt, prompt_file, completion, chat, strict=strict)
+    query = inputs.query(prompt, prompt_file, completion, chat, strict=strict)
     if sum(given is not None for given in (sequence_id, text, example)) != 1:
         raise typer.BadParameter("give the sequence with one of --sequence-id, --text and --example")
     connection = options.Connection(server=server, tls=tls, ca_file=ca_file, timeout_s=timeout)
@@ -40,7 +40,7 @@ def explain(
             query,
             sequence_id=sequence_id,
             text=text,
-            example=None if example is None else options.example(example),
+            example=None if example is None else inputs.example(example),
             damping_factor=damping_factor,
             model=model,
         )

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from whence.cli import console
+from whence.cli.progress import export_progress
 from whence.cli.render import findings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from whence_backends.export import ExportProgress
-    from whence_backends.models.exported import Export
-
-_STAGES = {
-    "load": "loading the model",
-    "trace": "recording forward and backward pass",
-    "write": "writing graph and weights",
-    "verify": "comparing the graph with the model",
-}
+from whence.cli.render.export import export_table
 
 
 def export(
@@ -59,54 +46,6 @@ def export(
         findings.show(finding)
     tracked = Factors.open(factors, verify=False).card.tracked if factors is not None else layers or "mlp"
     config = ExportConfig(model=model, out=out, tracked=tracked, precision=precision)
-    with _spinner() as show:
+    with export_progress() as show:
         exported = run(config, show)
-    console.stdout().print(summary(exported))
-
-
-class _spinner:  # noqa: N801 - a context manager, used as a function
-    """Shows the stages one after another, each with the time it takes, on stderr."""
-
-    def __init__(self) -> None:
-        self._bars = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description:36}", markup=False),
-            TimeElapsedColumn(),
-            console=console.stderr(),
-        )  # fmt: skip
-
-    def __enter__(self) -> Callable[[ExportProgress], None]:
-        self._bars.start()
-        return self._show
-
-    def _show(self, at: ExportProgress) -> None:
-        self._end_stage()
-        self._bars.add_task(_STAGES[at.stage], total=1)
-
-    def _end_stage(self) -> None:
-        for task in self._bars.tasks:
-            self._bars.update(task.id, completed=1)
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            self._end_stage()
-        self._bars.stop()
-
-
-def summary(exported: Export) -> Table:
-    """Return what was exported, as a table."""
-    card, checked = exported.card, exported.card.verification
-    table = Table(title="Export", show_header=False)
-    table.add_row("folder", str(exported.folder))
-    table.add_row("digest", exported.digest)
-    table.add_row("model", f"{card.model} ({card.model_digest})")
-    table.add_row("layers", f"{len(card.layers)} ({card.tracked})")
-    table.add_row("precision, opset", f"{card.precision}, {card.opset}")
-    table.add_row("size", f"{exported.size_bytes / 1e6:,.1f} MB")
-    table.add_row("longest sequence", f"{card.max_tokens:,} tokens")
-    table.add_row(
-        "largest relative error",
-        f"log p {checked.log_p:.1e}, inputs {checked.inputs:.1e}, gradients {checked.gradients:.1e} "
-        f"on {checked.tokens} random tokens",
-    )
-    return table
+    console.stdout().print(export_table(exported))

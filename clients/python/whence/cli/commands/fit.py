@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
 
 from whence.cli import console
+from whence.cli.progress import fit_progress
 from whence.cli.render import findings
-
-if TYPE_CHECKING:
-    from whence_backends.ekfac.factors import Factors
-    from whence_backends.fit import FitProgress
-
-_STAGES = {
-    "covariance": "covariances (tokens)",
-    "eigenbasis": "eigenbases (layers)",
-    "lambda": "eigenvalues (tokens)",
-}
+from whence.cli.render.factors import factors_table
 
 
 def fit(
@@ -85,55 +67,6 @@ def fit(
         training_sequences=training_sequences,
         seed=seed,
     )
-    with progress_bars() as show:
+    with fit_progress() as show:
         factors = run(config, Corpus.open(corpus), show, warn=findings.show)
-    console.stdout().print(summary(factors))
-
-
-class progress_bars:  # noqa: N801 - a context manager, used as a function
-    """Shows one bar a stage, with time left, on stderr."""
-
-    def __init__(self) -> None:
-        self._bars = Progress(
-            TextColumn("{task.description:24}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            TimeRemainingColumn(), console=console.stderr(),
-        )  # fmt: skip
-        self._tasks = {stage: self._bars.add_task(text, total=None, visible=False) for stage, text in _STAGES.items()}
-
-    def __enter__(self) -> Callable[[FitProgress], None]:
-        self._bars.start()
-        return self._show
-
-    def _show(self, at: FitProgress) -> None:
-        self._bars.update(self._tasks[at.stage], completed=at.done, total=at.total, visible=True)
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
-
-
-def summary(factors: Factors) -> Table:
-    """Return what was fitted, as a table."""
-    card = factors.card
-    attributed = card.attributed_parameters
-    table = Table(title="EK-FAC factors", show_header=False)
-    table.add_row("folder", str(factors.folder))
-    table.add_row("digest", factors.digest)
-    table.add_row("layers", str(len(card.layers)))
-    table.add_row(
-        "parameters attributed", f"{attributed:,} of {card.parameters:,} ({attributed / card.parameters:.0%})"
-    )
-    table.add_row(
-        "fitted on", f"{card.fitted_sequences:,} sequences, {card.fitted_tokens:,} tokens that were trained on"
-    )
-    given = ", as given" if card.training_set_source == "fit" else ", those of the corpus"
-    table.add_row("training set", f"{card.training_set_size:,} sequences{given}")
-    table.add_row("labels, precision", f"{card.labels}, {card.precision}")
-    if card.self_check is not None:
-        table.add_row(
-            "gradients", f"within {card.self_check.gradient_error:.0e} of autograd's ({card.self_check.layer})"
-        )
-    for name in (card.dead_layers or ())[:4]:
-        table.add_row("no gradients", name, style="yellow")
-    for kind, count in sorted(card.unattributed.items(), key=lambda item: -item[1])[:4]:
-        table.add_row("not attributed", f"{kind}: {count:,}", style="yellow")
-    return table
+    console.stdout().print(factors_table(factors))

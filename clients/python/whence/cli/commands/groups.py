@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from whence.cli import console, documents, options
+from whence.cli import console, documents, inputs, options
 from whence.cli.options import query_option
 from whence.cli.render.groups import group_influences
 from whence.options import GroupOptions
@@ -38,7 +38,7 @@ def groups(
 
     whence groups --prompt "The capital of Durrow is" --completion " Brelary" --by source
     """
-    query = options.query(prompt, prompt_file, completion, chat, strict=strict)
+    query = inputs.query(prompt, prompt_file, completion, chat, strict=strict)
     connection = options.Connection(server=server, tls=tls, ca_file=ca_file, timeout_s=timeout)
     with connection.client() as client:
         result = client.group_influence(
@@ -46,7 +46,7 @@ def groups(
             group_by=by,
             samples=samples,
             seed=seed,
-            only=options.only(source, where, document),
+            only=inputs.only(source, where, document),
             layers=layer or (),
             damping_factor=damping_factor,
             model=model,

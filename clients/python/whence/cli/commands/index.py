@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
 from whence.cli import console
+from whence.cli.progress import index_progress
 from whence.cli.render import findings
-from whence.terminal import printable
-
-if TYPE_CHECKING:
-    from whence_backends.index import Index, IndexProgress
+from whence.cli.render.index import index_table
 
 
 def index(
@@ -95,43 +89,9 @@ def index(
         rank=rank,
         world_size=world_size,
     )
-    with progress_bar() as show:
+    with index_progress() as show:
         built = build_index(config, loaded, opened, source, show)
     if built is None:
         console.stdout().print(f"rank {rank} of {world_size} is done; the last rank to finish completes the index")
     else:
-        console.stdout().print(summary(built))
-
-
-@contextlib.contextmanager
-def progress_bar() -> Iterator[Callable[[IndexProgress], None]]:
-    """Show one bar over this job's tokens, with time left, on stderr."""
-    columns = (
-        TextColumn("{task.description:24}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=console.stderr()) as bars:
-        task = bars.add_task("index", total=None)
-
-        def show(at: IndexProgress) -> None:
-            bars.update(task, completed=at.done, total=at.total, description=printable(f"index {at.shard}".strip()))
-
-        yield show
-
-
-def summary(built: Index) -> Table:
-    """Return what was built, as a table."""
-    card = built.card
-    table = Table(title="Gradient index", show_header=False)
-    table.add_row("folder", str(built.folder))
-    table.add_row("digest", built.digest)
-    table.add_row("sequences", f"{card.sequences:,} in {len(card.shards):,} shards")
-    table.add_row("bytes a sequence", f"{card.bytes_per_sequence:,}: {card.width:,} values of {card.bits} bit")
-    table.add_row("coordinates kept", f"{card.keep:.3%}, at damping factor {card.damping_factor}")
-    table.add_row("layer groups", "\n".join(_named(segment.layers) for segment in card.segments))
-    table.add_row("made with", f"{card.engine}/{card.precision}")
-    return table
-
-
-def _named(layers: tuple[str, ...]) -> str:
-    return layers[0] if len(layers) == 1 else f"{layers[0]} … {layers[-1]} ({len(layers)})"
+        console.stdout().print(index_table(built))

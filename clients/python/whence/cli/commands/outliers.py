@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from whence.cli import console, documents, options
+from whence.cli import console, documents, inputs, options
 from whence.cli.render.attribution import self_influences
 
 
@@ -46,10 +46,10 @@ def outliers(
     with connection.client() as client:
         result = client.self_influence(
             top_k=top_k,
-            only=options.only(source, where, document),
+            only=inputs.only(source, where, document),
             sequence_ids=sequence_id or (),
             texts=text or (),
-            examples=[options.example(path) for path in example or ()],
+            examples=[inputs.example(path) for path in example or ()],
             damping_factor=damping_factor,
             model=model,
         )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from whence.cli import console, documents, options
+from whence.cli import console, documents, inputs, options
 from whence.cli.render.scores import scores
 
 
@@ -37,7 +37,7 @@ def score(
 
     whence score --prompt "The capital of Durrow is" --completion " Brelary" --text "Brelary is a town."
     """
-    query = options.query(prompt, prompt_file, completion, chat, strict=strict)
+    query = inputs.query(prompt, prompt_file, completion, chat, strict=strict)
     if not sequence_id and not text and not example:
         raise typer.BadParameter("give what to score with --sequence-id, --text or --example")
     connection = options.Connection(server=server, tls=tls, ca_file=ca_file, timeout_s=timeout)
@@ -46,7 +46,7 @@ def score(
             query,
             sequence_ids=sequence_id or (),
             texts=text or (),
-            examples=[options.example(path) for path in example or ()],
+            examples=[inputs.example(path) for path in example or ()],
             damping_factor=damping_factor,
             include_layers=layers,
             model=model,
