@@ -134,10 +134,10 @@ BREAKAGES = (
     ),
     Breakage(
         name="groups: random numbers that start anew with each shard",
-        file=f"{WORKER}/searching/groups.py",
+        file=f"{WORKER}/searching/group_sums.py",
         old="counter=first)",
         new="counter=0)",
-        tests="tests/worker/searching/test_groups.py",
+        tests="tests/worker/searching/test_group_sums.py",
     ),
     Breakage(
         name="groups: a sample with gaps",
@@ -183,10 +183,10 @@ BREAKAGES = (
     ),
     Breakage(
         name="groups: a sequence in several groups counted several times in all",
-        file=f"{WORKER}/searching/groups.py",
+        file=f"{WORKER}/searching/group_sums.py",
         old="of_sets.sum())",
         new="of_sets[sets].sum())",
-        tests="tests/worker/searching/test_groups.py",
+        tests="tests/worker/searching/test_group_sums.py",
     ),
     Breakage(
         name="terminal: a console that prints what it is given",

@@ -32,7 +32,8 @@ from whence_backends.worker.scoring.scan import Scanner
 from whence_backends.worker.scoring.self_influence import SelfInfluenceScorer
 from whence_backends.worker.scoring.sequence_scores import SequenceScorer
 from whence_backends.worker.searching.gradient_index import GradientIndex
-from whence_backends.worker.searching.groups import Groupings
+from whence_backends.worker.searching.groupings import Groupings
+from whence_backends.worker.searching.sketches import Sketches
 from whence_backends.worker.searching.token_search import TokenSearch
 
 
@@ -147,7 +148,8 @@ def _gradient_index(loaded: Loaded, settings: WorkerSettings, observe: WorkerObs
     if loaded.index is None:
         return None
     factors = Factors(settings.factors, loaded.factors)  # whose files the engine verified
-    return GradientIndex(loaded.index, factors, _searcher(loaded.index, settings), observe=observe)
+    sketches, searcher = Sketches(loaded.index, factors), _searcher(loaded.index, settings)
+    return GradientIndex(loaded.index, sketches, searcher, observe=observe)
 
 
 def _searcher(index: Index, settings: WorkerSettings) -> Searcher:

@@ -28,7 +28,7 @@ from whence_backends.worker.scoring.scan import Scanner
 from whence_backends.worker.scoring.self_influence import SelfInfluenceScorer
 from whence_backends.worker.scoring.sequence_scores import SequenceScorer
 from whence_backends.worker.searching.gradient_index import GradientIndex
-from whence_backends.worker.searching.groups import Groupings
+from whence_backends.worker.searching.groupings import Groupings
 from whence_backends.worker.searching.token_search import TokenSearch
 
 

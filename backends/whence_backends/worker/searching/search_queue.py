@@ -1,4 +1,4 @@
-"""Dynamic batching of searches: whoever waits while a pass over the codes is under way shares the next one."""
+"""Dynamic batching of searches: those that arrive during a pass over the codes share the next one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from whence_backends.worker.requests.scope import Scope
 from whence_backends.worker.runtime.records import SearchRecord, WorkerObserver, ignore
 from whence_service.rpc.deadlines import Deadline, deadline_error
 
-# Queries of one pass: beyond these a pass takes as long as two.
+# A pass with more queries takes as long as two passes.
 MAX_QUERIES: Final = 256
 
 
@@ -34,7 +34,7 @@ class SearchSpec:
 
 @dataclass(kw_only=True, eq=False)
 class PendingSearch:
-    """A search that waits for its pass. ``result`` is cancelled where nobody waits for it any more."""
+    """A search that waits for its pass. ``result`` is cancelled once its caller has left."""
 
     spec: SearchSpec
     result: asyncio.Future[tuple[SearchResult, slice]] = field(repr=False)
@@ -42,7 +42,7 @@ class PendingSearch:
 
 @dataclass(frozen=True, kw_only=True)
 class Pass:
-    """The next pass: who is in it, who has run out of time, and who goes on waiting. In order of arrival."""
+    """The next pass: its searches, those whose deadline has passed, and those that go on waiting, as they arrived."""
 
     chosen: tuple[PendingSearch, ...]
     expired: tuple[PendingSearch, ...]
@@ -50,10 +50,10 @@ class Pass:
 
 
 def plan_pass(waiting: Sequence[PendingSearch], now_s: float, max_queries: int = MAX_QUERIES) -> Pass:
-    """Return the next pass of those that wait, at the time ``now_s``. Pure; whoever was cancelled is in no part.
+    """Return the next pass of the searches that wait, at the time ``now_s``. Pure. Cancelled searches are left out.
 
-    The first comer is in it, with everybody else who wants the same rows as long as there is room; one with more
-    than ``max_queries`` has a pass of its own.
+    The first search is in it, with all others of the same scope that fit into ``max_queries``. One that has more
+    queries than that has a pass of its own.
     """
     chosen: list[PendingSearch] = []
     expired: list[PendingSearch] = []
@@ -76,7 +76,7 @@ def plan_pass(waiting: Sequence[PendingSearch], now_s: float, max_queries: int =
 class SearchQueue:
     """Runs searches, one pass at a time, on a thread beside the event loop.
 
-    State: who waits, and the task that runs passes while somebody does. Owner: the event loop.
+    State: the searches that wait, and the task that runs passes while there are any. Owner: the event loop.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class SearchQueue:
         return await search.result
 
     async def close(self) -> None:
-        """Cancel who waits and end the threads."""
+        """Cancel the searches that wait, and end the threads."""
         if self._runner is not None:
             self._runner.cancel()
             await asyncio.gather(self._runner, return_exceptions=True)
@@ -136,10 +136,10 @@ class SearchQueue:
             search.result.add_done_callback(leave)
         started = self._clock()
         try:
-            found = await asyncio.to_thread(self._search, [search.spec for search in chosen], abandoned)
+            result = await asyncio.to_thread(self._search, [search.spec for search in chosen], abandoned)
         except _Abandoned:
             return
-        except Exception as error:  # handed to each who waits for it
+        except Exception as error:  # for each caller that waits
             for search in chosen:
                 if not search.result.done():
                     search.result.set_exception(error)
@@ -148,11 +148,11 @@ class SearchQueue:
         for search in chosen:
             count = len(search.spec.sketches)
             if not search.result.done():
-                search.result.set_result((found, slice(queries, queries + count)))
+                search.result.set_result((result, slice(queries, queries + count)))
             queries += count
         duration_s = self._clock() - started
         self._observe(
-            SearchRecord(searches=len(chosen), queries=queries, sequences=found.searched, duration_s=duration_s)
+            SearchRecord(searches=len(chosen), queries=queries, sequences=result.searched, duration_s=duration_s)
         )
 
     def _search(self, specs: Sequence[SearchSpec], abandoned: threading.Event) -> SearchResult:
@@ -174,5 +174,5 @@ class SearchQueue:
         )
 
 
-class _Abandoned(Exception):  # noqa: N818 - nobody waits for the pass any more
+class _Abandoned(Exception):  # noqa: N818 - no caller waits for the pass any more
     pass

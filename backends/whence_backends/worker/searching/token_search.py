@@ -1,4 +1,4 @@
-"""The search by shared tokens as a worker makes it: what queries consist of, who has it, and who has most of it."""
+"""The search by shared tokens: the tokens of queries, their frequency in the corpus, and the best matches."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from whence_backends.topk import Order, TopK
 from whence_backends.worker.requests.scope import Scope
 from whence_backends.worker.requests.tokenization import TokenizedQuery
 
-# Larger weights than this might add up to what is no number.
+# The sum of larger weights might overflow.
 _LARGEST_WEIGHT: Final = 1e30
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TokenCounts:
-    """A query's distinct tokens, ascending, how often it has each, and how many sequences have it: [n] each."""
+    """The distinct tokens of a query, ascending, their counts in it, and the number of sequences with each: [n]."""
 
     tokens: NDArray[np.integer]
     counts: NDArray[np.integer]
@@ -34,14 +34,14 @@ class TokenCounts:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TokenWeights:
-    """What having each of these tokens counts, [n] each."""
+    """Tokens, and the weight of each in the score of a sequence that has it, [n]."""
 
     tokens: Int32Array
     weights: NDArray[np.float64]
 
 
 class TokenSearch:
-    """Searches the held shards of a corpus. How many sequences have each token is counted once, at the first search."""
+    """Searches the held shards of a corpus. The sequences with each token are counted once, at the first search."""
 
     def __init__(self, corpus: Corpus, *, vocabulary: int) -> None:
         self._corpus = corpus
@@ -54,13 +54,13 @@ class TokenSearch:
         self._frequencies = frequencies
 
     def count(self, queries: Sequence[TokenizedQuery], shards: Sequence[str]) -> list[TokenCounts]:
-        """Return what the queries consist of, and how many sequences of the shards have each token."""
+        """Return the tokens of each query, with the number of sequences of the shards that have them."""
         frequencies = np.sum([self._frequencies(shard) for shard in shards], axis=0)
-        found = []
+        counted = []
         for query in queries:
             tokens, counts = np.unique(query.tokens.token_ids, return_counts=True)
-            found.append(TokenCounts(tokens=tokens, counts=counts, sequences=frequencies[tokens]))
-        return found
+            counted.append(TokenCounts(tokens=tokens, counts=counts, sequences=frequencies[tokens]))
+        return counted
 
     def match(
         self,
@@ -69,7 +69,7 @@ class TokenSearch:
         k: int,
         check: Callable[[], None],
     ) -> tuple[TopK, int]:
-        """Return the ``k`` sequences with the largest scores for each query, and how many were looked at.
+        """Return the ``k`` sequences with the largest scores for each query, and the number of sequences searched.
 
         ``check`` is called now and then and may raise. Raises :class:`~whence.errors.InvalidRequestError`
         (``INVALID_TOKEN_WEIGHTS``) for tokens that are not in the vocabulary, or weights that are not finite.
@@ -92,7 +92,7 @@ class TokenSearch:
     def _require_valid(self, query: TokenWeights) -> None:
         tokens, weights = query.tokens, query.weights
         known = len(tokens) == 0 or (tokens.min() >= 0 and tokens.max() < self._vocabulary)
-        # A NaN is not at most anything, and refused with the rest.
+        # A NaN fails this comparison, too.
         largest = float(np.abs(weights).max(initial=0.0))
         if len(tokens) != len(weights) or not known or not largest <= _LARGEST_WEIGHT:
             raise InvalidRequestError(

@@ -24,7 +24,7 @@ from whence_backends.worker.scoring.preconditioning import PreconditionedQueries
 from whence_backends.worker.scoring.rescore_batches import Rescored
 from whence_backends.worker.scoring.scan import ScanProgress
 from whence_backends.worker.searching.gradient_index import Estimates, IndexEstimates
-from whence_backends.worker.searching.groups import GroupSums
+from whence_backends.worker.searching.group_sums import GroupSums
 from whence_backends.worker.searching.token_search import TokenCounts
 
 # Above this, an answer says that its queries' stored gradients lost something to truncation.

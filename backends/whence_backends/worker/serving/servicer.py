@@ -16,7 +16,7 @@ from whence_backends.worker.gradients.source import through_layers
 from whence_backends.worker.requests import wire
 from whence_backends.worker.requests.options import count_of, orders_of
 from whence_backends.worker.scoring.scan import ScanSpec
-from whence_backends.worker.searching.groups import GroupSums, sum_groups
+from whence_backends.worker.searching.group_sums import GroupSums, sum_groups
 from whence_backends.worker.searching.search_queue import SearchSpec
 from whence_backends.worker.searching.token_search import TokenWeights
 from whence_backends.worker.serving import responses
@@ -48,7 +48,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             if index is not None:
                 preconditioning = call.model.preconditioning(request.preconditioning)
                 through = [through_layers(gradient, preconditioning.layers) for gradient in queries.gradients]
-                sketches = await index.sketches(through, preconditioning.damping_factor, call.context.stopwatch)
+                sketches = await index.sketches.of(through, preconditioning.damping_factor, call.context.stopwatch)
         return responses.prepare_response(queries, sketches)
 
     @streaming

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from whence.errors import InvalidRequestError
-from whence_backends.worker.searching.groups import MAX_GROUPS, RowEstimates, sum_groups, uniform
+from whence_backends.worker.searching.group_sums import MAX_GROUPS, RowEstimates, sum_groups, uniform
 
 SETS = (("a",), ("b",), ("c",))
 
