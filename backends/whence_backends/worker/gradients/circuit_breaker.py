@@ -1,4 +1,4 @@
-"""A circuit breaker: stops asking a peer that keeps failing, and asks again after a while."""
+"""A circuit breaker: it stops calls to a peer that keeps failing, and tries again after a while."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 
 class CircuitBreaker:
-    """Opens after ``failures`` in a row; after ``open_s`` lets one probe through, which closes or reopens it.
+    """Opens after ``failures`` in a row. After ``open_s`` it lets one probe through, which closes or reopens it.
 
-    State: the count of failures in a row, the time it opened, whether a probe is under way. Owner: the event
-    loop that its cache runs on. Every :meth:`allow` that returned true is followed by exactly one of
-    :meth:`succeeded`, :meth:`failed` and :meth:`abandoned`.
+    Every :meth:`allow` that returned true is followed by exactly one of :meth:`succeeded`, :meth:`failed` and
+    :meth:`abandoned`. State: the number of failures in a row, the time it opened, whether a probe is under way. Owner:
+    the event loop.
     """
 
     def __init__(self, *, failures: int = 5, open_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -41,16 +41,16 @@ class CircuitBreaker:
         return state == "closed"
 
     def succeeded(self) -> None:
-        """The peer answered: whatever was held against it is forgotten."""
+        """The peer answered: earlier failures no longer count."""
         self._failed, self._opened_at, self._probing = 0, None, False
 
     def failed(self) -> None:
-        """The peer failed or kept silent."""
+        """The peer failed, or did not answer in time."""
         self._failed += 1
         if self._failed >= self._limit or self._probing:
             self._opened_at = self._clock()
         self._probing = False
 
     def abandoned(self) -> None:
-        """The caller went away before an outcome was known."""
+        """The caller was cancelled before the outcome was known."""
         self._probing = False

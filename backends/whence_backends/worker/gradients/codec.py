@@ -1,11 +1,9 @@
-"""The format of a cached query gradient, in which every wrong byte is recognised.
+"""The format of a cached query gradient, in which every wrong byte is detected.
 
-    magic 8 bytes · header · for each array: its descriptor · key material · arrays · BLAKE3 of all before, 32
-    bytes
+    magic, 8 bytes · header · a descriptor for each array · key material · arrays · BLAKE3 of all of it, 32 bytes
 
-The header and the descriptors are fixed-size little-endian structs; the arrays are raw, little-endian and
-row-major, left and right of the first layer, then of the next. Decoding gives back the bits that were
-encoded.
+The header and the descriptors are little-endian structs of fixed size. The arrays are raw, little-endian and row-major:
+left and right of the first layer, then of the next. Decoding returns the bits that were encoded.
 """
 
 from __future__ import annotations
@@ -30,13 +28,13 @@ _DTYPES: Final[dict[bytes, np.dtype[Any]]] = {b"f": np.dtype("<f4"), b"d": np.dt
 
 @dataclass(frozen=True, kw_only=True)
 class Undecodable:
-    """Bytes that are not the gradient that was asked for. It has to be computed again."""
+    """Bytes that are not the requested gradient, which has to be computed again. ``why`` says what is wrong."""
 
     why: str
 
 
 def encode(gradient: QueryGradient, material: bytes) -> bytes:
-    """Return the bytes of a gradient, which carry the key ``material`` they belong to."""
+    """Return a gradient as bytes, which include the key ``material`` that it belongs to."""
     arrays = [array for layer in gradient.layers for array in (layer.left, layer.right)]
     header = _HEADER.pack(len(material), len(gradient.layers), gradient.log_likelihood, gradient.truncation_error)
     body = b"".join(
@@ -52,7 +50,7 @@ def encode(gradient: QueryGradient, material: bytes) -> bytes:
 
 
 def decode(data: bytes, material: bytes) -> QueryGradient | Undecodable:
-    """Return the gradient in ``data`` if it is whole and belongs to the key ``material``."""
+    """Return the gradient in ``data``, if it is intact and belongs to the key ``material``."""
     view = memoryview(data)
     body, checksum = view[:-_CHECKSUM_BYTES], view[-_CHECKSUM_BYTES:]
     if bytes(body[: len(_MAGIC)]) != _MAGIC:
@@ -76,7 +74,7 @@ def _decode_body(body: memoryview, material: bytes) -> QueryGradient | Undecodab
     arrays: list[FloatArray] = []
     for code, rows, columns in descriptors:
         flat = np.frombuffer(body, dtype=_DTYPES[code], count=rows * columns, offset=offset)
-        # A copy: writable and aligned like a fresh array, so that cached and computed ones are used alike.
+        # A copy is writable and aligned, as a fresh array is: cached and computed gradients behave alike.
         arrays.append(flat.reshape(rows, columns).copy())
         offset += flat.nbytes
     if offset != len(body):

@@ -1,6 +1,6 @@
-"""The name of a query's gradient in the cache: a digest of everything that the gradient depends on.
+"""The key of a query's gradient in the cache: a digest of everything that the gradient depends on.
 
-The damping factor is not in it, since gradients are cached before they are divided by Λ + λ.
+The damping factor is not part of it: gradients are cached before they are divided by Λ + λ.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ COMPLETION_LOG_LIKELIHOOD = query_pb2.Measurement.Name(query_pb2.MEASUREMENT_COM
 
 @dataclass(frozen=True, kw_only=True)
 class GradientNamer:
-    """Names the gradients of one engine: all that a key depends on except the query itself."""
+    """Everything that the keys of one engine's gradients depend on, except the query."""
 
     model_digest: str
     factors_digest: str
@@ -29,35 +29,17 @@ class GradientNamer:
     measurement: str = COMPLETION_LOG_LIKELIHOOD
 
     def name(self, tokens: TokenSequence) -> NamedQuery:
-        """Return the query with the key of its gradient."""
-        material = key_material(
-            self.model_digest, self.factors_digest, self.measurement, tokens, self.precision, self.query_rank
+        """Return the query with the key of its gradient, ``wq2:<hex>``, and the key material."""
+        parts = (
+            b"whence.query/2",
+            self.model_digest.encode(),
+            self.factors_digest.encode(),
+            self.measurement.encode(),
+            self.precision.encode(),
+            b"lossless" if self.query_rank is None else str(self.query_rank).encode(),
+            np.ascontiguousarray(tokens.token_ids, dtype="<i4").tobytes(),
+            np.ascontiguousarray(tokens.weights, dtype="<f8").tobytes(),
         )
-        return NamedQuery(tokens=tokens, key=key_of(material), material=material)
-
-
-def key_of(material: bytes) -> str:
-    """Return the key of encoded key material."""
-    return f"wq2:{blake3(material).hexdigest()}"
-
-
-def key_material(
-    model_digest: str,
-    factors_digest: str,
-    measurement: str,
-    tokens: TokenSequence,
-    precision: str,
-    query_rank: int | None,
-) -> bytes:
-    """Return bytes that differ wherever an argument differs: each part follows its length."""
-    parts = (
-        b"whence.query/2",
-        model_digest.encode(),
-        factors_digest.encode(),
-        measurement.encode(),
-        precision.encode(),
-        b"lossless" if query_rank is None else str(query_rank).encode(),
-        np.ascontiguousarray(tokens.token_ids, dtype="<i4").tobytes(),
-        np.ascontiguousarray(tokens.weights, dtype="<f8").tobytes(),
-    )
-    return b"".join(struct.pack("<Q", len(part)) + part for part in parts)
+        # Each part is preceded by its length: no two different queries have the same material.
+        material = b"".join(struct.pack("<Q", len(part)) + part for part in parts)
+        return NamedQuery(tokens=tokens, key=f"wq2:{blake3(material).hexdigest()}", material=material)

@@ -8,7 +8,7 @@ from whence_backends.worker.runtime.records import CacheOutcome, CacheRecord, Wo
 
 
 class MemoryCache:
-    """The least recently used values of this process, up to ``capacity_bytes``.
+    """Keeps up to ``capacity_bytes`` of values, and evicts the least recently used.
 
     State: the values in order of use, and their size. Owner: the event loop; no method awaits anything.
     """
@@ -33,23 +33,23 @@ class MemoryCache:
         return value
 
     async def put(self, key: str, value: bytes) -> None:
-        """Keep the value, at the cost of the least recently used ones."""
-        self._forget(key)
+        """Keep the value, and evict the least recently used ones where there is no room."""
+        self._drop(key)
         if len(value) > self._capacity_bytes:
             self._record("put", CacheOutcome.TOO_LARGE, key, len(value))
             return
         self._values[key] = value
         self._size_bytes += len(value)
         while self._size_bytes > self._capacity_bytes:
-            self._forget(next(iter(self._values)))
+            self._drop(next(iter(self._values)))
         self._record("put", CacheOutcome.STORED, key, len(value))
 
     async def close(self) -> None:
-        """Forget every value."""
+        """Drop every value."""
         self._values.clear()
         self._size_bytes = 0
 
-    def _forget(self, key: str) -> None:
+    def _drop(self, key: str) -> None:
         self._size_bytes -= len(self._values.pop(key, b""))
 
     def _record(self, operation: str, outcome: CacheOutcome, key: str, size_bytes: int = 0) -> None:

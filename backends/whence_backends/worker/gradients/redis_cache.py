@@ -1,4 +1,4 @@
-"""The cache that workers share. It may be slow, gone or wrong: then the same answer is computed again."""
+"""The cache of encoded gradients in Redis, which workers share. It may fail: gradients are then computed again."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _SLOWEST_BYTES_PER_S: Final = 125_000_000
 
 
 class RedisCache:
-    """Gradients in Redis, each for ``ttl_s``, none larger than ``max_value_bytes``.
+    """Keeps values of at most ``max_value_bytes`` for ``ttl_s``.
 
-    Every operation is given ``timeout_s`` and the time its bytes take on a slow network, no second try, and
-    none at all while the circuit breaker is open. A value's size is asked for before the value, so that a
-    silent server is noticed within ``timeout_s`` however large values may be.
+    An operation may take ``timeout_s`` and the time that its bytes take on a slow network. It is not retried, and is
+    skipped while the circuit breaker is open. A value is read after its size, so that a silent server is noticed within
+    ``timeout_s``, however large values may be.
     """
 
     def __init__(
@@ -50,11 +50,11 @@ class RedisCache:
         return f"RedisCache({self._breaker!r})"
 
     async def get(self, key: str) -> bytes | None:
-        """Return the value; ``None`` where there is none, it is too large, or Redis is late."""
+        """Return the value; ``None`` if there is none, it is too large, or Redis fails or is late."""
         return await self._ask("get", key, lambda: self._get(key))
 
     async def put(self, key: str, value: bytes) -> None:
-        """Keep the value for its time to live, if Redis takes it in time."""
+        """Keep the value for its time to live, if Redis accepts it in time."""
         if len(value) > self._max_value_bytes:
             self._record("put", CacheOutcome.TOO_LARGE, key, time.perf_counter(), size_bytes=len(value))
             return
@@ -89,7 +89,7 @@ class RedisCache:
             return None
         try:
             outcome, value = await act()
-        except ResponseError as error:  # it refused, so it is there: out of memory, read-only, a key of another type
+        except ResponseError as error:  # the server is up and refuses: out of memory, read-only, a key of another type
             self._breaker.succeeded()
             self._record(operation, CacheOutcome.ERROR, key, started, why=repr(error))
             return None
@@ -99,7 +99,7 @@ class RedisCache:
             outcome = CacheOutcome.TIMEOUT if late else CacheOutcome.ERROR
             self._record(operation, outcome, key, started, why=repr(error))
             return None
-        except BaseException:  # cancelled: nothing is known of the server
+        except BaseException:  # cancelled: the state of the server is unknown
             self._breaker.abandoned()
             raise
         self._breaker.succeeded()
@@ -136,8 +136,8 @@ class RedisCache:
 
 
 def _connect(url: str, connect_timeout_s: float, read_timeout_s: float) -> Redis:
-    # The library's defaults retry a silent server for about a minute. RESP2, because with RESP3 the library
-    # does not look for a cancelled command's left-over answer on a pooled connection before using it again.
+    # By default the library retries a silent server for about a minute. RESP2, because with RESP3 the library reuses a
+    # pooled connection without checking it for the late reply to a cancelled command.
     return Redis.from_url(
         url,
         protocol=2,

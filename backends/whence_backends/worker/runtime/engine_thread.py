@@ -1,4 +1,4 @@
-"""The one thread that owns the engine. Whatever touches the engine is a job of it, in order of arrival."""
+"""The thread that owns the engine. Everything that touches the engine is a job of this thread."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _T = TypeVar("_T")
 
 
 class EngineThread:
-    """Runs jobs one at a time, first come, first served, off the event loop.
+    """Runs jobs one at a time, in order of arrival, off the event loop.
 
-    A job whose caller was cancelled before its turn is dropped; one that has begun runs to its end, and its
-    result is thrown away. State: how many callers wait, owned by the event loop.
+    A job whose caller is cancelled before its turn is dropped. One that has begun runs to its end, and its result is
+    discarded. State: the number of callers that wait. Owner: the event loop.
     """
 
     def __init__(self, name: str = "engine", *, observe: WorkerObserver = ignore) -> None:
@@ -34,11 +34,11 @@ class EngineThread:
 
     @property
     def waiting(self) -> int:
-        """How many callers wait for a job, the running one included."""
+        """The number of callers that wait for a job, the running one included."""
         return self._waiting
 
     async def run(self, job: Callable[[], _T], *, stage: str = "other", stopwatch: Stopwatch | None = None) -> _T:
-        """Return the job's result, or raise what it raised. Its time counts as ``stage`` of ``stopwatch``.
+        """Return the result of the job, or raise its error. Its time counts as the ``stage`` of ``stopwatch``.
 
         Raises :class:`~whence.errors.UnavailableError` (``WORKER_UNAVAILABLE``) after :meth:`close`.
         """
@@ -67,7 +67,7 @@ class EngineThread:
         return result
 
     async def close(self) -> None:
-        """Drop the jobs that wait, let the one that runs end, and join the thread."""
+        """Drop the jobs that wait, let the running one end, and join the thread."""
         self._closed = True
         self._executor.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._executor.shutdown, wait=True)

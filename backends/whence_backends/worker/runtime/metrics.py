@@ -1,4 +1,4 @@
-"""Prometheus metrics of a worker, made from its records. Labels take few, known values."""
+"""The Prometheus metrics of a worker, computed from its records. Labels take few, known values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SEARCH_QUERY_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class WorkerMetrics:
-    """An observer that keeps a worker's own metrics in ``registry``. Made once for each registry."""
+    """An observer that keeps a worker's metrics in ``registry``. A registry has one."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -89,19 +89,19 @@ class WorkerMetrics:
                 self._searched.inc(record.sequences)
 
     def watch_queue(self, waiting: Callable[[], float]) -> None:
-        """Show how many callers wait for the engine's thread, asked at each scrape."""
+        """Expose the number of callers that wait for the engine's thread. ``waiting`` is called at each scrape."""
         gauge = Gauge(
             "whence_engine_queue_depth", "Callers that wait for the engine's thread.", registry=self._registry
         )
         gauge.set_function(waiting)
 
     def watch_memory(self, used_bytes: Callable[[], float]) -> None:
-        """Show the device memory in use, asked at each scrape."""
+        """Expose the device memory in use. ``used_bytes`` is called at each scrape."""
         gauge = Gauge("whence_device_memory_used_bytes", "Device memory in use.", registry=self._registry)
         gauge.set_function(used_bytes)
 
     def loaded(self, engine: EngineInfo, *, model: str, corpus_digest: str, sequences: int) -> None:
-        """Show what the worker holds, once it holds it."""
+        """Expose the engine and the artefacts, once they are loaded."""
         Info("whence_engine", "The engine.", registry=self._registry).info(
             {"engine": engine.engine, "precision": engine.precision, "device": engine.device}
         )

@@ -1,4 +1,4 @@
-"""What happens in a worker, as data: one frozen record for each event. Metrics and logs consume them."""
+"""Events in a worker as data: one frozen record for each. Metrics and logs consume them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import structlog
 
 
 class CacheOutcome(Enum):
-    """How asking the gradient cache ended. All but ``HIT`` and ``STORED`` cost time and nothing else."""
+    """The outcome of an operation on the gradient cache. All but ``HIT`` and ``STORED`` cost time and nothing else."""
 
     HIT = "hit"
     MISS = "miss"
@@ -29,8 +29,7 @@ _TROUBLE = (CacheOutcome.ERROR, CacheOutcome.TIMEOUT, CacheOutcome.CORRUPT)
 class CacheRecord:
     """One operation (``get`` or ``put``) on one layer (``memory`` or ``redis``) of the gradient cache.
 
-    A value that was found and then proved unusable gives a second record with the layer ``gradient``,
-    ``CORRUPT``.
+    A value that cannot be decoded gives a second record, of the layer ``gradient``, with the outcome ``CORRUPT``.
     """
 
     layer: str
@@ -44,7 +43,7 @@ class CacheRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class JobRecord:
-    """One job of a worker thread: how long it waited for its turn and how long it ran."""
+    """One job of the engine's thread: its waiting time and its running time."""
 
     stage: str
     wait_s: float
@@ -53,7 +52,7 @@ class JobRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchRecord:
-    """One batch of training sequences that was scored. ``padded_tokens`` is what the engine worked on."""
+    """One batch of training sequences that was scored. ``padded_tokens`` counts the padding, too."""
 
     sequences: int
     tokens: int
@@ -63,7 +62,7 @@ class BatchRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchRecord:
-    """One pass over the codes of an index: how many searches shared it, and what it went through."""
+    """One pass over the codes of an index: the searches that shared it, their queries, and the sequences searched."""
 
     searches: int
     queries: int
@@ -76,21 +75,21 @@ WorkerObserver = Callable[[WorkerRecord], None]
 
 
 def ignore(_: WorkerRecord) -> None:
-    """Observe nothing."""
+    """Ignore the record."""
 
 
 def tee(*observers: WorkerObserver) -> WorkerObserver:
-    """Return an observer that tells each of ``observers``, in order."""
+    """Return an observer that passes each record on to all ``observers``, in order."""
 
-    def tell(record: WorkerRecord) -> None:
+    def observe(record: WorkerRecord) -> None:
         for observer in observers:
             observer(record)
 
-    return tell
+    return observe
 
 
 def log_trouble(record: WorkerRecord) -> None:
-    """Observe the cache by writing a line where it fails: answers stay right, but they take longer."""
+    """Log failures of the gradient cache. Answers stay right, but take longer."""
     if isinstance(record, CacheRecord) and record.outcome in _TROUBLE:
         structlog.get_logger("whence.cache").warning(
             "gradient cache failed",
