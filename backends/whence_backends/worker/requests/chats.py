@@ -1,4 +1,4 @@
-"""Conversations as they are sent, and what to say of those that the chat template does not show whole."""
+"""Conversations in requests, and warnings of those that the chat template does not render in full."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from whence_backends.models.text.conversation import Conversation, ConversationE
 
 
 def conversation_of(chat: query_pb2.Chat, field: str) -> Conversation:
-    """Return the conversation of a request. Raises :class:`~whence.errors.InvalidRequestError` for one that is none."""
+    """Return the conversation of a message; :class:`~whence.errors.InvalidRequestError` where it is malformed."""
     if not chat.messages:
-        return Conversation(messages=())  # the renderer says what is missing
+        return Conversation(messages=())  # which the renderer refuses
     messages = [_message(message, f"{field}.messages[{number}]") for number, message in enumerate(chat.messages)]
     try:
         parsed = parse_conversation(
@@ -31,13 +31,13 @@ def conversation_of(chat: query_pb2.Chat, field: str) -> Conversation:
 
 
 def marks_of(chat: query_pb2.Chat) -> dict[int, bool]:
-    """Return which messages, counted from 0, say of themselves whether they were trained on."""
+    """Return the marks of the messages that state whether they were trained on, by number from 0."""
     messages = enumerate(chat.messages)
     return {number: message.trained_on for number, message in messages if message.HasField("trained_on")}
 
 
-def told(rendered: RenderedChat, chat: query_pb2.Chat, field: str) -> tuple[attribution_pb2.Warning, ...]:
-    """Return what to warn of; raise ``CONVERSATION_INCOMPLETE`` where that is what the caller wants."""
+def warnings_of(rendered: RenderedChat, chat: query_pb2.Chat, field: str) -> tuple[attribution_pb2.Warning, ...]:
+    """Return warnings of what the template leaves out; raise ``CONVERSATION_INCOMPLETE`` if the chat is strict."""
     if not rendered.lost and not rendered.tools_lost:
         return ()
     parts: Sequence[object] = rendered.lost or ["the tools that were offered"]

@@ -1,4 +1,4 @@
-"""Which sequences of the held shards a request's filter lets through; the last answers are kept."""
+"""Filters in requests, as masks of the sequences that pass them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MASKS_KEPT: Final = 64
 
 
 class FilterMasks:
-    """Applies filters to one corpus. Reading metadata takes a while, so the masks of recent filters are kept."""
+    """Applies filters to one corpus. Reading metadata is slow: the masks of recent filters are cached."""
 
     def __init__(self, corpus: Corpus) -> None:
         @lru_cache(maxsize=_MASKS_KEPT)
@@ -25,7 +25,7 @@ class FilterMasks:
         self._mask = mask
 
     async def of(self, message: attribution_pb2.Filter, shards: Sequence[str]) -> Mapping[str, BoolArray] | None:
-        """Return for each shard which of its sequences count, bool [sequences]; ``None``: all of all."""
+        """Return the mask of each shard, bool [sequences]; ``None`` where every sequence passes."""
         wanted = SequenceFilter(
             sources=frozenset(message.sources),
             metadata=tuple(sorted(message.metadata.items())),

@@ -1,4 +1,4 @@
-"""From references to training sequences: by position, by id, or a text of the caller's own."""
+"""Training sequences in requests: references to the corpus by position or id, or texts."""
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ from whence.worker.v1 import worker_service_pb2
 from whence_backends.corpus import SequenceEncoder
 from whence_backends.corpus.shard import SequenceRecord
 from whence_backends.worker.requests import wire
-from whence_backends.worker.requests.chats import conversation_of, marks_of, told
+from whence_backends.worker.requests.chats import conversation_of, marks_of, warnings_of
+from whence_backends.worker.requests.fields import located
 from whence_service.rpc.bounds import too_large_text
 
 
 class RecordedCorpus(Protocol):
-    """What looking up sequences needs of a corpus; see :class:`whence_backends.corpus.Corpus`."""
+    """The part of a corpus that looks up sequences; see :class:`whence_backends.corpus.Corpus`."""
 
     def record(self, position: int) -> SequenceRecord:
-        """Return all that is known of the sequence at a position held here."""
+        """Return the record of the sequence at a position that is held here."""
         ...
 
     def position_of(self, sequence_id: str) -> int | None:
-        """Return where a sequence is, or ``None`` where it is not held here."""
+        """Return the position of a sequence, or ``None`` if it is not held here."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedSequence:
-    """A sequence, which of the request's it is, and what the caller should know of it."""
+    """A sequence, its index in the request, and warnings for the caller."""
 
     index: int
     record: SequenceRecord
     warnings: tuple[attribution_pb2.Warning, ...] = ()
 
     def message(self, *, with_offsets: bool) -> attribution_pb2.TrainingSequence:
-        """Return the sequence as it is sent."""
+        """Return the sequence as a message."""
         record = self.record
         return attribution_pb2.TrainingSequence(
             sequence_id=record.sequence_id,
@@ -52,7 +53,7 @@ class ResolvedSequence:
 
 
 class SequenceResolver:
-    """Finds sequences in the corpus, or makes them of texts. Reads files: call it off the event loop."""
+    """Finds sequences in the corpus, or encodes texts. It reads files: call it off the event loop."""
 
     def __init__(self, corpus: RecordedCorpus, encoder: SequenceEncoder, *, max_text_bytes: int) -> None:
         self._corpus = corpus
@@ -78,17 +79,17 @@ class SequenceResolver:
                     continue
                 raise
             except InvalidRequestError as error:
+                if error.field.startswith(field):
+                    raise
                 kind = reference.WhichOneof("reference")
-                if not error.field.startswith(field):  # the encoder does not know where in the request its text was
-                    error.field = f"{field}.{kind}" if kind != "chat" else f"{field}.chat.messages"
-                raise
+                raise located(error, f"{field}.chat.messages" if kind == "chat" else f"{field}.{kind}") from error
             resolved.append(ResolvedSequence(index=index, record=record, warnings=warnings))
         return resolved
 
     def _find(
         self, reference: worker_service_pb2.SequenceReference, field: str
     ) -> tuple[SequenceRecord, tuple[attribution_pb2.Warning, ...]]:
-        """Return a sequence, and what the caller should know of it."""
+        """Return a sequence, and warnings for the caller."""
         match kind := reference.WhichOneof("reference"):
             case "position":
                 return self._corpus.record(reference.position), ()
@@ -124,7 +125,7 @@ class SequenceResolver:
             case "chat":
                 conversation = conversation_of(reference.chat, f"{field}.chat")
                 record, rendered = self._encoder.chat(conversation, marks_of(reference.chat))
-                return record, told(rendered, reference.chat, f"{field}.chat")
+                return record, warnings_of(rendered, reference.chat, f"{field}.chat")
         return self._encoder.text(reference.text), ()
 
 

@@ -1,4 +1,4 @@
-"""From a query as it is sent to the tokens that are measured."""
+"""Tokenization: from the message of a query to the tokens that are measured."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from whence_backends.contract import TokenSequence
 from whence_backends.corpus import ChatPolicy
 from whence_backends.models.text.chat import ChatRenderer
 from whence_backends.models.text.message_parts import held
-from whence_backends.worker.requests.chats import conversation_of, told
+from whence_backends.worker.requests.chats import conversation_of, warnings_of
+from whence_backends.worker.requests.fields import located
 from whence_service.rpc.bounds import RequestBounds, too_large_text
 
-# A text of more bytes for each token that there may be is no text, and too long but for the oddest tokens of all.
+# Text has far fewer bytes a token: longer texts have too many tokens, and are not tokenized to find out.
 _BYTES_PER_TOKEN: Final = 32
 _FEWEST_BYTES: Final = 1 << 16
 
@@ -26,20 +27,20 @@ _MEASUREMENTS = (query_pb2.MEASUREMENT_UNSPECIFIED, query_pb2.MEASUREMENT_COMPLE
 
 
 class TextTokenizer(Protocol):
-    """What preparing queries needs; see :class:`whence_backends.models.text.tokenizer.Tokenizer`."""
+    """The tokenizer of a model; see :class:`whence_backends.models.text.tokenizer.Tokenizer`."""
 
     def encode_query(self, prompt: str, completion: str, prefix_bos: bool) -> tuple[list[int], int]:
-        """Return the ids, and where the completion begins in them."""
+        """Return the ids, and the index of the first one of the completion."""
         ...
 
     def chat(self, *, template: str | None = None, date: str = "") -> ChatRenderer:
-        """Return what renders conversations; raise where there is no chat template."""
+        """Return the renderer of conversations; raise where there is no chat template."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizedQuery:
-    """A query as the engine takes it, how many of its tokens are measured, and what the caller should know of it."""
+    """A query as the engine takes it, the number of tokens that are measured, and warnings for the caller."""
 
     tokens: TokenSequence
     completion_tokens: int
@@ -48,7 +49,7 @@ class TokenizedQuery:
 
 @dataclass(frozen=True, kw_only=True)
 class QueryLimits:
-    """What a query may be: its longest length in tokens, and in bytes as it is sent; ids below ``vocabulary_size``."""
+    """The limits of a query: its tokens, its bytes as a message, and its token ids, below ``vocabulary_size``."""
 
     max_tokens: int
     vocabulary_size: int
@@ -56,14 +57,14 @@ class QueryLimits:
 
 
 def most_text_bytes(max_tokens: int, limit_bytes: int) -> int:
-    """Return how many bytes of text a model with this longest sequence is given to tokenize."""
+    """Return the longest text, in bytes, that is tokenized for a model whose sequences have up to ``max_tokens``."""
     return min(limit_bytes, max(_FEWEST_BYTES, _BYTES_PER_TOKEN * max_tokens))
 
 
 class QueryTokenizer:
-    """Turns queries into tokens, or says which field is wrong with them. Stateless.
+    """Turns queries into tokens. Stateless.
 
-    ``chat`` says how conversations are rendered: as those of the corpus were.
+    Conversations are rendered by the policy ``chat``, as those of the corpus were.
     """
 
     def __init__(
@@ -77,8 +78,8 @@ class QueryTokenizer:
     def tokenize(self, query: query_pb2.Query, field: str) -> TokenizedQuery:
         """Return the tokens of ``query``, which is the ``field`` of its request.
 
-        Raises :class:`~whence.errors.InvalidRequestError` with the path of the field to change. Tokenizing takes about
-        a hundred times the memory of the text, so that its bytes are counted first.
+        Raises :class:`~whence.errors.InvalidRequestError` with the path of the field to change. The size is checked
+        first, because tokenizing takes about a hundred times the memory of the text.
         """
         size = query.ByteSize()
         if size > self._limits.max_bytes:
@@ -112,12 +113,13 @@ class QueryTokenizer:
         try:
             rendered = self._renderer.render_output(conversation := conversation_of(chat, field))
         except InvalidRequestError as error:
-            error.field = error.field if error.field.startswith(field) else f"{field}.messages"
-            raise
+            if error.field.startswith(field):
+                raise
+            raise located(error, f"{field}.messages") from error
         last = f"{field}.messages[{len(chat.messages) - 1}].content"
         if not held(conversation.messages[-1]):
             raise _empty_completion(last)
-        warnings, ((start, _),) = told(rendered, chat, field), rendered.spans
+        warnings, ((start, _),) = warnings_of(rendered, chat, field), rendered.spans
         # The template writes the beginning of the text itself, bos token included.
         ids, first = self._tokenizer.encode_query(rendered.text[:start], rendered.text[start:], False)
         return replace(self._build(ids, first, last), warnings=warnings)

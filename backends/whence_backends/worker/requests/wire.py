@@ -20,7 +20,7 @@ _TYPES: Final = {
     "<i4": tensor_pb2.DATA_TYPE_INT32,
     "<i8": tensor_pb2.DATA_TYPE_INT64,
 }
-# Struct keeps numbers as float64, which holds integers exactly up to here.
+# Struct stores numbers as float64, which is exact for integers up to this one.
 _LARGEST_EXACT: Final = 2**53
 
 
@@ -32,7 +32,7 @@ def tensor(array: NDArray[Any]) -> tensor_pb2.Tensor:
 
 
 def array(message: tensor_pb2.Tensor, field: str) -> NDArray[Any]:
-    """Return a message as an array that must not be written to.
+    """Return a message as a read-only array.
 
     Raises :class:`~whence.errors.InvalidRequestError` (``INVALID_TENSOR``), naming the ``field``, where its bytes do
     not fill its shape.
@@ -50,7 +50,7 @@ def array(message: tensor_pb2.Tensor, field: str) -> NDArray[Any]:
 
 
 def struct(metadata: Mapping[str, Any]) -> struct_pb2.Struct:
-    """Return metadata as a message; what JSON has no exact word for (dates, huge integers) becomes text."""
+    """Return metadata as a message. Values without an exact form in JSON (dates, huge integers) become text."""
     message = struct_pb2.Struct()
     message.update({str(key): _plain(value) for key, value in metadata.items()})
     return message
