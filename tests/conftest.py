@@ -26,18 +26,18 @@ ARCHITECTURES = ("llama", "llama-tied-bias", "gpt2")
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Return where a tiny model of an architecture is saved; made once a session."""
-    import models
+    import tiny_models
 
     made: dict[str, Path] = {}
 
     def make(architecture: str) -> Path:
         if architecture not in made:
             build = {
-                "llama": models.llama,
-                "llama-tied-bias": lambda: models.llama(tie=True, bias=True),
-                "gpt2": models.gpt2,
+                "llama": tiny_models.llama,
+                "llama-tied-bias": lambda: tiny_models.llama(tie=True, bias=True),
+                "gpt2": tiny_models.gpt2,
             }[architecture]
-            made[architecture] = models.save(build(), tmp_path_factory.mktemp("models") / architecture)
+            made[architecture] = tiny_models.save(build(), tmp_path_factory.mktemp("models") / architecture)
         return made[architecture]
 
     return make

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models import VOCABULARY
+from tiny_models import VOCABULARY
 from whence_backends.contract import TokenSequence
 from whence_backends.preflight import CorpusFacts
 

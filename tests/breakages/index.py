@@ -46,7 +46,7 @@ BREAKAGES = (
         file="backends/whence_backends/topk.py",
         old="np.lexsort((all_positions, all_keys))",
         new="np.lexsort((-all_positions, all_keys))",
-        tests="tests/worker/test_topk.py",
+        tests="tests/test_topk.py",
     ),
     Breakage(
         name="sums of a long segment in sixteen bits",

@@ -25,7 +25,7 @@ BREAKAGES = (
         file="backends/whence_backends/models/text/tokenizer_files.py",
         old="if not _difference(rebuilt, file, source.path):",
         new="if rebuilt.is_fast:",
-        tests="tests/corpus/test_tokenizer_files.py",
+        tests="tests/models/text/test_tokenizer_files.py",
     ),
     Breakage(
         name="a fit: known by how its model's path is spelled",
@@ -54,14 +54,14 @@ BREAKAGES = (
         file=f"{MODELS}/text/chat.py",
         old="end = len(self.text) - (len(region.tail) - shared)",
         new="end = region.end",
-        tests="tests/corpus/test_chat.py",
+        tests="tests/models/text/test_chat.py",
     ),
     Breakage(
         name="conversations: what a template cuts is not missed",
         file=f"{MODELS}/text/message_parts.py",
         old="        if found is None:",
         new="        if found is None and not shown:",
-        tests="tests/corpus/test_chat.py",
+        tests="tests/models/text/test_chat.py",
     ),
     Breakage(
         name="conversations: all behind a turn counts",

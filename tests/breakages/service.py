@@ -59,7 +59,7 @@ BREAKAGES = (
         file="service/whence_service/rpc/bounds.py",
         old='    _Walk(data, descriptor, bounds).message(descriptor, 0, len(data), "", whole=False)\n',
         new="",
-        tests="tests/frontend/test_bounds.py",
+        tests="tests/rpc/test_bounds.py",
     ),
     Breakage(
         name="hits of a worker that was lost after the first round",
@@ -200,7 +200,7 @@ BREAKAGES = (
         file="service/whence_service/rpc/logging.py",
         old="return {name: printable(value) if",
         new="return {name: value if",
-        tests="tests/frontend/test_hosting.py",
+        tests="tests/rpc/test_hosting.py",
         only="steers",
     ),
     Breakage(

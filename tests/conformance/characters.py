@@ -10,7 +10,7 @@ from tokenizers import Regex, decoders, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 from tokenizers.models import WordLevel
 
-import models
+import tiny_models
 
 CHARACTERS = "^ abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.,;:!?'"
 BOS = "^"
@@ -20,7 +20,7 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}assistant: {% endif %}"
 )
 
-assert len(set(CHARACTERS)) == models.VOCABULARY
+assert len(set(CHARACTERS)) == tiny_models.VOCABULARY
 
 
 def write_tokenizer(folder: Path, *, chat_template: str | None = None, characters: str = CHARACTERS) -> None:

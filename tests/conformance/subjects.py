@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 import data
-import models
+import tiny_models
 from conformance.characters import write_tokenizer
 from whence_backends.contract import Detail, Engine, EngineConfig, TokenSequence
 from whence_backends.ekfac.factors import Factors
@@ -140,7 +140,7 @@ def build(case: Case, model_folder: Callable[[str], Path], folder: Path) -> InPr
     source = data.InMemory(items)
     if case.engine == "fake":
         model = folder / "model"
-        FakeModel.random(models.VOCABULARY).save(model)
+        FakeModel.random(tiny_models.VOCABULARY).save(model)
         write_tokenizer(model)
         factors = fit_fake(model, source, folder / "factors")
     elif case.engine == "bigram":
@@ -170,7 +170,7 @@ def build_bigram(source: data.InMemory, folder: Path) -> tuple[Path, Factors]:
     """Make a model of the engine that is not ours, and its factors."""
     from bigram_engine import Bigram
 
-    model, bigram = folder / "model", Bigram.random(models.VOCABULARY)
+    model, bigram = folder / "model", Bigram.random(tiny_models.VOCABULARY)
     bigram.save(model)
     write_tokenizer(model)
     factors = fit_traces(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import data
-import models
+import tiny_models
 from whence_backends.contract import EngineConfig, TokenSequence
 from whence_backends.ekfac.factors import Factors
 from whence_backends.engines import load_engine
@@ -68,7 +68,7 @@ def make_subject(folder: Path) -> Subject:
     """Make a subject in ``folder``; what is there already is used."""
     items = data.sequences(40)
     if not (folder / "model").exists():
-        FakeModel.random(models.VOCABULARY).save(folder / "model")
+        FakeModel.random(tiny_models.VOCABULARY).save(folder / "model")
         fit_fake(folder / "model", data.InMemory(items), folder / "factors")
     factors = Factors.open(folder / "factors")
     engine = load_engine("fake", EngineConfig(model=str(folder / "model"), factors=folder / "factors"))

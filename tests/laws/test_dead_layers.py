@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import data
-import models
+import tiny_models
 from whence.errors import InvalidRequestError
 from whence_backends.contract import Detail, Engine, EngineConfig
 from whence_backends.ekfac.damping import damping
@@ -29,7 +29,7 @@ DEAD = ("model.layers.1.mlp.gate_proj", "model.layers.1.mlp.up_proj")
 
 def with_dead_layers(scale: float = 0.0) -> Any:
     """Return a Llama whose second block adds nothing, as block expansion initialises it."""
-    model = models.llama()
+    model = tiny_models.llama()
     with torch.no_grad():
         model.model.layers[1].mlp.down_proj.weight.mul_(scale)
     return model
@@ -38,7 +38,7 @@ def with_dead_layers(scale: float = 0.0) -> Any:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dead")
-    models.save(with_dead_layers(), folder / "model")
+    tiny_models.save(with_dead_layers(), folder / "model")
     export(ExportConfig(model=str(folder / "model"), out=folder / "export"))
     fit(FitConfig(model=str(folder / "model"), out=folder / "factors", device="cpu"), data.InMemory(ITEMS))
     return folder
@@ -52,7 +52,7 @@ def engine(request: pytest.FixtureRequest, folder: Path) -> Engine:
 
 def test_the_fit_tells_of_them_and_does_not_count_them(tmp_path: Path) -> None:
     told: list[Finding] = []
-    model = models.save(with_dead_layers(), tmp_path / "model")
+    model = tiny_models.save(with_dead_layers(), tmp_path / "model")
     source = data.InMemory(ITEMS)
     card = fit(FitConfig(model=str(model), out=tmp_path / "factors", device="cpu"), source, warn=told.append).card
     assert card.dead_layers == DEAD
@@ -95,7 +95,7 @@ def test_an_index_works_without_them(engine: Engine, folder: Path, keep: float) 
 @pytest.mark.parametrize("scale", [1e-30, 1e-22])
 def test_a_layer_that_is_all_but_dead_gives_no_infinity(scale: float, tmp_path: Path) -> None:
     """Squares that float32 cannot hold. Broken by: calling dead only what is exactly 0."""
-    model = models.save(with_dead_layers(scale), tmp_path / "model")
+    model = tiny_models.save(with_dead_layers(scale), tmp_path / "model")
     fit(FitConfig(model=str(model), out=tmp_path / "factors", device="cpu"), data.InMemory(ITEMS))
     engine = load_engine("pytorch", EngineConfig(model=str(model), factors=tmp_path / "factors", device="cpu"))
     found = engine.score(engine.precondition(engine.query_gradients(ITEMS[:1]), 0.1), ITEMS)
@@ -116,10 +116,10 @@ def beyond(model: Any) -> None:
 
 @pytest.mark.parametrize("kill", [certain, beyond])
 def test_a_model_without_any_gradient_is_refused(kill: Callable[[Any], None], tmp_path: Path) -> None:
-    model = models.llama()
+    model = tiny_models.llama()
     with torch.no_grad():
         kill(model)
-    models.save(model, tmp_path / "model")
+    tiny_models.save(model, tmp_path / "model")
     with pytest.raises(InvalidRequestError, match="nothing can be attributed") as caught:
         fit(FitConfig(model=str(tmp_path / "model"), out=tmp_path / "factors", device="cpu"), data.InMemory(ITEMS))
     assert caught.value.reason == "MISSING_GRADIENTS"

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 import data
-import models
+import tiny_models
 from conftest import ARCHITECTURES
 from dense_oracle import DenseOracle
 from whence_backends.contract import TokenSequence
@@ -105,4 +105,4 @@ def test_the_card_says_what_was_fitted_and_what_was_left_out(model_folder: Folde
     assert [layer.name for layer in card.layers][:2] == ["transformer.h.0.mlp.c_fc", "transformer.h.0.mlp.c_proj"]
     attributed = sum(layer.d_in * layer.d_out for layer in card.layers)
     assert attributed + sum(card.unattributed.values()) == card.parameters
-    assert card.unattributed["transformer.wte"] == models.VOCABULARY * 16
+    assert card.unattributed["transformer.wte"] == tiny_models.VOCABULARY * 16

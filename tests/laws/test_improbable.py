@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import data
-import models
+import tiny_models
 from dense_oracle import DenseOracle
 from whence_backends.contract import Engine, EngineConfig
 from whence_backends.engines import load_engine
@@ -24,10 +24,10 @@ ENGINES = [("pytorch", "float32"), ("pytorch", "float64"), ("ort", "float32"), (
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that is sure of itself: its logits lie hundreds apart."""
     folder = tmp_path_factory.mktemp("sure")
-    model = models.llama()
+    model = tiny_models.llama()
     with torch.no_grad():
         model.lm_head.weight.mul_(60)
-    models.save(model, folder / "model")
+    tiny_models.save(model, folder / "model")
     export(ExportConfig(model=str(folder / "model"), out=folder / "export"))
     for labels in ("sampled", "empirical"):
         config = FitConfig(model=str(folder / "model"), out=folder / labels, device="cpu", labels=labels)
@@ -46,7 +46,7 @@ def load(folder: Path, name: str, precision: str) -> Engine:
 def test_the_log_likelihood_is_finite_and_right(folder: Path, name: str, precision: str) -> None:
     """Broken by: the logarithm of a probability, which float32 rounds to 0 below e^-103."""
     engine = load(folder, name, precision)
-    oracle = DenseOracle(models.llama(), engine.info.layers)
+    oracle = DenseOracle(tiny_models.llama(), engine.info.layers)
     with torch.no_grad():
         oracle.model.lm_head.weight.mul_(60)
     got = [gradient.log_likelihood for gradient in engine.query_gradients(ITEMS)]

@@ -12,7 +12,7 @@ import torch
 import data
 from architectures import build
 from dense_oracle import DenseOracle
-from models import save
+from tiny_models import save
 from whence_backends.batching import apart
 from whence_backends.contract import Detail, Engine, EngineConfig
 from whence_backends.ekfac.rotary import rotary_bounds

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import data
-import models
+import tiny_models
 from whence.errors import InvalidRequestError
 from whence_backends.batching import probe_sequences
 from whence_backends.contract import EngineConfig
@@ -26,7 +26,7 @@ from whence_backends.export import ExportConfig, export
 from whence_backends.fit import FitConfig, fit
 from whence_backends.models.tracked import track
 
-PROBES = probe_sequences(models.VOCABULARY, 64)
+PROBES = probe_sequences(tiny_models.VOCABULARY, 64)
 
 
 def checked(model: Any, layers: str = "mlp", dtype: torch.dtype = torch.float64) -> TrackedLanguageModel:
@@ -43,7 +43,7 @@ def refused(model: Any, reason: str, layers: str = "mlp", dtype: torch.dtype = t
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("make", [models.llama, models.gpt2, lambda: models.llama(tie=True, bias=True)])
+@pytest.mark.parametrize("make", [tiny_models.llama, tiny_models.gpt2, lambda: tiny_models.llama(tie=True, bias=True)])
 def test_a_sound_model_passes_in_every_precision(make: Callable[[], Any], dtype: torch.dtype) -> None:
     model = make().to(dtype)
     check = check_model(TrackedLanguageModel(model, track(model, "all-linear")), PROBES)
@@ -52,7 +52,7 @@ def test_a_sound_model_passes_in_every_precision(make: Callable[[], Any], dtype:
 
 
 def test_it_leaves_the_model_as_it_was() -> None:
-    model = models.gpt2().double()
+    model = tiny_models.gpt2().double()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     tracked = checked(model)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
@@ -78,7 +78,7 @@ class Bypassing(nn.Module):
 
 def test_a_bypassed_layer_is_named_and_can_be_left_out() -> None:
     """Broken by: taking a layer that is never called for one without gradients."""
-    model = models.llama()
+    model = tiny_models.llama()
     model.model.layers[1].mlp = Bypassing(model.model.layers[1].mlp)
     message = refused(model, "LAYER_GRADIENT_MISMATCH")
     assert "model.layers.1.mlp.gate_proj" in message
@@ -97,7 +97,7 @@ class Twice(Bypassing):
 
 def test_a_weight_that_takes_part_elsewhere_is_named() -> None:
     """Broken by: comparing layers that were called with nothing."""
-    model = models.llama()
+    model = tiny_models.llama()
     model.model.layers[0].mlp = Twice(model.model.layers[0].mlp)
     message = refused(model, "LAYER_GRADIENT_MISMATCH")
     assert "the gradients of model.layers.0.mlp.gate_proj that" in message
@@ -115,7 +115,7 @@ class InPlace(Bypassing):
 
 def test_a_layer_whose_output_is_changed_in_place_has_the_gradient_of_what_it_gave() -> None:
     """Broken by: making the first layers' outputs leaves, which autograd lets nobody change."""
-    model = models.llama()
+    model = tiny_models.llama()
     for layer in model.model.layers:
         layer.mlp = InPlace(layer.mlp)
     model = model.double()
@@ -124,7 +124,7 @@ def test_a_layer_whose_output_is_changed_in_place_has_the_gradient_of_what_it_ga
 
 
 def test_layers_that_share_a_weight_are_named() -> None:
-    model = models.llama()
+    model = tiny_models.llama()
     model.model.layers[1].mlp.up_proj.weight = model.model.layers[0].mlp.up_proj.weight
     message = refused(model, "LAYER_GRADIENT_MISMATCH")
     assert "model.layers.0.mlp.up_proj, model.layers.1.mlp.up_proj" in message
@@ -139,7 +139,7 @@ def test_layers_that_share_a_weight_are_named() -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_a_head_that_is_more_than_taken_for_is_seen(after: Callable[[Tensor], Tensor], dtype: torch.dtype) -> None:
     """Broken by: comparing with gradients of the same cut model instead of the whole one."""
-    model = with_head(models.llama(), after).to(dtype)
+    model = with_head(tiny_models.llama(), after).to(dtype)
     tracked = TrackedLanguageModel(model, track(model, "mlp"))
     assert tracked.head.weight is None  # the cut itself has seen it already
     tracked.body, tracked.head = Body(model.model, whole=False), Head(model.lm_head.weight, None)
@@ -165,7 +165,7 @@ def test_a_model_is_cut_only_where_its_head_is_linear(
     after: Callable[[Tensor], Tensor], zeros: bool, dtype: torch.dtype
 ) -> None:
     """Whatever the hidden states of a few tokens are. Broken by: trying the head on hidden states of one size."""
-    model = with_head(models.llama(), after).to(dtype)
+    model = with_head(tiny_models.llama(), after).to(dtype)
     if zeros:
         with torch.no_grad():
             model.get_input_embeddings().weight.zero_()
@@ -173,7 +173,7 @@ def test_a_model_is_cut_only_where_its_head_is_linear(
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("make", [models.llama, models.gpt2], ids=["llama", "gpt2"])
+@pytest.mark.parametrize("make", [tiny_models.llama, tiny_models.gpt2], ids=["llama", "gpt2"])
 def test_a_linear_head_is_cut_off_in_every_precision(make: Callable[[], Any], dtype: torch.dtype) -> None:
     """Broken by: a bound that rounding passes, which would make every model slow."""
     model = make().to(dtype)
@@ -181,20 +181,20 @@ def test_a_linear_head_is_cut_off_in_every_precision(make: Callable[[], Any], dt
 
 
 def test_a_model_whose_outputs_depend_on_its_batch_is_refused() -> None:
-    model = models.llama()
+    model = tiny_models.llama()
     model.model.norm.register_forward_hook(lambda _m, _i, out: out * (1 + 0.01 * out.shape[1]))
     assert "beside it" in refused(model, "MODEL_NOT_BATCHABLE")
 
 
 def test_a_model_that_gives_no_numbers_is_refused() -> None:
-    model = models.llama()
+    model = tiny_models.llama()
     model.model.layers[1].mlp.up_proj.weight.data[3, 4] = torch.nan
     assert "float32" in refused(model, "NON_FINITE_MODEL", dtype=torch.float32)
 
 
 def test_a_layer_that_never_runs_is_idle_and_no_error() -> None:
     """Such as a tower for images. Broken by: dividing its error by a norm of 0."""
-    model = models.llama()
+    model = tiny_models.llama()
     model.tower = nn.Linear(4, 5)
     tracked = TrackedLanguageModel(model.double(), track(model, "mlp|tower"))
     assert check_model(tracked, PROBES).idle == ("tower",)
@@ -204,14 +204,14 @@ def test_a_layer_that_never_runs_is_idle_and_no_error() -> None:
 
 def test_a_dead_layer_has_no_error() -> None:
     """One that is multiplied by 0 has no gradient, by either way of computing it."""
-    model = models.llama()
+    model = tiny_models.llama()
     model.model.layers[1].mlp.down_proj.weight.data.zero_()
     check = check_model(TrackedLanguageModel(model.double(), track(model, "mlp")), PROBES)
     assert check.gradient_error < 1e-12
 
 
 def test_sequences_are_no_longer_than_the_model_takes() -> None:
-    model = models.llama().double()
+    model = tiny_models.llama().double()
     assert check_model(TrackedLanguageModel(model, track(model, "mlp")), probe_sequences(61, 3)).gradient_error < 1e-12
 
 
@@ -229,9 +229,9 @@ def with_head(model: Any, after: Callable[[Tensor], Tensor]) -> Any:
 @pytest.fixture
 def looks_ahead(tmp_path: Path) -> Path:
     """A saved model that sees later tokens."""
-    model = models.llama()
+    model = tiny_models.llama()
     model.config.is_causal = False
-    return models.save(model, tmp_path / "model")
+    return tiny_models.save(model, tmp_path / "model")
 
 
 def test_no_factors_are_fitted_of_an_unsound_model(looks_ahead: Path, tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_no_engine_loads_an_unsound_model(looks_ahead: Path, tmp_path: Path, mon
 
 
 def test_factors_exports_and_engines_carry_the_figure(tmp_path: Path) -> None:
-    model = str(models.save(models.gpt2(), tmp_path / "model"))
+    model = str(tiny_models.save(tiny_models.gpt2(), tmp_path / "model"))
     factors = fit(FitConfig(model=model, out=tmp_path / "factors", device="cpu"), data.InMemory(data.sequences(4)))
     exported = export(ExportConfig(model=model, out=tmp_path / "export"))
     checks = [factors.card.self_check, exported.card.self_check]
@@ -269,7 +269,7 @@ def test_factors_exports_and_engines_carry_the_figure(tmp_path: Path) -> None:
 
 def test_an_export_that_computes_something_else_here_is_refused(tmp_path: Path) -> None:
     """Broken by: comparing the export with nothing once it was made."""
-    model = str(models.save(models.gpt2(), tmp_path / "model"))
+    model = str(tiny_models.save(tiny_models.gpt2(), tmp_path / "model"))
     card = export(ExportConfig(model=model, out=tmp_path / "export")).card
     norms = np.array(card.probe_norms)
     assert check_export(card, norms).gradient_error == card.self_check.gradient_error  # type: ignore[union-attr]

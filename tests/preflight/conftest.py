@@ -11,7 +11,7 @@ import pytest
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
-from models import llama
+from tiny_models import llama
 from whence_backends.corpus import ChunkPolicy, Corpus, IngestConfig, ingest
 from whence_backends.models import Tokenizer, locate_model
 

@@ -10,7 +10,7 @@ import torch
 import transformers
 
 import data
-from loading.checkpoints import change, load, save
+from models.loading.checkpoints import change, load, save
 from whence.errors import InvalidRequestError, MismatchError
 from whence_backends.contract import EngineConfig
 from whence_backends.engines import load_engine

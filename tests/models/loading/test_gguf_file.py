@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-import models
-from loading.checkpoints import gguf_tensors, load, write_gguf
+import tiny_models
+from models.loading.checkpoints import gguf_tensors, load, write_gguf
 from whence.errors import InvalidRequestError, MismatchError, UnimplementedError, WhenceError
 from whence_backends.models import Tokenizer, locate_model, resolve_model
 from whence_backends.models.gguf_file import numbers_in_gguf
@@ -20,7 +20,7 @@ from whence_backends.store.artefact import digest_file
 
 @pytest.fixture(scope="module")
 def llama() -> Any:
-    return models.llama()
+    return tiny_models.llama()
 
 
 def refused(path: Path, match: str, kind: type[WhenceError] = InvalidRequestError) -> str:
@@ -81,7 +81,7 @@ def test_scaled_positions_are_refused_since_transformers_drops_them(llama: Any, 
     path = write_gguf(tmp_path / "long.gguf", llama, gguf_tensors(llama), llama__rope__scaling__type="yarn")
     assert refused(path, r"scaled \(yarn\)") == "INVALID_MODEL_FILE"
     none = write_gguf(tmp_path / "plain.gguf", llama, gguf_tensors(llama), llama__rope__scaling__type="none")
-    assert load(none).config.vocab_size == models.VOCABULARY
+    assert load(none).config.vocab_size == tiny_models.VOCABULARY
 
 
 @pytest.mark.parametrize("kept", [4, 20, 200, -1000, -1])

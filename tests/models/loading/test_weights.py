@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-import models
-from loading.checkpoints import Weights, change, configure, load, save
+import tiny_models
+from models.loading.checkpoints import Weights, change, configure, load, save
 from whence.errors import InvalidRequestError, MismatchError, UnimplementedError, WhenceError
 from whence_backends.export import ExportConfig, export
 from whence_backends.models import Tokenizer, resolve_model
@@ -20,7 +20,7 @@ from whence_backends.models.facts import model_facts
 
 @pytest.fixture
 def llama(tmp_path: Path) -> Path:
-    return save(models.llama(), tmp_path / "model")
+    return save(tiny_models.llama(), tmp_path / "model")
 
 
 def refused(folder: Path, match: str, kind: type[WhenceError] = MismatchError, precision: str = "float32") -> str:
@@ -51,13 +51,13 @@ def test_a_configuration_of_a_far_larger_model_costs_no_memory(llama: Path) -> N
 
 
 def test_a_base_model_without_a_head_is_refused(tmp_path: Path) -> None:
-    folder = save(models.llama().model, tmp_path / "model")
+    folder = save(tiny_models.llama().model, tmp_path / "model")
     configure(folder, architectures=["LlamaForCausalLM"])
     refused(folder, r'lacks lm_head\.weight.*If the embeddings are its head too, write "tie_word_embeddings": true')
 
 
 def test_a_base_model_whose_head_is_its_embedding_is_whole(tmp_path: Path) -> None:
-    whole = models.llama(tie=True)
+    whole = tiny_models.llama(tie=True)
     model = load(save(whole.model, tmp_path / "model"))
     assert torch.equal(model.lm_head.weight, whole.lm_head.weight)
 
@@ -95,20 +95,20 @@ def test_a_tensor_that_the_model_has_no_place_for_is_named(llama: Path, name: st
 
 
 def test_the_weights_of_another_kind_of_model_are_refused_in_a_few_words(llama: Path, tmp_path: Path) -> None:
-    other = save(models.gpt2(), tmp_path / "other")
+    other = save(tiny_models.gpt2(), tmp_path / "other")
     (other / "model.safetensors").replace(llama / "model.safetensors")
     refused(llama, r"lacks .* and \d+ more.*, and it has .* and \d+ more")
 
 
 def test_tied_weights_that_differ_are_not_guessed_about(tmp_path: Path) -> None:
-    folder = save(models.llama(tie=True), tmp_path / "model")
+    folder = save(tiny_models.llama(tie=True), tmp_path / "model")
     change(folder, lambda weights: weights.update({"lm_head.weight": weights["model.embed_tokens.weight"] + 1}))
     refused(folder, r"different weights for .*lm_head\.weight.*tie_word_embeddings")
     assert load(configure(folder, tie_word_embeddings=False)).lm_head.weight.shape == (61, 16)
 
 
 def test_tied_weights_that_are_stored_twice_are_one(tmp_path: Path) -> None:
-    folder = save(models.llama(tie=True), tmp_path / "model")
+    folder = save(tiny_models.llama(tie=True), tmp_path / "model")
     change(folder, lambda weights: weights.update({"lm_head.weight": weights["model.embed_tokens.weight"].clone()}))
     model = load(folder)
     assert model.lm_head.weight is model.model.embed_tokens.weight
@@ -148,13 +148,13 @@ MASK = torch.ones(1, 1, 64, 64).tril()
 @pytest.mark.parametrize(
     ("build", "name", "tensor"),
     [
-        (models.gpt2, "transformer.h.0.attn.bias", MASK.bool()),
-        (models.gpt2, "transformer.h.0.attn.masked_bias", torch.tensor(-1e9)),
-        (models.llama, "model.layers.0.self_attn.rotary_emb.inv_freq", torch.ones(2)),
-        (models.llama, "model.layers.0.attn.bias", MASK),
-        (models.llama, "model.layers.0.attn.causal_mask", MASK),
-        (models.llama, "model.embed_positions.weights", torch.ones(64, 16)),
-        (models.llama, "model.pooler.dense.weight", torch.ones(16, 16)),
+        (tiny_models.gpt2, "transformer.h.0.attn.bias", MASK.bool()),
+        (tiny_models.gpt2, "transformer.h.0.attn.masked_bias", torch.tensor(-1e9)),
+        (tiny_models.llama, "model.layers.0.self_attn.rotary_emb.inv_freq", torch.ones(2)),
+        (tiny_models.llama, "model.layers.0.attn.bias", MASK),
+        (tiny_models.llama, "model.layers.0.attn.causal_mask", MASK),
+        (tiny_models.llama, "model.embed_positions.weights", torch.ones(64, 16)),
+        (tiny_models.llama, "model.pooler.dense.weight", torch.ones(16, 16)),
     ],
 )
 def test_what_older_versions_saved_beside_the_weights_does_no_harm(
@@ -179,7 +179,7 @@ def test_weights_of_a_quantized_type_are_not_taken_for_numbers(llama: Path, dtyp
 
 
 def test_a_model_in_several_files_is_the_model(tmp_path: Path) -> None:
-    whole = models.llama()
+    whole = tiny_models.llama()
     whole.save_pretrained(tmp_path / "model", max_shard_size="5KB")
     assert len(list((tmp_path / "model").glob("*.safetensors"))) > 1
     got = load(tmp_path / "model").state_dict()
@@ -187,7 +187,7 @@ def test_a_model_in_several_files_is_the_model(tmp_path: Path) -> None:
 
 
 def test_an_index_that_leaves_a_file_out_is_refused(tmp_path: Path) -> None:
-    models.llama().save_pretrained(tmp_path / "model", max_shard_size="5KB")
+    tiny_models.llama().save_pretrained(tmp_path / "model", max_shard_size="5KB")
     index = tmp_path / "model" / "model.safetensors.index.json"
     settings = json.loads(index.read_text())
     head = settings["weight_map"]["lm_head.weight"]
@@ -265,7 +265,7 @@ def test_a_head_for_classes_instead_of_words_is_refused(tmp_path: Path) -> None:
     from transformers import LlamaForSequenceClassification
 
     for tie in (False, True):
-        config = models.llama(tie=tie).config
+        config = tiny_models.llama(tie=tie).config
         folder = save(LlamaForSequenceClassification(config), tmp_path / str(tie))
         refused(folder, r"score\.weight")
 

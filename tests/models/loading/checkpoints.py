@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-import models
+import tiny_models
 from whence_backends.models import resolve_model
 from whence_backends.models.torch_loading import load_causal_lm
 
@@ -25,7 +25,7 @@ def load(path: Path, precision: str = "float32", **options: Any) -> Any:
 
 
 def save(model: Any, folder: Path) -> Path:
-    return models.save(model, folder)
+    return tiny_models.save(model, folder)
 
 
 def change(folder: Path, edit: Callable[[Weights], object]) -> Path:
