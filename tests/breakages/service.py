@@ -170,8 +170,8 @@ BREAKAGES = (
     Breakage(
         name="the linear range: the log-likelihood does not count",
         file="clients/python/whence/linear_range.py",
-        old="there_is_to_gain = max(_LITTLE_NATS, -log_likelihood)",
-        new="there_is_to_gain = FEW_NATS",
+        old="most_gain = max(_LITTLE_NATS, -log_likelihood)",
+        new="most_gain = FEW_NATS",
         tests="tests/frontend/test_linear_range.py",
     ),
     Breakage(

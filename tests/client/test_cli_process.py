@@ -144,5 +144,5 @@ def test_bytes_that_are_not_utf_8_are_refused_by_name(target):
         timeout=60,
     )
     assert done.returncode == 1
-    assert "query.text.prompt is 'caf\\udce9': that is no text" in done.stderr
+    assert "query.text.prompt is 'caf\\udce9': that is not Unicode text" in done.stderr
     assert "bug" not in done.stderr

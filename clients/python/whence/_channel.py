@@ -19,23 +19,23 @@ from whence.v1 import attribution_service_pb2
 DEFAULT_TARGET: Final = "localhost:50051"
 # gRPC's own default is 4 MiB; an explanation of 100 layers and 8,192 tokens is 6.5 MiB.
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
-# Long scans are silent for minutes: pings keep load balancers from dropping the connection, and notice a dead
-# peer. Only while a call is active, and not more often than servers allow.
+# Long scans are silent for minutes: pings keep load balancers from dropping the connection, and detect a dead peer.
+# They are sent only during a call, and not more often than servers allow.
 KEEPALIVE_TIME_MS: Final = 60_000
 KEEPALIVE_TIMEOUT_MS: Final = 20_000
 
 _PRINTABLE: Final = re.compile(r"[ -~]*")
 
 
-class Message(Protocol):
-    """A request: a protobuf message."""
+class RequestMessage(Protocol):
+    """A request, which is a protobuf message."""
 
     def ByteSize(self) -> int:  # noqa: N802  # protobuf's name
-        """Return its size on the wire, in bytes."""
+        """Return the size on the wire, in bytes."""
 
 
 def options(retry: RetryPolicy | None, target: str = "") -> list[tuple[str, Any]]:
-    """Return the channel options; ``retry`` None makes every call once."""
+    """Return the channel options. Without a ``retry`` gRPC makes every call once."""
     return [
         *_proxies.options(target),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -48,7 +48,7 @@ def options(retry: RetryPolicy | None, target: str = "") -> list[tuple[str, Any]
 
 
 def service_config(retry: RetryPolicy | None) -> dict[str, Any]:
-    """Return gRPC's service config: go round the server's addresses, retry unary calls if unavailable."""
+    """Return gRPC's service config: round-robin over the server's addresses, and retries of unary calls."""
     config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
     if retry is not None and _makes_retries(retry):
         config["methodConfig"] = [
@@ -71,7 +71,7 @@ def _makes_retries(retry: RetryPolicy | None) -> bool:
 
 
 def unary_methods() -> list[dict[str, str]]:
-    """Return the service's unary methods as a service config names them; all of them only read."""
+    """Return the names of the unary methods for a service config. All of them only read."""
     service = attribution_service_pb2.DESCRIPTOR.services_by_name["AttributionService"]
     return [
         {"service": service.full_name, "method": method.name}
@@ -95,7 +95,7 @@ def open_async(target: str, credentials: grpc.ChannelCredentials | None, retry: 
 
 
 def check_metadata(pairs: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Return the pairs. Raises ``InvalidRequestError`` (``INVALID_METADATA``) for what gRPC could not send."""
+    """Return the pairs. Raises ``InvalidRequestError`` (``INVALID_METADATA``) for pairs that gRPC cannot send."""
     for pair in pairs:
         name, value = pair if isinstance(pair, tuple) and len(pair) == 2 else (None, None)
         is_name = isinstance(name, str) and re.fullmatch(r"[0-9a-z_.-]+", name) and not name.startswith("grpc-")
@@ -112,7 +112,7 @@ def check_metadata(pairs: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], .
 
 
 def check_target(target: str) -> None:
-    """Raise ``InvalidRequestError`` (``INVALID_TARGET``) for what gRPC could not take as a server's address."""
+    """Raise ``InvalidRequestError`` (``INVALID_TARGET``) for an address that gRPC does not take."""
     is_text = isinstance(target, str) and target.isprintable()
     if not is_text or not target or target.startswith(("http://", "https://")):
         raise InvalidRequestError(
@@ -122,8 +122,8 @@ def check_target(target: str) -> None:
         )
 
 
-def check_size(request: Message) -> None:
-    """Raise ``InvalidRequestError`` for a request that gRPC would refuse as too large."""
+def check_size(request: RequestMessage) -> None:
+    """Raise ``InvalidRequestError`` (``TOO_LARGE_MESSAGE``) for a request that gRPC would refuse."""
     size_bytes = request.ByteSize()
     if size_bytes > MAX_MESSAGE_BYTES:
         raise InvalidRequestError(

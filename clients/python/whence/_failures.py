@@ -5,13 +5,13 @@ from __future__ import annotations
 import grpc
 
 from whence import _proxies, status
-from whence._channel import Message
+from whence._channel import RequestMessage
 from whence.errors import InternalError, InvalidRequestError, WhenceError
 from whence.reasons import Reason
 from whence.results import Attribution
 
 
-def explain_failure(failure: grpc.RpcError, request: Message, target: str) -> WhenceError:
+def explain_failure(failure: grpc.RpcError, request: RequestMessage, target: str) -> WhenceError:
     """Return the typed error of a failed call. Its details have the ``request_id``, which the server logs as well."""
     error = status.from_call(failure)
     match error.reason:

@@ -13,7 +13,7 @@ from whence.v1 import attribution_service_pb2
 
 
 def one_query(query: Query | None, prompt: str, completion: str | None) -> Query:
-    """Return the query that was given, either way. Raises ``InvalidRequestError`` for none or for both."""
+    """Return the query, given as such or as text. Raises ``InvalidRequestError`` for none or for both."""
     if query is not None and completion is None and not prompt:
         return query
     if query is None and completion is not None:
@@ -42,29 +42,29 @@ def one_or_more_queries(
 def selectors(
     sequence_ids: Sequence[str], texts: Sequence[str], examples: Sequence[TrainingExample] = ()
 ) -> list[attribution_service_pb2.SequenceSelector]:
-    """Return the sequences named by id, those given as text, then examples. Raises ``InvalidRequestError`` for none."""
+    """Return the sequences: ids, then texts, then examples. Raises ``InvalidRequestError`` for none."""
     if isinstance(sequence_ids, str) or isinstance(texts, str) or isinstance(examples, TrainingExample):
         raise InvalidRequestError(
             "sequence_ids, texts and examples are lists: write sequence_ids=[…]",
             reason=Reason.INVALID_SEQUENCES,
             field="sequences",
         )
-    chosen = [_selector(f"sequences[{place}]", sequence_id=one) for place, one in enumerate(sequence_ids)]
-    chosen += [_selector(f"sequences[{place}]", text=one) for place, one in enumerate(texts, len(chosen))]
-    chosen += [one.to_proto(f"sequences[{place}]") for place, one in enumerate(examples, len(chosen))]
-    if not chosen:
+    given = [_selector(f"sequences[{place}]", sequence_id=name) for place, name in enumerate(sequence_ids)]
+    given += [_selector(f"sequences[{place}]", text=text) for place, text in enumerate(texts, len(given))]
+    given += [example.to_proto(f"sequences[{place}]") for place, example in enumerate(examples, len(given))]
+    if not given:
         raise InvalidRequestError(
             "no training sequences: give sequence_ids=, texts= or examples=",
             reason=Reason.MISSING_SEQUENCES,
             field="sequences",
         )
-    return chosen
+    return given
 
 
 def one_selector(
     sequence_id: str | None, text: str | None, example: TrainingExample | None = None
 ) -> attribution_service_pb2.SequenceSelector:
-    """Return the sequence that was named or given. Raises ``InvalidRequestError`` unless there is exactly one."""
+    """Return the sequence, given as id, text or example. Raises ``InvalidRequestError`` unless exactly one is given."""
     if sum(given is not None for given in (sequence_id, text, example)) != 1:
         raise InvalidRequestError(
             "give one of sequence_id= (a sequence of the corpus), text= (any text) and example= (with its mask)",

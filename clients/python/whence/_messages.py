@@ -1,4 +1,4 @@
-"""Makes messages, and says which field a value does not fit and why, where protobuf has an exception of Python's."""
+"""Makes messages, with typed errors that name the field in place of protobuf's ``TypeError`` and ``ValueError``."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ M = TypeVar("M", bound=Message)
 
 _REFUSED: Final = (TypeError, ValueError, AttributeError)
 _NO_TEXT: Final = (
-    "that is no text, for it has half a surrogate pair, which is also how bytes that are not UTF-8 are read from a "
-    "command line; give it as Unicode, in UTF-8"
+    "that is not Unicode text: it has half a surrogate pair, which is also how Python reads bytes that are not UTF-8 "
+    "from a command line; give it as Unicode, in UTF-8"
 )
 _EXPECTED: Final = {
     FieldDescriptor.CPPTYPE_STRING: "text",
@@ -28,12 +28,12 @@ _EXPECTED: Final = {
 }
 
 
-def build(kind: type[M], path: str = "", /, **fields: Any) -> M:  # noqa: ANN401  # whatever a caller gave
-    """Return the message. ``path`` leads to it from the request, as in ``query.text``.
+def build(kind: type[M], path: str = "", /, **fields: Any) -> M:  # noqa: ANN401  # values of callers
+    """Return the message. ``path`` is its place in the request, as in ``query.text``.
 
     Raises :class:`~whence.errors.InvalidRequestError` (``INVALID_FIELD``), naming the field, for a value of another
-    type or out of range, and for text that is no Unicode: half a surrogate pair, which is also what Python makes of
-    bytes that are not UTF-8 on a command line.
+    type or out of range, and for text that is not Unicode: half a surrogate pair, which is also how Python reads bytes
+    that are not UTF-8 from a command line.
     """
     try:
         return kind(**fields)
@@ -60,9 +60,9 @@ def _expected(kind: type[Message], name: str) -> str:
     field = kind.DESCRIPTOR.fields_by_name[name]
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         return "texts by name"
-    one = _EXPECTED.get(field.cpp_type, "another message")
-    # How a field tells that it is repeated differs between the versions of protobuf.
-    return f"a list, of {one} each" if hasattr(getattr(kind(), name), "extend") else one
+    item = _EXPECTED.get(field.cpp_type, "another message")
+    # Versions of protobuf differ in how a descriptor says that a field is repeated.
+    return f"a list, of {item} each" if hasattr(getattr(kind(), name), "extend") else item
 
 
 def _holds_half_a_pair(value: object) -> bool:
@@ -74,6 +74,6 @@ def _holds_half_a_pair(value: object) -> bool:
 
 
 def _shown(value: object) -> str:
-    """Return the value as Python writes it, without what cannot be printed, and not too much of it."""
+    """Return the value as Python writes it, printable and at most 100 characters long."""
     shown = ascii(value) if _holds_half_a_pair(value) else repr(value)
     return shown if len(shown) <= 100 else f"{shown[:99]}…"

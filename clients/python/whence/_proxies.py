@@ -1,4 +1,4 @@
-"""HTTP proxies in the environment, which gRPC goes through of itself: not to this machine, and not unsaid."""
+"""HTTP proxies of the environment, which gRPC uses by itself: never for this machine, and named in errors."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _EXCEPTION_VARIABLES: Final = ("no_grpc_proxy", "no_proxy")
 
 
 def options(target: str) -> list[tuple[str, Any]]:
-    """Return the channel options for a target: what is on this machine is never asked for from a proxy."""
+    """Return the channel options for a target: no proxy for this machine."""
     return [("grpc.enable_http_proxy", 0)] if is_here(target) else []
 
 
 def is_here(target: str) -> bool:
-    """Say whether a gRPC target is on this machine: a socket file, or a loopback address."""
+    """Return whether a gRPC target is on this machine: a socket file, or a loopback address."""
     if target.startswith(("unix:", "unix-abstract:", "vsock:")):
         return True
     host = host_of(target)
@@ -33,12 +33,12 @@ def is_here(target: str) -> bool:
 def host_of(target: str) -> str:
     """Return the host of a gRPC target such as ``host:1``, ``[::1]:1``, ``dns:///host:1`` or ``ipv4:1.2.3.4:1``."""
     address = re.sub(r"^(dns|ipv4|ipv6|passthrough):(//[^/]*/)?", "", target)
-    found = re.fullmatch(r"\[([^\]]*)\](:\d*)?|([^:]*)(:\d*)?|(.*)", address)
-    return ((found[1] or found[3] or found[5] or "") if found else "").lower()
+    match = re.fullmatch(r"\[([^\]]*)\](:\d*)?|([^:]*)(:\d*)?|(.*)", address)
+    return ((match[1] or match[3] or match[5] or "") if match else "").lower()
 
 
 def hint(target: str) -> str:
-    """Return what to say of a target that is not reached: which proxy gRPC goes through to it; empty where none."""
+    """Return a clause for an error message that names the proxy of an unreachable target; empty where there is none."""
     variable = next((name for name in _PROXY_VARIABLES if os.environ.get(name)), None)
     if variable is None or is_here(target) or _is_exempt(host_of(target)):
         return ""

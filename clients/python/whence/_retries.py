@@ -1,4 +1,4 @@
-"""When a call is made again, and how long all its attempts may take."""
+"""Retries, and the deadline of all attempts of a call."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _LONGEST_S: Final = 86_400
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """When a call that met an unavailable server is made again, by gRPC itself.
+    """The policy by which gRPC itself retries calls to an unavailable server.
 
-    Every unary method is idempotent. Waits are random, up to ``initial_backoff_s``, growing by ``multiplier`` to
-    ``max_backoff_s``; gRPC makes at most five attempts, and with one there is no second. Streams are never made again
-    once they have answered.
+    Every unary method is idempotent. Waits are random, at most ``initial_backoff_s`` at first, then ``multiplier``
+    times longer up to ``max_backoff_s``. gRPC makes at most five attempts, whatever ``max_attempts`` is. A stream is
+    not retried once it has answered.
     """
 
     max_attempts: int = 4
@@ -34,7 +34,7 @@ class RetryPolicy:
     multiplier: float = 2.0
 
     def __post_init__(self) -> None:
-        """Refuse what gRPC would silently not do, or fail at in a later call."""
+        """Refuse values that gRPC would ignore, or fail on in a later call."""
         if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int) or self.max_attempts < 1:
             raise _not_a_policy("max_attempts", self.max_attempts, "a whole number from 1 to 5")
         for name in ("initial_backoff_s", "max_backoff_s", "multiplier"):

@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 
 from whence import parsing, requests
-from whence._channel import DEFAULT_TARGET, Message, check_metadata, check_size
+from whence._channel import DEFAULT_TARGET, RequestMessage, check_metadata, check_size
 from whence._failures import explain_failure, require_answer
 from whence._inputs import one_or_more_queries, one_query, one_selector, selectors
 from whence._retries import DEFAULT_RETRY, Deadline, RetryPolicy, wait_s
@@ -25,20 +25,20 @@ from whence.queries import Query
 from whence.results import Attribution, Explanation, GroupInfluences, Progress, ScoreTable, SelfInfluences
 from whence.v1 import attribution_service_pb2
 
-Request = TypeVar("Request", bound=Message)
+Request = TypeVar("Request", bound=RequestMessage)
 Response = TypeVar("Response")
 
 
 class AsyncClient:
-    """Asks a Whence service which training sequences an output came from. Use it on one event loop.
+    """A client of a Whence service. Use it on one event loop.
 
-    ``target`` is ``host:port`` or any gRPC target; nothing is sent before the first call. ``credentials``
-    switch TLS on (``grpc.ssl_channel_credentials()``), ``metadata`` goes with every call. ``timeout_s``
-    bounds each call with all its attempts and may be set for one call. ``retry`` says how calls to an
-    unavailable server are repeated (None: not at all); ``retry_overload`` also repeats those refused for
-    load, after the wait that the server asks for.
+    ``target`` is ``host:port`` or any gRPC target; the first call connects to it. ``credentials`` switch TLS on
+    (``grpc.ssl_channel_credentials()``), and ``metadata`` goes with every call. ``timeout_s`` bounds a call with all
+    its attempts; methods take another value for one call. ``retry`` is the policy for calls to an unavailable server
+    (None: no retries). With ``retry_overload`` calls that were refused for load are made again after the wait that the
+    server asks for.
 
-    Every method raises :class:`whence.WhenceError`; its details name the ``request_id``.
+    Every method raises :class:`whence.WhenceError`, whose details have the ``request_id``.
     """
 
     def __init__(
@@ -302,11 +302,11 @@ class AsyncClient:
             finally:
                 call.cancel()
 
-    def _deadline(self, request: Message, timeout_s: float | None) -> Deadline:
+    def _deadline(self, request: RequestMessage, timeout_s: float | None) -> Deadline:
         check_size(request)
         return Deadline(self._timeout_s if timeout_s is None else timeout_s)
 
-    async def _wait_or_raise(self, failure: grpc.RpcError, request: Message, deadline: Deadline) -> None:
+    async def _wait_or_raise(self, failure: grpc.RpcError, request: RequestMessage, deadline: Deadline) -> None:
         error = explain_failure(failure, request, self.target)
         wait = wait_s(error, deadline, retry_overload=self._retry_overload)
         if wait is None:

@@ -1,4 +1,4 @@
-"""Conversations as they are sent: messages with all that they hold, the tools offered, what the template is told."""
+"""Conversations: messages with all their fields, offered tools, and variables of the chat template."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from whence.errors import InvalidRequestError
 from whence.reasons import Reason
 from whence.v1 import query_pb2
 
-# As people have it: (role, content), or a mapping with role, content and whatever else the chat template reads.
+# (role, content), or a mapping with role, content and any other field that the chat template reads.
 Message = Mapping[str, Any] | tuple[str, str]
 
 _TRAINED_ON: Final = "trained_on"
@@ -21,7 +21,7 @@ _TRAINED_ON: Final = "trained_on"
 
 @dataclass(frozen=True, kw_only=True)
 class ChatMessage:
-    """One message. ``fields_json`` is whatever else it holds, ``trained_on`` whether it was, where that is said."""
+    """A message. ``fields_json`` has its other fields; ``trained_on`` is None where the message does not say."""
 
     role: str
     content: str
@@ -29,13 +29,13 @@ class ChatMessage:
     trained_on: bool | None = None
 
     def to_proto(self, field: str) -> query_pb2.ChatMessage:
-        """Return the wire form; raises ``InvalidRequestError`` for what cannot be sent."""
+        """Return the message. Raises ``InvalidRequestError`` for a value that cannot be sent."""
         return build(query_pb2.ChatMessage, field, **vars(self))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChatInput:
-    """A conversation; in a query the last message is the output. See :meth:`whence.Query.chat` for the others."""
+    """A conversation; in a query the last message is the output. :meth:`whence.Query.chat` describes the fields."""
 
     messages: tuple[ChatMessage, ...]
     tools_json: str = ""
@@ -54,7 +54,7 @@ class ChatInput:
         strict: bool,
         field: str,
     ) -> ChatInput:
-        """Return the conversation. Raises ``InvalidRequestError`` for what is none, with the ``field`` it is for."""
+        """Return the conversation. Raises ``InvalidRequestError``, with the ``field``, for other values."""
         if isinstance(messages, str) or not isinstance(messages, Iterable):
             raise _malformed(messages, f"{field}.messages")
         return cls(
@@ -68,19 +68,19 @@ class ChatInput:
         )
 
     def to_proto(self, field: str) -> query_pb2.Chat:
-        """Return the wire form; raises ``InvalidRequestError`` for what cannot be sent."""
+        """Return the message. Raises ``InvalidRequestError`` for a value that cannot be sent."""
         messages = [message.to_proto(f"{field}.messages[{place}]") for place, message in enumerate(self.messages)]
         return build(query_pb2.Chat, field, **{**vars(self), "messages": messages})
 
 
 def _message(message: Message, field: str) -> ChatMessage:
     given: dict[str, Any] = {}
-    with suppress(TypeError, ValueError):  # every wrong type is looked for below
+    with suppress(TypeError, ValueError):  # wrong types are refused below
         given = dict(message) if isinstance(message, Mapping) else dict(zip(("role", "content"), message, strict=True))
     role, content, trained_on = given.pop("role", None), given.get("content"), given.pop(_TRAINED_ON, None)
     if isinstance(content, str):
         del given["content"]
-    is_whole = isinstance(content, str) or _says_something_else(given)
+    is_whole = isinstance(content, str) or _has_other_content(given)
     if not isinstance(role, str) or not is_whole or not isinstance(trained_on, bool | None):
         raise _malformed(message, field)
     return ChatMessage(
@@ -91,8 +91,8 @@ def _message(message: Message, field: str) -> ChatMessage:
     )
 
 
-def _says_something_else(given: Mapping[str, Any]) -> bool:
-    """Return whether a message without text says something all the same: text parts, tool calls, reasoning."""
+def _has_other_content(given: Mapping[str, Any]) -> bool:
+    """Return whether a message without text has other content: text parts, tool calls, reasoning."""
     content = given.get("content")
     return isinstance(content, list) or (content is None and any(given.values()))
 
@@ -111,7 +111,7 @@ def _json(value: Any, field: str) -> str:  # noqa: ANN401 - whatever a template 
         return json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError) as error:
         raise InvalidRequestError(
-            f"{field} cannot be sent: {error}; expected what JSON can hold",
+            f"{field} cannot be sent: {error}; expected values of JSON",
             reason=Reason.INVALID_CONVERSATION,
             field=field,
         ) from error

@@ -1,4 +1,4 @@
-"""Results as pandas tables. pandas is imported here alone, when a table is first asked for."""
+"""Results as pandas data frames. pandas is imported when the first one is made."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def hits(attribution: Attribution, *, layers: bool = False) -> pd.DataFrame:
-    """Return one row for each hit; corpus columns are ``metadata.<column>``, layers ``layer.<name>``."""
+    """Return a row for each hit. Columns of the corpus are ``metadata.<column>``, layers are ``layer.<name>``."""
     if layers and any(hit.layer_influence is None for hit in attribution):
         raise UnimplementedError(
-            "this answer has no influence by layer: ask for it with include_layers=True",
+            "this answer has no influence by layer: request it with include_layers=True",
             reason=Reason.MISSING_LAYERS,
         )
     columns = [
@@ -34,7 +34,7 @@ def hits(attribution: Attribution, *, layers: bool = False) -> pd.DataFrame:
 
 
 def scores(table: ScoreTable) -> pd.DataFrame:
-    """Return a row for each query and a column for each sequence; given texts are ``text <number>``."""
+    """Return a row for each query and a column for each sequence; texts are ``text <number>``."""
     return _frame(
         [list(row) for row in table.influence],
         index=[query_id or f"query {number}" for number, query_id in enumerate(table.query_ids, 1)],
@@ -42,11 +42,11 @@ def scores(table: ScoreTable) -> pd.DataFrame:
     )
 
 
-def groups(found: GroupInfluences) -> pd.DataFrame:
+def groups(influences: GroupInfluences) -> pd.DataFrame:
     """Return a row for each group, named by its index."""
     columns = ["influence", "standard_error", "sequences", "sampled"]
-    rows = [[getattr(group, column) for column in columns] for group in found]
-    return _frame(rows, index=[group.name for group in found], columns=columns)
+    rows = [[getattr(group, column) for column in columns] for group in influences]
+    return _frame(rows, index=[group.name for group in influences], columns=columns)
 
 
 def parts(explanation: Explanation) -> pd.DataFrame:

@@ -9,7 +9,7 @@
     ├── UnavailableError         UNAVAILABLE          a part of the service is down; nothing partial was returned
     ├── DeadlineError            DEADLINE_EXCEEDED    the caller's time ran out
     ├── CancelledByCallerError   CANCELLED            the caller went away
-    ├── UnimplementedError       UNIMPLEMENTED        this server or engine cannot do that
+    ├── UnimplementedError       UNIMPLEMENTED        this server or engine lacks the feature
     ├── InternalError            INTERNAL             a bug of ours
     └── StorageError             RESOURCE_EXHAUSTED   a disk that is full or read-only; offline jobs only
 
@@ -28,7 +28,7 @@ import grpc
 class WhenceError(Exception):
     """An error with a stable ``reason``, a message for people and ``details`` for programs.
 
-    The message says what was got, what is expected and what to try. ``reason`` is a plain string where a server of
+    The message says what Whence got, what it expected and what to try. ``reason`` is a plain string where a server of
     another version, or an engine of another package, has a reason that :class:`~whence.reasons.Reason` lacks.
     """
 
@@ -98,7 +98,7 @@ class CancelledByCallerError(WhenceError):
 
 
 class UnimplementedError(WhenceError):
-    """This server or engine does not offer what was asked."""
+    """This server or engine lacks a requested feature."""
 
     code = grpc.StatusCode.UNIMPLEMENTED
 
@@ -110,7 +110,7 @@ class InternalError(WhenceError):
 
 
 class StorageError(WhenceError):
-    """An artefact could not be written. What was finished before is kept: the same command goes on from there.
+    """An artefact could not be written. Finished parts are kept, and the same command resumes from them.
 
     Raised by offline jobs only, never sent over the wire (where its code means :class:`OverloadedError`).
     """

@@ -1,4 +1,4 @@
-"""Training examples that are given, not taken from the corpus: scored as if they had been in it."""
+"""Training examples that are not in the corpus, to be scored as if they were."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from whence.v1 import attribution_service_pb2, query_pb2
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingExample:
-    """One training example. Make it with :meth:`text`, :meth:`completion` or :meth:`chat`.
+    """A training example. Make it with :meth:`text`, :meth:`completion` or :meth:`chat`.
 
-    It is tokenized as the corpus was. All of a text counts as trained on; of a prompt and completion the completion; of
-    a conversation the turns that would have counted in the corpus, by default every one of the assistant's.
+    It is tokenized as the corpus was. Trained on are all tokens of a text, the completion after a prompt, and the turns
+    of a conversation that would be trained on in the corpus: by default all of the assistant's.
     """
 
     content: str | tuple[str, str] | ChatInput
 
     @classmethod
     def text(cls, text: str) -> TrainingExample:
-        """Return the example of a text, all of which counts."""
+        """Return the example of a text, all of it trained on."""
         return cls(content=text)
 
     @classmethod
     def completion(cls, prompt: str, completion: str) -> TrainingExample:
-        """Return the example of a ``completion`` that counts, after a ``prompt`` that does not."""
+        """Return the example of a ``completion``, which is trained on, after a ``prompt``, which is not."""
         return cls(content=(prompt, completion))
 
     @classmethod
@@ -43,9 +43,9 @@ class TrainingExample:
         date: str = "",
         strict: bool = False,
     ) -> TrainingExample:
-        """Return the example of a conversation, which may end with any message; arguments as in :meth:`Query.chat`.
+        """Return the example of a conversation, which may end with any message. Arguments: :meth:`Query.chat`.
 
-        A message of the assistant counts, or not, where it has ``trained_on`` True or False.
+        A message of the assistant may say with ``trained_on`` whether it is trained on.
         """
         chat = ChatInput.of(
             messages,
@@ -64,7 +64,7 @@ class TrainingExample:
         return cls(content=chat)
 
     def to_proto(self, field: str = "sequence") -> attribution_service_pb2.SequenceSelector:
-        """Return the wire form; raises ``InvalidRequestError`` for what cannot be sent."""
+        """Return the message. Raises ``InvalidRequestError`` for a value that cannot be sent."""
         selector = attribution_service_pb2.SequenceSelector
         match self.content:
             case ChatInput() as chat:

@@ -1,4 +1,4 @@
-"""Which training sequences an attribution looks at."""
+"""Filters of training sequences."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from whence.v1 import attribution_pb2
 
 @dataclass(frozen=True, kw_only=True)
 class Filter:
-    """Which training sequences count: those of which everything here is true. What is empty is true of all.
+    """A filter of training sequences. Every condition that is not empty must hold.
 
-    Their source is one of ``sources``; their metadata has each value of ``metadata``, or has it in a list; their
-    document's id sorts, as text, from ``first_document_id`` to ``last_document_id``, both included.
+    The source is one of ``sources``. The metadata has each value of ``metadata``, or a list with it. The document's id
+    sorts, as text, from ``first_document_id`` to ``last_document_id``, both included.
 
-    A name of metadata reaches into objects, as ``a.b``. The text ``"1908"`` asks for that text and for every number
-    that equals it, ``"true"`` for that text and the truth value, a text in double quotes of its own for nothing else,
-    and ``""`` for no value. So each group's name of :meth:`whence.Client.group_influence` asks for that group.
+    A name of metadata reaches into objects, as in ``a.b``. The text ``"1908"`` matches that text and every number equal
+    to it, ``"true"`` that text and the truth value, a text in double quotes of its own only that text, and ``""``
+    sequences without a value. So the name of a group of :meth:`whence.Client.group_influence` matches that group.
     """
 
     sources: Sequence[str] = ()

@@ -1,4 +1,4 @@
-"""What a service serves: models, their layers, limits and corpus shards, as frozen values."""
+"""Served models, with their layers, limits and corpus shards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from whence.results import AnswerWarning
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """A tracked linear layer. ``d_in`` counts one more than its inputs where it has a bias."""
+    """A tracked linear layer. ``d_in`` is one more than the number of its inputs where it has a bias."""
 
     name: str
     d_in: int
@@ -17,13 +17,13 @@ class Layer:
 
     @property
     def parameters(self) -> int:
-        """How many parameters it has."""
+        """The number of its parameters."""
         return self.d_in * self.d_out
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What requests may ask of a model."""
+    """The limits of requests to a model."""
 
     max_query_tokens: int
     max_top_k: int
@@ -34,7 +34,7 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """A part of the corpus, and how many reachable workers hold it."""
+    """A part of the corpus, and the number of reachable workers that hold it."""
 
     name: str
     replicas: int
@@ -42,7 +42,7 @@ class Shard:
 
 @dataclass(frozen=True, kw_only=True)
 class Index:
-    """A gradient index: sketches of ``values`` values at ``bits`` bits, of a share ``kept`` of all coordinates."""
+    """A gradient index: sketches of ``values`` values with ``bits`` bits, made of the share ``kept`` of coordinates."""
 
     digest: str
     values: int
@@ -54,10 +54,10 @@ class Index:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A language model with its factors and corpus, as it is served. ``index`` is None where every search is a scan.
+    """A served language model with its factors and corpus. Without an ``index`` every search is a scan.
 
-    ``gradient_error`` is how far the worst tracked layer's gradient was from autograd's when the workers loaded the
-    model, relative to its norm; None where their engine cannot tell. ``dead_layers`` have no influence.
+    ``gradient_error`` is the largest error of a tracked layer's gradient against autograd's, relative to its norm, when
+    the workers loaded the model; None where their engine does not measure it. ``dead_layers`` have no influence.
     """
 
     name: str
@@ -82,10 +82,10 @@ class Model:
 
     @property
     def attributed_share(self) -> float:
-        """The part of the parameters that influence is computed through, from 0 to 1."""
+        """The share of the parameters through which influence is computed, from 0 to 1."""
         return self.attributed_parameters / self.parameters if self.parameters else 0.0
 
     @property
     def uncovered_shards(self) -> tuple[str, ...]:
-        """The shards that no reachable worker holds; while there are any, attributions are refused."""
+        """The shards that no reachable worker holds. While there are any, attributions are refused."""
         return tuple(shard.name for shard in self.shards if not shard.replicas)

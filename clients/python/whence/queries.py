@@ -1,4 +1,4 @@
-"""What is asked about: an output of the model with its context, as text, conversation or token ids."""
+"""Queries: an output of the model with its context, as text, conversation or token ids."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from whence.v1 import query_pb2
 
 @dataclass(frozen=True, kw_only=True)
 class TextInput:
-    """A context and the output that followed it, as text; the model's tokenizer splits it."""
+    """A context and the output that followed it, as text for the model's tokenizer."""
 
     prompt: str
     completion: str
@@ -32,10 +32,10 @@ class TokenInput:
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """One output to attribute. Make it with :meth:`text`, :meth:`chat` or :meth:`tokens`.
+    """An output to attribute. Make it with :meth:`text`, :meth:`chat` or :meth:`tokens`.
 
-    What is attributed is the log-likelihood of the output given its context, in nats. ``query_id`` is a label
-    of the caller's, echoed in the answer.
+    The log-likelihood of the output given its context, in nats, is attributed. ``query_id`` is a label of the caller,
+    repeated in the answer.
     """
 
     input: TextInput | ChatInput | TokenInput
@@ -43,7 +43,7 @@ class Query:
 
     @classmethod
     def text(cls, prompt: str, completion: str, *, query_id: str = "") -> Query:
-        """Return the query of ``completion`` after ``prompt``; mind the space many completions begin with."""
+        """Return the query of ``completion`` after ``prompt``. Many completions begin with a space."""
         if not completion:
             raise InvalidRequestError(
                 "the completion is empty: give the text whose origin you ask for",
@@ -65,10 +65,10 @@ class Query:
     ) -> Query:
         """Return the query of a conversation whose last message, the assistant's, is the output.
 
-        ``messages`` are mappings with ``role``, ``content`` (text, a list of text parts, or None beside tool calls) and
-        whatever else the chat template reads (``tool_calls``, ``reasoning_content``), or pairs of role and content.
-        ``tools`` are those that the model was offered, ``template_arguments`` further variables of the template, and
-        ``date`` the day that it is told where it asks (empty: that of the corpus). Where the template leaves out part
+        ``messages`` are pairs of role and content, or mappings with ``role``, ``content`` (text, a list of text parts,
+        or None beside tool calls) and any other field of the chat template (``tool_calls``, ``reasoning_content``).
+        ``tools`` are those offered to the model, ``template_arguments`` further variables of the template, and
+        ``date`` the current day for templates that use it (empty: that of the corpus). Where the template drops a part
         of the output, such as its reasoning, the answer has a warning; with ``strict`` the query is refused.
         """
         chat = ChatInput.of(
@@ -111,7 +111,7 @@ class Query:
         return cls(input=TokenInput(ids=numbers, completion_start=completion_start), query_id=query_id)
 
     def to_proto(self) -> query_pb2.Query:
-        """Return the wire form. Raises ``InvalidRequestError`` for text that is none."""
+        """Return the message. Raises ``InvalidRequestError`` for text that is not Unicode."""
         proto = build(query_pb2.Query, "query", query_id=self.query_id)
         match self.input:
             case TextInput(prompt=prompt, completion=completion):

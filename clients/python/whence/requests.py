@@ -38,7 +38,7 @@ SEARCH_NAMES: Final = {number: name for name, number in _SEARCHES.items() if num
 def attribute(
     query: Query, options: AttributionOptions, *, model: str, request_id: str
 ) -> attribution_service_pb2.AttributeRequest:
-    """Return the request for one query's ranking."""
+    """Return the request for the ranking of a query."""
     return build(
         attribution_service_pb2.AttributeRequest,
         model=model,
@@ -51,7 +51,7 @@ def attribute(
 def stream(
     query: Query, options: AttributionOptions, *, model: str, request_id: str
 ) -> attribution_service_pb2.StreamAttributeRequest:
-    """Return the request for one query's ranking with progress."""
+    """Return the request for the ranking of a query, with progress."""
     return build(
         attribution_service_pb2.StreamAttributeRequest,
         model=model,
@@ -64,7 +64,7 @@ def stream(
 def batch(
     queries: Sequence[Query], options: BatchOptions, *, model: str, request_id: str
 ) -> attribution_service_pb2.BatchAttributeRequest:
-    """Return the request for many queries' rankings."""
+    """Return the request for the rankings of several queries."""
     return build(
         attribution_service_pb2.BatchAttributeRequest,
         model=model,
@@ -147,7 +147,7 @@ def explain(
     damping_factor: float | None,
     request_id: str,
 ) -> attribution_service_pb2.ExplainRequest:
-    """Return the request for one influence, split over layers and tokens."""
+    """Return the request for an influence, split over layers and tokens."""
     return build(
         attribution_service_pb2.ExplainRequest,
         model=model,
@@ -164,12 +164,12 @@ def models_page(page_size: int, page_token: str) -> attribution_service_pb2.List
 
 
 def model(name: str) -> attribution_service_pb2.GetModelRequest:
-    """Return the request for one served model."""
+    """Return the request for a served model."""
     return build(attribution_service_pb2.GetModelRequest, name=name)
 
 
 def new_request_id() -> str:
-    """Return a fresh name for a call: made here, so that it is known even of a call that got no answer."""
+    """Return a new id. The client makes it, so that a call without an answer has one too."""
     return str(uuid.uuid4())
 
 

@@ -1,6 +1,6 @@
-"""What the service answers, as frozen values. Influences are in nats per added copy of a training sequence.
+"""Answers of the service. Influences are in nats per added copy of a training sequence.
 
-Nothing here touches the network; :mod:`whence.parsing` makes these values from messages.
+:mod:`whence.parsing` makes these values from messages.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """What an answer was computed from: digests name the model, its EK-FAC factors, the corpus and any index.
+    """The artefacts behind an answer: digests of the model, its EK-FAC factors, the corpus and the index, if any.
 
-    Influences are divided by ``training_set_size``, which is from the ``corpus``, was given to the ``fit``, or is a
-    setting of the ``worker``, as ``training_set_source`` says.
+    Influences are divided by ``training_set_size``. ``training_set_source`` names its origin: the ``corpus``, an option
+    of the ``fit``, or a setting of the ``worker``.
     """
 
     model: str
@@ -37,7 +37,7 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerWarning:
-    """Something to know about an answer that is nonetheless whole. ``code`` is stable, UPPER_SNAKE_CASE."""
+    """A warning about a complete answer. ``code`` is a :class:`whence.reasons.WarningCode`, and stable."""
 
     code: str
     message: str
@@ -45,12 +45,12 @@ class AnswerWarning:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What every answer says about itself.
+    """The fields of every answer.
 
-    ``timings`` are wall seconds by stage; ``sequences_scored`` counts the training sequences scored exactly;
-    ``layers`` are the tracked layers, in the order of every per-layer value. ``search`` says how hits were found
-    (empty where nothing was searched for), ``sequences_searched`` how many were compared with the index.
-    ``unreachable_shards`` are missing from an answer that may be partial, which covers ``corpus_share`` of the corpus.
+    ``timings`` are wall seconds by stage. ``sequences_scored`` training sequences were scored exactly, and
+    ``sequences_searched`` compared with the index. ``layers`` are the tracked layers, in the order of all values by
+    layer. ``search`` names the search that found the hits; it is empty where there was none. A partial answer covers
+    ``corpus_share`` of the corpus, all but its ``unreachable_shards``.
     """
 
     request_id: str
@@ -68,7 +68,7 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenInfluence:
-    """One token's part of an influence; ``start`` and ``end`` are its characters in the sequence's text."""
+    """A token's part of an influence. Its text is the sequence's from character ``start`` to ``end``."""
 
     text: str
     start: int
@@ -78,7 +78,7 @@ class TokenInfluence:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSequence:
-    """One sequence of the training corpus; ``metadata`` holds every other column of the corpus."""
+    """A sequence of the training corpus. ``metadata`` has every other column of the corpus."""
 
     sequence_id: str
     document_id: str
@@ -90,11 +90,11 @@ class TrainingSequence:
 
 @dataclass(frozen=True, kw_only=True)
 class Hit(TrainingSequence):
-    """One training sequence in a ranking.
+    """A training sequence in a ranking.
 
-    ``influence`` is the change of the output's log-likelihood, in nats, for one more copy of the sequence in
-    the training set; ``raw_influence`` is the same before the division by the size of the training set. The
-    layers' parts sum to ``influence``, and so do the tokens'; each is None unless it was asked for.
+    ``influence`` is the change of the output's log-likelihood, in nats, for one more copy of the sequence in the
+    training set; ``raw_influence`` is the same before the division by the size of the training set. The parts of the
+    layers sum to ``influence``, and so do those of the tokens. Both are None unless requested.
     """
 
     rank: int
@@ -106,12 +106,12 @@ class Hit(TrainingSequence):
 
 @dataclass(frozen=True, kw_only=True)
 class Recall:
-    """How many of the truly most influential sequences a ranking is expected to have.
+    """The estimated recall of a ranking.
 
-    ``recall`` is the expected share of those of the whole corpus, from 0 to 1; shards that could not be reached are
-    taken to be like the others. ``margin`` is by how many standard deviations of the index's error the last hit would
-    be above the cut: the larger, the safer; None where there is no cut, too little to judge it by, or a part that was
-    not reached. ``reranked`` of ``candidates`` were scored exactly.
+    ``recall`` is the expected share, from 0 to 1, of the truly most influential sequences of the whole corpus that the
+    ranking has. Unreachable shards are taken to be like the others. ``margin`` is the distance of the last hit from the
+    cut, in standard deviations of the index's error: the larger, the safer. It is None where there is no cut, too
+    little data to estimate it, or an unreachable shard. ``reranked`` of ``candidates`` were scored exactly.
     """
 
     recall: float
@@ -122,12 +122,12 @@ class Recall:
 
 @dataclass(frozen=True, kw_only=True)
 class Attribution(Answer):
-    """The training sequences that one output came from; iterating gives the positive hits, then the negative.
+    """The training sequences that an output came from. Iteration yields the positive hits, then the negative ones.
 
-    ``log_likelihood`` is that of the completion, in nats, over its ``completion_tokens`` tokens.
-    ``positive_recall`` and ``negative_recall`` say how complete each ranking is: None after a full scan, which has
-    everything, and where only the index was asked. ``truncation_error`` is the relative error to expect of an influence
-    for the query's gradient being kept in a bounded rank: 0 where it was kept whole.
+    ``log_likelihood`` is that of the completion, in nats, over its ``completion_tokens`` tokens. ``positive_recall``
+    and ``negative_recall`` estimate the recall of the rankings; they are None after a full scan, which finds
+    everything, and after a search of the index alone. ``truncation_error`` is the expected relative error of an
+    influence due to the bounded rank of the query's gradient: 0 where it was kept whole.
     """
 
     query_id: str
@@ -152,7 +152,7 @@ class Attribution(Answer):
         return len(self.hits)
 
     def to_pandas(self, *, layers: bool = False) -> pd.DataFrame:
-        """Return one row for each hit; ``layers`` adds a column for each layer. Needs ``whence[pandas]``."""
+        """Return a row for each hit, with a column for each layer if ``layers``. Needs ``whence[pandas]``."""
         from whence import dataframes
 
         return dataframes.hits(self, layers=layers)
@@ -160,12 +160,11 @@ class Attribution(Answer):
 
 @dataclass(frozen=True, kw_only=True)
 class GroupInfluence:
-    """The influence of a group of training sequences: what one more copy of each would add to the log-likelihood.
+    """The influence of a group of training sequences: the change of the log-likelihood for one more copy of each.
 
-    ``name`` is a source, a document's id or a value of metadata, as a condition of :class:`whence.Filter` asks for it.
-    ``influence`` is estimated, all but unbiased for groups of more than a few sequences; ``standard_error`` is its
-    standard deviation over samples, 0 where all of the group's sequences were scored. ``sampled`` of its ``sequences``
-    were.
+    ``name`` is a source, a document's id or a value of metadata, as :class:`whence.Filter` takes it. ``influence`` is
+    an estimate, nearly unbiased for groups of more than a few sequences, and ``standard_error`` its standard deviation
+    over samples: 0 where all sequences of the group were scored. ``sampled`` of its ``sequences`` were.
     """
 
     name: str
@@ -177,9 +176,9 @@ class GroupInfluence:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupInfluences(Answer):
-    """How much of one output comes from each group of training sequences, most positive first, and from all of them.
+    """The influence of each group of training sequences on an output, most positive first, and of all of them.
 
-    Where groups are made by a list in the metadata, a sequence is in one for each item, and once in ``total``.
+    Where the grouping value is a list, a sequence is in a group for each item, and once in ``total``.
     """
 
     groups: tuple[GroupInfluence, ...]
@@ -201,9 +200,9 @@ class GroupInfluences(Answer):
 
 @dataclass(frozen=True, kw_only=True)
 class SelfInfluences(Answer):
-    """The training sequences that influence themselves most: outliers, and what was learnt by heart.
+    """The training sequences that influence themselves most: outliers, and sequences learnt by heart.
 
-    A hit's ``influence`` is how much one more copy of the sequence would raise its own log-likelihood, in nats.
+    The ``influence`` of a hit is the change of its own log-likelihood, in nats, for one more copy of it.
     """
 
     hits: tuple[Hit, ...]
@@ -217,7 +216,7 @@ class SelfInfluences(Answer):
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a scan, or a re-ranking, has come, and the best of what it has seen: a partial ranking, without text."""
+    """The progress of a scan or a re-ranking, with the ranking of the sequences scored so far, without their texts."""
 
     sequences_scored: int
     sequences_total: int
@@ -226,7 +225,7 @@ class Progress:
 
     @property
     def share(self) -> float:
-        """The part of the sequences to score that was scored, from 0 to 1."""
+        """The share of the sequences that was scored, from 0 to 1."""
         return self.sequences_scored / self.sequences_total if self.sequences_total else 0.0
 
 
@@ -234,8 +233,8 @@ class Progress:
 class ScoreTable(Answer):
     """The influence of given training sequences on given queries.
 
-    ``influence[query][sequence]`` and, where asked for, ``layer_influence[query][sequence][layer]``, in the
-    order of the request. ``log_likelihood`` has one value for each query, in nats.
+    ``influence[query][sequence]`` and, if requested, ``layer_influence[query][sequence][layer]`` are in the order of
+    the request. ``log_likelihood`` has a value for each query, in nats.
     """
 
     query_ids: tuple[str, ...]
@@ -246,7 +245,7 @@ class ScoreTable(Answer):
 
     @property
     def sequence_names(self) -> list[str]:
-        """The sequences' ids; those given as text are ``text 1``, ``text 2``, …."""
+        """The ids of the sequences, or ``text 1``, ``text 2``, … for those without one."""
         numbers = itertools.count(1)
         return [sequence.sequence_id or f"text {next(numbers)}" for sequence in self.sequences]
 
@@ -259,7 +258,7 @@ class ScoreTable(Answer):
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation(Answer):
-    """One training sequence's influence on one query: ``parts[layer][token]`` sum to ``influence``.
+    """The influence of a training sequence on a query. ``parts[layer][token]`` sum to ``influence``.
 
     ``tokens`` are the parts summed over layers, ``layer_influence`` the parts summed over tokens.
     """

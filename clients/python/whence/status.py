@@ -1,7 +1,7 @@
-"""The one place where errors become gRPC statuses and statuses become errors again.
+"""Errors as gRPC statuses, and back.
 
 On the wire an error is a ``google.rpc.Status`` with at most one each of ``ErrorInfo`` (always), ``BadRequest``
-(when a field is to blame) and ``RetryInfo`` (when the call was refused for load).
+(where a field is at fault) and ``RetryInfo`` (where the call was refused for load).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from whence.errors import (
 
 DOMAIN: Final = "whence"
 DETAILS_KEY: Final = "grpc-status-details-bin"
-# gRPC drops a whole error whose metadata exceeds its limit (16 KiB in Python); these stay well under it together.
-# The plain message is the tightest: gRPC writes each byte that is not ASCII as three.
+# gRPC drops an error whose metadata exceeds its limit (16 KiB in Python); together these bounds stay well below it.
+# The plain message has the tightest bound, because gRPC writes each byte that is not ASCII as three.
 MAX_PLAIN_MESSAGE_BYTES: Final = 1000
 MAX_MESSAGE_BYTES: Final = 4000
 MAX_DETAIL_BYTES: Final = 500
@@ -36,7 +36,7 @@ _ERROR_BY_CODE: Final = {error.code: error for error in ERRORS}
 
 
 class WireStatus(NamedTuple):
-    """What ``ServicerContext.abort_with_status`` needs: a ``grpc.Status`` by shape."""
+    """A status with the attributes of ``grpc.Status``, for ``ServicerContext.abort_with_status``."""
 
     code: grpc.StatusCode
     details: str
@@ -76,9 +76,9 @@ def from_call(call: grpc.RpcError) -> WhenceError:
     metadata: Any = call.trailing_metadata() or ()  # pairs, in a type of the sync or of the asyncio client
     for key, value in metadata:
         if key == DETAILS_KEY:
-            found = _from_details(value)
-            if found is not None:
-                return found
+            error = _from_details(value)
+            if error is not None:
+                return error
     return _build(_ERROR_BY_CODE.get(code, _fallback(code)), details or code.name, f"GRPC_{code.name}", {})
 
 

@@ -1,4 +1,4 @@
-"""Tensors on the wire: little-endian, row-major bytes with a shape and a type; numpy only where it is there."""
+"""Tensors on the wire: little-endian, row-major bytes with a shape and a type, read without numpy."""
 
 from __future__ import annotations
 
