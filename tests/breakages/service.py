@@ -156,14 +156,14 @@ BREAKAGES = (
     Breakage(
         name="a shared batch: the rows of another call",
         file=f"{WORKER}/scoring/rescore_queue.py",
-        old="mine = influence[rows][:, wanted]",
-        new="mine = influence[: len(rows)][:, wanted]",
+        old="part = influence[rows][:, wanted]",
+        new="part = influence[: len(rows)][:, wanted]",
         tests="tests/worker/scoring/test_rescore_queue.py",
     ),
     Breakage(
         name="a shared batch: begins with the same call each time",
         file=f"{WORKER}/scoring/shared_batch.py",
-        old="in_turn = [work for work in able if work not in chosen] + chosen",
+        old="in_turn = [pending for pending in able if pending not in chosen] + chosen",
         new="in_turn = able",
         tests="tests/worker/scoring/test_rescore_queue.py",
     ),

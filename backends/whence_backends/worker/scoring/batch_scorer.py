@@ -1,4 +1,4 @@
-"""One batch of training sequences through the engine, as one job of its thread."""
+"""Scoring one batch of training sequences, in one job of the engine's thread."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class BatchScorer:
         detail: Detail,
         stopwatch: Stopwatch,
     ) -> Float64Array:
-        """Return the raw influences [Q, B, ...] of what ``read`` returns. Both run on the engine's thread."""
+        """Return the raw influences [Q, B, ...] of the sequences that ``read`` returns, on the engine's thread, too."""
 
         def work() -> _Scored:
             sequences = read()

@@ -18,17 +18,18 @@ from whence_backends.worker.scoring.rescore_batches import Rescored
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Composition:
-    """The preconditioned queries of some calls, and which row is which query's."""
+    """The preconditioned queries of some calls, and the row of each by its key."""
 
     rows: Mapping[str, int]
     preconditioned: PreconditionedQueries
 
 
 class PendingRescore:
-    """One call's candidates, in batches, the most promising first.
+    """The candidates of one call in batches, the most promising first, and its scores that are ready.
 
-    State: what is left, what was scored and not fetched yet, and its queries as they were last preconditioned, with or
-    without those of others. ``alone``: a batch that it shared failed, so it shares no more. Owner: the event loop.
+    State: the positions that are left, the scores that were not fetched yet, and the composition that its queries were
+    last preconditioned in. ``alone``: a shared batch failed, so that it shares no more. ``abandoned``: its caller has
+    left. Owner: the event loop.
     """
 
     def __init__(
@@ -55,11 +56,11 @@ class PendingRescore:
 
     @property
     def left(self) -> int:
-        """How many positions are still to be scored."""
+        """The number of positions that are still to be scored."""
         return len(self._left)
 
     def next_batch(self) -> IndexArray:
-        """Return the next batch, without what was scored already; empty where nothing is left."""
+        """Return the next batch, without positions that were scored already; empty where none is left."""
         while self._batches:
             batch = self._batches[0]
             kept = batch[self.wanted(batch)]
@@ -69,9 +70,9 @@ class PendingRescore:
         return np.zeros(0, np.int64)
 
     def wanted(self, positions: IndexArray) -> IndexArray:
-        """Return which of the positions, as indices, this call still wants."""
+        """Return the indices of the positions that are still to be scored for this call."""
         return np.array([i for i, position in enumerate(positions.tolist()) if position in self._left], np.int64)
 
     def drop(self, positions: IndexArray) -> None:
-        """Take note that these were scored."""
+        """Remove positions that were scored."""
         self._left.difference_update(positions.tolist())

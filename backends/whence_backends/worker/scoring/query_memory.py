@@ -8,12 +8,12 @@ from whence.errors import InvalidRequestError
 from whence.reasons import Reason
 from whence_backends.contract import Engine, LowRankEngine
 
-# The rank of a batch's queries where they are too many to be kept whole, after Grosse et al. 2023.
+# The rank of queries that are too many to be kept whole, after Grosse et al. 2023.
 DEFAULT_RANK: Final = 32
 
 
 class QueryMemory:
-    """How much device memory preconditioned queries take, and how many at once may."""
+    """The device memory of preconditioned queries, and the limit for those of one call."""
 
     def __init__(self, engine: Engine, *, limit_bytes: int) -> None:
         info = engine.info
@@ -23,18 +23,18 @@ class QueryMemory:
         self._limit_bytes = limit_bytes
 
     def bytes_per_query(self, rank: int = 0) -> int:
-        """Return what one query takes, kept in a rank or (0) whole. An engine may know no ranks."""
+        """Return the bytes of one query in a bounded ``rank``; whole for 0, or where the engine bounds no rank."""
         whole = (D_out * D_in for D_out, D_in in self._shapes)
         if not rank or not self._low_rank:
             return self._itemsize * sum(whole)
         return self._itemsize * sum(min(D_out * D_in, rank * (D_out + D_in)) for D_out, D_in in self._shapes)
 
     def max_queries(self, rank: int = 0) -> int:
-        """Return how many queries may be kept at once: at least one."""
+        """Return the largest number of queries at once: at least one."""
         return max(1, self._limit_bytes // max(1, self.bytes_per_query(rank)))
 
     def require(self, queries: int, rank: int = 0) -> None:
-        """Raise :class:`~whence.errors.InvalidRequestError` (``TOO_MANY_QUERIES``) where they are too many."""
+        """Raise :class:`~whence.errors.InvalidRequestError` (``TOO_MANY_QUERIES``) where they do not fit."""
         most = self.max_queries(rank)
         if queries > most:
             ranked = self.max_queries(DEFAULT_RANK)

@@ -1,4 +1,4 @@
-"""Which candidates of a call go through the engine together, the most promising first. Pure."""
+"""The batches in which the candidates of a call are scored, the most promising first. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from whence_backends.batching import IndexArray, plan_batches
 from whence_backends.contract import Float64Array
 from whence_backends.worker.requests.sequences import sequence_not_held
 
-# Candidates of one shard among which batches are made up by length: no candidate waits for more than so many others.
+# Batches are made by length within blocks of so many candidates of a shard: none waits for more than a block.
 BLOCK: Final = 256
 
 
@@ -27,7 +27,7 @@ class HeldShard:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rescored:
-    """Positions [n] and their raw influences [Q, n]; and what keeping each query in a bounded rank cost, [Q]."""
+    """Positions [n], their raw influences [Q, n], and the truncation error of each query's bounded rank, [Q]."""
 
     positions: IndexArray
     influence: Float64Array
@@ -37,10 +37,10 @@ class Rescored:
 def plan_rescore(
     positions: Sequence[int], shards: Sequence[HeldShard], token_budget: int, block: int = BLOCK
 ) -> list[IndexArray]:
-    """Return batches of the positions, each in one. Pure.
+    """Return batches in which each position is once.
 
-    Batches do not span shards, and a shard's batches depend on nothing but its own positions, in their order: a worker
-    with one shard computes what a worker with all of them does, bit for bit. Every shard's first block comes first.
+    Batches do not span shards, and the batches of a shard depend on its own positions and their order alone: a worker
+    with one shard computes what a worker with all of them does, bit for bit. The first blocks of all shards come first.
 
     Raises :class:`~whence.errors.NotFoundError` for a position that is in none of the shards.
     """
@@ -48,19 +48,19 @@ def plan_rescore(
     if largest > np.iinfo(np.int64).max:
         raise sequence_not_held(largest)
     wanted = np.array(list(dict.fromkeys(positions)), np.int64)
-    found = np.zeros(len(wanted), bool)
+    held = np.zeros(len(wanted), bool)
     by_block: dict[int, list[IndexArray]] = {}
     for shard in shards:
         rows = wanted - shard.first_position
         within = (rows >= 0) & (rows < len(shard.lengths))
-        found |= within
-        held, lengths = wanted[within], shard.lengths[rows[within]]
-        for number, start in enumerate(range(0, len(held), block)):
-            part = held[start : start + block]
+        held |= within
+        inside, lengths = wanted[within], shard.lengths[rows[within]]
+        for number, start in enumerate(range(0, len(inside), block)):
+            part = inside[start : start + block]
             batches = plan_batches(lengths[start : start + block], token_budget)
             by_block.setdefault(number, []).extend(part[batch] for batch in batches)
-    if not found.all():
-        raise sequence_not_held(int(wanted[~found][0]))
+    if not held.all():
+        raise sequence_not_held(int(wanted[~held][0]))
     return [batch for number in sorted(by_block) for batch in by_block[number]]
 
 

@@ -1,9 +1,9 @@
 """Dynamic batching of re-ranks: calls that are under way at the same time share batches.
 
-A call by itself goes through the batches that its own positions make up, whatever else the worker does at other times,
-so that it has the same bits each time. With others under way whose gradients are preconditioned alike, a batch is
-filled up with their next candidates, and one that several of them want is scored once: forming a sequence's gradient
-costs far more than multiplying it with one more query. Shared influences differ from a call's own by rounding alone.
+A call that is alone is scored in the batches of its own positions, so that it has the same bits each time. If others
+with the same preconditioning are under way, its batches are filled up with their next candidates, and a candidate that
+several calls want is scored once: the gradient of a sequence costs far more than its product with one more query. The
+influences of a shared batch differ from those of a call's own by rounding alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from typing import Final
 
 from whence_backends.batching import IndexArray
-from whence_backends.contract import Detail
+from whence_backends.contract import Detail, Float64Array
 from whence_backends.topk import require_finite
 from whence_backends.worker.gradients.source import NamedGradient
 from whence_backends.worker.runtime.context import CallContext
@@ -34,9 +34,9 @@ Precondition = Callable[[Sequence[NamedGradient], Preconditioning, Stopwatch], A
 
 
 class RescoreQueue:
-    """Scores given sequences of one corpus with one engine, for all calls that want some.
+    """Scores given sequences of a corpus for all calls, one batch at a time.
 
-    State: who waits, in turn, and the task that runs batches while somebody does. Owner: the event loop.
+    State: the re-ranks that wait, in turn, and the task that scores batches while there are any. Owner: the event loop.
     """
 
     def __init__(
@@ -72,33 +72,33 @@ class RescoreQueue:
         positions: Sequence[int],
         context: CallContext,
     ) -> AsyncGenerator[Rescored, None]:
-        """Yield influences a few times a second, each position once. A call that is left takes nothing from others.
+        """Yield influences a few times a second, each position once. A caller that leaves takes nothing from others.
 
         Raises :class:`~whence.errors.DeadlineError` once the deadline has passed,
         :class:`~whence.errors.InternalError` for an influence that is not finite, and what
         :func:`~whence_backends.worker.scoring.rescore_batches.plan_rescore` raises.
         """
         batches = plan_rescore(positions, self._shards, self._token_budget)
-        work = PendingRescore(gradients, preconditioning, batches, context)
-        self._waiting = (*self._waiting, work)
+        pending = PendingRescore(gradients, preconditioning, batches, context)
+        self._waiting = (*self._waiting, pending)
         if self._runner is None or self._runner.done():
             self._runner = asyncio.create_task(self._run())
         scored, reported_at, ready = 0, self._clock(), list[Rescored]()
         try:
-            while scored < work.total:
-                part = await work.ready.get()
+            while scored < pending.total:
+                part = await pending.ready.get()
                 if isinstance(part, Exception):
                     raise part
                 ready.append(part)
                 scored += len(part.positions)
-                if scored == work.total or self._clock() - reported_at >= REPORT_INTERVAL_S:
+                if scored == pending.total or self._clock() - reported_at >= REPORT_INTERVAL_S:
                     yield joined(ready)
                     ready, reported_at = [], self._clock()
         finally:
-            work.abandoned = True
+            pending.abandoned = True
 
     async def close(self) -> None:
-        """End what is under way."""
+        """End the batch under way, and fail the calls that wait."""
         if self._runner is not None:
             self._runner.cancel()
             await asyncio.gather(self._runner, return_exceptions=True)
@@ -108,7 +108,7 @@ class RescoreQueue:
         try:
             while await self._turn():
                 pass
-        except Exception as error:  # a bug, of which nobody who waits may be left without an answer
+        except Exception as error:  # a bug: no call may wait forever
             self._fail(self._waiting, error)
             raise
 
@@ -123,8 +123,10 @@ class RescoreQueue:
             share=self._share,
         )
         self._waiting = plan.waiting
-        for work in plan.expired:
-            work.ready.put_nowait(deadline_error(f"after {work.total - work.left} of {work.total} were scored"))
+        for pending in plan.expired:
+            pending.ready.put_nowait(
+                deadline_error(f"after {pending.total - pending.left} of {pending.total} were scored")
+            )
         if not plan.chosen:
             return False
         try:
@@ -132,55 +134,52 @@ class RescoreQueue:
         except Exception as error:
             if len(plan.group) == 1:
                 self._fail(plan.chosen, error)
-            for work in plan.group:  # each may succeed by itself, or learns why not
-                work.alone, work.composition = True, None
+            for pending in plan.group:  # each is tried again by itself
+                pending.alone, pending.composition = True, None
         return True
 
     async def _score(self, plan: SharedBatch) -> None:
-        """Score a batch, and hand each of the chosen what it wants of it."""
-        watch, positions = Stopwatch(), plan.positions
-        composition = await self._compose(plan, watch)
+        """Score a batch, and hand each call its part."""
+        stopwatch, positions = Stopwatch(), plan.positions
+        composition = await self._compose(plan, stopwatch)
         influence = await self._scorer.score(
-            composition.preconditioned, lambda: self._corpus.tokens_at(positions.tolist()), Detail.TOTAL, watch
+            composition.preconditioned, lambda: self._corpus.tokens_at(positions.tolist()), Detail.TOTAL, stopwatch
         )
-        timings = watch.timings()
-        for work in plan.chosen:
-            wanted, rows = work.wanted(positions), [composition.rows[query.key] for query in work.gradients]
-            mine = influence[rows][:, wanted]
+        timings = stopwatch.timings()
+        for pending in plan.chosen:
             try:
-                require_finite(mine, positions[wanted])
+                part = _part(pending, positions, influence, composition)
             except Exception as error:
-                self._fail([work], error)
+                self._fail([pending], error)
                 continue
-            work.drop(positions)
-            work.context.stopwatch.merge(timings)
-            told = composition.preconditioned.truncation_errors
-            work.ready.put_nowait(
-                Rescored(
-                    positions=positions[wanted], influence=mine, truncation_errors=tuple(told[row] for row in rows)
-                )
-            )
+            pending.drop(positions)
+            pending.context.stopwatch.merge(timings)
+            pending.ready.put_nowait(part)
 
-    async def _compose(self, plan: SharedBatch, watch: Stopwatch) -> Composition:
-        """Return queries among which are those of the chosen: as they are held, or those of the whole group anew."""
-        held = plan.chosen[0].composition
-        chosen, live = (set[str]().union(*(work.names for work in part)) for part in (plan.chosen, plan.group))
-        # Rows of calls that are gone cost memory and time: where they are most, begin anew.
-        if held is not None and chosen <= held.rows.keys() and 2 * len(live & held.rows.keys()) >= len(held.rows):
-            return held
+    async def _compose(self, plan: SharedBatch, stopwatch: Stopwatch) -> Composition:
+        """Return preconditioned queries that include those of the chosen: the last ones, or the group's anew."""
+        current = plan.chosen[0].composition
+        chosen, live = (set[str]().union(*(pending.names for pending in part)) for part in (plan.chosen, plan.group))
+        # The rows of calls that have ended cost memory and time: half of the rows, at most.
+        if (
+            current is not None
+            and chosen <= current.rows.keys()
+            and 2 * len(live & current.rows.keys()) >= len(current.rows)
+        ):
+            return current
         queries = _distinct(plan.group)
-        preconditioned = await self._precondition(queries, plan.group[0].preconditioning, watch)
+        preconditioned = await self._precondition(queries, plan.group[0].preconditioning, stopwatch)
         rows = {query.key: row for row, query in enumerate(queries)}
         composition = Composition(rows=rows, preconditioned=preconditioned)
-        for work in plan.group:
-            work.composition = composition
+        for pending in plan.group:
+            pending.composition = composition
         return composition
 
     def _fail(self, failed: Sequence[PendingRescore], error: Exception) -> None:
-        for work in failed:
-            if not work.abandoned:
-                work.abandoned = True
-                work.ready.put_nowait(error)
+        for pending in failed:
+            if not pending.abandoned:
+                pending.abandoned = True
+                pending.ready.put_nowait(error)
 
     def _padded_tokens(self, positions: IndexArray) -> int:
         longest = 0
@@ -191,9 +190,20 @@ class RescoreQueue:
         return longest * len(positions)
 
 
+def _part(
+    pending: PendingRescore, positions: IndexArray, influence: Float64Array, composition: Composition
+) -> Rescored:
+    """Return the part of a batch that a call wants; :class:`~whence.errors.InternalError` where it is not finite."""
+    wanted, rows = pending.wanted(positions), [composition.rows[query.key] for query in pending.gradients]
+    part = influence[rows][:, wanted]
+    require_finite(part, positions[wanted])
+    errors = composition.preconditioned.truncation_errors
+    return Rescored(positions=positions[wanted], influence=part, truncation_errors=tuple(errors[row] for row in rows))
+
+
 def _distinct(group: Sequence[PendingRescore]) -> list[NamedGradient]:
-    """Return the queries of all, each once: of one call as they are, of several by name, whoever comes first."""
+    """Return the queries of all calls without repetition: of one call in its order, of several sorted by key."""
     if len(group) == 1:
         return list(group[0].gradients)
-    found = {query.key: query for work in group for query in work.gradients}
-    return [found[key] for key in sorted(found)]
+    by_key = {query.key: query for pending in group for query in pending.gradients}
+    return [by_key[key] for key in sorted(by_key)]

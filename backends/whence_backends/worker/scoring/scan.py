@@ -25,14 +25,14 @@ Int64Array = NDArray[np.int64]
 
 
 class ScannedCorpus(Protocol):
-    """What scanning needs of a corpus; see :class:`whence_backends.corpus.Corpus`."""
+    """The part of a corpus that is scanned; see :class:`whence_backends.corpus.Corpus`."""
 
     def positions(self, shard: str) -> Sequence[int]:
-        """Return the positions in the corpus of a shard's sequences."""
+        """Return the positions of the sequences of a shard."""
         ...
 
     def lengths(self, shard: str) -> NDArray[np.integer[Any]]:
-        """Return the length in tokens of each, in the same order."""
+        """Return the lengths of these sequences in tokens, in the same order."""
         ...
 
     def tokens_at(self, positions: Sequence[int]) -> list[TokenSequence]:
@@ -61,11 +61,11 @@ class ScanProgress:
 
 
 class Scanner:
-    """Scans the shards of one corpus with one engine.
+    """Scans the shards of a corpus.
 
-    Whoever was cancelled or ran out of time stops after the batch in hand. Batches never span shards, and a
-    shard's batches depend on nothing but its lengths and the token budget: a worker with one shard computes
-    what a worker with all of them does, bit for bit.
+    A scan that is cancelled or out of time ends after its present batch. Batches never span shards, and the batches of
+    a shard depend on its lengths and the token budget alone: a worker with one shard computes what a worker with all of
+    them does, bit for bit.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Scanner:
         self._batches = {shard: _batches(corpus, shard, token_budget) for shard in shards}
 
     async def scan(self, spec: ScanSpec, context: CallContext) -> AsyncGenerator[ScanProgress, None]:
-        """Yield progress about twice a second, and last the whole.
+        """Yield progress about twice a second, and last the finished scan.
 
         Raises :class:`~whence.errors.DeadlineError` once the deadline has passed and
         :class:`~whence.errors.InternalError` for an influence that is not finite.

@@ -13,9 +13,9 @@ from whence_backends.worker.scoring.pending_rescore import PendingRescore
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SharedBatch:
-    """The next batch: who is in it and what it holds, who has run out of time, and who is left, next in turn first.
+    """The next batch: its re-ranks and positions, those whose deadline has passed, and those that wait, in turn.
 
-    ``group`` are all who could have been in it.
+    ``group`` are all that could have been in it.
     """
 
     chosen: tuple[PendingRescore, ...]
@@ -34,25 +34,25 @@ def plan_shared(
     max_queries: Callable[[int], int],
     share: bool = True,
 ) -> SharedBatch:
-    """Return the next batch of those that wait, at the time ``now_s``. Pure; whoever was abandoned is in no part.
+    """Return the next batch of the re-ranks that wait, at the time ``now_s``. Pure. Abandoned re-ranks are left out.
 
-    The first in turn gives its next batch. Others whose gradients are preconditioned alike, and whose queries fit
-    within ``max_queries`` of their rank, add their next where the padded tokens stay within the budget, and whoever
-    wants something that is in it takes part. Who was in it goes to the end.
+    The batch is the next one of the first in turn. Others with the same preconditioning, whose queries fit within
+    ``max_queries`` of their rank, add their next batches as long as the padded tokens stay within the budget. All that
+    want one of its positions take part, and go to the end of the queue.
     """
-    live = [work for work in waiting if not work.abandoned]
-    expired = tuple(work for work in live if work.context.deadline.expires_at_s <= now_s)
-    able = [work for work in live if work not in expired and work.left]
+    live = [pending for pending in waiting if not pending.abandoned]
+    expired = tuple(pending for pending in live if pending.context.deadline.expires_at_s <= now_s)
+    able = [pending for pending in live if pending not in expired and pending.left]
     if not able:
         return SharedBatch(chosen=(), group=(), positions=np.zeros(0, np.int64), expired=expired, waiting=())
     group = _alike(able, max_queries) if share else able[:1]
     positions = group[0].next_batch()
-    for work in group[1:]:
-        filled = np.concatenate([positions, np.setdiff1d(work.next_batch(), positions)])
+    for pending in group[1:]:
+        filled = np.concatenate([positions, np.setdiff1d(pending.next_batch(), positions)])
         if padded_tokens(filled) <= token_budget:
             positions = filled
-    chosen = [work for work in group if len(work.wanted(positions))]
-    in_turn = [work for work in able if work not in chosen] + chosen
+    chosen = [pending for pending in group if len(pending.wanted(positions))]
+    in_turn = [pending for pending in able if pending not in chosen] + chosen
     return SharedBatch(
         chosen=tuple(chosen), group=tuple(group), positions=positions, expired=expired, waiting=tuple(in_turn)
     )
@@ -61,16 +61,16 @@ def plan_shared(
 def _alike(able: Sequence[PendingRescore], max_queries: Callable[[int], int]) -> list[PendingRescore]:
     """Return the first and those that can share its batches, as long as their queries fit.
 
-    Those that it was preconditioned with come first: with them nothing has to be preconditioned anew.
+    Those in its composition come first: their queries need not be preconditioned again.
     """
     first, *others = able
     if first.alone:
         return [first]
     known = first.composition.rows.keys() if first.composition is not None else set[str]()
-    alike = [work for work in others if work.preconditioning == first.preconditioning and not work.alone]
+    alike = [pending for pending in others if pending.preconditioning == first.preconditioning and not pending.alone]
     group, queries = [first], len(first.gradients)
-    for work in sorted(alike, key=lambda work: not work.names <= known):
-        if queries + len(work.gradients) <= max_queries(first.preconditioning.rank):
-            group.append(work)
-            queries += len(work.gradients)
+    for pending in sorted(alike, key=lambda pending: not pending.names <= known):
+        if queries + len(pending.gradients) <= max_queries(first.preconditioning.rank):
+            group.append(pending)
+            queries += len(pending.gradients)
     return group
