@@ -1,4 +1,4 @@
-"""What a worker says about itself: the model as it is listed, with what users of it should know."""
+"""The description of a model, as it is listed, with warnings for its users."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def describe_model(
     findings: Iterable[Finding] = (),
     index: Index | None = None,
 ) -> model_pb2.Model:
-    """Return the served model, without the shards and the limits that only the front end knows."""
+    """Describe the served model. The front end adds its shards and its own limits."""
     return model_pb2.Model(
         name=name,
         model_digest=engine.model_digest,
@@ -52,7 +52,7 @@ def describe_model(
             max_text_bytes=max_text_bytes,
         ),
         index=None if index is None else _index(index),
-        warnings=[*_unattributed(engine), *_dead(engine), *_found(findings)],
+        warnings=[*_unattributed(engine), *_dead(engine), *_of_findings(findings)],
     )
 
 
@@ -80,7 +80,7 @@ def _dead(engine: EngineInfo) -> list[attribution_pb2.Warning]:
     ]
 
 
-def _found(findings: Iterable[Finding]) -> list[attribution_pb2.Warning]:
+def _of_findings(findings: Iterable[Finding]) -> list[attribution_pb2.Warning]:
     return [attribution_pb2.Warning(code=finding.reason, message=finding.message) for finding in findings]
 
 

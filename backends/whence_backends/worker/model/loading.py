@@ -1,4 +1,4 @@
-"""Opening what a worker serves, and refusing what does not belong together. Blocking."""
+"""Loading: the artefacts of a worker are opened, and checked to belong together. Blocking."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EngineFactory = Callable[[EngineConfig], Engine]
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """Everything that answers come from. ``warnings`` are what the preflight found that refuses nothing.
+    """The loaded artefacts and the engine. ``warnings`` are the findings of the preflight that refuse nothing.
 
     Influences are divided by ``training_set_size``, N, which is from the ``worker``'s settings, was given to the
     ``fit``, or is the number of sequences of the ``corpus`` that the factors were fitted on.
@@ -46,7 +46,7 @@ def load(settings: WorkerSettings, engine_factory: EngineFactory | None = None) 
     them raises.
     """
     inspected = inspect(_named(settings))
-    tokenizer = inspected.tokenizer or Tokenizer.load(inspected.source)  # which says why there is none
+    tokenizer = inspected.tokenizer or Tokenizer.load(inspected.source)  # which raises, and says why there is none
     require(inspected.findings())
     corpus = Corpus.open(settings.corpus, verify=settings.verify_artefacts, shards=settings.shards or None)
     index = _open_index(settings, corpus)
@@ -90,14 +90,14 @@ def _open_index(settings: WorkerSettings, corpus: Corpus) -> Index | None:
 
 
 def _with_engine(inspected: Inspected, engine: Engine) -> tuple[Finding, ...]:
-    """Check all of it again, with what only a loaded model tells: its embeddings and its tables of positions."""
+    """Check all artefacts again, with the vocabulary size and the longest sequence of the loaded model."""
     info = engine.info
     model = replace(inspected.model, vocabulary_size=info.vocabulary_size, max_tokens=info.max_tokens)
     return require(replace(inspected, model=model).findings())
 
 
 def engine_config(settings: WorkerSettings) -> EngineConfig:
-    """Return what the engine is created from."""
+    """Return the configuration of the engine."""
     return EngineConfig(
         model=settings.model,
         factors=settings.factors,
@@ -110,7 +110,7 @@ def engine_config(settings: WorkerSettings) -> EngineConfig:
 
 
 def _factors_of_engine(engine: Engine, inspected: Inspected) -> Manifest:
-    """Return the factors; raise ``ENGINE_FACTORS_MISMATCH`` unless the engine holds these very ones and their model."""
+    """Return the factors' manifest; raise ``ENGINE_FACTORS_MISMATCH`` unless the engine holds them and their model."""
     factors = inspected.factors_manifest
     if factors is None:
         raise RuntimeError("a worker always names factors")

@@ -1,4 +1,4 @@
-"""The worker's answers as messages: pure, from what its parts found."""
+"""The worker's responses, from the results of its parts. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from whence_backends.worker.searching.gradient_index import Estimates, IndexEsti
 from whence_backends.worker.searching.group_sums import GroupSums
 from whence_backends.worker.searching.token_search import TokenCounts
 
-# Above this, an answer says that its queries' stored gradients lost something to truncation.
+# Truncation errors above this one are worth a warning.
 _NOTABLE_TRUNCATION: Final = 0.01
 
 
@@ -67,12 +67,12 @@ def _prepared_query(query: TokenizedQuery, named: NamedGradient, sketch: Float32
 
 
 def scored_sequence(sequence: ResolvedSequence, *, with_offsets: bool) -> pb.ScoredSequence:
-    """Return a sequence without its influences."""
+    """Describe a sequence, without its influences."""
     return pb.ScoredSequence(index=sequence.index, sequence=sequence.message(with_offsets=with_offsets))
 
 
 def scan_response(progress: ScanProgress, model: ModelServer, queries: PreconditionedQueries) -> pb.ScanResponse:
-    """Return the progress of a scan, with the best sequences so far."""
+    """Report the progress of a scan, with the best sequences so far."""
 
     def candidates(order: Order, query: int) -> list[pb.Candidate]:
         top: TopK | None = progress.best.get(order)
@@ -91,7 +91,7 @@ def scan_response(progress: ScanProgress, model: ModelServer, queries: Precondit
 
 
 def self_influence_response(ranked: Sequence[Ranked], searched: int, model: ModelServer) -> pb.SelfInfluenceResponse:
-    """Return a ranking by influence of sequences on themselves."""
+    """Rank sequences by their influence on themselves."""
     return pb.SelfInfluenceResponse(
         sequences=[_candidate(sequence, model) for sequence in ranked], sequences_searched=searched
     )
@@ -101,32 +101,34 @@ def _candidate(ranked: Ranked, model: ModelServer) -> pb.Candidate:
     return pb.Candidate(shard=model.shard_of(ranked.position), position=ranked.position, raw_influence=ranked.influence)
 
 
-def search_response(answer: IndexEstimates) -> pb.SearchResponse:
-    """Return what the index found."""
+def search_response(result: IndexEstimates) -> pb.SearchResponse:
+    """List the best rows of the index for each query."""
 
     def messages(order: Order) -> list[pb.Estimates]:
-        return [_estimates(found) for found in answer.by_order.get(order, ())]
+        return [_estimates(estimates) for estimates in result.by_order.get(order, ())]
 
     return pb.SearchResponse(
         positive=messages(Order.HIGHEST),
         negative=messages(Order.LOWEST),
-        sequences_searched=answer.searched,
+        sequences_searched=result.searched,
     )
 
 
 def counts_response(counts: Sequence[TokenCounts], sequences: int) -> pb.CountTokensResponse:
-    """Return what queries consist of."""
+    """List the tokens of each query."""
     return pb.CountTokensResponse(
         queries=[
-            pb.TokenCounts(tokens=each.tokens.tolist(), counts=each.counts.tolist(), sequences=each.sequences.tolist())
-            for each in counts
+            pb.TokenCounts(
+                tokens=query.tokens.tolist(), counts=query.counts.tolist(), sequences=query.sequences.tolist()
+            )
+            for query in counts
         ],
         sequences_searched=sequences,
     )
 
 
 def matches_response(top: TopK, queries: int, searched: int) -> pb.MatchTokensResponse:
-    """Return the sequences that share any token with queries, and their scores."""
+    """List the sequences that share tokens with each query, and their scores."""
     return pb.MatchTokensResponse(
         queries=[_matches(*top.arrays(query)) for query in range(queries)], sequences_searched=searched
     )
@@ -138,7 +140,7 @@ def _matches(positions: NDArray[np.int64], scores: NDArray[np.float64]) -> pb.Ma
 
 
 def groups_response(sums: GroupSums) -> pb.EstimateGroupsResponse:
-    """Return what the index says of groups, and what was drawn."""
+    """List the sums over groups, and the sample."""
     columns = zip(sums.sequences, sums.estimate, sums.scale, sums.squared_scale, strict=True)
     *groups, total = (
         pb.EstimatedGroup(name=name, sequences=sequences, estimate=estimate, scale=scale, squared_scale=squared_scale)
@@ -157,7 +159,7 @@ def groups_response(sums: GroupSums) -> pb.EstimateGroupsResponse:
 
 
 def rescore_response(rescored: Rescored) -> pb.RescoreResponse:
-    """Return influences that were just computed."""
+    """List influences that were computed."""
     return pb.RescoreResponse(
         positions=rescored.positions.tolist(),
         raw_influence=wire.tensor(rescored.influence),
@@ -174,21 +176,21 @@ def refine_response(refined: Refined) -> pb.RefineSketchResponse:
     )
 
 
-def _estimates(found: Estimates) -> pb.Estimates:
+def _estimates(best: Estimates) -> pb.Estimates:
     return pb.Estimates(
-        positions=wire.tensor(found.positions),
-        estimates=wire.tensor(found.estimates),
-        errors=wire.tensor(found.errors),
+        positions=wire.tensor(best.positions),
+        estimates=wire.tensor(best.estimates),
+        errors=wire.tensor(best.errors),
     )
 
 
 def chat_warnings(parts: Sequence[TokenizedQuery] | Sequence[ResolvedSequence]) -> list[attribution_pb2.Warning]:
-    """Return what to say of conversations that the chat template does not show whole."""
+    """Return the warnings of conversations that the chat template does not render in full."""
     return [warning for part in parts for warning in part.warnings]
 
 
 def truncation_warnings(gradients: Sequence[QueryGradient]) -> list[attribution_pb2.Warning]:
-    """Return what to say of gradients that were truncated."""
+    """Return a warning of the largest truncation error, if it is notable."""
     worst = max((gradient.truncation_error for gradient in gradients), default=0.0)
     if worst <= _NOTABLE_TRUNCATION:
         return []

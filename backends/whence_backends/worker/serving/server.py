@@ -34,9 +34,9 @@ _log: Final = structlog.get_logger(__name__)
 
 
 class Worker:
-    """One worker, from bind to drain: the composition root. Made inside a running event loop.
+    """A worker, from bind to drain. It is made inside a running event loop.
 
-    State: what is served, nothing until it is loaded; whether it was closed. Owner: the event loop.
+    State: the model server, ``None`` until it is loaded; whether the worker was closed. Owner: the event loop.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Worker:
         return f"Worker({self._host!r}, {state}, {self._thread!r}, {self._cache!r})"
 
     async def start(self) -> str:
-        """Bind, begin to load and return the bound address. Health is NOT_SERVING until it is loaded."""
+        """Bind, begin to load, and return the bound address. Health is NOT_SERVING until the model is loaded."""
         address = await self._host.start()
         if self.settings.metrics_address:
             self._metrics_server = start_metrics_server(
@@ -79,13 +79,13 @@ class Worker:
         return address
 
     async def wait_ready(self) -> None:
-        """Return once requests are served, or raise what kept the worker from loading."""
+        """Return once requests are served, or raise the error of loading."""
         if self._loading is None:
             raise RuntimeError("start() comes first")
         await asyncio.shield(self._loading)
 
     async def serve_until_signalled(self) -> None:
-        """Serve until SIGTERM or SIGINT and drain, or raise what kept the worker from loading."""
+        """Serve until SIGTERM or SIGINT and drain, or raise the error of loading."""
         signalled = asyncio.create_task(self._host.serve_until_signalled())
         ready = asyncio.create_task(self.wait_ready())
         try:
@@ -104,7 +104,7 @@ class Worker:
         await self.close()
 
     async def close(self) -> None:
-        """Stop at once and release everything; again is harmless."""
+        """Stop at once and release everything. A second call does nothing."""
         if self._closed:
             return
         self._closed = True
@@ -146,7 +146,7 @@ class Worker:
 
 
 def run(settings: WorkerSettings) -> None:
-    """Run a worker until it is signalled. Raises what kept it from loading."""
+    """Run a worker until it is signalled. Raises the error of loading."""
     configure_logging(settings.log_format, level=settings.log_level)
     asyncio.run(_run(settings))
 
