@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from whence_backends.contract import Detail, LayerSpec
-from whence_backends.ekfac.influence import LayerFactors, layer_scores, precondition
+from whence_backends.ekfac.influence import layer_scores, precondition
+from whence_backends.ekfac.layer_factors import LayerFactors
+from whence_backends.ekfac.rotation import rotated_gradients
 from whence_backends.ekfac.statistics import CorrectedEigenvalues, Covariances, eigenbasis
 from whence_backends.ekfac.trace import Tracer, TrackedLayer, linear_spec
 
@@ -46,7 +49,7 @@ def fisher_traces(net: nn.Module, layers: list[TrackedLayer], inputs: Tensor) ->
     return [tuple(torch.cat([p[i][part] for p in passes]) for part in (0, 1)) for i in range(len(layers))]  # type: ignore[misc]
 
 
-def ekfac(specs: tuple[LayerSpec, ...], of: list[tuple[Tensor, Tensor]]) -> list[LayerFactors]:
+def ekfac(specs: tuple[LayerSpec, ...], of: list[tuple[Tensor, Tensor]]) -> list[LayerFactors[Tensor]]:
     """Factors by the production code, from traces."""
     covariances = Covariances(specs, torch.device("cpu"), torch.float64)
     for index, (a, s) in enumerate(of):
@@ -57,7 +60,11 @@ def ekfac(specs: tuple[LayerSpec, ...], of: list[tuple[Tensor, Tensor]]) -> list
     for index, (a, s) in enumerate(of):
         corrected.add(index, a, s)
     counts = [len(a) for a, _ in of]
-    return [LayerFactors(Q_A=Q_A[i], Q_S=Q_S[i], Lambda=corrected.sums[i] / counts[i]) for i in range(len(specs))]
+    Lambdas = [total / count for total, count in zip(corrected.sums, counts, strict=True)]
+    return [
+        LayerFactors(Q_A=Q_A[i], Q_S=Q_S[i], Lambda=Lambda, mean=float(Lambda.mean()))
+        for i, Lambda in enumerate(Lambdas)
+    ]
 
 
 def dense_solve(gradients: Tensor, G: Tensor, damping_factor: float) -> Tensor:
@@ -68,7 +75,7 @@ def dense_solve(gradients: Tensor, G: Tensor, damping_factor: float) -> Tensor:
     return torch.linalg.solve(F + damping * torch.eye(len(F), dtype=F.dtype), G.reshape(-1)).view_as(G)
 
 
-def preconditioned(factors: LayerFactors, a: Tensor, s: Tensor, damping_factor: float) -> Tensor:
+def preconditioned(factors: LayerFactors[Tensor], a: Tensor, s: Tensor, damping_factor: float) -> Tensor:
     return precondition(s @ factors.Q_S, a @ factors.Q_A, factors, damping_factor)
 
 
@@ -153,8 +160,7 @@ def test_layers_of_very_different_scale_are_each_damped_by_their_own_eigenvalues
         for scale in (100.0, 1.0)
     ]
     for (a, s), factors in zip(of, ekfac(specs, of), strict=True):  # type: ignore[arg-type]
-        damped = factors.damped(0.1)
-        torch.testing.assert_close(damped - factors.Lambda, torch.full_like(damped, 0.1 * float(factors.Lambda.mean())))
+        assert factors.damping(0.1) == pytest.approx(0.1 * float(factors.Lambda.mean()))
         own = (preconditioned(factors, a[0], s[0], 0.1) * (s[0].T @ a[0])).sum()
         assert 0.1 < float(own) < 20  # of order one in either layer, although Λ differs by 1e16
 
@@ -167,3 +173,19 @@ def test_rotating_tokens_or_gradients_gives_the_same_corrected_eigenvalues() -> 
     [factors] = ekfac(specs, [(a, s)])
     rotated = torch.stack([factors.Q_S.T @ (s[b].T @ a[b]) @ factors.Q_A for b in range(2)])
     torch.testing.assert_close(factors.Lambda, rotated.square().mean(dim=0))
+
+
+@pytest.mark.parametrize("each_side", [True, False])
+@pytest.mark.parametrize("T", [2, 5, 9], ids=["shorter than both widths", "between them", "longer"])
+@pytest.mark.parametrize(("D_in", "D_out"), [(7, 4), (4, 7)])
+def test_a_gradient_is_rotated_the_same_by_its_tokens_or_by_its_product(
+    D_in: int, D_out: int, T: int, each_side: bool
+) -> None:
+    """Broken by: Q where Qᵀ is meant, on either side, in any order."""
+    generator = torch.Generator().manual_seed(0)
+    a, s, Q_A, Q_S = (
+        torch.randn(*shape, generator=generator, dtype=torch.float64)
+        for shape in ((3, T, D_in), (3, T, D_out), (D_in, D_in), (D_out, D_out))
+    )
+    want = torch.einsum("op,bto,bti,ij->bpj", Q_S, s, a, Q_A)
+    torch.testing.assert_close(rotated_gradients(a, s, Q_A, Q_S, each_side=each_side), want)

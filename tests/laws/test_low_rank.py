@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from whence.errors import InternalError
-from whence_backends.ekfac.influence import LayerFactors, precondition_low_rank
+from whence_backends.ekfac.influence import precondition_low_rank
+from whence_backends.ekfac.layer_factors import LayerFactors
 from whence_backends.ekfac.low_rank import LowRank, range_noise, truncate_weighted, worthwhile
 
 
@@ -86,7 +87,7 @@ def test_a_query_that_is_not_finite_is_named_for_what_it_is() -> None:
 def test_a_rank_that_is_no_bound_costs_nothing() -> None:
     """Broken by: making noise for the largest rank that a request can name."""
     eye = torch.eye(4)
-    factors = LayerFactors(Q_A=eye, Q_S=eye, Lambda=torch.ones(4, 4))
+    factors = LayerFactors(Q_A=eye, Q_S=eye, Lambda=torch.ones(4, 4), mean=1.0)
     queries, errors, _ = precondition_low_rank([(eye[:1], eye[:1])], factors, 0.1, 2**32 - 1)
     assert isinstance(queries, torch.Tensor)
     assert errors == [0.0]

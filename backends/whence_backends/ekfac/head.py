@@ -7,13 +7,11 @@ written down directly and in row chunks, so that no [tokens, V] array outlives a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import torch
 from torch import Tensor
 
-# Elements of a chunk of logits [rows, V].
-_LOGIT_ELEMENTS: Final = {"cpu": 1 << 25, "cuda": 1 << 28}
+from whence_backends.ekfac.budgets import LOGITS
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,7 +52,7 @@ class Head:
     def pull_back(self, rows: Tensor, targets: Targets) -> Pullback:
         """Return the log-probabilities of the targets and the gradient of their weighted sum at ``rows``."""
         width = rows.shape[1] if self.weight is None else self.weight.shape[0]
-        chunk = max(1, _LOGIT_ELEMENTS[rows.device.type] // width)
+        chunk = LOGITS.at_once(rows.device.type, width)
         log_probabilities, gradients = [], []
         for start in range(0, rows.shape[0], chunk):
             part = slice(start, start + chunk)

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from whence_backends.contract import LayerSpec
+from whence_backends.ekfac.budgets import GRADIENTS
+from whence_backends.ekfac.rotation import rotated_gradients
 
 # Splitting a Gram matrix in two computes 3/4 of it; below this width the smaller products lose what that gains.
 _SPLIT_WIDTH: Final = 1024
-# Elements of per-sequence gradients formed at once: cache-sized on a CPU, occupancy-sized on a GPU.
-_GRADIENT_ELEMENTS: Final = {"cpu": 1 << 22, "cuda": 1 << 27}
 
 
 def gram(x: Tensor) -> Tensor:
@@ -50,9 +50,9 @@ def valid_rows(x: Tensor, valid: Tensor) -> Tensor:
 
 
 class Covariances:
-    """Running sums Σ a aᵀ and Σ s sᵀ over valid tokens, for every layer. Dividing is left to whoever needs a mean.
+    """Running sums Σ a aᵀ and Σ s sᵀ over valid tokens, for every layer.
 
-    Only the eigenvectors of these are used, and those do not depend on the divisor.
+    They are not divided by the number of tokens: only their eigenvectors are used, which do not depend on it.
     """
 
     def __init__(self, layers: tuple[LayerSpec, ...], device: torch.device, dtype: torch.dtype) -> None:
@@ -90,19 +90,7 @@ class CorrectedEigenvalues:
     def add(self, index: int, a: Tensor, s: Tensor) -> None:
         """Add one layer's trace: a [B, T, D_in], s [B, T, D_out] with s = 0 at padding."""
         Q_A, Q_S, total = self.Q_A[index], self.Q_S[index], self.sums[index]
-        chunk = max(1, _GRADIENT_ELEMENTS[a.device.type] // total.numel())
+        chunk = GRADIENTS.at_once(a.device.type, total.numel())
         for start in range(0, a.shape[0], chunk):
-            G = rotated_gradients(a[start : start + chunk], s[start : start + chunk], Q_A, Q_S)
+            G = rotated_gradients(a[start : start + chunk], s[start : start + chunk], Q_A, Q_S, each_side=False)
             total += G.to(total.dtype).square_().sum(dim=0)
-
-
-def rotated_gradients(a: Tensor, s: Tensor, Q_A: Tensor, Q_S: Tensor) -> Tensor:
-    """Return Q_Sᵀ G Q_A [B, D_out, D_in] of each sequence.
-
-    Rotating tokens costs T·(D_in² + D_out²) multiplications a sequence, rotating the gradient
-    D_in·D_out·(D_in + D_out): the smaller is taken.
-    """
-    T, D_in, D_out = a.shape[1], a.shape[2], s.shape[2]
-    if T * (D_in**2 + D_out**2) < D_in * D_out * (D_in + D_out):
-        return (s @ Q_S).transpose(1, 2) @ (a @ Q_A)
-    return Q_S.T @ (s.transpose(1, 2) @ a) @ Q_A

@@ -23,33 +23,21 @@ from whence_backends.contract import (
 )
 from whence_backends.ekfac.batch import collate
 from whence_backends.ekfac.factors import Factors
-from whence_backends.ekfac.influence import (
-    LayerFactors,
-    Queries,
-    compress,
-    layer_scores,
-    precondition,
-    precondition_low_rank,
-    rotate_tokens,
-)
+from whence_backends.ekfac.influence import Queries, layer_scores, precondition, precondition_low_rank
 from whence_backends.ekfac.language_model import TrackedLanguageModel
+from whence_backends.ekfac.layer_factors import LayerFactors
 from whence_backends.ekfac.low_rank import expected_error
+from whence_backends.ekfac.preconditioned import Preconditioned
+from whence_backends.ekfac.rotation import rotate_tokens
 from whence_backends.ekfac.self_check import check_model
 from whence_backends.ekfac.sketches import PreparedFold, add_sketches
-from whence_backends.ekfac.storage import relative_error
+from whence_backends.ekfac.storage import Compressed, compress, relative_error
+from whence_backends.ekfac.torch_arrays import TorchArrays
 from whence_backends.engines.checks import require_known_options, require_valid
 from whence_backends.models.shape import ModelShape
 from whence_backends.models.source import resolve_model
 from whence_backends.models.torch_loading import load_causal_lm
 from whence_backends.models.tracked import coverage, track
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Preconditioned:
-    """How many queries there are, and V of each layer."""
-
-    queries: int
-    layers: list[Queries]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,6 +88,7 @@ class PytorchEngine:
         self._info = info
         self._query_rank = query_rank
         self._wide = torch.float64 if model.dtype == torch.float64 else torch.float32
+        self._arrays = TorchArrays(dtype=self._wide, device=model.device)
         self._factors = [self._load(factors, index) for index in range(len(info.layers))]
 
     @property
@@ -111,7 +100,7 @@ class PytorchEngine:
         """Return each query's rotated gradient; one pass for each, so that it does not depend on the others."""
         return [self._query_gradient(query) for query in queries]
 
-    def precondition(self, gradients: Sequence[QueryGradient], damping_factor: float) -> Preconditioned:
+    def precondition(self, gradients: Sequence[QueryGradient], damping_factor: float) -> Preconditioned[Tensor]:
         """Return V [Q, D_out, D_in] of each layer."""
         layers: list[Queries] = []
         for index, factors in enumerate(self._factors):
@@ -121,7 +110,7 @@ class PytorchEngine:
 
     def precondition_low_rank(
         self, gradients: Sequence[QueryGradient], damping_factor: float, rank: int
-    ) -> tuple[Preconditioned, Float64Array]:
+    ) -> tuple[Preconditioned[Tensor], Float64Array]:
         """Return V of each layer in a rank of at most ``rank``, and the relative error of each query's influences."""
         layers: list[Queries] = []
         errors, norms = np.zeros((2, len(self._factors), len(gradients)))
@@ -132,7 +121,7 @@ class PytorchEngine:
         return Preconditioned(queries=len(gradients), layers=layers), expected_error(errors, norms)
 
     def score(
-        self, preconditioned: Preconditioned, sequences: Sequence[TokenSequence], detail: Detail = Detail.TOTAL
+        self, preconditioned: Preconditioned[Tensor], sequences: Sequence[TokenSequence], detail: Detail = Detail.TOTAL
     ) -> Float64Array:
         """Return raw influences, shaped as ``detail`` says."""
         require_valid(sequences, self._info)
@@ -142,7 +131,7 @@ class PytorchEngine:
         return np.concatenate(scored, axis=1)[:, order]
 
     def _score(
-        self, preconditioned: Preconditioned, sequences: Sequence[TokenSequence], detail: Detail, longest: int
+        self, preconditioned: Preconditioned[Tensor], sequences: Sequence[TokenSequence], detail: Detail, longest: int
     ) -> Float64Array:
         """Return the influences of one batch; by token they are those of ``longest`` tokens."""
         batch = collate(sequences, self._model.device)
@@ -204,37 +193,33 @@ class PytorchEngine:
         parts = apart([len(sequence.token_ids) for sequence in sequences], self._model.rotary_bounds)
         return np.argsort(np.concatenate(parts)), [[sequences[i] for i in part] for part in parts]
 
-    def _load(self, factors: Factors, index: int) -> LayerFactors:
+    def _load(self, factors: Factors, index: int) -> LayerFactors[Tensor]:
         arrays = factors.layer(index)
         Q_A, Q_S, Lambda = (torch.from_numpy(array).to(self._model.device, self._wide) for array in arrays)
-        return LayerFactors(Q_A=Q_A, Q_S=Q_S, Lambda=Lambda)
+        return LayerFactors(Q_A=Q_A, Q_S=Q_S, Lambda=Lambda, mean=float(Lambda.mean()))
 
     def _query_gradient(self, query: TokenSequence) -> QueryGradient:
         require_valid([query], self._info)
         batch = collate([query], self._model.device)
-        stored: list[tuple[Tensor, Tensor] | None] = [None] * len(self._factors)
-        errors, norms = [0.0], [0.0]
+        stored: dict[int, Compressed[Tensor]] = {}
 
         def consume(index: int, a: Tensor, s: Tensor) -> None:
-            left, right = rotate_tokens(a[0].to(self._wide), s[0].to(self._wide), self._factors[index])
-            left, right, error, norm = compress(left, right, self._query_rank)
-            stored[index] = (left, right)
-            errors.append(error)
-            norms.append(norm)
+            factors = self._factors[index]
+            left, right = rotate_tokens(a[0].to(self._wide), s[0].to(self._wide), factors.Q_A, factors.Q_S)
+            stored[index] = compress(left, right, self._query_rank, self._arrays)
 
         log_p = self._model.trace(batch, self._model.data_targets(batch), consume)
         return QueryGradient(
-            layers=tuple(self._layer_gradient(index, pair) for index, pair in enumerate(stored)),
+            layers=tuple(self._layer_gradient(index, stored.get(index)) for index in range(len(self._factors))),
             log_likelihood=float((log_p * batch.weights).sum()),
-            truncation_error=relative_error(errors, norms),
+            truncation_error=relative_error(list(stored.values())),
         )
 
-    def _layer_gradient(self, index: int, pair: tuple[Tensor, Tensor] | None) -> LayerGradient:
-        if pair is None:  # the layer had no part in the measurement
+    def _layer_gradient(self, index: int, stored: Compressed[Tensor] | None) -> LayerGradient:
+        if stored is None:  # the layer had no part in the measurement
             spec, kind = self._info.layers[index], np.float64 if self._wide == torch.float64 else np.float32
             return LayerGradient(left=np.zeros((1, spec.d_out), kind), right=np.zeros((1, spec.d_in), kind))
-        left, right = pair
-        return LayerGradient(left=left.cpu().numpy(), right=right.cpu().numpy())
+        return LayerGradient(left=stored.left.cpu().numpy(), right=stored.right.cpu().numpy())
 
     def _placed(self, gradient: LayerGradient) -> tuple[Tensor, Tensor]:
         left, right = (

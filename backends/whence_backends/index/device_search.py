@@ -8,7 +8,6 @@ adds up exactly in any order: the estimates have the bits that the kernel for CP
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import numpy as np
 import torch
@@ -16,12 +15,10 @@ from torch import Tensor
 
 from whence.errors import InvalidRequestError
 from whence.reasons import Reason
+from whence_backends.ekfac.budgets import UNPACKED_CODES
 from whence_backends.index.plan import Segment
 from whence_backends.index.search import Float32Array, QueryLevels, Searcher
 from whence_backends.index.storage import ShardRows
-
-# Numbers of codes that are laid out at a time.
-_NUMBERS_AT_ONCE: Final = {"cpu": 1 << 24, "cuda": 1 << 29}
 
 
 class DeviceSearcher(Searcher):
@@ -61,7 +58,7 @@ class DeviceSearcher(Searcher):
         levels = torch.from_numpy(2 * queries.levels.astype(np.float32) - 15).to(self._device)  # in steps
         steps = torch.from_numpy(queries.steps).to(self._device, torch.float64)
         out = torch.empty(len(sketches), stop - start, dtype=torch.float32, device=self._device)
-        at_once = max(1, _NUMBERS_AT_ONCE.get(self._device.type, _NUMBERS_AT_ONCE["cpu"]) // max(1, levels.shape[1]))
+        at_once = UNPACKED_CODES.at_once(self._device.type, levels.shape[1])
         for low in range(start, stop, at_once):
             high = min(low + at_once, stop)
             total = torch.zeros(len(sketches), high - low, dtype=torch.float64, device=self._device)

@@ -77,11 +77,14 @@ class DeviceArray:
         binding.bind_output(name, *self._location())
 
     def numpy(self) -> Array:
-        """Return a copy in the host's memory."""
+        """Return a copy in the host's memory.
+
+        On a CPU ``OrtValue.numpy`` shares memory that may not outlive the ``OrtValue``: hence the copy.
+        """
         whole: Array = self._value.numpy()
         start = self._offset_bytes // self.dtype.itemsize
         count = self.size_bytes // self.dtype.itemsize
-        return whole.reshape(-1)[start : start + count].reshape(self.shape)
+        return np.array(whole.reshape(-1)[start : start + count]).reshape(self.shape)
 
     def _location(self) -> tuple[str, int, Any, tuple[int, ...], int]:
         where = self._placement

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -26,15 +26,18 @@ from whence_backends.contract import (
     SketchPlan,
     TokenSequence,
 )
-from whence_backends.ekfac.damping import damping
+from whence_backends.ekfac.budgets import GRADIENTS
 from whence_backends.ekfac.factors import Factors
-from whence_backends.ekfac.storage import StoredForm, relative_error, squared_norm, stored_form, truncate
+from whence_backends.ekfac.layer_factors import LayerFactors
+from whence_backends.ekfac.preconditioned import Preconditioned
+from whence_backends.ekfac.storage import compress, relative_error, squared_norm
 from whence_backends.engines.checks import require_valid
 from whence_backends.engines.ort.arrays import DeviceArray
+from whence_backends.engines.ort.compression import OrtArrays
 from whence_backends.engines.ort.export_check import check_export
 from whence_backends.engines.ort.mathematics import Mathematics
-from whence_backends.engines.ort.options import OrtOptions, read_options
-from whence_backends.engines.ort.preconditioning import LayerFactors, Preconditioned, Preconditioner
+from whence_backends.engines.ort.options import OrtOptions, Placement, read_options
+from whence_backends.engines.ort.preconditioning import Preconditioner, place_factors
 from whence_backends.engines.ort.sessions import Session, SessionOpener
 from whence_backends.models.exported import (
     LABELS,
@@ -47,9 +50,6 @@ from whence_backends.models.exported import (
     input_name,
 )
 from whence_backends.models.source import resolve_model
-
-# Elements of per-sequence gradients formed at once: cache-sized on a CPU, occupancy-sized on a GPU.
-_GRADIENT_ELEMENTS: Final[Mapping[str, int]] = {"cpu": 1 << 22, "cuda": 1 << 27}
 
 
 def create(config: EngineConfig) -> OrtEngine:
@@ -87,9 +87,11 @@ class _PreparedFold:
     inverse: DeviceArray
 
     @classmethod
-    def place(cls, fold: LayerFold, factors: LayerFactors, damping_factor: float) -> _PreparedFold:
-        Lambda, placement = factors.Lambda.numpy(), factors.placement
-        inverse = (1 / (Lambda + damping(factors.mean, damping_factor))).astype(Lambda.dtype)
+    def place(
+        cls, fold: LayerFold, factors: LayerFactors[DeviceArray], damping_factor: float, placement: Placement
+    ) -> _PreparedFold:
+        Lambda = factors.Lambda.numpy()
+        inverse = (1 / (Lambda + factors.damping(damping_factor))).astype(Lambda.dtype)
         return cls(
             start=fold.start,
             indices=DeviceArray.of(fold.indices.astype(np.int64), placement),
@@ -123,9 +125,11 @@ class OrtEngine:
         self._placement = opener.placement
         self._tokens_at_once = max(1, options.trace_memory_bytes // _trace_bytes_per_token(card, self._wide.itemsize))
         layers = range(len(card.layers))
-        self._factors = [LayerFactors.place(factors.layer(i), self._wide, self._placement) for i in layers]
+        self._factors = [place_factors(factors.layer(i), self._wide, self._placement) for i in layers]
         self._preconditioner = Preconditioner(self._factors, self._mathematics, self._wide, self._placement)
-        self._held_bytes = exported.size_bytes + sum(layer.size_bytes for layer in self._factors)
+        self._arrays = OrtArrays(mathematics=self._mathematics, dtype=self._wide, placement=self._placement)
+        held = [array for layer in self._factors for array in (layer.Q_A, layer.Q_S, layer.Lambda)]
+        self._held_bytes = exported.size_bytes + sum(array.size_bytes for array in held)
         self._info = EngineInfo(
             engine="ort",
             precision=card.precision,
@@ -147,7 +151,7 @@ class OrtEngine:
         traces = self._trace(probe_sequences(self._card.vocabulary_size, self._card.max_tokens))
         norms = []
         for index in range(len(self._card.layers)):
-            a, s = (x.numpy() for x in self._a_and_s(traces, index))
+            a, s = (x.numpy().astype(np.float64) for x in self._a_and_s(traces, index))
             norms.append(sum(squared_norm(*pair) for pair in zip(s, a, strict=True)) ** 0.5)
         return check_export(self._card, norms)
 
@@ -160,18 +164,21 @@ class OrtEngine:
         """Return each query's rotated gradient; one pass for each, so that it does not depend on the others."""
         return [self._query_gradient(query) for query in queries]
 
-    def precondition(self, gradients: Sequence[QueryGradient], damping_factor: float) -> Preconditioned:
+    def precondition(self, gradients: Sequence[QueryGradient], damping_factor: float) -> Preconditioned[DeviceArray]:
         """Return V [Q, D_out, D_in] of each layer."""
         return self._preconditioner.whole(gradients, damping_factor)
 
     def precondition_low_rank(
         self, gradients: Sequence[QueryGradient], damping_factor: float, rank: int
-    ) -> tuple[Preconditioned, Float64Array]:
+    ) -> tuple[Preconditioned[DeviceArray], Float64Array]:
         """Return V of each layer in a rank of at most ``rank``, and the relative error of each query's influences."""
         return self._preconditioner.low_rank(gradients, damping_factor, rank)
 
     def score(
-        self, preconditioned: Preconditioned, sequences: Sequence[TokenSequence], detail: Detail = Detail.TOTAL
+        self,
+        preconditioned: Preconditioned[DeviceArray],
+        sequences: Sequence[TokenSequence],
+        detail: Detail = Detail.TOTAL,
     ) -> Float64Array:
         """Return raw influences, shaped as ``detail`` says."""
         require_valid(sequences, self._info)
@@ -189,7 +196,7 @@ class OrtEngine:
     def prepare_sketches(self, plan: SketchPlan) -> PreparedSketches:
         """Place the plan's folds beside the factors."""
         pairs = zip(plan.folds, self._factors, strict=True)
-        folds = [_PreparedFold.place(fold, factors, plan.damping_factor) for fold, factors in pairs]
+        folds = [_PreparedFold.place(fold, factors, plan.damping_factor, self._placement) for fold, factors in pairs]
         return PreparedSketches(width=plan.width, folds=folds)
 
     def sketch(self, prepared: PreparedSketches, sequences: Sequence[TokenSequence]) -> Sketches:
@@ -227,43 +234,21 @@ class OrtEngine:
     def _query_gradient(self, query: TokenSequence) -> QueryGradient:
         require_valid([query], self._info)
         traces = self._trace([query])
-        layers, errors, norms = [], [0.0], [0.0]
+        stored = []
         for index, factors in enumerate(self._factors):
             a, s = self._a_and_s(traces, index)
             left, right = self._mathematics.rotate(
                 a.reshape(*a.shape[1:]), s.reshape(*s.shape[1:]), factors.Q_A, factors.Q_S
             )
-            gradient, error, norm = self._stored(left, right)
-            layers.append(gradient)
-            errors.append(error)
-            norms.append(norm)
+            stored.append(compress(left, right, self._query_rank, self._arrays))
         return QueryGradient(
-            layers=tuple(layers),
+            layers=tuple(LayerGradient(left=layer.left.numpy(), right=layer.right.numpy()) for layer in stored),
             log_likelihood=_log_likelihood(traces[LOG_P].numpy()[0], query),
-            truncation_error=relative_error(errors, norms),
+            truncation_error=relative_error(stored),
         )
 
-    def _stored(self, left: DeviceArray, right: DeviceArray) -> tuple[LayerGradient, float, float]:
-        """Return the gradient as it is stored, the squared error of that, and the squared norm."""
-        (T, D_out), D_in = left.shape, right.shape[1]
-        form = stored_form(T, D_out, D_in, self._query_rank)
-        kept_left: FloatArray
-        kept_right: FloatArray
-        if form is StoredForm.LEFT_PRODUCT:
-            kept_left, kept_right = self._mathematics.product(right, left).numpy(), np.eye(D_in, dtype=self._wide)
-        elif form is StoredForm.RIGHT_PRODUCT:
-            kept_left, kept_right = np.eye(D_out, dtype=self._wide), self._mathematics.product(left, right).numpy()
-        else:
-            kept_left, kept_right = left.numpy(), right.numpy()
-        if self._query_rank is None:
-            return LayerGradient(left=kept_left, right=kept_right), 0.0, 1.0
-        if form is not StoredForm.TRUNCATED:
-            return LayerGradient(left=kept_left, right=kept_right), 0.0, squared_norm(kept_left, kept_right)
-        kept_left, kept_right, error, norm = truncate(kept_left, kept_right, self._query_rank)
-        return LayerGradient(left=kept_left, right=kept_right), error, norm
-
     def _score(
-        self, sequences: Sequence[TokenSequence], preconditioned: Preconditioned, detail: Detail
+        self, sequences: Sequence[TokenSequence], preconditioned: Preconditioned[DeviceArray], detail: Detail
     ) -> Float64Array:
         """Return the influences [Q, B, L] or [Q, B, L, T] of sequences that are traced together."""
         traces = self._trace(sequences)
@@ -299,12 +284,12 @@ class OrtEngine:
 
     def _in_chunks(self, a: DeviceArray, s: DeviceArray) -> Iterator[tuple[slice, DeviceArray, DeviceArray]]:
         """Yield which sequences, and their a and s: as many as may have their gradients formed at a time."""
-        chunk = max(1, _GRADIENT_ELEMENTS[self._placement.memory] // (s.shape[2] * a.shape[2]))
+        chunk = GRADIENTS.at_once(self._placement.memory, s.shape[2] * a.shape[2])
         for start in range(0, a.shape[0], chunk):
             yield slice(start, start + chunk), a.rows(start, start + chunk), s.rows(start, start + chunk)
 
     def _sketch_layer(
-        self, a: DeviceArray, s: DeviceArray, factors: LayerFactors, fold: _PreparedFold
+        self, a: DeviceArray, s: DeviceArray, factors: LayerFactors[DeviceArray], fold: _PreparedFold
     ) -> tuple[DeviceArray, DeviceArray]:
         return self._mathematics.sketch(
             a=a, s=s, Q_A=factors.Q_A, Q_S=factors.Q_S,

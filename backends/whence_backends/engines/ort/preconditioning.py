@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from whence_backends.contract import Float64Array, FloatArray, LayerGradient, QueryGradient
-from whence_backends.ekfac.damping import damping
+from whence_backends.ekfac.budgets import QUERIES
 from whence_backends.ekfac.factors import FactorArrays
+from whence_backends.ekfac.layer_factors import LayerFactors
 from whence_backends.ekfac.low_rank import (
     LowRank,
     expected_error,
@@ -19,67 +19,36 @@ from whence_backends.ekfac.low_rank import (
     weighted_square,
     worthwhile,
 )
+from whence_backends.ekfac.preconditioned import LowRankQueries, Preconditioned
 from whence_backends.engines.ort.arrays import DeviceArray
 from whence_backends.engines.ort.mathematics import Mathematics
 from whence_backends.engines.ort.options import Placement
 
-# Elements of queries that are kept in a bounded rank and multiplied out for one layer at a time.
-_QUERY_ELEMENTS: Final[Mapping[str, int]] = {"cpu": 1 << 26, "cuda": 1 << 28}
+Factors: TypeAlias = LayerFactors[DeviceArray]
+# One layer's V [Q, D_out, D_in], whole or in a bounded rank.
+Queries: TypeAlias = DeviceArray | LowRankQueries[DeviceArray]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class LayerFactors:
-    """One layer's Q_A [D_in, D_in], Q_S [D_out, D_out], Λ [D_out, D_in] on the device, and mean(Λ)."""
-
-    Q_A: DeviceArray
-    Q_S: DeviceArray
-    Lambda: DeviceArray
-    mean: float
-    placement: Placement
-
-    @classmethod
-    def place(cls, arrays: FactorArrays, dtype: np.dtype[Any], placement: Placement) -> LayerFactors:
-        """Return a layer's factors on the device."""
-        Q_A, Q_S, Lambda = (DeviceArray.of(array.astype(dtype), placement) for array in arrays)
-        mean = float(arrays.Lambda.mean(dtype=np.float64))
-        return cls(Q_A=Q_A, Q_S=Q_S, Lambda=Lambda, mean=mean, placement=placement)
-
-    @property
-    def size_bytes(self) -> int:
-        """How much memory they take."""
-        return self.Q_A.size_bytes + self.Q_S.size_bytes + self.Lambda.size_bytes
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class LowRankQueries:
-    """One layer's preconditioned queries: V_q = left_qᵀ right_q, left [Q, r, D_out] and right [Q, r, D_in]."""
-
-    left: DeviceArray
-    right: DeviceArray
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Preconditioned:
-    """How many queries there are, and V of each layer: [Q, D_out, D_in], or in a bounded rank."""
-
-    queries: int
-    layers: list[DeviceArray | LowRankQueries]
+def place_factors(arrays: FactorArrays, dtype: np.dtype[Any], placement: Placement) -> Factors:
+    """Return a layer's factors on the device, in the engine's precision."""
+    Q_A, Q_S, Lambda = (DeviceArray.of(array.astype(dtype), placement) for array in arrays)
+    return LayerFactors(Q_A=Q_A, Q_S=Q_S, Lambda=Lambda, mean=float(arrays.Lambda.mean(dtype=np.float64)))
 
 
 class Preconditioner:
     """Makes preconditioned queries of the rotated gradients, with the factors of each layer."""
 
     def __init__(
-        self, factors: Sequence[LayerFactors], mathematics: Mathematics, wide: np.dtype[Any], placement: Placement
+        self, factors: Sequence[Factors], mathematics: Mathematics, wide: np.dtype[Any], placement: Placement
     ) -> None:
         self._factors = factors
         self._mathematics = mathematics
         self._wide = wide
         self._placement = placement
 
-    def whole(self, gradients: Sequence[QueryGradient], damping_factor: float) -> Preconditioned:
+    def whole(self, gradients: Sequence[QueryGradient], damping_factor: float) -> Preconditioned[DeviceArray]:
         """Return V [Q, D_out, D_in] of each layer."""
-        layers: list[DeviceArray | LowRankQueries] = [
+        layers: list[Queries] = [
             self._whole([gradient.layers[index] for gradient in gradients], factors, damping_factor)
             for index, factors in enumerate(self._factors)
         ]
@@ -87,12 +56,12 @@ class Preconditioner:
 
     def low_rank(
         self, gradients: Sequence[QueryGradient], damping_factor: float, rank: int
-    ) -> tuple[Preconditioned, Float64Array]:
+    ) -> tuple[Preconditioned[DeviceArray], Float64Array]:
         """Return V of each layer in a rank of at most ``rank``, and the relative error of each query's influences.
 
         The singular values are computed on the host: onnxruntime has no decomposition.
         """
-        layers: list[DeviceArray | LowRankQueries] = []
+        layers: list[Queries] = []
         errors, norms = np.zeros((2, len(self._factors), len(gradients)))
         for index, factors in enumerate(self._factors):
             parts = [gradient.layers[index] for gradient in gradients]
@@ -101,18 +70,17 @@ class Preconditioner:
                 layers.append(queries)
             else:
                 layers.append(self._whole(parts, factors, damping_factor))
-                divided = (self._divided(part, factors, damping_factor) for part in parts)
                 Lambda = factors.Lambda.numpy()
-                norms[index] = [weighted_square(each, Lambda) for each in divided]
+                norms[index] = [weighted_square(self._divided(part, factors, damping_factor), Lambda) for part in parts]
         return Preconditioned(queries=len(gradients), layers=layers), expected_error(errors, norms)
 
-    def multiplied_out(self, queries: DeviceArray | LowRankQueries) -> Iterator[DeviceArray]:
+    def multiplied_out(self, queries: Queries) -> Iterator[DeviceArray]:
         """Yield one layer's V [q, D_out, D_in] of as many queries at a time as may be."""
         if isinstance(queries, DeviceArray):
             yield queries
             return
         (Q, _, D_out), D_in = queries.left.shape, queries.right.shape[2]
-        step = max(1, _QUERY_ELEMENTS[self._placement.memory] // (D_out * D_in))
+        step = QUERIES.at_once(self._placement.memory, D_out * D_in)
         for start in range(0, Q, step):
             stop = min(start + step, Q)
             V = DeviceArray.empty((stop - start, D_out, D_in), self._wide, self._placement)
@@ -121,7 +89,7 @@ class Preconditioner:
                 self._mathematics.product(left, right, into=V.rows(q - start, q - start + 1).reshape(D_out, D_in))
             yield V
 
-    def _whole(self, gradients: Sequence[LayerGradient], factors: LayerFactors, damping_factor: float) -> DeviceArray:
+    def _whole(self, gradients: Sequence[LayerGradient], factors: Factors, damping_factor: float) -> DeviceArray:
         """Return one layer's V [Q, D_out, D_in]."""
         V = DeviceArray.empty((len(gradients), *factors.Lambda.shape), self._wide, self._placement)
         for q, gradient in enumerate(gradients):
@@ -136,40 +104,39 @@ class Preconditioner:
             )
         return V
 
-    def _divided(self, gradient: LayerGradient, factors: LayerFactors, damping_factor: float) -> FloatArray:
+    def _divided(self, gradient: LayerGradient, factors: Factors, damping_factor: float) -> FloatArray:
         """Return one query's V [D_out, D_in] of one layer, in the eigenbasis, on the host."""
-        found: FloatArray = self._mathematics.divide(
+        divided: FloatArray = self._mathematics.divide(
             left=self._placed(gradient.left),
             right=self._placed(gradient.right),
             Lambda=factors.Lambda,
             damping=self._damping(factors, damping_factor),
         ).numpy()
-        return found
+        return divided
 
     def _truncated(
-        self, gradients: Sequence[LayerGradient], factors: LayerFactors, damping_factor: float, rank: int
-    ) -> tuple[LowRankQueries, list[float], list[float]]:
+        self, gradients: Sequence[LayerGradient], factors: Factors, damping_factor: float, rank: int
+    ) -> tuple[LowRankQueries[DeviceArray], list[float], list[float]]:
         """Return one layer's V, and each query's squared error and squared norm. One whole V at a time is formed."""
-        Lambda, found, norms = factors.Lambda.numpy(), [], []
+        Lambda = factors.Lambda.numpy()
         noise = range_noise(Lambda.shape[1], rank).astype(self._wide)
-        for gradient in gradients:
-            divided = self._divided(gradient, factors, damping_factor)
-            norms.append(weighted_square(divided, Lambda))
-            found.append(truncate_weighted(divided, Lambda, rank, np.linalg, noise))
-        return self._rotated_back(found, factors), [one.squared_error for one in found], norms
+        divided = (self._divided(gradient, factors, damping_factor) for gradient in gradients)
+        truncated = [truncate_weighted(V, Lambda, rank, np.linalg, noise) for V in divided]
+        errors, norms = [query.squared_error for query in truncated], [query.squared_norm for query in truncated]
+        return self._rotated_back(truncated, factors), errors, norms
 
-    def _rotated_back(self, found: Sequence[LowRank], factors: LayerFactors) -> LowRankQueries:
+    def _rotated_back(self, queries: Sequence[LowRank], factors: Factors) -> LowRankQueries[DeviceArray]:
         back = [
-            self._mathematics.rotate_back(self._placed(one.left), self._placed(one.right), factors.Q_A, factors.Q_S)
-            for one in found
+            self._mathematics.rotate_back(self._placed(query.left), self._placed(query.right), factors.Q_A, factors.Q_S)
+            for query in queries
         ]
         return LowRankQueries(
             left=self._placed(np.stack([left.numpy() for left, _ in back])),
             right=self._placed(np.stack([right.numpy() for _, right in back])),
         )
 
-    def _damping(self, factors: LayerFactors, damping_factor: float) -> DeviceArray:
-        return self._placed(np.array([damping(factors.mean, damping_factor)]))
+    def _damping(self, factors: Factors, damping_factor: float) -> DeviceArray:
+        return self._placed(np.array([factors.damping(damping_factor)]))
 
     def _placed(self, array: FloatArray) -> DeviceArray:
         return DeviceArray.of(array.astype(self._wide), self._placement)
