@@ -147,6 +147,17 @@ def test_no_line_of_either_log_steers_a_terminal():
     root.handlers[:], root.level = handlers, level
 
 
+class FullDisk(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_log_that_cannot_be_written_fails_no_call(log_lines):
+    configure_logging("json", stream=FullDisk())
+    log_calls(CallRecord(service="s", method="m", code="OK", duration_s=0.5, request_id="r1"))
+    assert log_lines() == []
+
+
 def test_polls_that_succeed_do_not_fill_the_log(log_lines):
     for code in ("OK", "UNAVAILABLE"):
         log_calls(CallRecord(service="s", method="GetInfo", code=code, duration_s=0.5, request_id="r1"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -17,6 +18,7 @@ from whence_service.rpc.records import CallRecord, Record
 
 # Every front end asks every worker this every few seconds.
 _POLLED: Final = ("GetInfo",)
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, default=repr)
 
 
 class LogFormat(StrEnum):
@@ -27,31 +29,29 @@ class LogFormat(StrEnum):
 
 
 def configure_logging(format: LogFormat | str, *, level: str = "INFO", stream: TextIO | None = None) -> None:  # noqa: A002
-    """Set up logging for the whole process, once, from its entry point. ``stream`` defaults to stderr."""
+    """Set up logging for the whole process, once, from its entry point. ``stream`` defaults to stderr.
+
+    Lines of ours are written directly: through the standard library each takes twice as long.
+    """
+    stream = stream or sys.stderr
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    renderers = _renderers(LogFormat(format))
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*shared, *renderers],
+        logger_factory=lambda *name: _LineWriter(stream, *name),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *_renderers(LogFormat(format)),
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
     root = logging.getLogger()
@@ -59,17 +59,32 @@ def configure_logging(format: LogFormat | str, *, level: str = "INFO", stream: T
     root.setLevel(level.upper())
 
 
+class _LineWriter(structlog.WriteLogger):
+    """Writes lines to a stream. A log that cannot be written, such as one on a full disk, fails no call."""
+
+    def __init__(self, stream: TextIO, name: str = "whence") -> None:
+        super().__init__(stream)
+        self.name = name
+
+    def msg(self, message: str) -> None:
+        """Write one line."""
+        with contextlib.suppress(OSError, ValueError):
+            super().msg(message)
+
+    debug = info = warning = error = critical = msg
+
+
 def _renderers(format: LogFormat) -> list[Processor]:  # noqa: A002
     # Tracebacks without local variables: those hold the users' texts.
     if format is LogFormat.JSON:
         tracebacks = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
-        return [tracebacks, structlog.processors.JSONRenderer(_json)]
+        return [tracebacks, _json]
     plain = structlog.dev.plain_traceback
     return [_neutral, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
 
 
-def _json(value: Any, **options: Any) -> str:  # noqa: ANN401
-    return escaped(json.dumps(value, ensure_ascii=False, **options))
+def _json(_: Any, __: str, line: EventDict) -> str:  # noqa: ANN401 - the logger
+    return escaped(_ENCODER.encode(line))
 
 
 def _neutral(_: Any, __: str, line: EventDict) -> EventDict:  # noqa: ANN401 - the logger
