@@ -25,6 +25,7 @@ from whence_service.rpc.hosting import RpcHost
 from whence_service.rpc.http import MetricsServer, start_metrics_server
 from whence_service.rpc.interceptors import CallInterceptor
 from whence_service.rpc.logging import configure_logging, log_calls
+from whence_service.rpc.loop import run_process
 from whence_service.rpc.metrics import Metrics
 from whence_service.rpc.records import tee as tee_calls
 
@@ -148,7 +149,7 @@ class Worker:
 def run(settings: WorkerSettings) -> None:
     """Run a worker until it is signalled. Raises the error of loading."""
     configure_logging(settings.log_format, level=settings.log_level)
-    asyncio.run(_run(settings))
+    run_process(_run(settings))
 
 
 async def _run(settings: WorkerSettings) -> None:

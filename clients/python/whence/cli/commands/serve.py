@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -86,6 +85,7 @@ def _serve(config: Path | None, front: dict[str, Any], of_worker: dict[str, Any]
     # Imported late: the command line must start without what only servers have installed.
     from whence_service.frontend.config import FrontEndSettings
     from whence_service.frontend.server import run
+    from whence_service.rpc.loop import run_process
 
     given = [name for name, value in of_worker.items() if value is not None]
     if given:
@@ -102,13 +102,14 @@ def _serve(config: Path | None, front: dict[str, Any], of_worker: dict[str, Any]
             reason=Reason.INVALID_SETTINGS,
             field="workers",
         )
-    asyncio.run(run(settings))
+    run_process(run(settings))
 
 
 def _serve_embedded(config: Path | None, front: dict[str, Any], of_worker: dict[str, Any]) -> None:
     from whence_backends.worker.config import WorkerSettings
     from whence_service.frontend.config import FrontEndSettings
     from whence_service.frontend.embedded import run_embedded
+    from whence_service.rpc.loop import run_process
 
     settings = FrontEndSettings.load(config, **front)
     if settings.workers:
@@ -117,4 +118,4 @@ def _serve_embedded(config: Path | None, front: dict[str, Any], of_worker: dict[
             reason=Reason.INVALID_SETTINGS,
             field="workers",
         )
-    asyncio.run(run_embedded(settings, WorkerSettings.load(**of_worker)))
+    run_process(run_embedded(settings, WorkerSettings.load(**of_worker)))
