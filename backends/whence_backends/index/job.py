@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whence.errors import InvalidRequestError, MismatchError, NotFoundError
+from whence.options import DEFAULT_DAMPING_FACTOR
 from whence.reasons import Reason
 from whence_backends.batching import plan_batches
 from whence_backends.contract import Engine, SketchPlan, TokenSequence
@@ -94,7 +95,7 @@ class IndexConfig:
 
     model: str
     out: Path
-    damping_factor: float = 0.1
+    damping_factor: float = DEFAULT_DAMPING_FACTOR
     keep: float | None = None
     width: int = 15872
     bits: int = 1

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
 from pydantic_settings import SettingsConfigDict
 from redis.asyncio.connection import parse_url
 
+from whence.options import DEFAULT_DAMPING_FACTOR
 from whence_service.rpc.hosting import MEBIBYTE
 from whence_service.rpc.settings import (
     Address,
@@ -100,7 +101,8 @@ class WorkerSettings(HostingSettings):
     )
     max_query_tokens: int = Field(0, ge=0, description="Longest query in tokens; 0: what the model takes.")
     default_damping_factor: PositiveFloat = Field(
-        0.1, description="Damping, as a multiple of each layer's mean eigenvalue, where a request names none."
+        DEFAULT_DAMPING_FACTOR,
+        description="Damping, as a multiple of each layer's mean eigenvalue, where a request names none.",
     )
     query_memory_bytes: PositiveInt = Field(
         8192 * MEBIBYTE,

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Literal, TypedDict, TypeVar, get_type_hints
+from typing import Annotated, Any, Final, Literal, TypedDict, TypeVar, get_type_hints
 
 from whence.errors import InvalidRequestError
 from whence.filters import Filter
@@ -17,6 +17,9 @@ from whence.reasons import Reason
 
 Direction = Literal["positive", "negative", "both"]
 Search = Literal["auto", "full_scan", "index_rerank", "index_only", "tfidf_rerank"]
+
+# The damping factor of an index, and of a model whose worker is given none.
+DEFAULT_DAMPING_FACTOR: Final = 0.1
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 

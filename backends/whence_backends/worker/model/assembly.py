@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from whence.v1 import model_pb2
 from whence_backends.corpus import SequenceEncoder
 from whence_backends.ekfac.factors import Factors
 from whence_backends.index import Index
@@ -26,7 +25,7 @@ from whence_backends.worker.runtime.engine_thread import EngineThread
 from whence_backends.worker.runtime.records import WorkerObserver
 from whence_backends.worker.scoring.batch_scorer import BatchScorer
 from whence_backends.worker.scoring.preconditioning import PreconditionedCache, Preconditioner
-from whence_backends.worker.scoring.query_memory import DEFAULT_RANK, QueryMemory
+from whence_backends.worker.scoring.query_memory import QueryMemory
 from whence_backends.worker.scoring.rescore_queue import RescoreQueue
 from whence_backends.worker.scoring.scan import Scanner
 from whence_backends.worker.scoring.self_influence import SelfInfluenceScorer
@@ -56,7 +55,7 @@ def assemble(
     batches = BatchScorer(engine, thread, observe=observe)
     return ModelServer(
         loaded=loaded,
-        description=_describe(loaded, settings, limits, memory),
+        description=describe_model(loaded, settings, limits, memory),
         thread=thread,
         tokenizer=QueryTokenizer(
             tokenizer, limits, prefix_bos=corpus.policy.bos or tokenizer.adds_bos, chat=corpus.chat
@@ -112,25 +111,6 @@ def _query_limits(loaded: Loaded, settings: WorkerSettings) -> QueryLimits:
         max_tokens=min(settings.max_query_tokens or info.max_tokens, info.max_tokens),
         vocabulary_size=info.vocabulary_size,
         max_bytes=most_text_bytes(info.max_tokens, settings.max_text_bytes),
-    )
-
-
-def _describe(loaded: Loaded, settings: WorkerSettings, limits: QueryLimits, memory: QueryMemory) -> model_pb2.Model:
-    return describe_model(
-        name=settings.served_name,
-        engine=loaded.engine.info,
-        corpus_digest=loaded.corpus.digest,
-        corpus_sequences=loaded.corpus.sequences,
-        corpus_tokens=loaded.corpus.tokens,
-        training_set_size=loaded.training_set_size,
-        training_set_source=loaded.training_set_source,
-        default_damping_factor=settings.default_damping_factor,
-        max_query_tokens=limits.max_tokens,
-        max_queries=memory.max_queries(),
-        max_batch_queries=memory.max_queries(DEFAULT_RANK),
-        max_text_bytes=limits.max_bytes,
-        findings=loaded.warnings,
-        index=loaded.index,
     )
 
 

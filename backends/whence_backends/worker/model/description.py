@@ -9,50 +9,41 @@ from whence.v1 import attribution_pb2, model_pb2
 from whence_backends.contract import EngineInfo
 from whence_backends.index import Index
 from whence_backends.preflight import Finding
+from whence_backends.worker.config import WorkerSettings
+from whence_backends.worker.model.loading import Loaded
+from whence_backends.worker.requests.tokenization import QueryLimits
+from whence_backends.worker.scoring.query_memory import DEFAULT_RANK, QueryMemory
 
 
 def describe_model(
-    *,
-    name: str,
-    engine: EngineInfo,
-    corpus_digest: str,
-    corpus_sequences: int,
-    corpus_tokens: int,
-    training_set_size: int,
-    training_set_source: str,
-    default_damping_factor: float,
-    max_query_tokens: int,
-    max_queries: int,
-    max_batch_queries: int,
-    max_text_bytes: int,
-    findings: Iterable[Finding] = (),
-    index: Index | None = None,
+    loaded: Loaded, settings: WorkerSettings, limits: QueryLimits, memory: QueryMemory
 ) -> model_pb2.Model:
     """Describe the served model. The front end adds its shards and its own limits."""
+    engine, corpus = loaded.engine.info, loaded.corpus
     return model_pb2.Model(
-        name=name,
+        name=settings.served_name,
         model_digest=engine.model_digest,
         factors_digest=engine.factors_digest,
-        corpus_digest=corpus_digest,
+        corpus_digest=corpus.digest,
         layers=[model_pb2.Layer(name=layer.name, d_in=layer.d_in, d_out=layer.d_out) for layer in engine.layers],
         parameters=engine.parameters,
         attributed_parameters=engine.attributed_parameters,
         gradient_error=None if engine.self_check is None else engine.self_check.gradient_error,
         dead_layers=engine.dead_layers,
-        corpus_sequences=corpus_sequences,
-        corpus_tokens=corpus_tokens,
-        training_set_size=training_set_size,
-        training_set_source=training_set_source,
-        default_damping_factor=default_damping_factor,
+        corpus_sequences=corpus.sequences,
+        corpus_tokens=corpus.tokens,
+        training_set_size=loaded.training_set_size,
+        training_set_source=loaded.training_set_source,
+        default_damping_factor=settings.default_damping_factor,
         engine=f"{engine.engine}/{engine.precision}",
         limits=model_pb2.Limits(
-            max_query_tokens=max_query_tokens,
-            max_queries=max_queries,
-            max_batch_queries=max_batch_queries,
-            max_text_bytes=max_text_bytes,
+            max_query_tokens=limits.max_tokens,
+            max_queries=memory.max_queries(),
+            max_batch_queries=memory.max_queries(DEFAULT_RANK),
+            max_text_bytes=limits.max_bytes,
         ),
-        index=None if index is None else _index(index),
-        warnings=[*_unattributed(engine), *_dead(engine), *_of_findings(findings)],
+        index=None if loaded.index is None else _index(loaded.index),
+        warnings=[*_unattributed(engine), *_dead(engine), *_of_findings(loaded.warnings)],
     )
 
 

@@ -11,6 +11,7 @@ from whence.cli import console
 from whence.cli.progress import index_progress
 from whence.cli.render import findings
 from whence.cli.render.index import index_table
+from whence.options import DEFAULT_DAMPING_FACTOR
 
 
 def index(
@@ -37,7 +38,7 @@ def index(
     ] = 4,
     damping_factor: Annotated[
         float, typer.Option(help="Damping to index with; queries may ask for another without a new index.")
-    ] = 0.1,
+    ] = DEFAULT_DAMPING_FACTOR,
     engine: Annotated[str, typer.Option(help="auto, pytorch, ort, or an installed engine.")] = "auto",
     precision: Annotated[
         str, typer.Option(help="float32, bfloat16 or float64; for ort what was exported.")
