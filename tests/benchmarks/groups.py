@@ -115,7 +115,7 @@ def score(options: argparse.Namespace, folder: Path) -> list[Query]:
 def compare(query: Query, labels: np.ndarray, samples: int) -> Iterator[tuple[float, ...]]:
     """Yield of each group and draw: truth, sum and standard error; the index alone; a sample alone."""
     from whence_backends.worker.searching.group_sums import RowEstimates, sum_groups
-    from whence_service.frontend.group_estimates import Drawn, GroupTotals, estimate_groups
+    from whence_service.frontend.calls.group_estimates import Drawn, GroupTotals, estimate_groups
 
     count = len(labels)
     names = tuple(f"{group:02}" for group in range(GROUPS))

@@ -15,9 +15,9 @@ from whence_backends.index.codes import Encoded, encode
 from whence_backends.index.refine import refine
 from whence_backends.index.search import Searcher
 from whence_backends.index.storage import IndexedShard, ShardRows
-from whence_service.frontend.proposals import Proposal, Proposals
-from whence_service.frontend.refinement import first_round, second_round
-from whence_service.frontend.rerank import recall_of
+from whence_service.frontend.search.candidates import Proposal, Proposals
+from whence_service.frontend.search.refinement import first_round, second_round
+from whence_service.frontend.search.rerank import recall_of
 
 DEPTHS = (10, 100)
 BITS = (1, 8, 16)

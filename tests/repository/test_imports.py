@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FOLDERS = {"whence": "clients/python", "whence_service": "service", "whence_backends": "backends"}
 # Packages of several rooms, each with a line of its own in the list; the wing's line is of its modules outside rooms.
-WINGS = ("whence_backends.worker",)
+WINGS = ("whence_service.frontend", "whence_backends.worker")
 # Where an import inside a function may go against the list: what runs the other parts in its own process.
 LATE = ("whence.cli.", "whence_service.frontend.embedded")
 
@@ -70,7 +70,7 @@ def allowed() -> dict[str, set[str]]:
     lines = re.findall(r"^(whence[\w.]*) +→ ?(.*)$", (ROOT / "ARCHITECTURE.md").read_text(), re.M)
     rows = {name: {part for part in others.split(", ") if part} for name, others in lines}
     return {
-        name: {part if part.startswith("whence") else f"whence_backends.{part}" for part in others} | {name}
+        name: {part if part.startswith("whence") else f"{name.split('.')[0]}.{part}" for part in others} | {name}
         for name, others in rows.items()
     }
 
@@ -114,6 +114,6 @@ def test_a_part_starts_without_what_only_others_need(module, absent):
 def test_the_rank_that_is_promised_is_the_rank_that_is_asked_for():
     """The worker says how many queries fit in its default rank, the front end asks for its own."""
     from whence_backends.worker.scoring.query_memory import DEFAULT_RANK
-    from whence_service.frontend.queries import DEFAULT_QUERY_RANK
+    from whence_service.frontend.request.validation import DEFAULT_QUERY_RANK
 
     assert DEFAULT_RANK == DEFAULT_QUERY_RANK

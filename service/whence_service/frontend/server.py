@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 
 from whence.v1 import attribution_service_pb2_grpc
 from whence_service.frontend.config import FrontEndSettings
-from whence_service.frontend.placement import Placement
-from whence_service.frontend.pool import WorkerPool
 from whence_service.frontend.servicer import SERVICE, AttributionServicer
+from whence_service.frontend.workers.placement import Placement
+from whence_service.frontend.workers.pool import WorkerPool
 from whence_service.rpc.admission import Admission
 from whence_service.rpc.hosting import RpcHost, termination
 from whence_service.rpc.http import MetricsServer, start_metrics_server

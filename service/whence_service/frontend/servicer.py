@@ -14,16 +14,15 @@ from whence.errors import InvalidRequestError
 from whence.reasons import Reason
 from whence.v1 import attribution_pb2, attribution_service_pb2_grpc, query_pb2
 from whence.v1 import attribution_service_pb2 as messages
-from whence_service.frontend.answers import Answer, build_partial
-from whence_service.frontend.attribution import Attributor
-from whence_service.frontend.catalogue import describe_model, list_models
+from whence_service.frontend.calls.attribute import Attributor
+from whence_service.frontend.calls.group_influence import GroupInfluencer
+from whence_service.frontend.calls.models import describe_model, list_models
+from whence_service.frontend.calls.score import Scorer
+from whence_service.frontend.calls.self_influence import SelfInfluencer
 from whence_service.frontend.config import FrontEndSettings
-from whence_service.frontend.fields import top_level_fields
-from whence_service.frontend.group_influence import GroupInfluencer
-from whence_service.frontend.job import Job
-from whence_service.frontend.placement import Generation
-from whence_service.frontend.pool import WorkerPool
-from whence_service.frontend.queries import (
+from whence_service.frontend.request.context import Job
+from whence_service.frontend.request.fields import top_level_fields
+from whence_service.frontend.request.validation import (
     Asked,
     RequestLimits,
     check_damping,
@@ -38,10 +37,11 @@ from whence_service.frontend.queries import (
     choose_layers,
     choose_rank,
 )
-from whence_service.frontend.replicas import Replicas
-from whence_service.frontend.routing import plan_route
-from whence_service.frontend.scoring import Scorer
-from whence_service.frontend.self_influence import SelfInfluencer
+from whence_service.frontend.responses.attributions import Answer, build_partial
+from whence_service.frontend.workers.placement import Generation
+from whence_service.frontend.workers.pool import WorkerPool
+from whence_service.frontend.workers.replicas import Replicas
+from whence_service.frontend.workers.routing import plan_route
 from whence_service.rpc.admission import Admission
 from whence_service.rpc.deadlines import Deadline
 from whence_service.rpc.records import Observer

@@ -1,0 +1,269 @@
+"""The influence of given sequences on given queries: find who holds each sequence, then score it there.
+
+Finding first costs a short call, and gains that an unknown id fails before anything is computed and that no
+sequence is scored twice where workers hold the same shard. Where one call to one worker can do it all, it does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from whence import tensors
+from whence.errors import NotFoundError
+from whence.reasons import Reason
+from whence.v1 import attribution_pb2, attribution_service_pb2, tensor_pb2
+from whence.worker.v1 import worker_service_pb2
+from whence_service.frontend.request.context import Job
+from whence_service.frontend.request.fields import fields_of_caller
+from whence_service.frontend.responses import linear_range
+from whence_service.frontend.responses.attributions import build_metadata, scaled, training_set_size
+from whence_service.frontend.responses.hit_details import Detail, check_whole, sequences_per_call
+from whence_service.frontend.search.preparation import distinct, prepare
+from whence_service.frontend.workers.concurrency import together
+from whence_service.frontend.workers.pool import WorkerPool
+from whence_service.frontend.workers.replicas import surviving
+from whence_service.frontend.workers.routing import canonical_bytes
+
+Selector = attribution_service_pb2.SequenceSelector
+Reference = worker_service_pb2.SequenceReference
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreCall:
+    """One ScoreSequences call: the numbers of the request's sequences that one worker scores."""
+
+    worker: str
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """What was found for the request's sequences, in their order."""
+
+    sequences: tuple[worker_service_pb2.ScoredSequence, ...]
+    log_likelihoods: tuple[float, ...]  # one for each query
+    warnings: tuple[attribution_pb2.Warning, ...]
+
+
+class Scorer:
+    """Scores given sequences with the workers of a pool. Holds no state of its own."""
+
+    def __init__(self, pool: WorkerPool, *, budget_bytes: int) -> None:
+        self._pool = pool
+        self._budget_bytes = budget_bytes
+
+    async def score(
+        self, job: Job, selectors: Sequence[Selector], *, include_layers: bool
+    ) -> attribution_service_pb2.ScoreResponse:
+        """Return the influence of every sequence on every query.
+
+        Raises :class:`~whence.errors.NotFoundError` (``SEQUENCE_NOT_FOUND``) for an id that no shard has.
+        """
+        detail = worker_service_pb2.DETAIL_LAYERS if include_layers else worker_service_pb2.DETAIL_TOTAL
+        fields = [f"sequences[{number}]" for number in range(len(selectors))]
+        scored = await self._run(job, selectors, fields, detail)
+        return build_score(job, scored, include_layers=include_layers)
+
+    async def explain(self, job: Job, selector: Selector) -> attribution_service_pb2.ExplainResponse:
+        """Return one sequence's influence on the job's query, by layer and token; raises as :meth:`score`."""
+        scored = await self._run(job, [selector], ["sequence"], worker_service_pb2.DETAIL_LAYERS_TOKENS)
+        return build_explanation(job, scored)
+
+    async def on_themselves(self, job: Job, selectors: Sequence[Selector]) -> Scored:
+        """Return each sequence with its influence on itself, [1]. The job has no queries. Raises as :meth:`score`."""
+        fields = [f"sequences[{number}]" for number in range(len(selectors))]
+        return await self._run(job, selectors, fields, worker_service_pb2.DETAIL_TOTAL)
+
+    async def _run(self, job: Job, selectors: Sequence[Selector], fields: Sequence[str], detail: Detail) -> Scored:
+        return await surviving(job, lambda: self._run_once(job, selectors, fields, detail))
+
+    async def _run_once(self, job: Job, selectors: Sequence[Selector], fields: Sequence[str], detail: Detail) -> Scored:
+        chunk = sequences_per_call(job.generation.model, detail, max(1, len(job.queries)), self._budget_bytes)
+        owners, warnings = await self._plan(job, selectors, chunk)
+        by_worker: dict[str, list[ScoreCall]] = {}
+        for call in plan_scores(owners, chunk):
+            by_worker.setdefault(call.worker, []).append(call)
+        with job.watch.stage("score_sequences"):
+            groups = await together(
+                self._score_in_turn(job, selectors, fields, calls, detail) for calls in by_worker.values()
+            )
+        answers = [answered for group in groups for answered in group]
+        found = {
+            number: scored
+            for call, answer in answers
+            for number, scored in zip(call.numbers, answer.sequences, strict=True)
+        }
+        return Scored(
+            sequences=tuple(found[number] for number in range(len(selectors))),
+            log_likelihoods=tuple(tensors.unpack(answers[0][1].log_likelihood)),
+            warnings=distinct((*warnings, *(warning for _, answer in answers for warning in answer.warnings))),
+        )
+
+    async def _plan(
+        self, job: Job, selectors: Sequence[Selector], chunk: int
+    ) -> tuple[tuple[str, ...], tuple[attribution_pb2.Warning, ...]]:
+        """Return the worker that scores each sequence, and what was noticed while the queries were prepared."""
+        groups = job.replicas.groups()
+        if len(groups) == 1 and len(selectors) <= chunk:
+            # One call does it all: its worker looks up every sequence before it computes anything, and there is
+            # nobody to share the queries' gradients with.
+            return (groups[0].worker,) * len(selectors), ()
+        owners = await self._locate(job, selectors)
+        return owners, (await prepare(self._pool, job)).warnings if job.queries else ()
+
+    async def _locate(self, job: Job, selectors: Sequence[Selector]) -> tuple[str, ...]:
+        numbers = [number for number, one in enumerate(selectors) if one.WhichOneof("selector") == "sequence_id"]
+        holders: dict[int, list[str]] = {number: [] for number in numbers}
+        if numbers:
+            workers = [group.worker for group in job.replicas.groups()]
+            with job.watch.stage("locate"):
+                answers = await together(self._look_up(job, worker, selectors, numbers) for worker in workers)
+            for worker, answer in zip(workers, answers, strict=True):
+                for scored in answer.sequences:
+                    holders[numbers[scored.index]].append(worker)
+        key = canonical_bytes(job.queries[0]) if job.queries else b""
+        text_worker = job.replicas.preparer(0, key) if job.queries else job.replicas.groups()[0].worker
+        return choose_owners(selectors, holders, text_worker=text_worker)
+
+    async def _look_up(
+        self, job: Job, worker: str, selectors: Sequence[Selector], numbers: Sequence[int]
+    ) -> worker_service_pb2.ScoreSequencesResponse:
+        request = worker_service_pb2.ScoreSequencesRequest(
+            generation=job.generation_proto,
+            sequences=[to_reference(selectors[number]) for number in numbers],
+            detail=worker_service_pb2.DETAIL_TOTAL,
+            skip_unknown=True,
+            lookup_only=True,
+        )
+        return await self._pool.client(worker).score(request, job.deadline, job.shards_of(worker))
+
+    async def _score_in_turn(
+        self,
+        job: Job,
+        selectors: Sequence[Selector],
+        fields: Sequence[str],
+        calls: Sequence[ScoreCall],
+        detail: Detail,
+    ) -> list[tuple[ScoreCall, worker_service_pb2.ScoreSequencesResponse]]:
+        answers = []
+        for call in calls:
+            request = worker_service_pb2.ScoreSequencesRequest(
+                generation=job.generation_proto,
+                queries=job.queries,
+                sequences=[to_reference(selectors[number]) for number in call.numbers],
+                preconditioning=job.preconditioning,
+                detail=detail,
+                on_themselves=not job.queries,
+            )
+            client = self._pool.client(call.worker)
+            places = [fields[number] for number in call.numbers]
+            with fields_of_caller("sequences", places), fields_of_caller("queries", job.fields):
+                answer = await client.score(request, job.deadline, job.shards_of(call.worker))
+            job.watch.merge(answer.timings)
+            answers.append((call, check_whole(answer, len(call.numbers), call.worker)))
+        return answers
+
+
+def to_reference(selector: Selector) -> Reference:
+    """Return a selector as workers take it."""
+    match selector.WhichOneof("selector"):
+        case "text":
+            return Reference(text=selector.text)
+        case "completion":
+            return Reference(completion=selector.completion)
+        case "chat":
+            return Reference(chat=selector.chat)
+    return Reference(sequence_id=selector.sequence_id)
+
+
+def choose_owners(
+    selectors: Sequence[Selector], holders: Mapping[int, Sequence[str]], *, text_worker: str
+) -> tuple[str, ...]:
+    """Return the worker that scores each sequence: of those that hold it, the one with the fewest so far.
+
+    ``holders`` has every sequence given by id; raw texts go to ``text_worker``. Raises
+    :class:`~whence.errors.NotFoundError` (``SEQUENCE_NOT_FOUND``) where nobody holds a sequence.
+    """
+    load: dict[str, int] = {}
+    owners = []
+    for number, selector in enumerate(selectors):
+        able = holders.get(number, [text_worker])
+        if not able:
+            raise _not_found(selector.sequence_id)
+        owner = min(able, key=lambda worker: (load.get(worker, 0), worker))
+        load[owner] = load.get(owner, 0) + 1
+        owners.append(owner)
+    return tuple(owners)
+
+
+def plan_scores(owners: Sequence[str], chunk: int) -> tuple[ScoreCall, ...]:
+    """Return the calls that score every sequence once, each of at most ``chunk`` sequences."""
+    by_worker: dict[str, list[int]] = {}
+    for number, worker in enumerate(owners):
+        by_worker.setdefault(worker, []).append(number)
+    return tuple(
+        ScoreCall(worker=worker, numbers=tuple(numbers[start : start + chunk]))
+        for worker, numbers in sorted(by_worker.items())
+        for start in range(0, len(numbers), chunk)
+    )
+
+
+def build_score(job: Job, scored: Scored, *, include_layers: bool) -> attribution_service_pb2.ScoreResponse:
+    """Return the response of Score: [queries, sequences] and, where asked, [queries, sequences, layers]."""
+    size, queries, sequences = training_set_size(job), len(job.queries), len(scored.sequences)
+    parts = [_by_query(sequence.raw_influence, queries) for sequence in scored.sequences]
+    cells = [part[query] for query in range(queries) for part in parts]  # [queries · sequences][layers, or 1]
+    raw = [math.fsum(cell) for cell in cells]
+    pairs = ((value / size, scored.log_likelihoods[number // sequences]) for number, value in enumerate(raw))
+    response = attribution_service_pb2.ScoreResponse(
+        influence=scaled(raw, [queries, sequences], size),
+        sequences=[_without_offsets(sequence.sequence) for sequence in scored.sequences],
+        log_likelihood=tensors.pack(scored.log_likelihoods, [queries]),
+        metadata=build_metadata(
+            job,
+            warnings=(*scored.warnings, *linear_range.of_influences(job, pairs)),
+            sequences_scored=sequences,
+            with_layers=include_layers,
+        ),
+    )
+    if include_layers:
+        values = [value for cell in cells for value in cell]
+        response.layer_influence.CopyFrom(scaled(values, [queries, sequences, len(cells[0])], size))
+    return response
+
+
+def build_explanation(job: Job, scored: Scored) -> attribution_service_pb2.ExplainResponse:
+    """Return the response of Explain: the parts, float64 [layers, tokens], and their sum."""
+    (sequence,) = scored.sequences
+    size = training_set_size(job)
+    values = tensors.unpack(sequence.raw_influence)
+    influence = math.fsum(values) / size
+    outside = linear_range.of_influences(job, [(influence, scored.log_likelihoods[0])])
+    return attribution_service_pb2.ExplainResponse(
+        sequence=sequence.sequence,
+        influence=influence,
+        parts=scaled(values, sequence.raw_influence.shape[1:], size),
+        log_likelihood=scored.log_likelihoods[0],
+        metadata=build_metadata(job, warnings=(*scored.warnings, *outside), sequences_scored=1, with_layers=True),
+    )
+
+
+def _without_offsets(sequence: attribution_pb2.TrainingSequence) -> attribution_pb2.TrainingSequence:
+    sequence.ClearField("token_offsets")
+    return sequence
+
+
+def _by_query(tensor: tensor_pb2.Tensor, queries: int) -> list[list[float]]:
+    values = tensors.unpack(tensor)
+    width = len(values) // queries
+    return [values[start : start + width] for start in range(0, len(values), width)]
+
+
+def _not_found(sequence_id: str) -> NotFoundError:
+    return NotFoundError(
+        f"no shard of this model's corpus has the sequence {sequence_id!r}; take ids from an attribution's hits",
+        reason=Reason.SEQUENCE_NOT_FOUND,
+        sequence_id=sequence_id,
+    )

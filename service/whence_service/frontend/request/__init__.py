@@ -1,0 +1,1 @@
+"""One request: checked once, and the context in which it is answered."""

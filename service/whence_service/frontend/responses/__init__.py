@@ -1,0 +1,1 @@
+"""Responses: built from rankings and from what workers say of hits."""

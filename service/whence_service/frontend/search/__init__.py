@@ -1,0 +1,1 @@
+"""Searches: from prepared queries to rankings of training sequences."""

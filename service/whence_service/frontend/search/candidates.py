@@ -1,0 +1,116 @@
+"""Candidates: the sequences that some cheap search proposes, of which the best are scored exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from whence.errors import InternalError
+from whence.reasons import Reason
+from whence.v1 import attribution_pb2
+from whence_service.frontend.request.context import Job
+from whence_service.frontend.workers.client import WorkerClient
+from whence_service.frontend.workers.concurrency import together
+from whence_service.frontend.workers.pool import WorkerPool
+from whence_service.frontend.workers.replicas import ask_holders
+from whence_service.frontend.workers.routing import ShardGroup
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A sequence that is proposed for one query, the more promising the larger its estimate.
+
+    ``error`` is the standard deviation of the estimate, 0 where it is not one of the influence.
+    """
+
+    position: int
+    estimate: float
+    error: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposals:
+    """The candidates for one query, best first in each direction."""
+
+    positive: tuple[Proposal, ...] = ()
+    negative: tuple[Proposal, ...] = ()
+
+
+class Answered(Protocol):
+    """What every worker's answer to a search says."""
+
+    @property
+    def sequences_searched(self) -> int:
+        """How many sequences were looked at."""
+        ...
+
+    @property
+    def timings(self) -> Iterable[attribution_pb2.StageTiming]:
+        """Where the time went."""
+        ...
+
+
+A = TypeVar("A", bound=Answered)
+
+
+class ShardSearch:
+    """Asks the owner of each shard for candidates, and keeps count of what they looked at.
+
+    State: how many sequences each group of shards had, at the last search.
+    """
+
+    def __init__(self, pool: WorkerPool, job: Job, *, filtered: bool) -> None:
+        self._pool = pool
+        self._job = job
+        self._filtered = filtered
+        self._searched: dict[ShardGroup, int] = {}
+
+    @property
+    def sequences_searched(self) -> int:
+        """How many sequences were compared, without those of shards that were lost later."""
+        lost = set(self._job.replicas.lost)
+        return sum(count for group, count in self._searched.items() if lost.isdisjoint(group.shards))
+
+    async def ask(self, call: Callable[[WorkerClient, ShardGroup], Awaitable[A]]) -> list[A]:
+        """Return the answers of all that can be reached, in the order of the shards.
+
+        Raises :class:`~whence.errors.UnavailableError` where one cannot be, unless the answer may be partial, and where
+        none can be; and :class:`~whence.errors.InternalError` for one that did not look at all of its sequences.
+        """
+        groups = self._job.replicas.groups()
+        parts = await together(ask_holders(self._pool, self._job, group, call) for group in groups)
+        found = [answered for part in parts for answered in part]
+        if not found:
+            raise self._job.replicas.nobody_left()
+        for group, answer in found:
+            self._check_whole(group, answer)
+            self._job.watch.merge(answer.timings)
+        self._searched = {group: answer.sequences_searched for group, answer in found}
+        return [answer for _, answer in found]
+
+    def _check_whole(self, group: ShardGroup, answer: A) -> None:
+        if not self._filtered and answer.sequences_searched != group.sequences:
+            raise InternalError(
+                f"the worker {group.worker} looked at {answer.sequences_searched} of {group.sequences} sequences; "
+                "candidates would be missing, so none are given",
+                reason=Reason.SEARCH_INCOMPLETE,
+                worker=group.worker,
+                shards=", ".join(group.shards),
+            )
+
+
+class Proposer(Protocol):
+    """A cheap search. ``estimates``: whether what it says of a sequence is an estimate of its influence."""
+
+    estimates: bool
+    search: ShardSearch
+
+    async def propose(self) -> list[Proposals]:
+        """Return the candidates for each query of the job, chosen over all shards at once."""
+        ...
+
+
+def best_of(found: Iterable[Proposal], count: int, *, sign: int) -> tuple[Proposal, ...]:
+    """Return the ``count`` best of what the shards proposed, ties to the lower position; ``sign`` -1: the smallest."""
+    return tuple(sorted(found, key=lambda one: (-sign * one.estimate, one.position))[:count])

@@ -1,0 +1,193 @@
+"""The second round of a search with the index: what the first candidates' exact influences say about all others.
+
+Half of a query's candidates, the most promising, are scored first. From these and what the index holds of them a worker
+learns a better sketch of the query (RefineSketch), the index is searched again with that, and the other half of the
+candidates are the best of what is found then. A query's candidates depend on what is known of that query alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from whence import tensors
+from whence.errors import InternalError, UnavailableError, UnimplementedError
+from whence.reasons import Reason
+from whence.v1 import tensor_pb2
+from whence.worker.v1 import worker_service_pb2 as messages
+from whence_service.frontend.request.context import Job
+from whence_service.frontend.search.candidates import Proposal, Proposals, best_of
+from whence_service.frontend.search.index_candidates import IndexProposer
+from whence_service.frontend.search.preparation import Prepared
+from whence_service.frontend.search.rescoring import by_owner
+from whence_service.frontend.workers.concurrency import together
+from whence_service.frontend.workers.pool import WorkerPool
+from whence_service.frontend.workers.replicas import surviving
+from whence_service.frontend.workers.routing import canonical_bytes, rendezvous
+
+# A query's rows that are learned from: they pass through this process, in one message, and cost their number squared.
+MOST_ROWS: Final = 512
+_MOST_BYTES: Final = 16 << 20
+# A ranking of fewer candidates than this is scored in one round: too little would be known after the first.
+FEWEST_CANDIDATES: Final = 32
+# Queries whose rows are in a front end at a time.
+AT_ONCE: Final = 4
+
+_log: Final = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """A query's corrected sketch, and by position what each known row's estimate would be by the others."""
+
+    sketch: tensor_pb2.Tensor
+    known: Mapping[int, Proposal]
+
+
+class Refinement:
+    """The second round of one request's search, which ``proposer`` began. All requests share the ``turns``."""
+
+    def __init__(
+        self, pool: WorkerPool, job: Job, prepared: Prepared, proposer: IndexProposer, turns: asyncio.Semaphore
+    ) -> None:
+        self._pool = pool
+        self._job = job
+        self._prepared = prepared
+        self._proposer = proposer
+        self._turns = turns
+
+    def first_round(self, proposals: Sequence[Proposals], searched: int) -> list[Proposals]:
+        """Return the candidates that are scored before the others are chosen."""
+        most = min(MOST_ROWS, _MOST_BYTES // max(1, self._job.generation.model.index.bytes_per_sequence))
+        return [first_round(each, searched, most) for each in proposals]
+
+    async def improve(
+        self, proposals: Sequence[Proposals], first: Sequence[Proposals], exact: Mapping[int, Sequence[float]]
+    ) -> list[Proposals]:
+        """Return the proposals with better ones after those of the ``first`` round, which were scored.
+
+        A query keeps its proposals where a worker is too old to know of second rounds and, in an answer that may be
+        partial, where one that is needed went away.
+        """
+        learned = await together(
+            self._learn(query, each, old, exact) for query, (each, old) in enumerate(zip(first, proposals, strict=True))
+        )
+        if not any(learned):
+            return list(proposals)
+        sketches = [
+            one.sketch if one else query.sketch for one, query in zip(learned, self._prepared.queries, strict=True)
+        ]
+        found = await self._proposer.search_with(sketches)
+        return [
+            second_round(old, each, new, one.known) if one else old
+            for old, each, new, one in zip(proposals, first, found, learned, strict=True)
+        ]
+
+    async def _learn(
+        self, query: int, first: Proposals, proposals: Proposals, exact: Mapping[int, Sequence[float]]
+    ) -> Learned | None:
+        """Return what one query's first round teaches; ``None`` where all are scored, or nobody can tell."""
+        if first == proposals:
+            return None
+        positions = list(dict.fromkeys(one.position for one in (*first.positive, *first.negative)))
+        async with self._turns:
+            try:
+                answer = await surviving(self._job, lambda: self._refined(query, positions, exact))
+            except UnavailableError:
+                if not self._job.partial:
+                    raise
+                return None
+            except UnimplementedError as error:
+                _log.warning("a worker cannot refine", error=error.message)
+                return None
+        estimates, errors = tensors.unpack(answer.estimates), tensors.unpack(answer.errors)
+        known = {
+            position: Proposal(position=position, estimate=estimate, error=error)
+            for position, estimate, error in zip(positions, estimates, errors, strict=True)
+        }
+        return Learned(sketch=answer.sketch, known=known)
+
+    async def _rows(self, positions: Sequence[int]) -> list[bytes]:
+        """Return what the index holds of each position, from whoever holds it."""
+        owned = by_owner(self._job, positions)
+        read = await together(self._read(worker, held) for worker, held in owned.items())
+        found = {
+            position: row
+            for held, rows in zip(owned.values(), read, strict=True)
+            for position, row in zip(held, rows, strict=True)
+        }
+        return [found[position] for position in positions]
+
+    async def _read(self, worker: str, positions: Sequence[int]) -> Sequence[bytes]:
+        request = messages.ReadIndexRowsRequest(generation=self._job.generation_proto, positions=positions)
+        shards = self._job.shards_of(worker)
+        answer = await self._pool.client(worker).read_index_rows(request, self._job.deadline, shards)
+        self._job.watch.merge(answer.timings)
+        if len(answer.rows) != len(positions):
+            raise InternalError(
+                f"the worker {worker} gave {len(answer.rows)} of {len(positions)} rows of its index",
+                reason=Reason.ANSWER_INCOMPLETE,
+                worker=worker,
+            )
+        return answer.rows
+
+    async def _refined(
+        self, query: int, positions: Sequence[int], exact: Mapping[int, Sequence[float]]
+    ) -> messages.RefineSketchResponse:
+        rows = await self._rows(positions)
+        influences = [exact[position][query] for position in positions]
+        worker = self._teacher(query)
+        request = messages.RefineSketchRequest(
+            generation=self._job.generation_proto,
+            sketch=self._prepared.queries[query].sketch,
+            rows=rows,
+            raw_influence=tensors.pack(influences, [len(influences)]),
+        )
+        answer = await self._pool.client(worker).refine_sketch(request, self._job.deadline, self._job.shards_of(worker))
+        self._job.watch.merge(answer.timings)
+        return answer
+
+    def _teacher(self, query: int) -> str:
+        """Return one of the workers that the answer needs in any case."""
+        workers = [group.worker for group in self._job.replicas.groups()]
+        return rendezvous(canonical_bytes(self._job.queries[query]), workers)
+
+
+def first_round(proposals: Proposals, searched: int, most: int = MOST_ROWS) -> Proposals:
+    """Return the candidates that are scored before the others are chosen.
+
+    They are half of each ranking, and together no more than ``most``; or all of it where it has everything that was
+    ``searched``, or too little to learn from.
+    """
+    rankings = [ranking for ranking in (proposals.positive, proposals.negative) if ranking]
+    most = max(1, most // max(1, len(rankings)))
+
+    def beginning(ranking: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
+        if len(ranking) < FEWEST_CANDIDATES or len(ranking) >= searched:
+            return ranking
+        return ranking[: min(len(ranking) // 2, most)]
+
+    return Proposals(positive=beginning(proposals.positive), negative=beginning(proposals.negative))
+
+
+def second_round(old: Proposals, first: Proposals, found: Proposals, known: Mapping[int, Proposal]) -> Proposals:
+    """Return as many candidates as the ``old`` ones: those of the ``first`` round, and the best ``found`` besides.
+
+    Whatever is known has the estimate that the other known ones lead to.
+    """
+
+    def ranking(
+        old: tuple[Proposal, ...], first: tuple[Proposal, ...], found: tuple[Proposal, ...], *, sign: int
+    ) -> tuple[Proposal, ...]:
+        scored = {one.position for one in first}
+        fresh = [known.get(one.position, one) for one in found if one.position not in scored]
+        return (*(known[one.position] for one in first), *best_of(fresh, len(old) - len(first), sign=sign))
+
+    return Proposals(
+        positive=ranking(old.positive, first.positive, found.positive, sign=1),
+        negative=ranking(old.negative, first.negative, found.negative, sign=-1),
+    )

@@ -1,0 +1,149 @@
+"""The exact influence of given sequences, from the workers that hold them, as it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+
+from whence import tensors
+from whence.errors import InternalError, UnavailableError
+from whence.reasons import Reason
+from whence.worker.v1 import worker_service_pb2 as messages
+from whence_service.frontend.request.context import Job
+from whence_service.frontend.search.rankings import worst_of
+from whence_service.frontend.workers.concurrency import raise_first, together
+from whence_service.frontend.workers.pool import WorkerPool
+
+
+class Rescoring:
+    """Scores positions of the corpus, the first of them first, until all are or the time runs short.
+
+    It begins when it is made: ``until`` is when it ends, so that time is left to describe what was found.
+
+    What a worker had left to score when it went away others that hold its shards score; in an answer that may be
+    partial, what nobody holds is forgotten.
+
+    State: ``wanted``, the positions that were asked for; and ``exact``, by position each query's influence as far as it
+    has arrived. The tasks that follow the workers add to it and set ``_news``.
+    """
+
+    def __init__(self, pool: WorkerPool, job: Job) -> None:
+        self._pool = pool
+        self._job = job
+        self.until = job.deadline.break_off()
+        self.wanted: dict[int, None] = {}
+        self.exact: dict[int, Sequence[float]] = {}
+        self._truncation_errors: list[Sequence[float]] = []  # of each query, as each worker told
+        self._news = asyncio.Event()
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that was asked for has arrived, but for what is lost."""
+        return all(position in self.exact for position in self._held(self.wanted))
+
+    @property
+    def truncation_errors(self) -> tuple[float, ...]:
+        """What keeping each query in a bounded rank cost it, once a worker has told."""
+        return worst_of(self._truncation_errors)
+
+    async def run(self, positions: Iterable[int]) -> AsyncGenerator[None, None]:
+        """Score positions that were not asked for before, and may be run again with others.
+
+        Yields whenever more has arrived, and ends with all of it, or with what there was time for. Raises what a worker
+        failed with.
+        """
+        started = time.perf_counter()
+        asked = self._ask(positions)
+        tasks = [asyncio.create_task(self._follow(worker, held)) for worker, held in asked.items()]
+        for task in tasks:
+            task.add_done_callback(lambda _: self._news.set())
+        try:
+            while not all(task.done() for task in tasks):
+                if not await self._news_within(self.until.remaining_s()):
+                    break
+                raise_first(tasks)
+                if self.exact and not all(task.done() for task in tasks):
+                    yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        raise_first(tasks)
+        self._job.watch.add("rescore", time.perf_counter() - started)
+
+    def forget_lost(self) -> None:
+        """Drop what was told of shards that are lost: they are missing as a whole, not in part."""
+        held = self._held(self.wanted)
+        for position in self.wanted.keys() - held:
+            del self.wanted[position]
+            self.exact.pop(position, None)
+
+    def _held(self, positions: Iterable[int]) -> list[int]:
+        """Return the positions whose shards are not lost."""
+        lost = set(self._job.replicas.lost)
+        return [one for one in positions if not lost or self._job.generation.shard_of(one) not in lost]
+
+    def _ask(self, positions: Iterable[int]) -> dict[str, list[int]]:
+        """Return what is to be asked of each worker now, and remember it."""
+        fresh = self._held(position for position in positions if position not in self.wanted)
+        self.wanted.update(dict.fromkeys(fresh))
+        return by_owner(self._job, fresh)
+
+    async def _follow(self, worker: str, positions: Sequence[int]) -> None:
+        request = messages.RescoreRequest(
+            generation=self._job.generation_proto,
+            queries=self._job.queries,
+            positions=positions,
+            preconditioning=self._job.preconditioning,
+        )
+        shards, left = self._job.shards_of(worker), set(positions)
+        try:
+            async with aclosing(self._pool.client(worker).rescore(request, self._job.deadline, shards)) as answers:
+                async for answer in answers:
+                    self._job.watch.merge(answer.timings)
+                    self._take(answer)
+                    left.difference_update(answer.positions)
+        except UnavailableError:
+            self._job.replicas.lose(worker)
+            held = self._held(positions)
+            if not self._job.partial and len(held) < len(positions):
+                raise
+            self.forget_lost()
+            # All of them again: influences may depend on the batches in their last bits, and batches on what is asked.
+            await together(self._follow(other, part) for other, part in by_owner(self._job, held).items())
+            return
+        if left:
+            raise InternalError(
+                f"the worker {worker} scored {len(positions) - len(left)} of {len(positions)} candidates; the ranking "
+                "would be wrong, so none is given",
+                reason=Reason.SCAN_INCOMPLETE,
+                worker=worker,
+                shards=", ".join(shards),
+            )
+
+    def _take(self, answer: messages.RescoreResponse) -> None:
+        by_query = tensors.rows(answer.raw_influence) if answer.positions else []
+        for number, position in enumerate(answer.positions):
+            self.exact[position] = [row[number] for row in by_query]
+        self._truncation_errors.append(answer.truncation_errors)
+        self._news.set()
+
+    async def _news_within(self, seconds: float) -> bool:
+        """Wait for news; False where the time ran out first."""
+        try:
+            await asyncio.wait_for(self._news.wait(), None if math.isinf(seconds) else max(0.0, seconds))
+        except TimeoutError:
+            return False
+        self._news.clear()
+        return True
+
+
+def by_owner(job: Job, positions: Iterable[int]) -> dict[str, list[int]]:
+    """Return each worker's positions, in the order given; those of lost shards have no owner: ``KeyError``."""
+    owned: dict[str, list[int]] = {}
+    for position in positions:
+        owned.setdefault(job.replicas.owner(job.generation.shard_of(position)), []).append(position)
+    return owned
