@@ -133,7 +133,7 @@ NO_MESSAGES = [
     b"\x0a",  # a length is missing
     b"\x0a\xff\xff\xff\xff\x0f",  # a length of 4 GB
     b"\x12\x05ab",  # less than its length
-    b"\x0b\x0c",  # a group
+    b"\x0b\x0c" * 2100,  # groups, which protobuf itself would keep as unknown fields
     b"\x0d\x00",  # half a number of 32 bits
     b"\x09\x00",  # a part of one of 64
     b"\x0f",  # a wire type that there is not

@@ -1,7 +1,8 @@
-"""The most that a request may hold, found out from its bytes alone: nothing is made of a request that holds more.
+"""The bounds of a request, which are checked on its bytes before it is parsed.
 
-A parsed message takes up to thirty times its bytes (an empty message in a list is two bytes on the wire), a text many
-times its own once it is tokenized. So the bytes are walked over first, with the message's descriptor for a map.
+A parsed message takes up to thirty times its bytes (an empty message in a list is two bytes on the wire), and a text
+many times its own once it is tokenized. So a walk over the bytes, guided by the message's descriptor, comes first. A
+request that is too short to exceed any bound is parsed at once: the walk takes some 30 µs, parsing less than one.
 """
 
 from __future__ import annotations
@@ -53,6 +54,11 @@ class RequestBounds:
     max_name_bytes: int = 4096
     max_fields: int = 100_000
 
+    @property
+    def always_within_bytes(self) -> int:
+        """A request of at most so many bytes exceeds no bound, whatever is in it: a field takes at least one byte."""
+        return min(self.max_text_bytes, self.max_filter_bytes, self.max_name_bytes, self.max_fields)
+
 
 def parse(data: bytes, deserializer: Deserializer | None, bounds: RequestBounds) -> Any:  # noqa: ANN401
     """Return the request that ``data`` is, or the bytes as they are where there is no deserializer.
@@ -66,7 +72,8 @@ def parse(data: bytes, deserializer: Deserializer | None, bounds: RequestBounds)
     descriptor = getattr(getattr(deserializer, "__self__", None), "DESCRIPTOR", None)
     if not isinstance(descriptor, Descriptor):
         return deserializer(data)
-    _Walk(data, descriptor, bounds).message(descriptor, 0, len(data), "", whole=False)
+    if len(data) > bounds.always_within_bytes:
+        _Walk(data, descriptor, bounds).message(descriptor, 0, len(data), "", whole=False)
     try:
         return deserializer(data)
     except DecodeError as error:

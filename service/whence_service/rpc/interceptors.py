@@ -1,9 +1,9 @@
-"""What surrounds every call of ours: its request id and record, reading the request, exceptions made statuses.
+"""The interceptor of every call: it assigns the request id, parses the request, records the call and maps errors.
 
-gRPC's own treatment of an uncaught exception sends its text to the client, that of a request that cannot be parsed too.
-Here only :class:`WhenceError` speaks to clients; anything else becomes INTERNAL with the request id, and its traceback
-goes to the log. So requests are read and parsed here: to gRPC every method is one that takes a stream of bytes, which
-on the wire looks the same.
+By itself, gRPC sends the text of an uncaught exception to the client, and that of a request that cannot be parsed. Here
+clients see the text of a :class:`WhenceError` alone. Any other exception becomes INTERNAL with the request id, and its
+traceback goes to the log. For this the interceptor parses requests itself: it registers every method with gRPC as one
+that takes a stream of bytes, which looks the same on the wire.
 """
 
 from __future__ import annotations
@@ -42,30 +42,39 @@ _FOREIGN_PREFIX: Final = "/grpc."
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps all four kinds of call; handlers are coroutine or async generator functions that raise errors.
+    """Wraps calls of all four kinds. Handlers are coroutine functions or async generator functions that raise errors.
 
-    A request that holds more than ``bounds`` allow never reaches its handler.
+    A request that exceeds ``bounds`` never reaches its handler. State: the wrapped handlers by method, each made at
+    the method's first call. Owner: the event loop.
     """
 
     def __init__(self, observe: Observer = ignore, bounds: RequestBounds = RequestBounds()) -> None:  # noqa: B008 - frozen
         self._observe = observe
         self._bounds = bounds
+        self._wrapped: dict[str, _Handler] = {}
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> _Handler | None:
-        """Return the wrapped handler, or the handler as it is for calls that are not ours."""
+        """Return the wrapped handler, or the handler itself where the method is not one of ours."""
+        path = handler_call_details.method
+        if path in self._wrapped:
+            return self._wrapped[path]
         handler = await continuation(handler_call_details)
-        if handler is None or handler_call_details.method.startswith(_FOREIGN_PREFIX):
+        if handler is None or path.startswith(_FOREIGN_PREFIX):
             return handler
-        behaviour = self._wrap(_behaviour(handler), self._receiver(handler), handler_call_details.method)
+        self._wrapped[path] = self._wrap_handler(handler, path)
+        return self._wrapped[path]
+
+    def _wrap_handler(self, handler: _Handler, path: str) -> _Handler:
         build = (
             grpc.stream_stream_rpc_method_handler
             if handler.response_streaming
             else grpc.stream_unary_rpc_method_handler
         )
+        behaviour = self._wrap(_behaviour(handler), self._receiver(handler), path)
         return build(behaviour, None, handler.response_serializer)
 
     def _wrap(self, behaviour: _Behaviour, receive: _Receive, path: str) -> _Behaviour:
@@ -88,28 +97,28 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return stream
 
     def _receiver(self, handler: _Handler) -> _Receive:
-        """Return what makes of the bytes that arrive what the handler takes: a message, or an iterator of them."""
+        """Return the function from the arriving bytes to the handler's argument: a message, or an iterator of them."""
 
-        def one(data: bytes) -> Any:  # noqa: ANN401
+        def parsed(data: bytes) -> Any:  # noqa: ANN401
             return parse(data, handler.request_deserializer, self._bounds)
 
-        async def first(arriving: AsyncIterator[bytes]) -> Any:  # noqa: ANN401
+        async def single(arriving: AsyncIterator[bytes]) -> Any:  # noqa: ANN401
             async for data in arriving:
-                return one(data)
+                return parsed(data)
             raise _nothing_arrived()
 
-        async def every(arriving: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        async def stream(arriving: AsyncIterator[bytes]) -> AsyncIterator[Any]:
             async def messages() -> AsyncIterator[Any]:
                 async for data in arriving:
-                    yield one(data)
+                    yield parsed(data)
 
             return messages()
 
-        return every if handler.request_streaming else first
+        return stream if handler.request_streaming else single
 
     @asynccontextmanager
     async def _guard(self, path: str, receiving: Awaitable[Any], context: _Context) -> AsyncIterator[Any]:
-        """Give the request to the body of the ``with``."""
+        """Yield the request to the body of the ``async with``, and map what the body raises."""
         started = time.perf_counter()
         metadata = tuple(context.invocation_metadata() or ())
         request_id = request_ids.choose(request_ids.requested_id(None, metadata))
@@ -118,8 +127,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         try:
             request = await receiving
             requested = request_ids.requested_id(request, metadata)
-            request_id = request_ids.choose(requested) if requested else request_id
-            _enter(request_id, context)
+            if requested and requested != request_id:
+                request_id = request_ids.choose(requested)
+                _enter(request_id, context)
             request_ids.check(requested)
             yield request
         except WhenceError as error:
@@ -145,10 +155,10 @@ def _enter(request_id: str, context: _Context) -> None:
 
 
 def _gone(error: BaseException, context: _Context) -> WhenceError | None:
-    """Return why nobody waits for the answer any more; ``None`` for a cancellation that nobody asked for.
+    """Return why the caller no longer waits; ``None`` where the caller did not cancel, and its deadline has not passed.
 
-    Such a one (of a call that we cancelled ourselves, say) has to become an error: gRPC sends no status at
-    all for a handler that ends as cancelled.
+    A cancellation from within, such as that of a call of our own, has to become an error: gRPC sends no status for a
+    handler that ends as cancelled.
     """
     task = asyncio.current_task()
     if isinstance(error, asyncio.CancelledError) and (task is None or not task.cancelling()):
@@ -208,5 +218,5 @@ def _behaviour(handler: _Handler) -> _Behaviour:
         (True, False): "stream_unary",
         (True, True): "stream_stream",
     }
-    found: _Behaviour = getattr(handler, kinds[bool(handler.request_streaming), bool(handler.response_streaming)])
-    return found
+    behaviour: _Behaviour = getattr(handler, kinds[bool(handler.request_streaming), bool(handler.response_streaming)])
+    return behaviour

@@ -11,6 +11,9 @@ T = TypeVar("T")
 
 async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Return the results in the order of ``work``; all have ended when this returns or raises."""
+    work = list(work)
+    if len(work) == 1:  # as for most requests, which ask one worker: no task is needed
+        return [await work[0]]
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(part) for part in work]
