@@ -1,4 +1,4 @@
-"""The command line ``whence``. Each command lives in a file of its own, which is imported when it runs."""
+"""The command line ``whence``. Each command is in a file of its own, which is imported when it runs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from whence.cli import failures
 from whence.cli.lazy import LazyGroup, Subcommand
 
 COMMANDS: Final = (
-    Subcommand("attribute", "whence.cli.commands.attribute:attribute", "Which training sequences is an output from?"),
+    Subcommand("attribute", "whence.cli.commands.attribute:attribute", "Where did an output come from?"),
     Subcommand("score", "whence.cli.commands.score:score", "How much do these sequences influence an output?"),
     Subcommand("explain", "whence.cli.commands.explain:explain", "Which layers and tokens carry an influence?"),
     Subcommand("groups", "whence.cli.commands.groups:groups", "How much of an output comes from each source?"),
     Subcommand("outliers", "whence.cli.commands.outliers:outliers", "Which sequences influence themselves most?"),
     Subcommand("models", "whence.cli.commands.models:models", "What does the server serve?"),
     Subcommand("doctor", "whence.cli.commands.doctor:doctor", "Is everything in order, here and at the server?"),
-    Subcommand("demo", "whence.cli.commands.demo:demo", "Try Whence on a small model, nothing to prepare.", "torch"),
+    Subcommand("demo", "whence.cli.commands.demo:demo", "Try Whence on a small model.", "torch"),
     Subcommand("corpus", "whence.cli.commands.corpus:corpus", "Cut documents into training sequences.", "worker"),
     Subcommand("fit", "whence.cli.commands.fit:fit", "Fit a model's EK-FAC factors on its corpus.", "torch"),
     Subcommand("export", "whence.cli.commands.export:export", "Make a model servable without torch.", "export"),
@@ -42,7 +42,7 @@ app = typer.Typer(
     cls=WhenceGroup,
     help="Which training sequences did this output of a language model come from?",
     context_settings={"help_option_names": ["-h", "--help"]},
-    # Our own rendering shows errors; --debug wants Python's plain traceback.
+    # Errors are rendered by `failures`; --debug shows Python's plain traceback.
     pretty_exceptions_enable=False,
     no_args_is_help=True,
 )
@@ -61,15 +61,15 @@ def _whence(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", envvar="WHENCE_DEBUG", help="Show tracebacks of errors.")] = False,
 ) -> None:
-    """Options before the command; :class:`LazyGroup` reads ``debug``."""
+    """Take the options before the command. :class:`LazyGroup` reads ``debug``."""
     environment.check()
 
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError):  # replaced by something that is no text file
-            # A terminal without our block characters shows question marks; it must not end the program.
+        with contextlib.suppress(AttributeError):  # replaced by an object that is not a text file
+            # A terminal without block characters shows question marks, which must not end the program.
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         app(prog_name="whence")
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def _flush() -> None:
-    """Write what is left, while an error can still be told; a reader that has left is none."""
+    """Write buffered output while errors can still be reported. A closed pipe is no error."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:

@@ -1,4 +1,4 @@
-"""Where the command line writes: answers to stdout, everything else to stderr."""
+"""The consoles of the command line: answers go to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from whence.terminal import printable
 
 
 class _Neutral(RenderHook):
-    """Has nothing that is printed steer the terminal, whoever wrote it, but for what rich itself adds."""
+    """A hook that keeps printed texts from steering the terminal. Control codes of rich itself pass."""
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
         return [_Harmless(renderable) for renderable in renderables]
 
 
 class _Harmless:
-    """What is to be printed, less control characters in its texts."""
+    """A renderable without control characters in its texts."""
 
     def __init__(self, renderable: ConsoleRenderable) -> None:
         self._renderable = renderable
@@ -36,7 +36,7 @@ class _Harmless:
 
 
 def stdout() -> Console:
-    """Return the console for answers; without colour where it is no terminal."""
+    """Return the console for answers. It has no colours where stdout is not a terminal."""
     return _console(stderr=False)
 
 
@@ -46,19 +46,19 @@ def stderr() -> Console:
 
 
 def _console(*, stderr: bool) -> Console:
-    # Texts are texts: what is in square brackets, or between colons, is not for rich to read.
+    # Texts of corpora and servers are not markup: square brackets and colons are printed as they are.
     console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     console.push_render_hook(_Neutral())
     return console
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """Print one JSON document and nothing else; numbers that JSON lacks (NaN, infinities) become null."""
+    """Print a JSON document on stdout. NaN and infinities, which JSON lacks, become null."""
     print(json.dumps(_finite(document), indent=2, allow_nan=False))
 
 
 def print_json_error(document: dict[str, Any]) -> None:
-    """Print one JSON document on stderr, alone."""
+    """Print a JSON document on stderr."""
     print(json.dumps(_finite(document), indent=2, allow_nan=False), file=sys.stderr)
 
 

@@ -1,4 +1,4 @@
-"""How an error ends the command line: which message, which advice, which exit code."""
+"""Errors that end a command: their message, advice and exit code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FAILED: Final = 1
 WRONG_USAGE: Final = 2
 INTERRUPTED: Final = 130
 
-# What to try where a server was asked, and the error itself does not already say so.
+# Advice for errors of a server, by class.
 _ADVICE: Final[dict[type[WhenceError], str]] = {
     UnavailableError: "Is the server running, is --server (WHENCE_SERVER) right? See `whence doctor`.",
     DeadlineError: "Allow more time with --timeout, or ask for less (--no-layers, --no-tokens).",
@@ -34,12 +34,12 @@ _ADVICE: Final[dict[type[WhenceError], str]] = {
     UnimplementedError: "Are this client and the server of the same version? See `whence doctor`.",
     CancelledByCallerError: "Something between here and the server ended the call; try again.",
 }
-# Errors of these classes that come from here: their messages say all there is to say.
+# Reasons of the command line itself, whose messages already have the advice.
 _HERE: Final = (Reason.MISSING_DEPENDENCY, Reason.NETWORK_UNAVAILABLE, Reason.INTERRUPTED)
 
 
 def belongs_to_the_shell(error: BaseException, *, as_json: bool) -> bool:
-    """Say whether typer itself handles the error: an exit, a closed pipe, wrong usage unless it is told in JSON."""
+    """Return whether typer handles the error: an exit, a closed pipe, or wrong usage without ``as_json``."""
     if as_json and _is_wrong_usage(error):
         return False
     # Usage errors and exits carry an exit code, in every copy of click that typer may use.
@@ -53,10 +53,10 @@ def exit_code(error: BaseException) -> int:
     return INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
 
 
-def show(error: BaseException, *, extra: str = "", as_json: bool = False, asks_a_server: bool = False) -> None:
-    """Print an error on stderr. ``extra`` brings the command's dependencies, where one is missing."""
+def show(error: BaseException, *, extra: str = "", as_json: bool = False, calls_a_server: bool = False) -> None:
+    """Print an error on stderr. ``extra`` is the extra that installs the command's dependencies."""
     known = to_whence_error(error, extra)
-    hint = advice(known) if asks_a_server else ""
+    hint = advice(known) if calls_a_server else ""
     if as_json:
         console.print_json_error(document(known, hint))
     elif isinstance(error, KeyboardInterrupt):
@@ -66,7 +66,7 @@ def show(error: BaseException, *, extra: str = "", as_json: bool = False, asks_a
 
 
 def document(error: WhenceError, hint: str) -> dict[str, Any]:
-    """Return what ``--json`` prints of an error; the keys do not change."""
+    """Return the document that ``--json`` prints for an error. Its keys do not change."""
     return {
         "reason": error.reason,
         "code": error.code.name,
@@ -79,7 +79,7 @@ def document(error: WhenceError, hint: str) -> dict[str, Any]:
 
 
 def to_whence_error(error: BaseException, extra: str) -> WhenceError:
-    """Return the error itself, or what one that is not ours amounts to for the user."""
+    """Return the error itself, or the typed error for one of another library."""
     if isinstance(error, KeyboardInterrupt):
         return CancelledByCallerError("Interrupted.", reason=Reason.INTERRUPTED)
     if _is_wrong_usage(error):
@@ -92,7 +92,7 @@ def to_whence_error(error: BaseException, extra: str) -> WhenceError:
 
 
 def advice(error: WhenceError) -> str:
-    """Return what to try where a server was asked, or nothing where the message says it."""
+    """Return advice for an error of a server; empty where the message has it."""
     if error.reason in _HERE:
         return ""
     if isinstance(error, OverloadedError):

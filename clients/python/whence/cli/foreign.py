@@ -1,4 +1,4 @@
-"""What an error that is not of Whence amounts to for the user: the machine's, a file's, an installation's."""
+"""Typed errors for errors of the machine, of files and of other libraries."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ _HINTS: Final = {
     errno.EDQUOT: "free some of your quota, or write elsewhere",
     errno.EROFS: "write elsewhere",
     errno.EMFILE: "allow this process more open files (ulimit -n)",
-    errno.ENFILE: "the machine has no more open files to give: end what has many",
+    errno.ENFILE: "the machine can open no more files: end programs that have many open",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EISDIR: "a file was expected, and it is a folder",
     errno.ENOTDIR: "a folder was expected, and it is a file",
-    errno.EACCES: "this user may not: see the rights of the file and of the folders that it is in",
+    errno.EACCES: "this user may not: check the permissions of the file and of its folders",
     errno.ELOOP: "links lead in a circle",
 }
 _ON_DISKS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-# Packages that raise these errors for files that are torn, or of another kind, or not to be had.
+# Packages whose errors mean that a file is damaged, of another kind or unavailable.
 _READERS: Final = (
     "safetensors", "safetensors_rust", "pyarrow", "huggingface_hub", "zlib", "lzma", "_lzma", "zipfile", "zstandard",
 )  # fmt: skip
 
 
 def typed(error: BaseException, extra: str) -> WhenceError | None:
-    """Return the error as one of ours, ``None`` where it is nothing that we know. ``extra`` is the command's."""
+    """Return the typed error, or None for an unknown one. ``extra`` installs the command's dependencies."""
     match error:
         case WhenceError():
             return error
         case ImportError():
             return _not_installed(error, extra)
         case OSError():
-            return _of_the_machine(error)
+            return _operating_system(error)
         case grpc.RpcError():
             return status.from_call(error)
         case MemoryError() | RecursionError():
-            return _too_much(error)
+            return _exhausted(error)
         case UnicodeError():
             what = ascii(error.object)[:100] if isinstance(error, UnicodeDecodeError | UnicodeEncodeError) else error
             return InvalidRequestError(
@@ -58,7 +58,7 @@ def typed(error: BaseException, extra: str) -> WhenceError | None:
         case json.JSONDecodeError():
             return InvalidRequestError(f"a file that was read is not JSON: {error}", reason=Reason.INVALID_JSON)
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported for this
-        return _too_much(error)
+        return _exhausted(error)
     if isinstance(error, EOFError) or type(error).__module__.partition(".")[0] in _READERS:
         return InvalidRequestError(
             f"a file that was read is not whole, or not what it should be ({type(error).__name__}: {error}); "
@@ -83,7 +83,7 @@ def _not_installed(error: ImportError, extra: str) -> WhenceError | None:
     return UnimplementedError(message, reason=Reason.MISSING_DEPENDENCY)
 
 
-def _of_the_machine(error: OSError) -> WhenceError:
+def _operating_system(error: OSError) -> WhenceError:
     if isinstance(error, socket.gaierror | ConnectionError | TimeoutError):
         return UnavailableError(f"the network fails: {error.strerror or error}", reason=Reason.NETWORK_UNAVAILABLE)
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
@@ -94,7 +94,7 @@ def _of_the_machine(error: OSError) -> WhenceError:
     return kind(message, reason=Reason.FILE_FAILED)
 
 
-def _too_much(error: BaseException) -> WhenceError:
+def _exhausted(error: BaseException) -> WhenceError:
     if isinstance(error, RecursionError):
         return InvalidRequestError("what was read is nested too deeply", reason=Reason.TOO_DEEP_INPUT)
     said = str(error).partition("\n")[0] or type(error).__name__

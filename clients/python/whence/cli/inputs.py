@@ -19,7 +19,7 @@ from whence.reasons import Reason
 def query(
     prompt: str | None, prompt_file: Path | None, completion: str | None, chat: Path | None, *, strict: bool = False
 ) -> Query:
-    """Return the query of the options. Raises a usage error where they do not make exactly one."""
+    """Return the query of the options. Raises a usage error unless they give exactly one."""
     if chat is not None:
         if prompt is not None or prompt_file is not None or completion is not None:
             raise typer.BadParameter("--chat has the whole conversation: leave out --prompt and --completion")
@@ -33,21 +33,21 @@ def query(
 
 
 def conversation(text: str, name: str) -> dict[str, Any]:
-    """Return what a JSON file has of a conversation: a list of messages, or an object with them and ``tools``."""
+    """Return the arguments of :meth:`Query.chat` in JSON: a list of messages, or an object with them and ``tools``."""
     document = _json(text, name)
-    found = document.get("messages") if isinstance(document, dict) else document
-    if not isinstance(found, list):
+    messages = document.get("messages") if isinstance(document, dict) else document
+    if not isinstance(messages, list):
         raise InvalidRequestError(
             f"{name} holds no list of messages: expected [{{'role': …, 'content': …}}, …]",
             reason=Reason.MISSING_MESSAGES,
             field="chat",
         )
-    beside = document if isinstance(document, dict) else {}
-    date = beside.get("date")
+    fields = document if isinstance(document, dict) else {}
+    date = fields.get("date")
     return {
-        "messages": found,
-        "tools": beside.get("tools"),
-        "template_arguments": beside.get("template_arguments", beside.get("chat_template_kwargs")),
+        "messages": messages,
+        "tools": fields.get("tools"),
+        "template_arguments": fields.get("template_arguments", fields.get("chat_template_kwargs")),
         "date": date if isinstance(date, str) else "",
     }
 
@@ -73,14 +73,14 @@ def _json(text: str, name: str) -> Any:  # noqa: ANN401 - whatever a file holds
 
 
 def read_text(path: Path, field: str) -> str:
-    """Return a file's text as it is, line ends included, less a byte order mark; ``-`` is the standard input."""
+    """Return a file's text, unchanged but for a byte order mark. ``-`` is the standard input."""
     content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        found = content[error.start : error.start + 1].hex()
+        byte = content[error.start : error.start + 1].hex()
         raise InvalidRequestError(
-            f"{path} is not UTF-8 text: its byte {error.start} is 0x{found}; convert it, as with iconv -t utf-8",
+            f"{path} is not UTF-8 text: its byte {error.start} is 0x{byte}; convert it, as with iconv -t utf-8",
             reason=Reason.INVALID_TEXT,
             field=field,
         ) from error
@@ -97,8 +97,12 @@ def only(sources: list[str] | None, where: list[str] | None, document: str | Non
             raise typer.BadParameter(f"--where {condition!r}: expected NAME=VALUE, such as year=1908")
         if metadata.setdefault(name, value) != value:
             raise typer.BadParameter(
-                f"--where {name!r} is given as {metadata[name]!r} and as {value!r}: a request asks for one value a name"
+                f"--where {name!r} is given as {metadata[name]!r} and as {value!r}: a name has one value"
             )
         metadata[name] = value
-    ends = document or ""
-    return Filter(sources=sources or (), metadata=metadata, first_document_id=ends, last_document_id=ends)
+    return Filter(
+        sources=sources or (),
+        metadata=metadata,
+        first_document_id=document or "",
+        last_document_id=document or "",
+    )

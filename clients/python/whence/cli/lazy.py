@@ -12,14 +12,14 @@ import typer.main
 
 from whence.cli import failures
 
-# In the context: the extra that the command being run needs, whether it is to print JSON, whether it asks a server.
+# Keys of the context: the extra that the command needs, whether it prints JSON, whether it calls a server.
 _EXTRA: Final = "whence.extra"
 _JSON: Final = "whence.json"
-_ASKS: Final = "whence.asks"
+_CALLS: Final = "whence.calls"
 
 
 class Subcommand(NamedTuple):
-    """Where a command is found, what the list of commands says, and the extra that brings what it needs."""
+    """A command: its place, its line in the list of commands, and the extra that installs what it needs."""
 
     name: str
     location: str  # "module:function"; the function may also be a typer.Typer
@@ -28,10 +28,9 @@ class Subcommand(NamedTuple):
 
 
 class LazyGroup(typer.core.TyperGroup):
-    """A group whose ``subcommands`` are listed from a table and loaded when one of them is called.
+    """A group that lists its ``subcommands`` from a table and loads a command when it is called.
 
-    The contexts are ``Any`` below because typer brings its own copy of click in some versions and not in
-    others.
+    Contexts are ``Any`` because some versions of typer have their own copy of click.
     """
 
     subcommands: ClassVar[tuple[Subcommand, ...]] = ()
@@ -42,28 +41,28 @@ class LazyGroup(typer.core.TyperGroup):
             self.add_command(_placeholder(subcommand), subcommand.name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401
-        """Return the name, the command, now loaded, and the arguments left."""
+        """Return the name, the loaded command and the remaining arguments."""
         name, command, rest = super().resolve_command(ctx, args)
-        found = next((one for one in self.subcommands if one.name == name), None)
-        if found is None:
+        subcommand = next((entry for entry in self.subcommands if entry.name == name), None)
+        if subcommand is None:
             return name, command, rest
-        ctx.meta[_EXTRA] = found.extra
-        loaded = load(found)
+        ctx.meta[_EXTRA] = subcommand.extra
+        loaded = load(subcommand)
         known = {name for option in loaded.params for name in option.opts}
         ctx.meta[_JSON] = "--json" in rest and "--json" in known
-        ctx.meta[_ASKS] = "--server" in known
+        ctx.meta[_CALLS] = "--server" in known
         return name, loaded, rest
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
-        """Run the command that was named. Its errors become a message on stderr and an exit code."""
+        """Run the named command. Its errors become a message on stderr and an exit code."""
         try:
             return super().invoke(ctx)
         except (KeyboardInterrupt, Exception) as error:
             as_json = ctx.meta.get(_JSON, False)
             if ctx.params.get("debug") or failures.belongs_to_the_shell(error, as_json=as_json):
                 raise
-            asks = ctx.meta.get(_ASKS, False)
-            failures.show(error, extra=ctx.meta.get(_EXTRA, ""), as_json=as_json, asks_a_server=asks)
+            calls = ctx.meta.get(_CALLS, False)
+            failures.show(error, extra=ctx.meta.get(_EXTRA, ""), as_json=as_json, calls_a_server=calls)
             raise typer.Exit(failures.exit_code(error)) from error
 
 
@@ -80,7 +79,7 @@ def load(subcommand: Subcommand) -> Any:  # noqa: ANN401  # a click command, of 
 
 
 def _placeholder(subcommand: Subcommand) -> Any:  # noqa: ANN401
-    """Return a command that only stands in the list of commands."""
+    """Return an entry of the list of commands, which is replaced when the command is called."""
 
     def nothing() -> None:
         raise AssertionError("placeholders are resolved before they run")

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they amount to: a connection, a query."""
+"""Options that commands share, and the connection that they describe."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ def setting_option(setting: Setting, *names: str, panel: str | None = None) -> A
     return typer.Option(*names, help=setting.description, show_default=setting.default or False, rich_help_panel=panel)
 
 
-def query_option(kind: type, name: str, *names: str) -> Any:  # noqa: ANN401
+def query_option(kind: type, name: str, *names: str, repeated: bool = False) -> Any:  # noqa: ANN401
     """Return the option for one of a query's options, called by ``names`` or as it is.
 
-    The command line spells values with hyphens.
+    The command line spells values with hyphens, and repeats the option for a list.
     """
     declaration = declared(kind)[name]
+    description = re.sub(r"'[a-z]+_[a-z_]+'", lambda value: value[0].replace("_", "-"), declaration.description)
     return typer.Option(
         *names,
-        help=re.sub(r"'[a-z]+_[a-z_]+'", lambda value: value[0].replace("_", "-"), declaration.description),
+        help=f"{description} May be repeated." if repeated else description,
         min=declaration.minimum,
         max=declaration.maximum,
         show_default=declaration.unset or True,
@@ -49,44 +50,44 @@ ModelName = Annotated[str, typer.Option("--model", help="The model; needed where
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document instead: the answer on stdout, or an error on stderr.")
 ]
-Prompt = Annotated[str | None, typer.Option(help="The context that the output followed.")]
+Prompt = Annotated[str | None, typer.Option(help="The context before the output.")]
 PromptFile = Annotated[Path | None, typer.Option(help="Read the context from a file; - is the standard input.")]
-Completion = Annotated[str | None, typer.Option(help="The output to attribute, with the space it may begin with.")]
+Completion = Annotated[str | None, typer.Option(help="The output to attribute; many begin with a space.")]
 Chat = Annotated[
     Path | None,
     typer.Option(
-        help="A JSON file of messages with role and content, or of an object with messages and tools; the last "
-        "message is the output."
+        help="A JSON file with a list of messages with role and content, or an object with messages and tools. The "
+        "last message is the output."
     ),
 ]
 Strict = Annotated[
     bool,
     typer.Option(
-        "--strict", help="Refuse, and do not only warn, where the chat template leaves out part of the output."
+        "--strict", help="Refuse the query, instead of a warning, where the chat template drops a part of the output."
     ),
 ]
 Examples = Annotated[
     list[Path] | None,
     typer.Option(
         "--example",
-        help='A JSON file with a training example: {"prompt": …, "completion": …}, of which the completion counts, or '
-        '{"messages": [...]}; may be repeated.',
+        help='A JSON file with a training example: {"prompt": …, "completion": …}, where the completion is trained on, '
+        'or {"messages": …}. May be repeated.',
     ),
 ]
 DampingFactor = Annotated[float | None, query_option(AttributionOptions, "damping_factor")]
 
-Sources = Annotated[list[str] | None, typer.Option("--source", help="Only sequences of this source; repeat for more.")]
+Sources = Annotated[list[str] | None, typer.Option("--source", help="Only sequences of this source. May be repeated.")]
 Where = Annotated[
     list[str] | None,
     typer.Option(
         "--where",
-        help="Only sequences with this metadata, such as year=1908 or meta.lang=en, or with none (year=); repeat for "
-        "more that must hold.",
+        help="Only sequences with this metadata, such as year=1908 or meta.lang=en, or without a value (year=). May be "
+        "repeated; every condition must hold.",
         metavar="NAME=VALUE",
     ),
 ]
 Document = Annotated[str | None, typer.Option("--document", help="Only sequences of the document with this id.")]
-Layers = Annotated[list[str] | None, query_option(AttributionOptions, "layers", "--layer")]
+Layers = Annotated[list[str] | None, query_option(AttributionOptions, "layers", "--layer", repeated=True)]
 FullText = Annotated[bool, typer.Option("--full-text", help="Print whole sequences, not their strongest passage.")]
 
 DEFAULT_SERVER: Final = DEFAULT_TARGET
@@ -94,7 +95,7 @@ DEFAULT_SERVER: Final = DEFAULT_TARGET
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
-    """How to reach the server."""
+    """The connection to a server."""
 
     server: str
     tls: bool
@@ -102,11 +103,11 @@ class Connection:
     timeout_s: float
 
     def credentials(self) -> grpc.ChannelCredentials | None:
-        """Return the TLS credentials, or None for a connection in the clear."""
+        """Return the TLS credentials, or None for a connection without TLS."""
         if not self.tls and self.ca_file is None:
             return None
         return grpc.ssl_channel_credentials(self.ca_file.read_bytes() if self.ca_file else None)
 
     def client(self) -> Client:
-        """Return a client; use it as a context manager."""
+        """Return a client, to be used as a context manager."""
         return Client(self.server, timeout_s=self.timeout_s, credentials=self.credentials())

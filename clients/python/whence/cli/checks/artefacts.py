@@ -1,4 +1,4 @@
-"""What ``whence doctor`` says of artefacts on this machine: whether they belong together."""
+"""Checks of artefacts on this machine: whether they belong together."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def check_artefacts(model: str, **others: Path | int | None) -> Iterator[Check]:
-    """Yield what a model, and the corpus, factors and index that are given, say of themselves and of one another."""
+    """Yield the facts of a model and of the given corpus, factors and index, and whether they belong together."""
     from whence_backends.inspection import Named, inspect
 
     named: dict[str, Any] = others
@@ -35,8 +35,8 @@ def _described(inspected: Inspected) -> Iterator[Check]:
     longest = f"{model.max_tokens:,}" if model.max_tokens else "an unknown number"
     yield _ok("model", f"{model.name} knows {size}, and takes {longest} at once, as far as its configuration says")
     if corpus is not None:
-        found = f"{corpus.sequences:,} sequences of up to {corpus.longest_sequence:,} tokens"
-        yield _ok("corpus", f"{found}, {corpus.trained_tokens:,} tokens trained on")
+        size = f"{corpus.sequences:,} sequences of up to {corpus.longest_sequence:,} tokens"
+        yield _ok("corpus", f"{size}, {corpus.trained_tokens:,} tokens trained on")
     if factors is not None:
         yield _ok("factors", f"{factors.name}, N = {inspected.training_sequences or factors.training_set_size:,}")
     if index is not None:

@@ -1,7 +1,4 @@
-"""Asks a server for its health by the standard gRPC protocol, without the package that has its stubs.
-
-The two messages are one field each, so their bytes are written and read here: the base stays small.
-"""
+"""The standard health check of gRPC, without the package of its stubs: its messages have a single field each."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ def check(channel: grpc.Channel, service: str, timeout_s: float) -> str:
 
 
 def _request(service: str) -> bytes:
-    """HealthCheckRequest: field 1, the service's name."""
+    """Return a HealthCheckRequest: field 1 is the service's name."""
     name = service.encode()
     if len(name) > 127:
         raise ValueError(f"a service name of {len(name)} bytes: at most 127 fit this encoding")
@@ -29,6 +26,6 @@ def _request(service: str) -> bytes:
 
 
 def _status(response: bytes) -> str:
-    """HealthCheckResponse: field 1, an enumeration whose zero is not sent."""
+    """Return the status in a HealthCheckResponse: field 1, an enumeration whose zero is not sent."""
     number = response[1] if len(response) >= 2 and response[0] == 0x08 else 0
     return STATUSES.get(number, "UNKNOWN")

@@ -1,1 +1,1 @@
-"""The commands of ``whence``, one to a file, each imported when it runs."""
+"""The commands of ``whence``, each in a file that is imported when it runs."""

@@ -1,4 +1,4 @@
-"""``whence corpus``: make the training corpus that attributions are searched in."""
+"""``whence corpus``: make a training corpus."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from whence.cli.render.corpus import print_report
 from whence.cli.render.preview import preview as render_preview
 
 _MAX_TOKENS = 512
-_SOURCES_SHOWN = 10
-_LEFT_OUT_SHOWN = 20
 
 
 def corpus(
@@ -48,7 +46,7 @@ def corpus(
         int | None,
         typer.Option(
             help="Tokens from one sequence's start to the next one's. Below --max-tokens, sequences share "
-            "context; each token still counts once.",
+            "context; each token is still trained on once.",
             show_default="--max-tokens",
         ),
     ] = None,
@@ -73,8 +71,8 @@ def corpus(
     ] = None,
     min_tokens: Annotated[int, typer.Option(help="Shorter sequences are left out.")] = 2,
     text_field: Annotated[str, typer.Option(help="The column with the text.")] = "text",
-    id_field: Annotated[str, typer.Option(help="The column with the document's id. One is made if absent.")] = "id",
-    source_field: Annotated[str, typer.Option(help="The column that says where the text comes from.")] = "source",
+    id_field: Annotated[str, typer.Option(help="The column with the document's id. Made where absent.")] = "id",
+    source_field: Annotated[str, typer.Option(help="The column with the source of the text.")] = "source",
     prompt_field: Annotated[
         str | None, typer.Option(help="The prompt's column: context that the model was not trained on.")
     ] = None,
@@ -88,8 +86,8 @@ def corpus(
     train_on: Annotated[
         str,
         typer.Option(
-            help="The turns that count: every one of the assistant, the last, or those whose message has 1 or true "
-            "as --mask-field, or nothing.",
+            help="The turns that are trained on: all of the assistant's, the last, or those whose message has 1 or "
+            "true as --mask-field, or no such field.",
             metavar="all-assistant|last|mask-field",
         ),
     ] = "all-assistant",
@@ -104,21 +102,21 @@ def corpus(
     ] = None,
     chat_date: Annotated[
         str | None,
-        typer.Option(help="The day that chat templates are told, where they ask.", show_default="2024-07-26"),
+        typer.Option(help="The current day for chat templates that use it.", show_default="2024-07-26"),
     ] = None,
     show_preview: Annotated[
         bool,
-        typer.Option("--preview", help="Show three rows, what counts as trained on in colour, and write nothing."),
+        typer.Option("--preview", help="Show three rows with the trained text in colour, and write nothing."),
     ] = False,
     id_scope: Annotated[
         str,
         typer.Option(
-            help="Where ids are unique: in the whole 'corpus', or only in each 'source', whose name then precedes them."
+            help="The scope of ids: unique in the whole 'corpus', or in each 'source', whose name then precedes them."
         ),
     ] = "corpus",
     max_bad_rows: Annotated[
         str,
-        typer.Option(help="Most rows that may be left out: a number, or a share as in 5%. One may be in any case."),
+        typer.Option(help="Most rows that may be left out: a number, or a share as in 5%. A single row always may."),
     ] = "49%",
     max_row_bytes: Annotated[
         int, typer.Option(help="A row of more bytes is left out. Plain text files may have any size.")
@@ -129,7 +127,7 @@ def corpus(
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row instead of counting it.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another corpus at --out.")] = False,
 ) -> None:
-    """Make the training corpus that attributions are searched in.
+    """Make a training corpus, in which attributions search.
 
     Reads the data the model was trained on, cuts it into training sequences with the model's own tokenizer,
     and writes a folder that `whence fit` and `whence worker` take. It may be a sample of the training data.
@@ -166,7 +164,7 @@ def corpus(
         prompt_field=prompt_field,
         completion_field=completion_field,
         messages_field=messages_field,
-        id_scope=id_scope,  # type: ignore[arg-type]  # refuses any other, naming the two
+        id_scope=id_scope,  # type: ignore[arg-type]  # refuses other values
     )
     location = locate_model(model, weights=False)
     tokenizer = Tokenizer.load(location)
@@ -182,7 +180,7 @@ def corpus(
         min_tokens=min_tokens,
     )
     chat = ChatPolicy(
-        train_on=train_on,  # type: ignore[arg-type]  # refuses any other, naming the three
+        train_on=train_on,  # type: ignore[arg-type]  # refuses other values
         mask_field=mask_field,
         template=None if chat_template is None else read_text(chat_template, "chat_template"),
         **({} if chat_date is None else {"date": chat_date}),

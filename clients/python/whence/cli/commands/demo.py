@@ -1,4 +1,4 @@
-"""``whence demo``: the whole of Whence on a model that is here already."""
+"""``whence demo``: all of Whence on a small model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def demo(
     ] = "tiny",
     folder: Annotated[
         Path | None,
-        typer.Option(help="Keep corpus and factors here, and use what is there. Default: a temporary one."),
+        typer.Option(
+            help="Keep corpus and factors here, and use those that are here.", show_default="a temporary folder"
+        ),
     ] = None,
 ) -> None:
     """Fit a small model's factors, serve it, ask where its answers came from, and compare with BM25.

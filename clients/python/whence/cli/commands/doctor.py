@@ -27,29 +27,29 @@ def doctor(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Check artefacts on this machine instead of a server: this model and those below.",
+            help="Check artefacts on this machine instead of a server: this model and the artefacts below.",
             rich_help_panel=_PANEL_ARTEFACTS,
         ),
     ] = None,
     corpus: Annotated[
-        Path | None, typer.Option(help="What `whence corpus` wrote.", rich_help_panel=_PANEL_ARTEFACTS)
+        Path | None, typer.Option(help="The folder that `whence corpus` wrote.", rich_help_panel=_PANEL_ARTEFACTS)
     ] = None,
     factors: Annotated[
-        Path | None, typer.Option(help="What `whence fit` wrote.", rich_help_panel=_PANEL_ARTEFACTS)
+        Path | None, typer.Option(help="The folder that `whence fit` wrote.", rich_help_panel=_PANEL_ARTEFACTS)
     ] = None,
     index: Annotated[
-        Path | None, typer.Option(help="What `whence index` wrote.", rich_help_panel=_PANEL_ARTEFACTS)
+        Path | None, typer.Option(help="The folder that `whence index` wrote.", rich_help_panel=_PANEL_ARTEFACTS)
     ] = None,
     training_sequences: Annotated[
         int | None,
-        typer.Option(min=1, help="N, where it will be given to the worker.", rich_help_panel=_PANEL_ARTEFACTS),
+        typer.Option(min=1, help="N, where the worker will be given it.", rich_help_panel=_PANEL_ARTEFACTS),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Check the installation, the server and the models; the exit code is 1 where anything fails.
 
-    With --model: check instead whether artefacts belong together, without loading the model. Every command does so
-    before it begins.
+    With --model: check instead whether artefacts belong together, without loading the model. Every command makes this
+    check before it begins.
 
     Example: whence doctor --model ./model --corpus corpus --factors factors
     """
@@ -57,10 +57,10 @@ def doctor(
     named = {"corpus": corpus, "factors": factors, "index": index, "training_sequences": training_sequences}
     if model is None and any(value is not None for value in named.values()):
         raise typer.BadParameter("name the model as well: give --model")
-    looked_at = check_server(connection) if model is None else check_artefacts(model, **named)
+    requested = check_server(connection) if model is None else check_artefacts(model, **named)
     out = console.stdout()
     done: list[Check] = []
-    for check in itertools.chain(check_installation(), looked_at):
+    for check in itertools.chain(check_installation(), requested):
         done.append(check)
         if not as_json:
             out.print(render.check(check))

@@ -1,4 +1,4 @@
-"""``whence explain``: one training sequence's influence on an output, by layer and token."""
+"""``whence explain``: the influence of a training sequence on an output, by layer and token."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from whence.cli.render.explanation import explanation
 
 def explain(
     sequence_id: Annotated[str | None, typer.Option("--sequence-id", help="A sequence of the corpus.")] = None,
-    text: Annotated[str | None, typer.Option("--text", help="Any text, as if it were a training sequence.")] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", help="A text, scored as if it were a training sequence.")
+    ] = None,
     example: Annotated[
         Path | None, typer.Option("--example", help="A JSON file with a training example, as `whence score` takes it.")
     ] = None,

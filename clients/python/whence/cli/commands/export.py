@@ -29,8 +29,8 @@ def export(
 ) -> None:
     """Export a model for the engine ort: one ONNX graph with the backward pass in it, weights, tokenizer.
 
-    Needs torch; a worker that serves the export does not. The graph is compared with the model before it counts as
-    done, and how far they are apart is written into its manifest. Takes minutes for tens of layers.
+    Needs torch; a worker that serves the export does not. The graph is compared with the model, and the
+    errors are written into its manifest, before the export is complete. Takes minutes for tens of layers.
 
     Example: whence export --model smollm2 --factors factors/ --out export/
     """

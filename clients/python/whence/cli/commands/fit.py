@@ -27,10 +27,10 @@ def fit(
     ] = "sampled",
     precision: Annotated[str, typer.Option(help="float32, bfloat16 (sums stay in float32) or float64.")] = "float32",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    batch_tokens: Annotated[int, typer.Option(min=1, help="Padded tokens a batch holds at most.")] = 4096,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Most tokens in a batch, padding included.")] = 4096,
     max_sequences: Annotated[
         int | None,
-        typer.Option(min=1, help="Fit on a random sample of this many sequences; 100,000 is plenty."),
+        typer.Option(min=1, help="Fit on a random sample of this many sequences; 100,000 are enough."),
     ] = None,
     training_sequences: Annotated[
         int | None,
@@ -46,8 +46,8 @@ def fit(
 ) -> None:
     """Fit EK-FAC factors: covariances, eigenbases, corrected eigenvalues.
 
-    Reads the corpus twice, forward and backward. A kill at any point loses at most a minute: the same command goes on
-    and ends with the same bytes.
+    Reads the corpus twice, forward and backward. A killed fit loses at most a minute: the same command resumes and
+    ends with the same bytes.
 
     Example: whence fit --model smollm2 --corpus corpus/ --out factors/ --precision bfloat16 --max-sequences 2000
     """
@@ -59,7 +59,7 @@ def fit(
         model=model,
         out=out,
         tracked=layers,
-        labels=labels,  # type: ignore[arg-type]  # fit() refuses any other, naming the two
+        labels=labels,  # type: ignore[arg-type]  # fit() refuses other values
         precision=precision,
         device=device,
         batch_tokens=batch_tokens,

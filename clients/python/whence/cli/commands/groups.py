@@ -1,4 +1,4 @@
-"""``whence groups``: how much of an output comes from each source."""
+"""``whence groups``: the influence of each source on an output."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def index(
     ] = "float32",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, max=4096, help="CPU threads of the engine.")] = None,
-    batch_tokens: Annotated[int, typer.Option(min=1, help="Padded tokens a batch holds at most.")] = 4096,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Most tokens in a batch, padding included.")] = 4096,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Draws which coordinates are folded together.")] = 0,
     rank: Annotated[int, typer.Option(envvar="RANK", help="Which of the jobs this is; torchrun sets it.")] = 0,
     world_size: Annotated[
@@ -54,8 +54,8 @@ def index(
 ) -> None:
     """Build a gradient index: with it, a query is answered without reading the whole corpus.
 
-    Reads the corpus once, forward and backward. A kill at any point loses at most a block of a thousand sequences: the
-    same command goes on and ends with the same bytes. Several jobs may share the folder, each with its rank: each takes
+    Reads the corpus once, forward and backward. A killed job loses at most a block of a thousand sequences: the same
+    command resumes and ends with the same bytes. Several jobs may share the folder, each with its rank: each takes
     whole shards, and the last to finish completes the index.
 
     Example: whence index --model smollm2 --factors factors/ --corpus corpus/ --out index/

@@ -1,4 +1,4 @@
-"""``whence models``: what the server serves."""
+"""``whence models``: the served models."""
 
 from __future__ import annotations
 

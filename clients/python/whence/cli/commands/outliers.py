@@ -15,10 +15,10 @@ def outliers(
         int | None, typer.Option("--top-k", "-k", help="How many sequences: 10, or all that are named.", min=1)
     ] = None,
     sequence_id: Annotated[
-        list[str] | None, typer.Option("--id", help="Only this sequence of the corpus, computed anew; repeat for more.")
+        list[str] | None, typer.Option("--id", help="Only this sequence of the corpus, computed anew. May be repeated.")
     ] = None,
     text: Annotated[
-        list[str] | None, typer.Option(help="Only this text, as if it were a training sequence; repeat for more.")
+        list[str] | None, typer.Option(help="Only this text, as if it were a training sequence. May be repeated.")
     ] = None,
     example: options.Examples = None,
     damping_factor: options.DampingFactor = None,
@@ -33,9 +33,9 @@ def outliers(
     timeout: options.Timeout = options.TIMEOUT_S,
     as_json: options.Json = False,
 ) -> None:
-    """List the training sequences that influence themselves most: outliers, and what was learnt by heart.
+    """List the training sequences that influence themselves most: outliers, and sequences learnt by heart.
 
-    The server's index has the self-influence of every sequence of the corpus. Of sequences that are named it is
+    The server's index has the self-influence of every sequence of the corpus. For named sequences it is
     computed, and no index is needed.
 
     whence outliers --top-k 20 --source web

@@ -12,11 +12,11 @@ from whence.cli.render.scores import scores
 
 def score(
     sequence_id: Annotated[
-        list[str] | None, typer.Option("--sequence-id", help="A sequence of the corpus; may be repeated.")
+        list[str] | None, typer.Option("--sequence-id", help="A sequence of the corpus. May be repeated.")
     ] = None,
     text: Annotated[
         list[str] | None,
-        typer.Option("--text", help="Any text, scored as if it were a training sequence; may be repeated."),
+        typer.Option("--text", help="A text, scored as if it were a training sequence. May be repeated."),
     ] = None,
     example: options.Examples = None,
     prompt: options.Prompt = None,

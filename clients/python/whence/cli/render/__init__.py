@@ -1,1 +1,1 @@
-"""What the command line prints for people, made with rich."""
+"""The output of the command line for people, made with rich."""

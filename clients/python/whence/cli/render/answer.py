@@ -1,4 +1,4 @@
-"""What every answer says about itself, for people: warnings, provenance, timings."""
+"""The lines under every answer: warnings, provenance, timings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from whence.terminal import printable
 
 
 def about(answer: Answer) -> list[Text]:
-    """Return the lines under an answer: its warnings, then a dim line or two on where it comes from."""
+    """Return the lines under an answer: its warnings, then dim lines with its provenance and timings."""
     source = answer.provenance
     origin = (
         f"{source.model} · model {short(source.model_digest)} · factors {short(source.factors_digest)} · "
@@ -30,14 +30,14 @@ def about(answer: Answer) -> list[Text]:
 
 
 def origin_of_n(source: str) -> str:
-    """Return where the size of the training set is from, in brackets; nothing where the server does not say."""
-    said = {"corpus": "the fitted corpus", "fit": "given to the fit", "worker": "set in the worker"}.get(source)
-    return f" ({said})" if said else ""
+    """Return the origin of the size of the training set, in brackets; empty where the server does not say."""
+    origin = {"corpus": "the fitted corpus", "fit": "given to the fit", "worker": "set in the worker"}.get(source)
+    return f" ({origin})" if origin else ""
 
 
-def warnings(found: Iterable[AnswerWarning]) -> list[Text]:
+def warnings(items: Iterable[AnswerWarning]) -> list[Text]:
     """Return a yellow line for each warning."""
-    return [Text(printable(f"Warning: {one.message} ({one.code})"), style="yellow") for one in found]
+    return [Text(printable(f"Warning: {warning.message} ({warning.code})"), style="yellow") for warning in items]
 
 
 def timings(seconds_by_stage: dict[str, float]) -> list[str]:
@@ -47,10 +47,10 @@ def timings(seconds_by_stage: dict[str, float]) -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in the unit that suits it."""
+    """Return a time in milliseconds, or in seconds from 1 s."""
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def short(digest: str) -> str:
-    """Return the first characters of a digest, enough to compare by eye."""
+    """Return the first 12 characters of a digest."""
     return digest[:12]

@@ -1,4 +1,4 @@
-"""A ranking, for people: one row for each hit, then what the answer says about itself."""
+"""Rankings: a table with a row for each hit, then the lines under every answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from whence.linear_range import is_outside
 from whence.results import Attribution, Hit, Recall, SelfInfluences
 from whence.terminal import printable
 
-# Below this, a ranking's completeness stands out.
+# A smaller recall is highlighted.
 _NOTABLE_RECALL: Final = 0.9
 _OUTSIDE: Final = "In brackets: too large to be read as nats; only the order means something."
 _MARKS_PLAIN: Final = "«Tokens» raise it most, ‹tokens› lower it."  # noqa: RUF001  # marks, not quotation
@@ -24,7 +24,7 @@ _MARKS_COLOUR: Final = "Green tokens raise it most, red ones lower it."
 
 
 def attribution(result: Attribution, *, plain: bool, full_text: bool = False) -> RenderableType:
-    """Return the rankings asked for. ``plain`` marks tokens with brackets, for output without colour."""
+    """Return the requested rankings. ``plain`` marks tokens with brackets, for output without colours."""
     parts: list[RenderableType] = [_measured(result)]
     outside = [hit for hit in result.hits if is_outside(hit.influence, result.log_likelihood)]
     if result.positive or result.positive_recall:
@@ -34,7 +34,7 @@ def attribution(result: Attribution, *, plain: bool, full_text: bool = False) ->
         parts.append(_table("Made the output less likely", result.negative, plain, full_text, outside=outside))
         parts.extend(_completeness(result.negative_recall, "most negative"))
     if len(parts) == 1:
-        parts.append(Text("Influence of the sign that was asked for: no sequence"))
+        parts.append(Text("Influence of the requested sign: no sequence"))
     note = f" {_OUTSIDE}" if outside else ""
     parts.append(Text(legend(result.hits, result.influence_unit, plain=plain) + note, style="dim"))
     return Group(*parts, *answer.about(result))
@@ -60,7 +60,7 @@ def self_influences(result: SelfInfluences, *, plain: bool, full_text: bool = Fa
 
 
 def legend(hits: Sequence[Hit], unit: str, *, plain: bool) -> str:
-    """Return what the numbers and marks mean, as far as there are any."""
+    """Return the meaning of the numbers and marks in the table."""
     lines = [f"Influence is in {printable(unit) or 'nats per added copy'}."]
     if any(hit.layer_influence for hit in hits):
         lines.append("Blocks: share of the influence by layer, first to last.")

@@ -1,4 +1,4 @@
-"""Checks, for people: a line for each, with what to try under those that are not in order."""
+"""Checks: a line for each, with advice under those that are not in order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WIDTH: Final = max(len(outcome.value) for outcome in Outcome)
 
 
 def check(done: Check) -> Text:
-    """Return ``ok``, ``warning`` or ``fail``, what was looked at and found, and what to try."""
+    """Return a line with the outcome, the name and the finding of a check, and a line with its advice."""
     line = Text.assemble(
         (done.outcome.value.ljust(_WIDTH), _STYLES[done.outcome]),
         f"  {printable(done.name)}: {printable(done.found)}",
@@ -26,9 +26,9 @@ def check(done: Check) -> Text:
 
 
 def verdict(done: Sequence[Check]) -> Text:
-    """Return the last line: all in order, or how much is not."""
-    failed = sum(one.outcome is Outcome.FAIL for one in done)
-    warned = sum(one.outcome is Outcome.WARNING for one in done)
+    """Return the last line: all checks passed, or the number that failed."""
+    failed = sum(check.outcome is Outcome.FAIL for check in done)
+    warned = sum(check.outcome is Outcome.WARNING for check in done)
     if failed:
         return Text(f"{failed} of {len(done)} checks failed.", style="bold red")
     return Text(f"All {len(done)} checks passed" + (f", {warned} with a warning." if warned else "."), style="green")

@@ -1,4 +1,4 @@
-"""A corpus that was made, for people."""
+"""The report of a corpus that was made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One influence split over layers and tokens, for people: the marked text, a heat map, the top of each."""
+"""An influence split over layers and tokens: the marked text, a heat map, the largest parts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHADES_NEGATIVE: Final = " -=≡#"
 
 
 def explanation(result: Explanation, *, plain: bool, width: int) -> RenderableType:
-    """Return all of it, at most ``width`` characters wide; ``plain`` is for output without colour."""
+    """Return the explanation, at most ``width`` characters wide. ``plain`` is for output without colours."""
     sequence = result.sequence
     name = printable(f"{sequence.source} {sequence.sequence_id}".strip()) or "the given text"
     influence = influence_on(result.influence, result.log_likelihood)
@@ -42,9 +42,9 @@ def explanation(result: Explanation, *, plain: bool, width: int) -> RenderableTy
 
 
 def heat_map(result: Explanation, *, plain: bool, width: int) -> Text:
-    """Return a row for each layer, or group of layers, and a column for each token, or stretch of tokens.
+    """Return a map with a row for each layer or depth, and a column for each token or run of tokens.
 
-    A cell is darker for a larger part of the influence. Negative parts are red, or drawn with ``-=≡#``.
+    The larger a part of the influence, the darker its cell. Negative parts are red, or drawn with ``-=≡#``.
     """
     labels, rows = _rows(result)
     margin = min(LABEL_CHARACTERS, max((len(label) for label in labels), default=0)) + 1
@@ -62,7 +62,7 @@ def heat_map(result: Explanation, *, plain: bool, width: int) -> Text:
 
 
 def squeeze(row: Sequence[float], width: int) -> list[float]:
-    """Return the row with neighbours summed until it has at most ``width`` cells; the total stays."""
+    """Return the row with neighbours summed to at most ``width`` cells. The total stays the same."""
     per_cell = -(-len(row) // width) if row else 1
     return [sum(row[at : at + per_cell]) for at in range(0, len(row), per_cell)]
 
@@ -97,13 +97,13 @@ def _top_table(what: str, where: str) -> Table:
 
 
 def _rows(result: Explanation) -> tuple[list[str], list[list[float]]]:
-    """Return a label and the parts for each layer, or for each depth where layers are too many to show."""
+    """Return the labels and the parts of the layers, or of the depths where there are more than ``MAX_ROWS`` layers."""
     if len(result.layers) <= MAX_ROWS:
         return [printable(name) for name in result.layers], [list(row) for row in result.parts]
     sums: dict[str, list[float]] = {}
     for name, row in zip(result.layers, result.parts, strict=True):
-        found = re.search(r"^.*?(?<![^.])\d+(?![^.])", name)
-        label = printable(found.group() if found else name)
+        depth = re.search(r"^.*?(?<![^.])\d+(?![^.])", name)
+        label = printable(depth.group() if depth else name)
         before = sums.get(label, [0.0] * len(row))
         sums[label] = [a + b for a, b in zip(before, row, strict=True)]
     return list(sums), list(sums.values())

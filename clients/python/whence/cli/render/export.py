@@ -1,4 +1,4 @@
-"""An exported model, for people."""
+"""An exported model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Factors that were fitted, for people."""
+"""Factors that were fitted."""
 
 from __future__ import annotations
 

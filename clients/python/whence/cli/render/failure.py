@@ -1,4 +1,4 @@
-"""An error, for people: what happened, its stable reason, what to try."""
+"""Errors: the message, the stable reason, advice."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from whence.terminal import printable
 
 
 def failure(error: WhenceError, advice: str) -> RenderableType:
-    """Return the message, then a dim line with the reason and what identifies the call, then the advice."""
+    """Return the message, a dim line with the reason and the details, and the advice."""
     message = Text.assemble(("Error: ", "bold red"), printable(error.message))
     about = [printable(error.reason), *_details(error)]
     lines: list[RenderableType] = [message, Text("  ".join(about), style="dim")]

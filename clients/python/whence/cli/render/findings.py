@@ -1,4 +1,4 @@
-"""What the preflight found that is worth telling, as it is told before the work begins."""
+"""Findings of the preflight, printed before the work begins."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def show_all(findings: Iterable[Finding]) -> None:
-    """Print each as :func:`show` does."""
+    """Print every finding as :func:`show` does."""
     for finding in findings:
         show(finding)
 
 
 def show(finding: Finding) -> None:
-    """Print a warning on stderr."""
+    """Print a finding as a warning on stderr."""
     stderr().print(Text(printable(f"Warning: {finding.message} ({finding.reason})"), style="yellow"))

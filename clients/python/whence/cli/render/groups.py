@@ -1,4 +1,4 @@
-"""The influence of groups, for people: a row and a bar for each, the most positive first."""
+"""The influence of groups: a row with a bar for each, most positive first."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from whence.terminal import printable
 _BAR: Final = 24
 _SHOWN: Final = 50
 _NO_NAME: Final = "(none)"
-# Closer to 0 than so many standard errors, a group's influence may as well be 0.
+# An influence within so many standard errors of 0 is dim.
 _SURE: Final = 2.0
 
 
 def group_influences(result: GroupInfluences) -> RenderableType:
-    """Return a table with a bar for each group; of many groups those at both ends."""
+    """Return a table with a bar for each group. Of more than 50 groups it has the first and the last 25."""
     table = Table(
         title=f"log-likelihood of the output {result.log_likelihood:.3f} nats",
         title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False,
@@ -54,7 +54,7 @@ def group_influences(result: GroupInfluences) -> RenderableType:
 def _no_value(result: GroupInfluences) -> list[Text]:
     if all(group.name for group in result):
         return []
-    return [Text(f"{_NO_NAME}: sequences without a value, which --where NAME= asks for.", style="dim")]
+    return [Text(f"{_NO_NAME}: sequences without a value, which --where NAME= selects.", style="dim")]
 
 
 def _cells(group: GroupInfluence, largest: float, *, name: str = _NO_NAME) -> tuple[Text, ...]:

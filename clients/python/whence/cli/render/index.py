@@ -1,4 +1,4 @@
-"""A gradient index that was built, for people."""
+"""A gradient index that was built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Served models, for people: a table of them, or one in full."""
+"""Served models: a table of them, or all facts of a model."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def overview(served: Sequence[Model]) -> RenderableType:
 
 
 def details(model: Model) -> RenderableType:
-    """Return everything about a model."""
+    """Return all facts of a model."""
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")

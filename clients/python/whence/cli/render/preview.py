@@ -1,4 +1,4 @@
-"""The first rows of a corpus that is still to be made, for people: what counts as trained on stands out."""
+"""The first rows of a corpus before it is made, with the trained tokens highlighted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COUNTED: Final = "white on #1f5c3a"
 
 
 def preview(shown: Preview, *, plain: bool) -> RenderableType:
-    """Return the rows with what counts on a green ground, or between «…» where ``plain``."""
+    """Return the rows with trained text on a green ground, or between «…» where ``plain``."""
     legend = "between «» is what" if plain else "on green is what"
     parts: list[RenderableType] = [Text(f"{legend} the model is taken to be trained on; nothing was written", "dim")]
     for sequence in shown.sequences:

@@ -1,4 +1,4 @@
-"""Scores, for people: one row for each sequence, the most influential first."""
+"""Scores: a row for each sequence, most influential first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shared pieces of what is printed: safe text, numbers, marked tokens, strips of layer shares."""
+"""Parts of printed output: numbers, marked tokens, strips of layer shares."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from whence.results import TokenInfluence
 from whence.terminal import printable
 
 BLOCKS: Final = "▁▂▃▄▅▆▇█"
-# A token is marked where it has at least this part of the strongest token's influence.
+# A token is marked from this share of the strongest token's influence.
 MARK_FROM: Final = 0.2
 EXCERPT_CHARACTERS: Final = 480
 STRIP_WIDTH: Final = 16
 
-# Letters have a colour too: the terminal's own might be the ground's.
+# Letters have a colour as well, because the terminal's own may be that of the ground.
 _POSITIVE: Final = ("white on #1c3a2a", "white on #1f5c3a", "bold white on #1f8a4c")
 _NEGATIVE: Final = ("white on #402020", "white on #6b2a2a", "bold white on #a03030")
 
 
 class Excerpt(NamedTuple):
-    """A part of a text: characters ``start`` to ``end``."""
+    """An excerpt of a text: characters ``start`` to ``end``."""
 
     start: int
     end: int
@@ -37,7 +37,7 @@ def number(value: float) -> str:
 
 
 def influence_on(value: float, log_likelihood: float) -> str:
-    """Return an influence as :func:`number` does; in brackets where it is too large to be read as nats."""
+    """Return an influence as :func:`number` does, in brackets where it is outside the linear range."""
     return f"({number(value)})" if is_outside(value, log_likelihood) else number(value)
 
 
@@ -47,7 +47,7 @@ def share(part: float, whole: float) -> str:
 
 
 def excerpt(text: str, tokens: Sequence[TokenInfluence] | None, limit: int = EXCERPT_CHARACTERS) -> Excerpt:
-    """Return the window of at most ``limit`` characters with the most influence in it, else the beginning."""
+    """Return the excerpt of at most ``limit`` characters with the most influence; without any, the beginning."""
     tokens = tokens or ()
     sizes = [abs(token.influence) if math.isfinite(token.influence) else 0.0 for token in tokens]
     best, weight, first = (0.0, 0, 0), 0.0, 0
@@ -66,8 +66,8 @@ def excerpt(text: str, tokens: Sequence[TokenInfluence] | None, limit: int = EXC
 def marked(text: str, tokens: Sequence[TokenInfluence] | None, *, plain: bool, window: Excerpt | None = None) -> Text:
     """Return the text with its influential tokens on a coloured ground, or in brackets where ``plain``.
 
-    Green or «…» raises the output's likelihood, red or ‹…› lowers it; the ground is stronger for more
-    influence.
+    Green or «…» raises the output's likelihood, red or ‹…› lowers it. The larger the influence, the stronger the
+    colour.
     """
     start, end = window or Excerpt(0, len(text))
     strongest = max((abs(token.influence) for token in tokens or ()), default=0.0)
@@ -86,20 +86,20 @@ def marked(text: str, tokens: Sequence[TokenInfluence] | None, *, plain: bool, w
 
 
 def by_depth(layers: Mapping[str, float]) -> dict[str, float]:
-    """Return influence summed over the layers of each depth, in order; a layer without a depth is on its own.
+    """Return influences summed over the layers of each depth, in order. A layer without a depth has its own entry.
 
     The depth is the first number in a layer's name: 3 in ``model.layers.3.mlp.down_proj``.
     """
     sums: dict[str, float] = {}
     for name, influence in layers.items():
-        found = re.search(r"(?<![^.])\d+(?![^.])", name)
-        key = found.group() if found else name
+        depth = re.search(r"(?<![^.])\d+(?![^.])", name)
+        key = depth.group() if depth else name
         sums[key] = sums.get(key, 0.0) + influence
     return sums
 
 
 def strip(layers: Mapping[str, float], width: int = STRIP_WIDTH) -> str:
-    """Return one block for each depth, from first to last, as high as its share of the absolute influence."""
+    """Return a block for each depth, from first to last, as high as its share of the absolute influence."""
     heights = [abs(influence) for influence in by_depth(layers).values()]
     while len(heights) > width:
         heights = [sum(heights[at : at + 2]) for at in range(0, len(heights), 2)]
@@ -110,7 +110,7 @@ def strip(layers: Mapping[str, float], width: int = STRIP_WIDTH) -> str:
 
 
 def _runs(tokens: Sequence[TokenInfluence], levels: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Return (start, end, level) of the marked stretches; tokens of one level that touch make one stretch."""
+    """Return (start, end, level) of the marked runs. Adjacent tokens of a level make a run."""
     runs: list[tuple[int, int, int]] = []
     for token, level in zip(tokens, levels, strict=True):
         if not level or token.end <= token.start:
@@ -123,7 +123,7 @@ def _runs(tokens: Sequence[TokenInfluence], levels: Sequence[int]) -> list[tuple
 
 
 def _level(influence: float, strongest: float, *, coarse: bool) -> int:
-    """Return 1 to 3 (1 where ``coarse``), below 0 for a negative influence; 0 for an unmarked token."""
+    """Return 1 to 3 (1 where ``coarse``), negated for a negative influence; 0 for an unmarked token."""
     part = abs(influence) / strongest if strongest else 0.0
     if not part >= MARK_FROM:
         return 0
