@@ -1,7 +1,6 @@
-"""Opening artefacts as far as it takes to know whether they belong together: no weights are read, no arrays.
+"""Inspecting a model, a corpus, factors and an index for whether they belong together, from manifests alone.
 
-What any command says of a model, a corpus, factors and an index before it works on them, and ``whence doctor`` without
-working on them.
+Offline jobs do this before they read weights and arrays; ``whence doctor`` does only this.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from whence_backends.store import Manifest, read_manifest
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
-    """The artefacts that someone means to use together: all but the model are folders, and may be left out.
+    """The paths of artefacts that are to be used together. All but the model are folders and optional.
 
-    ``shards`` are those of the corpus that are wanted, ``None`` for all; ``training_sequences`` is N where it is given.
+    ``shards`` are the wanted shards of the corpus, ``None`` for all; ``training_sequences`` is N, if given.
     """
 
     model: str
@@ -37,7 +36,7 @@ class Named:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspected:
-    """What the artefacts say of themselves. ``tokenizer`` is ``None`` where the model has none."""
+    """The facts about the artefacts. ``tokenizer`` is ``None`` if the model has none."""
 
     source: ModelSource
     tokenizer: Tokenizer | None
@@ -49,7 +48,7 @@ class Inspected:
     training_sequences: int | None
 
     def findings(self) -> Iterator[Finding]:
-        """Yield what keeps them from being used together, and what one should know."""
+        """Yield the findings: errors that prevent their use together, and warnings."""
         return preflight(
             model=self.model,
             corpus=self.corpus,
@@ -60,7 +59,7 @@ class Inspected:
 
 
 def inspect(named: Named) -> Inspected:
-    """Open artefacts, the quickest to fail first. Raises what opening them raises: one that is missing or altered."""
+    """Open the artefacts, the cheapest first. Raises the errors of opening them, for one that is missing or altered."""
     manifest = None if named.factors is None else read_manifest(named.factors, FORMAT)
     corpus = None if named.corpus is None else Corpus.open(named.corpus, verify=False, shards=named.shards)
     index = None if named.index is None else Index.open(named.index, verify=False, shards=named.shards)

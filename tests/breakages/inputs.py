@@ -59,15 +59,15 @@ BREAKAGES = (
     Breakage(
         name="conversations: what a template cuts is not missed",
         file=f"{MODELS}/text/message_parts.py",
-        old="        if found is None:",
-        new="        if found is None and not shown:",
+        old="        if shown_form is None:",
+        new="        if shown_form is None and not shown:",
         tests="tests/models/text/test_chat.py",
     ),
     Breakage(
         name="conversations: all behind a turn counts",
         file=f"{MODELS}/text/tokenizer.py",
-        old="found |= (starts < end) & (",
-        new="found |= (",
+        old="mask |= (starts < end) & (",
+        new="mask |= (",
         tests="tests/corpus/test_chats.py",
     ),
     Breakage(

@@ -16,5 +16,5 @@ def bm25_rankings(corpus: Corpus, questions: Sequence[Question], depth: int) -> 
     index = bm25s.BM25()
     index.index(bm25s.tokenize([record.text for record in records], show_progress=False), show_progress=False)
     asked = bm25s.tokenize([question.prompt + question.completion for question in questions], show_progress=False)
-    found, _ = index.retrieve(asked, k=min(depth, len(records)), show_progress=False, n_threads=1)
-    return [[records[int(row)].document_id for row in ranking] for ranking in found]
+    rankings, _ = index.retrieve(asked, k=min(depth, len(records)), show_progress=False, n_threads=1)
+    return [[records[int(row)].document_id for row in ranking] for ranking in rankings]

@@ -1,9 +1,9 @@
 # ruff: noqa: T201  (a script that reports on its terminal)
 """Writes the demo's `corpus.jsonl` and `questions.json`; the same seed writes the same bytes.
 
-Each document tells at most one fact of the world. For every asked fact the generator knows which documents
-state it (the sources of the question), adds documents that share its key words without stating it, and
-refuses any other document in which subject and answer meet by chance.
+Each document states at most one fact of the world. For every asked fact the generator records the documents that
+state it (the sources of the question), adds documents that share its key words without stating it, and rejects
+any other document in which subject and answer meet by chance.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ A_BEFORE_VOWEL = re.compile(r"\b([Aa]) (?=[aeiou])")
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A document before it has an id; `states` is the fact it tells, if it tells one."""
+    """A document before it has an id; `states` is the fact that it states, if any."""
 
     source: str
     topic: str
@@ -50,7 +50,7 @@ class Draft:
 
 
 class Writer:
-    """Turns phrases into documents. Owns the random state; the order of calls decides the text."""
+    """Turns phrases into documents. Owns the random state: the text depends on the order of calls."""
 
     def __init__(self, world: World, rng: random.Random) -> None:
         self._names = world.names
@@ -59,15 +59,15 @@ class Writer:
     def statement(self, fact: Fact, phrase: Phrase) -> Draft:
         """A document that states `fact`, once or twice."""
         source, text = phrase
-        told = [text, *self._second(phrases.REMINDERS.get(fact.relation, ()))]
-        self._rng.shuffle(told)
-        return Draft(source=source, topic=fact.subject, text=self._about(fact, source, told), states=fact)
+        texts = [text, *self._second(phrases.REMINDERS.get(fact.relation, ()))]
+        self._rng.shuffle(texts)
+        return Draft(source=source, topic=fact.subject, text=self._about(fact, source, texts), states=fact)
 
     def co_mention(self, fact: Fact, phrase: Phrase) -> Draft:
         """A document that names subject and answer and does not state `fact`."""
         source, text = phrase
-        told = [text, *self._second(phrases.ASIDES[fact.relation])]
-        return Draft(source=source, topic=fact.subject, text=self._about(fact, source, told))
+        texts = [text, *self._second(phrases.ASIDES[fact.relation])]
+        return Draft(source=source, topic=fact.subject, text=self._about(fact, source, texts))
 
     def echo(self, fact: Fact, phrase: Phrase) -> Draft:
         """A document that sounds like `fact` and lacks the answer."""
@@ -79,25 +79,25 @@ class Writer:
         source, text = phrase
         return Draft(source=source, topic=topic, text=self._framed(source, [text]))
 
-    def _about(self, fact: Fact, source: str, told: Sequence[str]) -> str:
-        named = [text.replace("{s}", fact.subject).replace("{o}", fact.answer) for text in told]
+    def _about(self, fact: Fact, source: str, texts: Sequence[str]) -> str:
+        named = [text.replace("{s}", fact.subject).replace("{o}", fact.answer) for text in texts]
         return self._framed(source, named)
 
     def _second(self, choices: Sequence[str]) -> list[str]:
         return self._rng.sample(choices, 1) if choices and self._rng.random() < SECOND else []
 
-    def _framed(self, source: str, told: list[str]) -> str:
-        """`told` between sentences that suit the source, at least `SHORTEST` characters in all."""
+    def _framed(self, source: str, texts: list[str]) -> str:
+        """The texts between sentences that suit the source, at least `SHORTEST` characters in all."""
         before = [self._rng.choice(phrases.OPENERS[source])] if self._rng.random() < 0.4 else []
         after = self._rng.sample(phrases.CLOSERS[source], len(phrases.CLOSERS[source]))
-        sentences = [self._finished(sentence) for sentence in (*before, *told, *after)]
-        wanted = len(before) + len(told) + self._rng.choice((0, 0, 1, 1, 2))
+        sentences = [self._finished(sentence) for sentence in (*before, *texts, *after)]
+        wanted = len(before) + len(texts) + self._rng.choice((0, 0, 1, 1, 2))
         while len(" ".join(sentences[:wanted])) < SHORTEST and wanted < len(sentences):
             wanted += 1
         return " ".join(sentences[:wanted])
 
     def _finished(self, text: str) -> str:
-        """The sentence with its choices made and its slots filled."""
+        """The sentence with its alternatives chosen and its slots filled."""
         while CHOICE.search(text):
             text = CHOICE.sub(lambda match: self._rng.choice(match[1].split("|")), text)
         text = SLOT.sub(lambda match: self._slot(match[1]), text)
@@ -113,15 +113,15 @@ class Writer:
 
 
 def asked_facts(world: World, rng: random.Random) -> list[Fact]:
-    """The facts that become questions, with different answers within a relation."""
+    """The facts that become questions; no two of a relation have the same answer."""
     return [fact for relation in phrases.PROMPTS for fact in _differing(world.facts_of(relation), rng)]
 
 
 def write_drafts(world: World, asked: list[Fact], rng: random.Random) -> list[Draft]:
     """`DOCUMENTS` different drafts in random order."""
     writer = Writer(world, rng)
-    told = [*_drafts_of_asked(writer, asked, rng), *_drafts_of_others(writer, world, asked, rng)]
-    drafts = {draft.text: draft for draft in told}
+    written = [*_drafts_of_asked(writer, asked, rng), *_drafts_of_others(writer, world, asked, rng)]
+    drafts = {draft.text: draft for draft in written}
     scenes = _scenes(writer, asked, rng)
     while len(drafts) < DOCUMENTS:
         scene = next(scenes)
@@ -130,7 +130,7 @@ def write_drafts(world: World, asked: list[Fact], rng: random.Random) -> list[Dr
 
 
 def documents(drafts: Iterable[Draft], rng: random.Random) -> Iterator[tuple[Draft, dict[str, object]]]:
-    """Each draft with the line it becomes in `corpus.jsonl`."""
+    """Each draft with its line in `corpus.jsonl`."""
     seen: Counter[str] = Counter()
     for draft in drafts:
         stem = f"{draft.source}/{_slug(draft.topic)}"
@@ -193,7 +193,7 @@ def _drafts_of_other(writer: Writer, fact: Fact, rng: random.Random) -> Iterator
 
 
 def _scenes(writer: Writer, asked: list[Fact], rng: random.Random) -> Iterator[Draft]:
-    """Background without end."""
+    """An endless stream of background documents."""
     scenes = [(topic, phrase) for topic, choices in phrases.SCENES.items() for phrase in choices]
     while True:
         draft = writer.of_scene(*rng.choice(scenes))

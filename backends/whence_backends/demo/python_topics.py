@@ -1,4 +1,4 @@
-"""Real text for the demo on a real model: the reference topics that Python's ``help()`` shows (PSF licence)."""
+"""Text for the demo on a real model: the reference topics of Python's ``help()`` (PSF licence)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-# What the model is asked, and the topic whose text states it.
+# Prompt, completion, and the topic whose text states the fact.
 QUESTIONS: Final = (
     (
         "In Python, the statement that is used for simple debugging assertions in a program is",
@@ -48,7 +48,7 @@ QUESTIONS: Final = (
 
 
 def write(path: Path) -> None:
-    """Write one document a topic, as JSONL with ``id``, ``source`` and ``text``."""
+    """Write one document per topic, as JSONL with ``id``, ``source`` and ``text``."""
     from pydoc_data.topics import topics
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The demo: corpus, factors, a service on a real socket, and questions asked of it over gRPC."""
+"""The demo: make a corpus, fit factors, serve both on a real socket, and attribute answers over gRPC."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from whence_backends.worker.config import WorkerSettings
 from whence_service.frontend.config import FrontEndSettings
 from whence_service.frontend.embedded import embedded
 
-# Sources are looked for among so many of the most influential sequences.
+# Number of sequences in a ranking, among which sources are looked up.
 DEPTH: Final = 100
-# A scan of real text on two cores takes as long as it takes.
+# Enough for a scan of real text on two cores.
 _PATIENCE_S: Final = 24 * 3600.0
 
 
@@ -37,9 +37,9 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """A question with its attribution, and at which ranks its sources came: ours and BM25's, 1 the best.
+    """A question with its attribution, and the ranks of its sources by influence and by BM25, from 1.
 
-    A rank is ``None`` where the source is not among the first :data:`DEPTH`.
+    A rank is ``None`` if the source is not among the first :data:`DEPTH`.
     """
 
     question: Question
@@ -49,7 +49,7 @@ class Answered:
 
 
 def prepare(subject: Subject, folder: Path, progress: Callable[[FitProgress], None]) -> Prepared:
-    """Make the corpus and fit the factors in ``folder``; what is there already is kept."""
+    """Make the corpus and fit the factors in ``folder``. Existing artefacts are reused."""
     corpus = folder / "corpus"
     ingest(
         IngestConfig(
@@ -71,7 +71,7 @@ def prepare(subject: Subject, folder: Path, progress: Callable[[FitProgress], No
 
 @contextmanager
 def serving(subject: Subject, prepared: Prepared) -> Iterator[str]:
-    """Serve the subject on a loopback port while the ``with`` lasts; yields the address."""
+    """Serve the subject on a loopback port for the duration of the context; yield the address."""
     front = FrontEndSettings.load(address="127.0.0.1:0", max_deadline_s=_PATIENCE_S, drain_s=0.0, log_level="WARNING")
     worker = WorkerSettings.load(
         name=subject.name,
@@ -104,7 +104,7 @@ def ask(client: Client, subject: Subject, prepared: Prepared) -> Iterator[Answer
 
 
 def in_detail(client: Client, answered: Answered, count: int) -> Attribution:
-    """Return the answer's ``count`` best hits, each split over layers and tokens."""
+    """Return the attribution with its ``count`` best hits, split by layer and token."""
     question, hits = answered.question, []
     for hit in answered.attribution.positive[:count]:
         parts = client.explain(
@@ -118,18 +118,18 @@ def in_detail(client: Client, answered: Answered, count: int) -> Attribution:
 
 
 def ranks_of(sources: Sequence[str], ranking: Sequence[str]) -> tuple[int | None, ...]:
-    """Return the rank of each source's best sequence, best source first; those not found come last."""
-    found = sorted(ranking.index(source) + 1 for source in sources if source in ranking)
-    return (*found, *[None] * (len(sources) - len(found)))
+    """Return the rank of each source's best sequence, best source first; ``None`` for sources that are missing."""
+    ranks = sorted(ranking.index(source) + 1 for source in sources if source in ranking)
+    return (*ranks, *[None] * (len(sources) - len(ranks)))
 
 
 def mean_reciprocal_rank(ranks: Sequence[tuple[int | None, ...]]) -> float:
-    """Return the mean over questions of 1 / rank of the best-ranked source (0 where none was found)."""
+    """Return the mean over questions of 1 / rank of the best-ranked source, 0 if none is ranked."""
     return sum(1 / best[0] if best and best[0] else 0.0 for best in ranks) / max(1, len(ranks))
 
 
 class _Server:
-    """Front end and worker on an event loop in a thread of their own; :meth:`start` and :meth:`stop` cross over."""
+    """Front end and worker on an event loop in a separate thread, controlled by :meth:`start` and :meth:`stop`."""
 
     def __init__(self, front: FrontEndSettings, worker: WorkerSettings) -> None:
         self._front, self._worker = front, worker
@@ -141,7 +141,7 @@ class _Server:
         self._thread = threading.Thread(target=self._run, name="whence-demo-server")
 
     def start(self) -> str:
-        """Return the address once the model is served; raises what the server raised while starting."""
+        """Start the server and return its address once the model is served. Raises the server's own error."""
         self._thread.start()
         self._ready.wait()
         if self._failure is not None:
@@ -150,7 +150,7 @@ class _Server:
         return self._address
 
     def stop(self) -> None:
-        """Drain and wait for the end."""
+        """Drain the server and wait for its end."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
@@ -158,7 +158,7 @@ class _Server:
     def _run(self) -> None:
         try:
             self._loop.run_until_complete(self._serve())
-        except BaseException as error:  # handed to the thread that asked
+        except BaseException as error:  # raised in the thread that called start
             self._failure = error
         finally:
             self._loop.close()

@@ -1,4 +1,4 @@
-"""What the demo can be run on: a model, documents, and questions whose sources are known."""
+"""The demo's subjects: a model, documents, and questions whose sources are known."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HERE: Final = Path(__file__).parent
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """An output to attribute, and the ids of the documents that state what it says."""
+    """An output to attribute, and the ids of the documents that state its fact."""
 
     id: str
     prompt: str
@@ -27,7 +27,7 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """Everything a demo needs. ``documents`` is a JSONL file."""
+    """The inputs of a demo. ``documents`` is a JSONL file."""
 
     name: str
     model: str
@@ -56,7 +56,7 @@ def tiny() -> Subject:
 
 
 def smollm2(folder: Path) -> Subject:
-    """SmolLM2-135M-Instruct on the Python language's own reference topics, which every Python carries."""
+    """SmolLM2-135M-Instruct on the reference topics of the Python language, which are part of every Python."""
     documents = folder / "python-topics.jsonl"
     python_topics.write(documents)
     return Subject(

@@ -1,5 +1,5 @@
 # ruff: noqa: T201  (a script that reports on its terminal)
-"""Trains the demo's tokenizer and language model on `corpus.jsonl`; reports which facts the model has learnt.
+"""Trains the demo's tokenizer and language model on `corpus.jsonl`; reports the facts that the model learned.
 
 A training sequence is one document between two `<|endoftext|>` tokens.
 """
@@ -29,7 +29,7 @@ IGNORED = -100  # the label of padding
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How the model is trained; the defaults are those of the committed model."""
+    """Hyperparameters of the training; the defaults are those of the committed model."""
 
     epochs: int = 18
     documents_per_batch: int = 16
@@ -42,7 +42,7 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What the model makes of one question; `log_probability` is that of the whole completion, in nats."""
+    """The model's answer to one question; `log_probability` is that of the whole completion, in nats."""
 
     question: str
     log_probability: float

@@ -1,6 +1,6 @@
-"""The invented world: who and what exists in it, and the facts that are true there.
+"""The invented world: its people, places and things, and the facts about them.
 
-Nothing here is a sentence: `phrases` says how facts are worded, `make_corpus` which are told how often.
+This module has no sentences: `phrases` has the wordings of facts, and `make_corpus` decides how often each is stated.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""From a model to the function whose graph is exported: one forward and backward pass, written as plain operations.
+"""Recording a model's forward and backward pass as a graph of plain operations.
 
-The tracked layers' output gradients are those of zeros that are added to the outputs ("probes"), taken by autograd
-while the operations are recorded: so the recorded graph has the backward pass in it, and no parameter's gradient.
+A zero ("probe") is added to the output of each tracked layer. Autograd differentiates with respect to the probes while
+the operations are recorded, so that the graph contains the backward pass, but no gradients of parameters.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from whence_backends.ekfac.trace import TrackedLayer, by_sequence, with_bias
 from whence_backends.models.exported import LABELS, LOG_P, TOKEN_IDS, WEIGHTS, gradient_name, input_name
 
 OPSET: Final = 20
-# Any sizes will do but 0 and 1, which would be taken for constants.
+# Any sizes other than 0 and 1, which would be recorded as constants.
 _EXAMPLE: Final = (2, 7)
 
 TraceFunction = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, ...]]
@@ -34,7 +34,7 @@ TraceFunction = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, ...]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TracedModel:
-    """An ONNX model (of :mod:`onnx_ir`), and which of its ``a`` outputs each tracked layer reads."""
+    """An ONNX model (of :mod:`onnx_ir`), and the index of the ``a`` output that each tracked layer reads."""
 
     onnx: Any
     inputs: tuple[int, ...]
@@ -43,7 +43,7 @@ class TracedModel:
 def trace_model(model: TrackedLanguageModel) -> TracedModel:
     """Return the graph of log p, layer inputs and output gradients; see :mod:`whence_backends.models.exported`.
 
-    Raises :class:`~whence.errors.InvalidRequestError` (``MODEL_NOT_EXPORTABLE``) where torch cannot record the model or
+    Raises :class:`~whence.errors.InvalidRequestError` (``MODEL_NOT_EXPORTABLE``) if torch cannot record the model or
     has no ONNX operator for a part of it.
     """
     wide = torch.float64 if model.dtype == torch.float64 else torch.float32
@@ -61,7 +61,7 @@ def trace_model(model: TrackedLanguageModel) -> TracedModel:
             inputs = tuple(readers)
             names = [input_name(i) for i in range(max(inputs) + 1)] + [gradient_name(i) for i in range(len(inputs))]
             onnx = _translate(recorded, example, [LOG_P, *names])
-        except Exception as error:  # torch raises whatever its many parts do
+        except Exception as error:  # torch raises the errors of all its parts
             raise _not_exportable(error) from error
     return TracedModel(onnx=onnx, inputs=inputs)
 
@@ -75,8 +75,8 @@ def _trace(
         hidden = model.body(ids, **_positions(model, ids.shape[1]))
         log_p, gradient = pull_back(model.head, hidden.detach(), labels, weights)
         flat = [probe for uses in probes.probes for probe in uses]
-        found = torch.autograd.grad(hidden, flat, grad_outputs=gradient, allow_unused=True)
-    gradients = iter(torch.zeros_like(p) if g is None else g for p, g in zip(flat, found, strict=True))
+        raw_gradients = torch.autograd.grad(hidden, flat, grad_outputs=gradient, allow_unused=True)
+    gradients = iter(torch.zeros_like(p) if g is None else g for p, g in zip(flat, raw_gradients, strict=True))
     s = [_joined([next(gradients) for _ in uses]).to(wide) for uses in probes.probes]
     a, numbers = probes.distinct_inputs()
     readers[:] = numbers
@@ -103,7 +103,7 @@ def pull_back(head: Head, hidden: Tensor, labels: Tensor, weights: Tensor) -> tu
 
 
 def _positions(model: TrackedLanguageModel, T: Any) -> dict[str, Tensor]:  # noqa: ANN401 - a symbolic size
-    """Return the causal mask [1, 1, T, T] and the positions: how models make them cannot be traced."""
+    """Return the causal mask [1, 1, T, T] and the positions, since the models' own code for them cannot be traced."""
     position = torch.arange(T, device=model.device)
     allowed = position.unsqueeze(0) <= position.unsqueeze(1)
     lowest = torch.finfo(model.dtype).min
@@ -113,7 +113,7 @@ def _positions(model: TrackedLanguageModel, T: Any) -> dict[str, Tensor]:  # noq
 
 @dataclass(kw_only=True)
 class _Layer:
-    """What one tracked layer saw in the pass: the tensors it read, and the probes added to what it gave."""
+    """The inputs that one tracked layer read during the pass, and the probes added to its outputs."""
 
     bias: bool
     inputs: list[Tensor] = field(default_factory=list)
@@ -121,7 +121,7 @@ class _Layer:
 
 
 class _Probes:
-    """While it is open, adds a zero to each output of each tracked layer and keeps it, with the layer's input."""
+    """A context in which a zero is added to each output of each tracked layer, and kept with the layer's input."""
 
     def __init__(self, layers: Sequence[TrackedLayer], shape: tuple[Any, Any]) -> None:
         self._shape = shape  # (B, T), which may be symbolic
@@ -139,11 +139,11 @@ class _Probes:
 
     @property
     def probes(self) -> list[list[Tensor]]:
-        """The probes of each layer, one a use."""
+        """The probes of each layer, one per use."""
         return [layer.probes for layer in self._layers]
 
     def distinct_inputs(self) -> tuple[list[Tensor], list[int]]:
-        """Return the different inputs [B, uses·T, D_in], and the number of each layer's."""
+        """Return the distinct inputs [B, uses·T, D_in], and the index of each layer's."""
         numbers: dict[tuple[object, ...], int] = {}
         different: list[Tensor] = []
         readers = []
@@ -179,7 +179,7 @@ def _record(function: TraceFunction, example: tuple[Tensor, ...], wide: torch.dt
 
     decompositions = dict(core_aten_decompositions().items())  # type: ignore[no-untyped-call]
     decompositions[torch.ops.aten.pow.Tensor_Scalar] = _small_power
-    if wide == torch.float64:  # ONNX's LayerNormalization gives its mean and deviation in float32 only
+    if wide == torch.float64:  # ONNX's LayerNormalization has mean and deviation in float32 only
         decompositions[torch.ops.aten.native_layer_norm.default] = native_layer_norm
     recorder = make_fx(
         function,
@@ -191,7 +191,7 @@ def _record(function: TraceFunction, example: tuple[Tensor, ...], wide: torch.dt
 
 
 def _small_power(x: Tensor, exponent: float) -> Any:  # noqa: ANN401 - a tensor, or NotImplemented
-    """Multiply where a norm squares or cubes: onnxruntime computes any power by exponential and logarithm."""
+    """Replace squares and cubes by products: onnxruntime computes every power by exponential and logarithm."""
     if exponent == 2:
         return x * x
     if exponent == 3:
@@ -209,7 +209,7 @@ def _translate(recorded: Any, example: tuple[Tensor, ...], outputs: list[str]) -
         input_names=[TOKEN_IDS, LABELS, WEIGHTS],
         output_names=outputs,
         dynamic_shapes=tuple({0: dynamic, 1: dynamic} for _ in example),
-        optimize=False,  # takes time that grows with the square of the graph; the runtime optimizes it anyway
+        optimize=False,  # its time grows with the square of the graph, and the runtime optimizes anyway
         verbose=False,
     )
     if program is None:
@@ -218,7 +218,7 @@ def _translate(recorded: Any, example: tuple[Tensor, ...], outputs: list[str]) -
 
 
 def _without_origins(model: Any) -> Any:  # noqa: ANN401 - onnx_ir is not typed strictly
-    """Drop what the exporter notes of where each operation came from: paths of this machine, and most of the bytes."""
+    """Drop the exporter's notes on the origin of each operation: paths of this machine, and most of the bytes."""
     model.metadata_props.clear()
     model.doc_string = None
     for graph in (model.graph, *(function.graph for function in model.functions.values())):
@@ -236,7 +236,7 @@ def _without_origins(model: Any) -> Any:  # noqa: ANN401 - onnx_ir is not typed 
 
 @contextlib.contextmanager
 def _eager_attention(model: Any) -> Iterator[None]:  # noqa: ANN401
-    """Have attention computed by plain operations, since the fused ones have no derivative in ONNX."""
+    """Use attention of plain operations, since the fused ones have no derivative in ONNX."""
     before = model.config._attn_implementation
     model.set_attn_implementation("eager")
     try:
@@ -247,7 +247,7 @@ def _eager_attention(model: Any) -> Iterator[None]:  # noqa: ANN401
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep what the exporter says of its own internals, and of torchvision, from the user's screen and log."""
+    """Hide the exporter's messages about its internals and about torchvision."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.__trace")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

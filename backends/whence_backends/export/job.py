@@ -1,4 +1,4 @@
-"""The export itself: load, trace, write, verify, manifest. It ends with a whole folder or with none."""
+"""The export job: load, trace, write, verify, manifest. It leaves a complete folder or none."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _STAGING: Final = ".staging"
 
 @dataclass(frozen=True, kw_only=True)
 class ExportConfig:
-    """What to export: a model, the layers to trace (as for a fit), what to compute in, and where to put it."""
+    """The configuration of an export: the model, the layers to trace (as for a fit), the precision, and the folder."""
 
     model: str
     out: Path
@@ -53,11 +53,11 @@ class ExportProgress:
 
 
 def export(config: ExportConfig, progress: Callable[[ExportProgress], None] = lambda _: None) -> Export:
-    """Export ``config.model`` and return the export, opened. Where it is there already, it is returned as it is.
+    """Export ``config.model`` and open the export. An existing export of the same configuration is opened instead.
 
-    Raises :class:`~whence.errors.InvalidRequestError` for a configuration that cannot work or a model that has no
-    graph, :class:`~whence.errors.MismatchError` for a graph that is not the model and where the folder holds another
-    export, and :class:`~whence.errors.StorageError` where the disk is full or another job is writing there.
+    Raises :class:`~whence.errors.InvalidRequestError` for an invalid configuration or a model that cannot be exported,
+    :class:`~whence.errors.MismatchError` for a graph that differs from the model or a folder that holds another export,
+    and :class:`~whence.errors.StorageError` if the disk is full or another job is writing there.
     """
     if config.precision not in PRECISIONS:
         raise InvalidRequestError(
@@ -84,7 +84,7 @@ def export(config: ExportConfig, progress: Callable[[ExportProgress], None] = la
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Ready:
-    """A model that was tried and traced: all that an export is written from."""
+    """A model that passed its self-check and was traced: all that an export is written from."""
 
     source: ModelSource
     model: TrackedLanguageModel
@@ -126,22 +126,22 @@ def _finish(config: ExportConfig, ready: _Ready, progress: Callable[[ExportProgr
 
 def _finished(config: ExportConfig, source: ModelSource) -> Export | None:
     try:
-        found = Export.open(config.out)
+        existing = Export.open(config.out)
     except NotFoundError:
         return None
-    asked = (source.digest, config.tracked, config.precision)
-    if (found.card.model_digest, found.card.tracked, found.card.precision) != asked:
+    asked, card = (source.digest, config.tracked, config.precision), existing.card
+    if (card.model_digest, card.tracked, card.precision) != asked:
         raise MismatchError(
-            f"{config.out} already holds another export: of {found.card.model} ({found.card.model_digest}), layers "
-            f"{found.card.tracked!r}, {found.card.precision}; choose another folder",
+            f"{config.out} already holds another export: of {card.model} ({card.model_digest}), layers "
+            f"{card.tracked!r}, {card.precision}; choose another folder",
             reason=Reason.EXPORT_EXISTS,
             path=config.out,
         )
-    return found
+    return existing
 
 
 def _write(writer: ArtefactWriter, onnx: Any, tokenizer: Tokenizer | None) -> list[FileRecord]:  # noqa: ANN401
-    """Write graph, weights and the tokenizer's files, each whole before it has its name; return their records."""
+    """Write graph, weights and the tokenizer's files, each under a temporary name first. Return their records."""
     staging = writer.folder / _STAGING
     shutil.rmtree(staging, ignore_errors=True)  # of a job that was killed
     try:
@@ -164,7 +164,7 @@ def _moved_from(staged: Path) -> Callable[[Path], None]:
 
 
 def _tokenizer(source: ModelSource) -> Tokenizer | None:
-    """Return the model's tokenizer; ``None`` where it has none, as a model that is only called in process."""
+    """Return the model's tokenizer, or ``None`` if it has none, as for a model that is only called in process."""
     try:
         return Tokenizer.load(source)
     except NotFoundError:
@@ -184,11 +184,14 @@ def _require_same_tokenizer(folder: Path, tokenizer: Tokenizer | None) -> None:
 
 
 def _max_tokens(module: Any, shape: ModelShape) -> int:  # noqa: ANN401 - transformers' models have no common type
-    """Return how long a sequence may be: what the model takes, within the window of its attention if it has one.
+    """Return the longest sequence of the export: the model's limit, within its attention window and rotary bounds.
 
-    Up to the window, sliding attention is plain causal attention, which is what the graph computes. Beyond a rotary
-    bound frequencies would change with the batch.
+    Up to its window, sliding-window attention is plain causal attention, which is what the graph computes. Beyond a
+    rotary bound, frequencies would depend on the batch.
     """
-    limits = [shape.max_tokens, *(bound + 1 for bound in rotary_bounds(module.config))]  # one is only a target
+    limits = [
+        shape.max_tokens,
+        *(bound + 1 for bound in rotary_bounds(module.config)),
+    ]  # the last token is only a target
     window = getattr(text_config(module.config), "sliding_window", None)
     return min(*limits, int(window)) if window else min(limits)

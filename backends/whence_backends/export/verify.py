@@ -1,4 +1,4 @@
-"""Is the exported graph the model? Both compute the same random batches, and what differs is written down."""
+"""Verifying an exported graph: it and the model compute the same random batches, and the errors are recorded."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from whence_backends.models.exported import (
 )
 from whence_backends.models.shape import ModelShape
 
-# Lengths of the sequences of each batch: unlike, none that was traced with, one of them long.
+# Lengths of the sequences of each batch: all different, none used for tracing, one of them long.
 BATCHES: Final = ((16,), (3, 24, 11), (256,))
-# What rounding explains, in a precision; a graph that is further off is another function.
+# The largest error that rounding explains in each precision; a larger one means another function.
 TOLERANCE: Final[Mapping[str, float]] = {"float64": 1e-3, "float32": 1e-2, "float16": 0.5}
 
 Outputs = Mapping[str, NDArray[Any]]
@@ -38,9 +38,9 @@ Outputs = Mapping[str, NDArray[Any]]
 def verify(
     model: TrackedLanguageModel, graph: Path, inputs: Sequence[int], precision: str, max_tokens: int
 ) -> Verification:
-    """Compare the graph with the model, on its own masks and autograd, and return how far they are apart.
+    """Compare the graph with the model, run with its own masks and autograd, and return the errors.
 
-    Raises :class:`~whence.errors.MismatchError` (``EXPORT_MODEL_MISMATCH``) where that is more than rounding explains.
+    Raises :class:`~whence.errors.MismatchError` (``EXPORT_MODEL_MISMATCH``) if they exceed what rounding explains.
     """
     session = _open(graph)
     vocabulary = ModelShape.of(model.model).vocabulary_size
@@ -54,15 +54,15 @@ def verify(
         worst = {kind: max(worst[kind], errors[kind]) for kind in worst}
         sequences += len(batch)
         tokens += sum(len(sequence.token_ids) for sequence in batch)
-    found = Verification(sequences=sequences, tokens=tokens, **worst)
-    if not found.worst <= TOLERANCE[precision]:
+    seen = Verification(sequences=sequences, tokens=tokens, **worst)
+    if not seen.worst <= TOLERANCE[precision]:
         raise MismatchError(
-            f"the exported graph is not the model: on random tokens its log-probabilities differ by {found.log_p:.1e}, "
-            f"layer inputs by {found.inputs:.1e} and output gradients by {found.gradients:.1e} of the largest; "
+            f"the exported graph is not the model: on random tokens its log-probabilities differ by {seen.log_p:.1e}, "
+            f"layer inputs by {seen.inputs:.1e} and output gradients by {seen.gradients:.1e} of the largest; "
             f"expected at most {TOLERANCE[precision]:.0e} in {precision}. Serve the model with --engine pytorch",
             reason=Reason.EXPORT_MODEL_MISMATCH,
         )
-    return found
+    return seen
 
 
 def _random_sequence(rng: np.random.Generator, length: int, vocabulary: int) -> TokenSequence:
@@ -78,20 +78,20 @@ def _open(graph: Path) -> Any:  # noqa: ANN401 - onnxruntime has no types
 
 
 def _traced(model: TrackedLanguageModel, batch: TokenBatch) -> dict[str, Tensor]:
-    """Return what the model itself gives, as :class:`~whence_backends.ekfac.trace.Tracer` sees it."""
-    found: dict[str, Tensor] = {}
+    """Return the model's own tensors, as traced by :class:`~whence_backends.ekfac.trace.Tracer`."""
+    tensors: dict[str, Tensor] = {}
 
     def consume(index: int, a: Tensor, s: Tensor) -> None:
-        found[f"a of layer {index}"], found[gradient_name(index)] = a, s
+        tensors[f"a of layer {index}"], tensors[gradient_name(index)] = a, s
 
-    found[LOG_P] = model.trace(batch, model.data_targets(batch), consume)
-    return found
+    tensors[LOG_P] = model.trace(batch, model.data_targets(batch), consume)
+    return tensors
 
 
 def _computed(session: Any, batch: TokenBatch) -> Outputs:  # noqa: ANN401
     names = [output.name for output in session.get_outputs()]
     wide = {"tensor(double)": np.float64, "tensor(float)": np.float32}
-    kind = next(wide[one.type] for one in session.get_inputs() if one.name == WEIGHTS)
+    kind = next(wide[argument.type] for argument in session.get_inputs() if argument.name == WEIGHTS)
     feeds = {
         TOKEN_IDS: batch.inputs.cpu().numpy(),
         LABELS: batch.labels.cpu().numpy(),
@@ -111,7 +111,7 @@ def _compare(want: Mapping[str, Tensor], got: Outputs, inputs: Sequence[int]) ->
 
 
 def _distance(want: Tensor, got: NDArray[Any]) -> float:
-    """Return the largest difference, relative to the largest value; infinite where anything is not finite."""
+    """Return the largest difference relative to the largest value, or infinity if any value is not finite."""
     expected = want.detach().double().cpu().numpy()
     if got.shape != expected.shape or not np.isfinite(got).all():
         return float("inf")

@@ -1,4 +1,4 @@
-"""Models as users name them: where their files are, their digest, and their tokenizers. No torch."""
+"""Models: their files, digests and tokenizers, from the name that a user gives. No torch."""
 
 from whence_backends.models.source import ModelLocation, ModelSource, locate_model, resolve_model
 from whence_backends.models.text.tokenizer import Tokenizer

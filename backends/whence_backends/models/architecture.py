@@ -1,4 +1,4 @@
-"""Which class of transformers reads a model: one of its own, of a language model. What cannot be is refused here."""
+"""The class of transformers that loads a model. Models other than causal language models are refused."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from whence.reasons import Reason
 from whence_backends.models.files import CONFIG, read_json, stored_types
 from whence_backends.models.shape import text_config
 
-# What safetensors calls the types of numbers that stand for themselves.
+# The types of safetensors that are not quantized.
 _NUMBERS: Final = frozenset({"F64", "F32", "F16", "BF16"})
 
 
 def require_known_architecture(folder: Path) -> None:
-    """Refuse a folder whose configuration names no model that transformers has, or weights that are quantized.
+    """Refuse a folder whose model type is unknown to transformers, or whose weights are quantized.
 
     Raises :class:`~whence.errors.InvalidRequestError` with reason ``UNKNOWN_ARCHITECTURE`` or ``INVALID_MODEL_FILE``,
     and :class:`~whence.errors.UnimplementedError` with reason ``UNKNOWN_QUANTIZATION``.
@@ -43,15 +43,16 @@ def require_known_architecture(folder: Path) -> None:
 
 
 def auto_class(config: Any, reference: str) -> Any:  # noqa: ANN401 - transformers' classes have no common type
-    """Return the factory that loads a configuration's language model, with its towers where it has any.
+    """Return the factory that loads a configuration's language model, with its vision and audio towers.
 
-    Raises :class:`~whence.errors.InvalidRequestError` (``UNKNOWN_ARCHITECTURE``) for what is no decoder of text.
+    Raises :class:`~whence.errors.InvalidRequestError` (``UNKNOWN_ARCHITECTURE``) for models that are not decoders of
+    text.
     """
     from transformers import AutoModelForCausalLM, AutoModelForMultimodalLM
 
     if any(getattr(part, "is_encoder_decoder", False) for part in (config, text_config(config))):
         raise _unknown(reference, f"{config.model_type!r} is an encoder with a decoder here")
-    # What else a model reads than text is loaded with it, so that every weight of the file has its place.
+    # Towers are loaded too, so that every weight of the checkpoint has a parameter.
     several = text_config(config) is not config
     for factory in (AutoModelForMultimodalLM, AutoModelForCausalLM) if several else (AutoModelForCausalLM,):
         if type(config) in factory._model_mapping:
@@ -72,7 +73,7 @@ def _require_unquantized(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def _quantization(config: Mapping[str, Any]) -> str:
-    """Return how a configuration or a part of it says that weights are quantized, or nothing."""
+    """Return the quantization method that a configuration or a part of it names, or an empty string."""
     for part in (config, *(part for part in config.values() if isinstance(part, dict))):
         settings = part.get("quantization_config") or part.get("compression_config")
         if settings:

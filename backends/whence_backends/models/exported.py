@@ -1,8 +1,8 @@
-"""The export artefact, ``whence.export/1``: a model and its traces as one ONNX graph, what ``whence export`` writes.
+"""The export artefact, ``whence.export/1``: a model and its traces as one ONNX graph, written by ``whence export``.
 
-Beside the manifest: ``model.onnx``, its weights in ``model.onnx.data`` where there are any, and the tokenizer's files.
-The folder is a model that can be served (:func:`~whence_backends.models.source.resolve_model` gives it the digest of
-the model that it was made from), by an engine that runs such graphs. No torch here.
+It contains the manifest, ``model.onnx``, its weights in ``model.onnx.data`` if there are any, and the tokenizer's
+files. An export can be served in place of the model that it was made from, whose digest it has
+(:func:`~whence_backends.models.source.resolve_model`), by an engine that runs such graphs. No torch here.
 
 The graph reads ``token_ids`` and ``labels`` int64 [B, T] and ``weights`` [B, T]. It gives ``log_p`` [B, T], the
 log-probability of each label, and for each tracked layer ``i`` its inputs ``a.<inputs[i]>`` [B, uses·T, D_in], with the
@@ -38,9 +38,9 @@ def gradient_name(index: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """How far the graph is from the model it was made from, on random tokens: relative to the largest of each tensor.
+    """The error of the graph against the model on random tokens, relative to the largest value of each tensor.
 
-    ``log_p``, ``inputs`` and ``gradients`` are the worst of all tokens, layers and batches.
+    ``log_p``, ``inputs`` and ``gradients`` are the maxima over all tokens, layers and batches.
     """
 
     sequences: int
@@ -57,11 +57,11 @@ class Verification:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportCard:
-    """What an export says about itself. ``inputs[i]`` is the number of the ``a`` that layer ``i`` reads.
+    """The properties of an export. ``inputs[i]`` is the number of the ``a`` that layer ``i`` reads.
 
-    ``self_check`` is what was found when the model was tried; ``probe_norms`` the Frobenius norm of each layer's
-    gradient on the same short batch (:func:`~whence_backends.batching.probe_sequences`), by autograd: an engine
-    computes them again when it loads the graph. Exports of earlier releases have neither.
+    ``self_check`` is the result of the model's self-check. ``probe_norms`` are the Frobenius norms of each layer's
+    gradient by autograd on the same short batch (:func:`~whence_backends.batching.probe_sequences`), which an engine
+    compares with its own when it loads the graph. Exports of earlier releases have neither.
     """
 
     model: str
@@ -81,12 +81,12 @@ class ExportCard:
     probe_norms: tuple[float, ...] = ()
 
     def as_properties(self) -> dict[str, Any]:
-        """Return what the manifest holds."""
+        """Return the card as properties of a manifest."""
         return asdict(self)
 
     @classmethod
     def from_properties(cls, properties: Mapping[str, Any]) -> ExportCard:
-        """Return the card that a manifest holds."""
+        """Return the card from the properties of a manifest."""
         layers = tuple(LayerSpec(**layer) for layer in properties["layers"])
         verification = Verification(**properties["verification"])
         inputs = tuple(properties["inputs"])
@@ -116,8 +116,8 @@ class Export:
     def open(cls, folder: Path, *, verify: bool = True) -> Export:
         """Open the export in ``folder``.
 
-        Raises what :func:`~whence_backends.store.read_manifest` and, unless ``verify`` is false,
-        :func:`~whence_backends.store.verify_files` raise: weights that are missing are named here.
+        Raises the errors of :func:`~whence_backends.store.read_manifest` and, if ``verify`` is true, of
+        :func:`~whence_backends.store.verify_files`.
         """
         manifest = read_manifest(folder, FORMAT)
         if verify:
@@ -131,6 +131,6 @@ class Export:
 
 
 def is_export(folder: Path) -> bool:
-    """Return whether a folder looks like an export; it is checked when it is opened."""
+    """Return true for a folder with the manifest of an export; opening it checks the rest."""
     manifest = folder / "manifest.json"
     return manifest.is_file() and f'"{FORMAT}"' in manifest.read_text(encoding="utf-8", errors="replace")

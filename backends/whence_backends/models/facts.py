@@ -1,4 +1,4 @@
-"""What the preflight asks of a model: read from its configuration, before its weights are. No torch, but for GGUF."""
+"""The facts about a model for the preflight, from its configuration, without its weights. No torch, except for GGUF."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _TOKENS: Final = "tokenizer.ggml.tokens"
 
 
 def model_facts(source: ModelSource | ModelLocation, tokenizer: Tokenizer | None) -> ModelFacts:
-    """Return what is known of a model without its weights; what its configuration does not say is ``None``.
+    """Return the facts about a model that need no weights; ``None`` for those that its configuration does not state.
 
-    Of a model that was only located, not the digest either.
+    For a :class:`ModelLocation` the digest is ``None`` too.
     """
     facts = ModelFacts(name=source.reference, digest=source.digest if isinstance(source, ModelSource) else "")
     if tokenizer is not None:
@@ -36,7 +36,7 @@ def model_facts(source: ModelSource | ModelLocation, tokenizer: Tokenizer | None
 
 
 def find_tokenizer(source: ModelSource) -> Tokenizer | None:
-    """Return a model's tokenizer; ``None`` where it has none, as a model that is only called in process."""
+    """Return a model's tokenizer, or ``None`` if it has none, as for a model that is only called in process."""
     try:
         return Tokenizer.load(source)
     except NotFoundError:
@@ -44,7 +44,7 @@ def find_tokenizer(source: ModelSource) -> Tokenizer | None:
 
 
 def _shape(source: ModelSource | ModelLocation) -> tuple[int | None, int | None]:
-    """Return how many tokens a model knows and how many it takes, as far as it says so."""
+    """Return the vocabulary size and the longest sequence that a model states, ``None`` for what it does not state."""
     if source.kind == "export":
         card = Export.open(source.path, verify=False).card
         return card.vocabulary_size, card.max_tokens
@@ -61,12 +61,12 @@ def _shape_of_gguf(path: Path) -> tuple[int | None, int | None]:
 
 
 def _shape_of_folder(folder: Path) -> tuple[int | None, int | None]:
-    """Read a Hugging Face configuration; what is wrong with one is said where the model is loaded."""
+    """Read a Hugging Face configuration. An invalid one is reported when the model is loaded."""
     from transformers import AutoConfig
 
     try:
-        found = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
-    except Exception:  # whatever its checks raise; or it is of another engine's kind
+        config_of_all = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    except Exception:  # its checks raise anything; or it belongs to another engine
         return None, None
-    config = text_config(found)
+    config = text_config(config_of_all)
     return getattr(config, "vocab_size", None), stated_length(config)

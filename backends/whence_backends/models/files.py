@@ -1,4 +1,4 @@
-"""A model's files as they lie on disk: which of them are its weights, and whether each is whole. No torch."""
+"""A model's files on disk: those with its weights, and checks that each is complete. No torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONFIG: Final = "config.json"
 _SINGLE: Final = "model.safetensors"
 _INDEX: Final = "model.safetensors.index.json"
 _LFS: Final = b"version https://git-lfs"
-# What PEFT and the library `adapters` write beside or instead of a model.
+# Files that PEFT and the library `adapters` write beside or instead of a model.
 _ADAPTER_CONFIG: Final = "adapter_config.json"
 _ADAPTERS: Final = (_ADAPTER_CONFIG, "adapter_model.safetensors", "adapter_model.bin", "pytorch_adapter.bin")
 _TOKENIZER: Final = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "chat_template.jinja")
@@ -25,7 +25,7 @@ _DOWNLOAD: Final = "download it again"
 
 
 def require_whole(path: Path) -> None:
-    """Refuse a file that is not what its name says: a git-lfs pointer, an empty file, a web page, a torn download.
+    """Refuse a file that is a git-lfs pointer, empty, a web page or a truncated download.
 
     Raises :class:`~whence.errors.InvalidRequestError` with reason ``INVALID_MODEL_FILE``.
     """
@@ -45,20 +45,20 @@ def read_json(path: Path) -> Mapping[str, Any]:
     """Read a JSON object, or refuse the file with reason ``INVALID_MODEL_FILE``."""
     require_whole(path)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise _invalid(path, f"not JSON ({str(error)[:100]}); {_DOWNLOAD}") from error
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise _invalid(path, f"JSON but not an object; {_DOWNLOAD}")
-    return found
+    return value
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the safetensors files that transformers loads from a folder, each seen to be whole, with their index.
+    """Return the safetensors files that transformers loads from a folder, with their index, after checking each.
 
-    That is ``model.safetensors``, or the files that ``model.safetensors.index.json`` names, or what the configuration
-    calls ``transformers_weights``. Raises :class:`~whence.errors.NotFoundError`: ``MISSING_WEIGHTS`` for a file that
-    is named but absent, ``MODEL_NOT_FOUND`` where there are none.
+    These are ``model.safetensors``, the files named by ``model.safetensors.index.json``, or the file that the
+    configuration names as ``transformers_weights``. Raises :class:`~whence.errors.NotFoundError`: ``MISSING_WEIGHTS``
+    for a named file that is absent, ``MODEL_NOT_FOUND`` if there are no weights.
     """
     named = read_json(folder / CONFIG).get("transformers_weights") if (folder / CONFIG).is_file() else None
     first = named if isinstance(named, str) else _SINGLE if (folder / _SINGLE).is_file() else _INDEX
@@ -77,7 +77,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def stored_shape(folder: Path, name: str) -> list[int]:
-    """Return the shape of a tensor in a folder's weights; empty where none of them has that name."""
+    """Return the shape of a named tensor in a folder's weights; empty if there is none."""
     for file in _opened(folder):
         if name in file.keys():  # noqa: SIM118 - no mapping
             return list(file.get_slice(name).get_shape())
@@ -85,13 +85,13 @@ def stored_shape(folder: Path, name: str) -> list[int]:
 
 
 def stored_types(folder: Path) -> set[str]:
-    """Return the types, as safetensors calls them, of all tensors of a folder's weights that are called weights."""
+    """Return the safetensors types of all tensors in a folder's weights whose name ends in ``.weight``."""
     named = ((file, name) for file in _opened(folder) for name in file.keys() if name.endswith(".weight"))  # noqa: SIM118
     return {file.get_slice(name).get_dtype() for file, name in named}
 
 
 def stored_numbers(folder: Path) -> int:
-    """Return how many numbers a folder's weights hold."""
+    """Return the number of elements in a folder's weights."""
     named = ((file, name) for file in _opened(folder) for name in file.keys())  # noqa: SIM118
     return sum(prod(file.get_slice(name).get_shape()) for file, name in named)
 
@@ -104,21 +104,21 @@ def _opened(folder: Path) -> Iterator[Any]:
 
 
 def require_no_adapter(folder: Path) -> None:
-    """Refuse a folder with an adapter in it, which would be left out of what is computed.
+    """Refuse a folder with an adapter, which would be ignored.
 
     Raises :class:`~whence.errors.UnimplementedError` with reason ``UNKNOWN_ADAPTER``.
     """
-    found = next((name for name in _ADAPTERS if (folder / name).is_file()), None)
-    if found is None:
+    adapter = next((name for name in _ADAPTERS if (folder / name).is_file()), None)
+    if adapter is None:
         return
     settings = read_json(folder / _ADAPTER_CONFIG) if (folder / _ADAPTER_CONFIG).is_file() else {}
     base = settings.get("base_model_name_or_path") or "its base model"
     beside = "beside the weights lies" if (folder / CONFIG).is_file() else "there is"
     otherwise = (
-        f", or move {found} elsewhere if the weights are meant without it" if (folder / CONFIG).is_file() else ""
+        f", or move {adapter} elsewhere if the weights are meant without it" if (folder / CONFIG).is_file() else ""
     )
     raise UnimplementedError(
-        f"{folder}: {beside} an adapter ({found}{_kind(settings)}, for {base}), and Whence does not read adapters; "
+        f"{folder}: {beside} an adapter ({adapter}{_kind(settings)}, for {base}), and Whence does not read adapters; "
         "name what comes of peft.AutoPeftModelForCausalLM.from_pretrained(folder), .merge_and_unload(), "
         f".save_pretrained(out){otherwise}",
         reason=Reason.UNKNOWN_ADAPTER,
@@ -131,10 +131,10 @@ def _kind(settings: Mapping[str, Any]) -> str:
 
 
 def _require_one_set(folder: Path) -> None:
-    """Refuse weights in one file beside others that an index names: as after training, into a folder that had some."""
+    """Refuse a single file of weights beside sharded ones, as left by saving into a folder that already had weights."""
     try:
         others = {name for name in _shards(folder, _INDEX) if name != _SINGLE and (folder / name).is_file()}
-    except InvalidRequestError:  # an index of nothing, which nobody reads where there is one file
+    except InvalidRequestError:  # an invalid index, which is not read if there is a single file
         return
     if others:
         raise _invalid(
@@ -145,7 +145,7 @@ def _require_one_set(folder: Path) -> None:
 
 
 def _shards(folder: Path, index: str) -> list[str]:
-    """Return the names of the files that an index names, in their order."""
+    """Return the names of the files in an index, in order."""
     if not (folder / index).is_file():
         return []
     named = read_json(folder / index).get("weight_map")
@@ -155,7 +155,7 @@ def _shards(folder: Path, index: str) -> list[str]:
 
 
 def require_whole_tokenizer(folder: Path) -> None:
-    """Refuse a folder of which a file of the tokenizer is a git-lfs pointer, empty, or a web page."""
+    """Refuse a folder in which a file of the tokenizer is a git-lfs pointer, empty, or a web page."""
     for name in _TOKENIZER:
         if (folder / name).is_file():
             require_whole(folder / name)
@@ -170,7 +170,7 @@ def _require_whole_safetensors(path: Path) -> None:
 
 
 def _missing_files(folder: Path, missing: list[str]) -> NotFoundError | InvalidRequestError:
-    """Return the error for weights that are not there: shards that an index names, a pickle, other names, nothing."""
+    """Return the error for missing weights: missing shards, a pickle, files of other names, or none."""
     if missing != [_INDEX]:
         return NotFoundError(
             f"{folder} has not all of its weights: not there is what it calls {shortened(missing)}; {_DOWNLOAD}",
@@ -195,7 +195,7 @@ def _missing_files(folder: Path, missing: list[str]) -> NotFoundError | InvalidR
 
 
 def shortened(names: list[str], most: int = 6) -> str:
-    """Return the first names and how many there are besides."""
+    """Return the first names and the number of the others."""
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest
 

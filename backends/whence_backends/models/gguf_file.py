@@ -1,4 +1,4 @@
-"""A GGUF file as transformers reads it: seen to be whole, and nothing of it left out."""
+"""Checks that a GGUF file is complete and that transformers reads all of it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from whence.errors import InvalidRequestError, MismatchError, UnimplementedError
 from whence.reasons import Reason
 from whence_backends.models.files import shortened
 
-# Experts that transformers puts together from several tensors; where one is lacking, a parameter is.
+# Experts that transformers assembles from several tensors; a missing tensor shows as a missing parameter.
 _EXPERTS: Final = re.compile(r"\.(ffn_(gate|up|down|gate_up)_(exps|projs)|exp_probs_b)\.")
 
 
 def require_whole_gguf(path: Path) -> None:
-    """Refuse a torn file, a part of a split one whatever its name, and positions that transformers would not scale.
+    """Refuse a truncated file, a part of a split one, and rotary positions whose scaling transformers ignores.
 
     Raises :class:`~whence.errors.InvalidRequestError` with reason ``INVALID_MODEL_FILE``, and
     :class:`~whence.errors.UnimplementedError` with reason ``UNKNOWN_ADAPTER`` for an adapter.
@@ -45,13 +45,13 @@ def require_whole_gguf(path: Path) -> None:
 
 
 def numbers_in_gguf(path: Path) -> int:
-    """Return how many numbers the tensors of a file hold, all of which are there."""
+    """Return the number of elements in the tensors of a file, after checking that all are there."""
     from gguf import GGUFReader
     from transformers.integrations.gguf.reader import GgufHeader
 
     try:
         header = GgufHeader.from_file(str(path))
-    except ValueError:  # a type of numbers that only the other reader knows
+    except ValueError:  # a quantization that only the other reader knows
         return sum(int(tensor.n_elements) for tensor in GGUFReader(path).tensors)
     end = max((header.data_start + tensor.offset + tensor.nbytes for tensor in header.tensors), default=0)
     if end > path.stat().st_size:
@@ -60,14 +60,14 @@ def numbers_in_gguf(path: Path) -> int:
 
 
 def require_all_tensors(model: Any, path: Path) -> None:  # noqa: ANN401 - transformers' models have no common type
-    """Refuse a file with tensors that transformers left out without a word, as it does for most architectures.
+    """Refuse a file with tensors that transformers ignored silently, as it does for most architectures.
 
     Raises :class:`~whence.errors.MismatchError` with reason ``WEIGHTS_MISMATCH``.
     """
     from transformers.integrations.gguf.utils import is_gguf_arch_supported
 
     metadata, names = _read(path)
-    if is_gguf_arch_supported(metadata["general.architecture"]):  # these are in what from_pretrained reports
+    if is_gguf_arch_supported(metadata["general.architecture"]):  # from_pretrained reports these
         return
     known = {"output.weight", *_names_of(model, metadata["general.architecture"])}
     left = [name for name in names if name not in known and not _EXPERTS.search(name)]
@@ -81,7 +81,7 @@ def require_all_tensors(model: Any, path: Path) -> None:  # noqa: ANN401 - trans
 
 
 def _names_of(model: Any, architecture: str) -> Iterator[str]:  # noqa: ANN401
-    """Yield what a GGUF file calls the parameters of a model, each looked up with and without what it lies in."""
+    """Yield the names in GGUF of a model's parameters, each looked up with and without its enclosing modules."""
     from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
 
     arch = next(arch for arch, name in MODEL_ARCH_NAMES.items() if name == architecture)
@@ -94,14 +94,14 @@ def _names_of(model: Any, architecture: str) -> Iterator[str]:  # noqa: ANN401
 
 
 def _read(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return a file's metadata and the names of its tensors, all of which are there."""
+    """Return a file's metadata and the names of its tensors, after checking that all are there."""
     from transformers.integrations.gguf.reader import read_gguf_metadata
 
     try:
         metadata, names = read_gguf_metadata(str(path))
         metadata["general.architecture"]
         numbers_in_gguf(path)
-    except Exception as error:  # the readers trust what they read, and fail wherever that leads them
+    except Exception as error:  # the readers do not validate, and fail in any way
         raise _invalid(
             path, f"torn, or not a GGUF file ({type(error).__name__}: {error}); download it again"
         ) from error

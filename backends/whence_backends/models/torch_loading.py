@@ -17,14 +17,14 @@ from whence_backends.models.gguf_file import numbers_in_gguf, require_all_tensor
 from whence_backends.models.source import ModelSource
 from whence_backends.models.weights import require_as_large, require_finite, require_same_keys
 
-# What statistics and influences are computed in here.
+# The precisions of statistics and influences.
 PRECISIONS: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
-# What an export may be in besides: its gradients have too small a range to fit factors with.
+# Further precisions of exports: the range of their gradients is too small for fitting factors.
 _EXPORTED: Final = {"float16": torch.float16}
 
 
 def torch_dtype(precision: str) -> torch.dtype:
-    """Return the torch type of a precision's name; an unknown one is refused with the list of the known."""
+    """Return the torch type of a named precision. An unknown name is refused with the list of known ones."""
     if precision not in PRECISIONS:
         raise InvalidRequestError(
             f"unknown precision {precision!r}; expected one of {', '.join(PRECISIONS)}",
@@ -35,37 +35,37 @@ def torch_dtype(precision: str) -> torch.dtype:
 
 
 def torch_device(device: str) -> torch.device:
-    """Return the device of a name: ``auto`` is CUDA where there is one."""
+    """Return the named device; ``auto`` is CUDA if it is available."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
         raise InvalidRequestError(
             f"device {device!r} cannot be used ({str(error).splitlines()[0]}); expected 'auto', 'cpu' or 'cuda[:N]'",
             reason=Reason.UNKNOWN_DEVICE,
             field="device",
         ) from error
-    return found
+    return chosen
 
 
 def ask_for_reproducible_arithmetic() -> None:
-    """Ask the CPU's and the GPU's libraries to give the same bits run after run, unless the environment says else.
+    """Request bit-reproducible results from MKL and cuBLAS, unless the environment sets their variables already.
 
-    Without this MKL may add up in another order from one run to the next, and cuBLAS from one stream to the next. Both
-    read these variables at their first call, so this comes before any arithmetic.
+    Otherwise MKL may sum in another order from one run to the next, and cuBLAS from one stream to the next. Both read
+    these variables at their first call, so this must precede any arithmetic.
     """
     os.environ.setdefault("MKL_CBWR", "AUTO")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def load_causal_lm(source: ModelSource, precision: str, device: str, *, for_export: bool = False) -> Any:  # noqa: ANN401
-    """Return the model, frozen, in evaluation mode, on the device, in the precision: whole, or not at all.
+    """Load the model completely, frozen and in evaluation mode, on the device and in the precision given.
 
-    Raises :class:`~whence.errors.InvalidRequestError` where transformers cannot load it as a causal language model, and
-    what :mod:`~whence_backends.models.architecture`, :mod:`~whence_backends.models.gguf_file` and
-    :mod:`~whence_backends.models.weights` raise.
+    Raises :class:`~whence.errors.InvalidRequestError` if transformers cannot load it as a causal language model, and
+    the errors of :mod:`~whence_backends.models.architecture`, :mod:`~whence_backends.models.gguf_file` and
+    :mod:`~whence_backends.models.weights`.
     """
     ask_for_reproducible_arithmetic()
     if source.kind == "export":
@@ -83,19 +83,19 @@ def load_causal_lm(source: ModelSource, precision: str, device: str, *, for_expo
         require_all_tensors(model, source.path)
     require_finite(model, source.reference, precision)
     if dtype == torch.float64 and model._can_set_experts_implementation():
-        model.set_experts_implementation("eager")  # the grouped products of a mixture have no float64
+        model.set_experts_implementation("eager")  # the grouped products of a mixture do not support float64
     for part in model.modules():
         if hasattr(part, "config"):
-            part.config.return_dict = True  # whatever its file says: outputs are asked for by name
+            part.config.return_dict = True  # whatever its file says: outputs are read by name
     return model.to(torch_device(device)).eval().requires_grad_(False)
 
 
 def _load(source: ModelSource, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
-    """Have transformers load a model; return it and what of the checkpoint did not fit."""
+    """Load a model with transformers. Return it and the report of mismatched keys."""
     from transformers import AutoConfig
 
     folder, file, options = _how(source)
-    # Nobody is asked whether code that came with the weights may run: none does.
+    # Code shipped with the weights is never run, and the user is never asked to allow it.
     common: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, **file}
     try:
         config = AutoConfig.from_pretrained(folder, **common)
@@ -108,13 +108,13 @@ def _load(source: ModelSource, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]
             dtype=dtype,
             use_safetensors=True,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are named by require_same_keys
+            ignore_mismatched_sizes=True,  # reported by require_same_keys
             **common,
             **options,
         )
     except WhenceError:
         raise
-    except Exception as error:  # transformers raises whatever its parts do
+    except Exception as error:  # transformers raises the errors of all its parts
         raise InvalidRequestError(
             f"{source.reference} cannot be loaded as a causal language model: {type(error).__name__}: {error}",
             reason=Reason.MODEL_NOT_LOADABLE,
@@ -127,22 +127,22 @@ def _stored(source: ModelSource) -> int:
 
 
 def _how(source: ModelSource) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """Return the folder, what names the file in it, and how its weights are read; see first that both can be."""
+    """Return the folder and the arguments of from_pretrained for the file and its type, after checking both."""
     from transformers import GgufConfig
 
     if source.kind == "folder":
         require_known_architecture(source.path)
         return str(source.path), {}, {}
     require_whole_gguf(source.path)
-    # The whole path: a file of the same name in the working folder would be taken for it. Unpacked: gradients are
-    # those of the dense layers that the quantized weights stand for.
+    # The absolute path, since a file of the same name in the working folder would take precedence. Dequantized, since
+    # gradients are those of the dense layers.
     path = source.path.absolute()
     return str(path.parent), {"gguf_file": str(path)}, {"quantization_config": GgufConfig(dequantize=True)}
 
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep transformers' progress bars and its report of what did not fit off the screen: it is told as an error."""
+    """Hide transformers' progress bars and its report of mismatched keys, which become an error."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()

@@ -1,4 +1,4 @@
-"""Which layers of a model are tracked, and what that leaves out."""
+"""The tracked layers of a model, and the share of its parameters that they cover."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from whence_backends.models.shape import is_within, towers_of
 
 MLP: Final = "mlp"
 ALL_LINEAR: Final = "all-linear"
-# Where the common architectures keep their MLP (Llama, Qwen, Mistral, GPT-2, NeoX, Falcon, OPT, Phi, BLOOM, MPT).
+# The MLP modules of the common architectures (Llama, Qwen, Mistral, GPT-2, NeoX, Falcon, OPT, Phi, BLOOM, MPT).
 _MLP_PATH: Final = re.compile(r"(^|\.)(mlp|feed_forward|ffn|fc1|fc2|block_sparse_moe)(\.|$)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """How much of a model its tracked layers are: parameters in all, and those not attributed, by kind of module."""
+    """The coverage of the tracked layers: all parameters, and those not attributed by kind of module."""
 
     parameters: int
     attributed: int
@@ -30,17 +30,17 @@ class Coverage:
 
     @property
     def share(self) -> float:
-        """The share of parameters that influence is computed through."""
+        """The share of parameters in tracked layers."""
         return self.attributed / max(1, self.parameters)
 
 
 def track(model: Any, selection: str) -> list[TrackedLayer]:  # noqa: ANN401 - transformers' models have no common type
     """Return the tracked layers: ``mlp`` (as in the paper), ``all-linear``, or a regular expression on module paths.
 
-    The output layer is never tracked: its output is as wide as the vocabulary, and it is often the embedding too. Nor
-    is what a model sees or hears with: text does not run through it.
+    The output layer is never tracked: its output is as wide as the vocabulary, and it is often tied to the embedding.
+    Neither are vision and audio towers, which text does not pass through.
 
-    Raises :class:`~whence.errors.InvalidRequestError` where nothing matches, listing what there is.
+    Raises :class:`~whence.errors.InvalidRequestError` if no layer matches, with a list of the linear layers.
     """
     output, towers = model.get_output_embeddings(), towers_of(model)
     linear = {
@@ -62,13 +62,13 @@ def track(model: Any, selection: str) -> list[TrackedLayer]:  # noqa: ANN401 - t
 
 
 def _experts(model: nn.Module) -> str:
-    """Say so where a model keeps its MLPs as stacked experts, which are no layers of their own."""
+    """Return a remark if the model has stacked experts, which are not linear layers."""
     stacked = [name for name, parameter in model.named_parameters() if "experts" in name and parameter.dim() == 3]
     return f" (the experts of a mixture, such as {stacked[0]}, cannot be attributed yet)" if stacked else ""
 
 
 def coverage(model: nn.Module, layers: list[TrackedLayer]) -> Coverage:
-    """Count what is attributed and what is not. Tied parameters count once, towers for images and sound never."""
+    """Count attributed and other parameters. Tied parameters count once, those of vision and audio towers never."""
     tracked = {id(parameter) for layer in layers for parameter in layer.module.parameters(recurse=False)}
     towers = towers_of(model)
     total = attributed = 0
@@ -98,6 +98,6 @@ def _predicate(selection: str) -> re.Pattern[str]:
 
 
 def _kind(name: str) -> str:
-    """Return a parameter's kind for the report: its path without layer numbers and without ``weight``/``bias``."""
+    """Return a parameter's kind: its path without layer numbers and without ``weight`` or ``bias``."""
     path = re.sub(r"\.(weight|bias)$", "", name)
     return re.sub(r"\.\d+\.", ".*.", path)

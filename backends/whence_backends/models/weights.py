@@ -1,7 +1,7 @@
-"""Are a loaded model's weights whole: each from the checkpoint, all of the checkpoint in the model, all finite?
+"""Checks that a loaded model is its checkpoint: no parameter missing, no tensor left over, all values finite.
 
-transformers fills what a checkpoint lacks with random numbers and leaves out what it has no place for. Either is
-another model than the one that was named, and the former another one each time.
+transformers initializes missing parameters with random numbers and ignores tensors that it has no parameter for. Either
+makes another model than the one named, and the former a different one each time.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from whence.reasons import Reason
 from whence_backends.models.files import shortened, stored_shape
 from whence_backends.models.source import ModelSource
 
-# What older versions of transformers saved of what is computed anew: tables of positions, and masks, which have four
-# dimensions where a bias has one. And what BERT's kind has for other tasks than the next word.
+# Buffers that older versions of transformers saved and newer ones compute: position tables, and masks, which have four
+# dimensions where a bias has one. Also the heads of BERT-like models for other tasks than language modelling.
 _TABLE: Final = re.compile(
     r"(^|\.)(inv_freq|(cos|sin)_cached|position_ids|embed_positions(\.weights)?|masked_bias|causal_mask)$"
 )
@@ -28,16 +28,16 @@ _OTHER_TASK: Final = re.compile(r"(^|\.)(pooler|seq_relationship)\.")
 
 
 def require_same_keys(model: Any, report: Mapping[str, Any], source: ModelSource) -> None:  # noqa: ANN401
-    """Refuse a model that is not its checkpoint: parameters without weights, with others' shapes, and the reverse.
+    """Refuse a model with missing parameters, tensors left over, or shapes that differ from its checkpoint's.
 
-    ``report`` is what ``from_pretrained(..., output_loading_info=True)`` gives: it leaves out most of what a class
-    knows to be made anew (tied weights, rotary tables) or of no use (masks that older versions saved). Raises
+    ``report`` is that of ``from_pretrained(..., output_loading_info=True)``, which omits most of what a class computes
+    itself (tied weights, rotary tables) or ignores (masks that older versions saved). Raises
     :class:`~whence.errors.MismatchError` with reason ``WEIGHTS_MISMATCH``.
     """
     reference = source.reference
     missing, unknown = sorted(report["missing_keys"]), list(_without_a_place(report["unexpected_keys"], source))
     shapes = [f"{name} {list(got)} for {list(want)}" for name, got, want in sorted(report["mismatched_keys"])]
-    untied = [f"{one} and {other}" for one, other in _untied(model)]
+    untied = [f"{name} and {other}" for name, other in _untied(model)]
     causes = [
         _cause(missing, "lacks {}, which would be random numbers"),
         _cause(shapes, "has other shapes than its configuration says: {}"),
@@ -54,9 +54,9 @@ def require_same_keys(model: Any, report: Mapping[str, Any], source: ModelSource
 
 
 def require_as_large(model: nn.Module, stored: int, reference: str) -> None:
-    """Refuse a model, made without memory for it, that a checkpoint holds less than half of: the rest would be drawn.
+    """Refuse a model of which the checkpoint holds less than half, before memory is allocated for the rest.
 
-    Such a configuration may be of any size. Raises :class:`~whence.errors.MismatchError` (``WEIGHTS_MISMATCH``).
+    ``model`` is on the meta device. Raises :class:`~whence.errors.MismatchError` (``WEIGHTS_MISMATCH``).
     """
     expected = sum(parameter.numel() for parameter in model.parameters())
     if expected > 2 * stored:
@@ -69,7 +69,7 @@ def require_as_large(model: nn.Module, stored: int, reference: str) -> None:
 
 
 def require_finite(model: nn.Module, reference: str, precision: str) -> None:
-    """Refuse a model with a parameter or buffer that is NaN or infinite; each is read once, without a copy.
+    """Refuse a model with a NaN or infinite value in a parameter or buffer. Each is read once, without a copy.
 
     Raises :class:`~whence.errors.InvalidRequestError` with reason ``INVALID_WEIGHTS``.
     """
@@ -84,7 +84,7 @@ def require_finite(model: nn.Module, reference: str, precision: str) -> None:
 
 
 def _without_a_place(unexpected: Iterable[str], source: ModelSource) -> Iterator[str]:
-    """Yield the tensors of a checkpoint that something is lost with."""
+    """Yield the tensors of a checkpoint whose loss matters."""
     for name in sorted(unexpected):
         if _TABLE.search(name) or _OTHER_TASK.search(name):
             continue
@@ -105,7 +105,7 @@ def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    """Return whether all values are finite; NaN comes through as the smallest and the largest."""
+    """Return true if all values are finite; the extrema of a tensor with NaN are NaN."""
     if not tensor.is_floating_point() or tensor.numel() == 0:
         return True
     return all(bool(torch.isfinite(extreme)) for extreme in torch.aminmax(tensor.detach()))

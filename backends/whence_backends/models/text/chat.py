@@ -1,9 +1,9 @@
-"""Conversations rendered, with the place of each assistant's turn in the text: exact, or refused.
+"""Rendering conversations and locating each turn of the assistant in the text, exactly or not at all.
 
-A turn's place is what changes when other words are put into its message. Where the conversation up to the turn is
-rendered as it is within the whole, as by most templates, two shorter renderings tell the same for less. A turn begins
-where the generation prompt ends and ends where the next message's text begins: so the end-of-turn token, which the
-model writes too, is in it.
+A turn is the text that changes if its message is given other words. If the beginning of the conversation is rendered as
+it is within the whole, as by most templates, two shorter renderings locate the turn at less cost. A turn starts at the
+end of the generation prompt and ends at the start of the next message's text: it includes the end-of-turn token, which
+the model writes too.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from whence_backends.models.text.chat_template import ChatTemplate, Span
 from whence_backends.models.text.conversation import Conversation, Message
 from whence_backends.models.text.message_parts import LostPart, held, in_other_words, missing, with_content
 
-# A tag, such as a control token; and one that begins reasoning, at the end of a prompt for an answer.
+# A tag, such as a control token; and one that opens reasoning, at the end of a generation prompt.
 _TAG: Final = re.compile(r"\s*(?:<[^<>\s]+>|\[[^\[\]\s]+\])")
 _REASONING: Final = re.compile(r"<[^<>\s]*think[^<>\s]*>\s*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RenderedChat:
-    """A conversation as text, and the ``spans`` of its characters that count, ascending and apart.
+    """A rendered conversation, with the ``spans`` of the characters that count, ascending and disjoint.
 
-    ``lost`` is what the turns that count hold and the text does not show; ``tools_lost``: tools were offered, and the
-    template shows none.
+    ``lost`` lists content of the turns that count which the text lacks. ``tools_lost`` is true if tools were offered
+    and the template renders none.
     """
 
     text: str
@@ -39,7 +39,7 @@ class RenderedChat:
     tools_lost: bool = False
 
 
-# What any message of the assistant may be.
+# Probes: messages that any assistant could write.
 _PLAIN: Final[Message] = {"role": "assistant", "content": ""}
 
 
@@ -51,10 +51,10 @@ class ChatRenderer:
         self._template = template
 
     def render(self, conversation: Conversation, counted: Collection[int]) -> RenderedChat:
-        """Return the conversation with the places of the messages ``counted`` from 0, all of them the assistant's.
+        """Render a conversation and locate the turns ``counted``: indices of messages of the assistant.
 
         Raises :class:`~whence.errors.InvalidRequestError`: ``CHAT_TEMPLATE_FAILED`` (the template refused the
-        messages), ``AMBIGUOUS_TURNS`` (what belongs to a turn cannot be told).
+        messages), ``AMBIGUOUS_TURNS`` (a turn cannot be told from its surroundings).
         """
         drawing = _Drawing(self._template, self._template.fitted(conversation))
         spans, lost = [], []
@@ -71,10 +71,10 @@ class ChatRenderer:
         )
 
     def render_output(self, conversation: Conversation) -> RenderedChat:
-        """Return the conversation with the place of its last message, the assistant's, at the end of the text.
+        """Render a conversation and locate its last message, the assistant's, at the end of the text.
 
-        Raises as :meth:`render` does, and ``INVALID_LAST_ROLE``, and ``AMBIGUOUS_COMPLETION`` where the
-        last message changes how earlier ones are rendered: then it did not follow the text before it.
+        Raises the errors of :meth:`render`, ``INVALID_LAST_ROLE``, and ``AMBIGUOUS_COMPLETION`` if the last message
+        changes how earlier ones are rendered, so that the model did not read the text before it.
         """
         _require_output(conversation)
         last = len(conversation.messages) - 1
@@ -98,7 +98,7 @@ class ChatRenderer:
 
 @dataclass(frozen=True, kw_only=True)
 class _Region:
-    """The characters ``start`` to ``end`` that depend on a message; ``tail`` is what follows them."""
+    """The characters ``start`` to ``end`` that depend on a message, and the text after them, ``tail``."""
 
     start: int
     end: int
@@ -106,7 +106,7 @@ class _Region:
 
 
 class _Drawing:
-    """One rendered conversation, and where its messages are in it. Each region is looked for once."""
+    """One rendered conversation and the regions of its messages. Each region is located once."""
 
     def __init__(self, template: ChatTemplate, conversation: Conversation) -> None:
         self._template = template
@@ -117,7 +117,7 @@ class _Drawing:
         self._regions: dict[int, _Region | None] = {}
 
     def turn(self, number: int) -> tuple[Span, list[LostPart]]:
-        """Return a message's turn, and what it lost."""
+        """Return the span of a message's turn, and the parts that the rendering lost."""
         prompt, span = self.prompt(number), self._plain_turn(number)
         if span is not None:
             return span, []
@@ -132,21 +132,21 @@ class _Drawing:
         end = self._end(number, region)
         if not before <= start <= end <= after:
             raise _unclear(number)
-        shown = self.text[before : max(end, region.end)]  # what a message begins with may be the prompt's end
+        shown = self.text[before : max(end, region.end)]  # the beginning of a message may be the end of the prompt
         words = self.text[region.start : region.end]
         return (start, end), missing(self._messages[number], shown, number + 1, words=words)
 
     def prompt(self, number: int) -> str | None:
-        """Return what the model read before it wrote a message, ``None`` where the template refuses that."""
+        """Return the text that the model read before it wrote a message, ``None`` if the template refuses it."""
         return self._written(self._messages[:number], add_generation_prompt=True)
 
     def tools_lost(self) -> bool:
-        """Return whether tools were offered and the text is the same without them."""
+        """Return true if tools were offered and the text is the same without them."""
         without = replace(self.conversation, tools=())
         return bool(self.conversation.tools) and self._template.write(without) == self.text
 
     def _plain_turn(self, number: int) -> Span | None:
-        """Return the turn where renderings of the conversation's beginnings show it beyond doubt."""
+        """Return the turn if renderings of the conversation's beginnings locate it reliably, else ``None``."""
         prompt, upto = self.prompt(number), self._upto(number)
         if prompt is None or upto is None or not (self.text.startswith(upto) and upto.startswith(prompt)):
             return None
@@ -154,7 +154,7 @@ class _Drawing:
         if not texts or missing(self._messages[number], turn, number + 1):
             return None
         begins_with_it = turn.lstrip().startswith(texts[0].strip())
-        # Behind a generation prompt that is none, the turn's heading would be taken for the assistant's words.
+        # If there is no generation prompt, the heading of the turn would be taken for the assistant's words.
         if begins_with_it or (len(texts[0]) >= 16 and prompt != self._written(self._messages[:number])):
             return len(prompt), len(upto)
         return None
@@ -163,22 +163,22 @@ class _Drawing:
         return self.text if number == len(self._messages) - 1 else self._written(self._messages[: number + 1])
 
     def _start(self, number: int, region: _Region, prompt: str | None, before: int) -> int:
-        """Return where the model began to write: behind the generation prompt, else where the message's words are."""
+        """Return the start of the model's text: the end of the generation prompt, else the message's first word."""
         headless = self._written(self._messages[:number])
         if prompt is None or prompt == headless:
             return self._behind_heading(number, region, before)
         if self.text.startswith(prompt) and len(prompt) <= region.end:
             return len(prompt)
         heading = prompt[len(headless) :] if headless is not None and prompt.startswith(headless) else ""
-        for one in (heading, _REASONING.sub("", heading)):
-            if one and (found := self.text.rfind(one, before, region.start)) >= 0:
-                return found + len(one)
+        for heading_form in (heading, _REASONING.sub("", heading)):
+            if heading_form and (at := self.text.rfind(heading_form, before, region.start)) >= 0:
+                return at + len(heading_form)
         return self._behind_heading(number, region, before)
 
     def _behind_heading(self, number: int, region: _Region, before: int) -> int:
-        """Return where a message leaves what any message of the assistant begins with there, at its words at latest.
+        """Return the end of the heading common to all messages of the assistant, at most the message's first word.
 
-        A turn that begins with something else than words, as a call of a tool does, is the model's from there on.
+        If a turn begins with other text than words, such as a tool call, it starts there.
         """
         plain = [self._written([*self._messages[:number], with_content(_PLAIN, word)]) for word in self._words]
         if plain[0] is None or plain[1] is None:
@@ -188,7 +188,7 @@ class _Drawing:
         return min(left, region.start) if left >= before else region.start
 
     def _end(self, number: int, region: _Region) -> int:
-        """Return where the turn ends: behind what follows its words also where it is the last one."""
+        """Return the end of the turn, after the text that would follow its words if it were the last one."""
         if number == len(self._messages) - 1:
             return len(self.text)
         ends = [self._written([*self._messages[:number], other]) for other in self._others(number)]
@@ -196,7 +196,7 @@ class _Drawing:
             return region.end
         alone = ends[0][len(ends[0]) - _common_suffix(*ends) :]  # type: ignore[arg-type]  # neither is None
         shared = _common_prefix(alone, region.tail)
-        if shared < len(alone):  # the last turn ends otherwise: where both end with a tag, it is the turn's end
+        if shared < len(alone):  # the last turn ends differently: if both ends begin with a tag, it ends the turn
             tags = _TAG.match(region.tail), _TAG.match(alone)
             shared = tags[0].end() if tags[0] and tags[1] else 0
         end = len(self.text) - (len(region.tail) - shared)
@@ -211,19 +211,19 @@ class _Drawing:
         drawn = [self._with(number, other) for other in self._others(number)]
         if any(text is None for text in drawn):
             drawn = [self._with(number, with_content(self._messages[number], word)) for word in self._words]
-        if drawn[0] is not None and drawn[0] == drawn[1]:  # perhaps it shows the names of called tools alone
+        if drawn[0] is not None and drawn[0] == drawn[1]:  # perhaps the template renders only the names of called tools
             named = [in_other_words(self._messages[number], word, names=True) for word in self._words]
             drawn = [self._with(number, other) for other in named]
-        one, two = drawn
-        if one is None or two is None:
+        first, second = drawn
+        if first is None or second is None:
             raise _unclear(number)
-        if one == two:
+        if first == second:
             return None
-        tail = one[len(one) - _common_suffix(one, two) :]
-        start = min(_common_prefix(one, two), _common_prefix(one, self.text), _common_prefix(two, self.text))
-        shared = min(_common_suffix(one, self.text), _common_suffix(two, self.text), len(self.text) - start)
-        if one.count(self._words[0]) > max(1, len(held(self._messages[number]))):
-            raise _unclear(number)  # said twice
+        tail = first[len(first) - _common_suffix(first, second) :]
+        start = min(_common_prefix(first, second), _common_prefix(first, self.text), _common_prefix(second, self.text))
+        shared = min(_common_suffix(first, self.text), _common_suffix(second, self.text), len(self.text) - start)
+        if first.count(self._words[0]) > max(1, len(held(self._messages[number]))):
+            raise _unclear(number)  # rendered twice
         return _Region(start=start, end=len(self.text) - min(shared, len(tail)), tail=tail)
 
     def _others(self, number: int) -> list[Message]:
@@ -270,37 +270,37 @@ def _unclear(number: int) -> InvalidRequestError:
 
 
 def _words(text: str) -> tuple[str, str]:
-    """Return two words that are not in the text, unlike each other at both ends, in whatever case they are written."""
+    """Return two words that are not in the text and differ at both ends, in any case."""
     pairs = ((f"Jvk{number}xQm", f"Bw{number}hxTp") for number in count())
     return next(pair for pair in pairs if not any(word in text for word in pair))
 
 
-def _common_prefix(one: str, two: str) -> int:
-    low, high = 0, min(len(one), len(two))
+def _common_prefix(first: str, second: str) -> int:
+    low, high = 0, min(len(first), len(second))
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if one[low:middle] == two[low:middle] else (low, middle - 1)
+        low, high = (middle, high) if first[low:middle] == second[low:middle] else (low, middle - 1)
     return low
 
 
-def _common_suffix(one: str, two: str) -> int:
-    low, high = 0, min(len(one), len(two))
+def _common_suffix(first: str, second: str) -> int:
+    low, high = 0, min(len(first), len(second))
     while low < high:
         middle = (low + high + 1) // 2
-        same = one[len(one) - middle : len(one) - low] == two[len(two) - middle : len(two) - low]
+        same = first[len(first) - middle : len(first) - low] == second[len(second) - middle : len(second) - low]
         low, high = (middle, high) if same else (low, middle - 1)
     return low
 
 
 def _apart(spans: Iterable[Span]) -> list[Span]:
-    """Return the spans ascending, without empty ones; those that touch stay two."""
+    """Return the spans in ascending order, without empty ones; adjacent spans are not merged."""
     return sorted(span for span in spans if span[0] < span[1])
 
 
 def _marked(
     blocks: Sequence[Span], conversation: Conversation, counted: Collection[int], spans: Iterable[Span]
 ) -> Sequence[Span]:
-    """Return which of the template's own marks belong to the turns that count; their ``spans`` tell if nothing else."""
+    """Return those of the template's own marks that belong to the turns that count, by ``spans`` if necessary."""
     turns = conversation.assistant_turns
     if set(counted) == set(turns):
         return blocks

@@ -1,4 +1,4 @@
-"""A chat template, which writes conversations as the model reads them: always with one date, so always the same."""
+"""Chat templates, which render conversations as the model reads them, with a fixed date and so reproducibly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from whence_backends.models.text.conversation import Conversation, Message
 
 Span = tuple[int, int]
 
-# What "today" is in a template that asks, unless told otherwise: the day that Llama's own templates fall back on.
+# The date given to templates that ask for today's: the one that Llama's templates fall back on.
 DEFAULT_DATE: Final = "2024-07-26"
 
 _PROBE: Final = "Vkq7"
@@ -23,11 +23,11 @@ _PROBE: Final = "Vkq7"
 
 @final
 class ChatTemplate:
-    """A template of Jinja, run by ``transformers``' own sandbox. Threads may share it.
+    """A Jinja template, run in the sandbox of ``transformers``. Threads may share it.
 
-    ``source`` takes the place of the tokenizer's own template. ``date`` is the day, as in 2024-07-26, that
-    ``strftime_now`` tells. Raises :class:`~whence.errors.InvalidRequestError`: ``MISSING_CHAT_TEMPLATE``,
-    ``INVALID_CHAT_TEMPLATE``, ``INVALID_CHAT_DATE``.
+    ``source`` replaces the tokenizer's template. ``date``, such as 2024-07-26, is what ``strftime_now`` formats. Raises
+    :class:`~whence.errors.InvalidRequestError`: ``MISSING_CHAT_TEMPLATE``, ``INVALID_CHAT_TEMPLATE``,
+    ``INVALID_CHAT_DATE``.
     """
 
     def __init__(self, pretrained: Any, *, source: str | None = None, date: str = DEFAULT_DATE) -> None:  # noqa: ANN401
@@ -35,7 +35,7 @@ class ChatTemplate:
         self._source = source
         self._now = _at_noon(date)
         self._variables: dict[str, Any] = {name: str(token) for name, token in pretrained.special_tokens_map.items()}
-        self._lock = threading.Lock()  # transformers' tracker of generation blocks is the environment's, one for all
+        self._lock = threading.Lock()  # transformers has one tracker of generation blocks per environment
         self._compiled: dict[str, Any] = {}
         self._forms: tuple[bool, bool] | None = None
         if not (source or pretrained.chat_template):
@@ -47,25 +47,25 @@ class ChatTemplate:
         self._compile(self._text_for(()))
 
     def write(self, conversation: Conversation, *, add_generation_prompt: bool = False) -> str:
-        """Return the conversation as the model reads it.
+        """Return the rendered conversation.
 
-        Raises :class:`~whence.errors.InvalidRequestError` (``CHAT_TEMPLATE_FAILED``) where the template refuses it.
+        Raises :class:`~whence.errors.InvalidRequestError` (``CHAT_TEMPLATE_FAILED``) if the template refuses it.
         """
         text, _ = self._write(conversation, add_generation_prompt=add_generation_prompt, tracked=False)
         return text
 
     def generation_blocks(self, conversation: Conversation) -> list[Span] | None:
-        """Return which characters the template itself marks as the assistant's, or ``None`` where it marks none."""
+        """Return the spans that the template itself marks as the assistant's, or ``None`` if it marks none."""
         if "endgeneration" not in self._text_for(conversation.tools):
             return None
         return self._write(conversation, add_generation_prompt=False, tracked=True)[1]
 
     def fitted(self, conversation: Conversation) -> Conversation:
-        """Return the conversation in the form that loses least in this template.
+        """Return the conversation in the form of which this template renders most.
 
-        Parts of text become one text unless the template reads parts, and the other way round. Content that is null is
-        left out, or made empty text or null, whichever shows the message's tool calls. Arguments that are a JSON text
-        become an object where the template would write them in quotation marks.
+        Parts of text are joined unless the template reads parts, and conversely. Null content is passed as a missing
+        field, as empty text or as null, whichever makes the template render the message's tool calls. Arguments given
+        as JSON text become an object if the template would quote them.
         """
         formed = self._with_content(conversation)
         forms = [form for given in self._null_forms(formed) for form in _argument_forms(given)]
@@ -84,7 +84,7 @@ class ChatTemplate:
         return _replaced(conversation, messages)
 
     def _reads(self) -> tuple[bool, bool]:
-        """Return whether the template shows content that is text, and content that is parts."""
+        """Return two flags: the template renders content that is text, and content that is parts."""
         if self._forms is None:
             shows_text, shows_parts = self._shows(_PROBE), self._shows([{"type": "text", "text": _PROBE}])
             self._forms = shows_text or not shows_parts, shows_parts
@@ -97,10 +97,10 @@ class ChatTemplate:
             text = self.write(Conversation(messages=messages))
         except InvalidRequestError:
             return False
-        return text.count(_PROBE) == len(roles) and "'text'" not in text  # a list printed as Python writes it
+        return text.count(_PROBE) == len(roles) and "'text'" not in text  # a list in Python's notation
 
     def _null_forms(self, conversation: Conversation) -> list[Conversation]:
-        """Return the conversation with null content left out, as empty text, and as null."""
+        """Return the conversation with null content as a missing field, as empty text, and as null."""
         if all("content" in message for message in conversation.messages):
             return [conversation]
         empty = "" if self._reads()[0] else [{"type": "text", "text": ""}]
@@ -110,14 +110,16 @@ class ChatTemplate:
         ]
 
     def _loss(self, conversation: Conversation) -> int:
-        """Return how much of its tool calls a form shows badly: names left out, and arguments in quotation marks."""
+        """Return the number of defects in rendered tool calls: missing names, and quoted arguments."""
         names = [str(call.get("function", call).get("name", "")) for call in _calls(conversation.messages)]
         written = [text for message in conversation.messages for text in _written_arguments(message)]
         try:
             text = self.write(conversation)
         except InvalidRequestError:
             return 2 * len(names) + len(written) + 1
-        quoted = sum(any(json.dumps(one, ensure_ascii=plain) in text for plain in (False, True)) for one in written)
+        quoted = sum(
+            any(json.dumps(text_form, ensure_ascii=plain) in text for plain in (False, True)) for text_form in written
+        )
         return 2 * sum(name not in text for name in names) + quoted
 
     def _text_for(self, tools: Sequence[Any]) -> str:
@@ -136,8 +138,8 @@ class ChatTemplate:
     def _compile(self, text: str) -> Any:  # noqa: ANN401
         from jinja2 import TemplateError
 
-        # Private, and there for as long as chat templates are: the sandbox and its filters, which no public name gives,
-        # and without which no date can be pinned.
+        # Private, but as old as chat templates: the sandbox and its filters have no public name, and without them the
+        # date cannot be fixed.
         from transformers.utils.chat_template_utils import _compile_jinja_template
 
         if text not in self._compiled:
@@ -173,8 +175,8 @@ class ChatTemplate:
                     return str(compiled.render(variables)), spans
                 with compiled.environment.activate_tracker(blocks, spans):
                     for block in compiled.generate(variables):
-                        blocks.append(block)  # one by one: the tracker counts what is there  # noqa: PERF402
-        except Exception as error:  # a template may raise whatever Python can
+                        blocks.append(block)  # not extended: the tracker counts items  # noqa: PERF402
+        except Exception as error:  # a template may raise any exception
             raise InvalidRequestError(
                 f"the model's chat template refused the messages: {error}; check their roles and their order",
                 reason=Reason.CHAT_TEMPLATE_FAILED,
@@ -195,7 +197,7 @@ def _at_noon(date: str) -> dt.datetime:
 
 
 def _argument_forms(conversation: Conversation) -> list[Conversation]:
-    """Return the conversation as it is, and with arguments that are JSON texts as the objects that these are."""
+    """Return the conversation unchanged, and with arguments given as JSON text parsed."""
     if not any(_written_arguments(message) for message in conversation.messages):
         return [conversation]
     parsed = [_with_parsed_arguments(message) for message in conversation.messages]
@@ -207,13 +209,13 @@ def _calls(messages: Sequence[Message]) -> list[Mapping[str, Any]]:
 
 
 def _written_arguments(message: Message) -> list[str]:
-    """Return the arguments of a message's tool calls that are the JSON text of an object."""
-    found = []
+    """Return the arguments of a message's tool calls that are given as JSON text of an object."""
+    texts = []
     for call in message.get("tool_calls", ()):
         function = call.get("function", call)
         if isinstance(function, dict) and isinstance(_parsed(function.get("arguments")), dict):
-            found.append(str(function["arguments"]))
-    return found
+            texts.append(str(function["arguments"]))
+    return texts
 
 
 def _with_parsed_arguments(message: Message) -> Message:

@@ -1,7 +1,7 @@
-"""Conversations as people keep them, brought into the one form that chat templates take.
+"""Parsing conversations in their common forms into the form that chat templates expect.
 
 Messages have ``role`` and ``content``, or ShareGPT's ``from`` and ``value``. Content is text, a list of text parts, or
-null beside tool calls. Whatever else a message holds (tool calls, reasoning, names) is handed to the template as it is.
+null beside tool calls. All other fields of a message (tool calls, reasoning, names) are passed to the template.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Message = Mapping[str, Any]
 
 ASSISTANT: Final = "assistant"
 
-# The names that reasoning goes by. Templates read one of them; a message that has one has them all.
+# The names of the reasoning field. Templates read any of them, so a message with one is given all.
 REASONING: Final = ("reasoning_content", "reasoning", "thinking")
 
 _SHAREGPT_ROLES: Final = {
@@ -39,14 +39,14 @@ _SHAREGPT_ROLES: Final = {
 
 @final
 class ConversationError(ValueError):
-    """Something that is no conversation; the message says why, as in "message 2 <why>"."""
+    """An invalid conversation. The message completes a sentence such as "the conversation has no messages"."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conversation:
     """``messages`` and ``tools`` as chat templates take them; ``settings`` are further variables of the template.
 
-    A message without ``content`` had null there. ``date`` is the day that the template is told; empty: the renderer's.
+    A message without ``content`` had null content. ``date`` is the date given to the template; empty: the renderer's.
     """
 
     messages: tuple[Message, ...]
@@ -56,7 +56,7 @@ class Conversation:
 
     @property
     def assistant_turns(self) -> tuple[int, ...]:
-        """The places of the assistant's messages, counted from 0."""
+        """The indices of the assistant's messages."""
         return tuple(number for number, message in enumerate(self.messages) if message["role"] == ASSISTANT)
 
 
@@ -68,10 +68,10 @@ def parse_conversation(
     system: Any = None,  # noqa: ANN401
     settings: Any = None,  # noqa: ANN401
 ) -> Conversation:
-    """Return the conversation that a row or a request holds. Lists and objects may be given as JSON text.
+    """Parse the conversation of a row or a request. Lists and objects may be given as JSON text.
 
-    ``name`` is what errors call the messages, ``system`` the system message that ShareGPT's rows have in a column of
-    its own. Raises :class:`ConversationError`.
+    ``name`` is the name of the messages in errors, ``system`` the system message, which ShareGPT rows have in a
+    separate column. Raises :class:`ConversationError`.
     """
     values = _list(messages, name)
     if not values:
@@ -94,12 +94,12 @@ def parse_conversation(
 
 
 def is_sharegpt(messages: Any) -> bool:  # noqa: ANN401
-    """Return whether these messages have ShareGPT's ``from`` and ``value``."""
+    """Return true for messages with ShareGPT's ``from`` and ``value``."""
     return isinstance(messages, list) and bool(messages) and isinstance(messages[0], dict) and "from" in messages[0]
 
 
 def strings(value: Any) -> Iterator[str]:  # noqa: ANN401
-    """Yield every text in a value of JSON's kinds, keys of objects included."""
+    """Yield every text in a JSON value, including the keys of objects."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
@@ -153,7 +153,7 @@ def _part(part: Any, number: int) -> dict[str, Any]:  # noqa: ANN401
 
 
 def _take_calls(message: dict[str, Any], number: int) -> None:
-    """Bring the tool calls of a message into the list that templates read, OpenAI's former ``function_call`` too."""
+    """Normalize the tool calls of a message to a list, including OpenAI's former ``function_call``."""
     if isinstance(message.get("function_call"), dict) and "tool_calls" not in message:
         message["tool_calls"] = [{"type": "function", "function": message.pop("function_call")}]
     if "tool_calls" not in message:

@@ -1,18 +1,18 @@
-"""How a GGUF file says that text is cut before its merges apply, where ``transformers`` does not know the name."""
+"""The pre-tokenizer of a GGUF file, for names that ``transformers`` does not know."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Final
 
-# Names of llama.cpp (``tokenizer.ggml.pre``) that mean GPT-2's rule, which a byte-level tokenizer has unless told else.
+# Names of llama.cpp (``tokenizer.ggml.pre``) for GPT-2's rule, the default of a byte-level tokenizer.
 _AS_GPT2: Final = frozenset({"gpt-2", "mpt", "olmo", "jais", "trillion", "granite-docling", "phi-2", "roberta-bpe"})
-# The same after every digit was cut off by itself.
+# The same rule after splitting digits.
 _DIGITS_FIRST: Final = frozenset({"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"})
 
 
 def cut_as_the_file_says(pretrained: Any, path: Path) -> str:  # noqa: ANN401 - transformers has no types
-    """Mend the pre-tokenizer of a tokenizer made from a GGUF file; return why nothing vouches for it, or nothing."""
+    """Correct the pre-tokenizer of a tokenizer made from a GGUF file. Return a caveat if its rule is unknown, or ""."""
     kind, rule = _stated(path)
     if kind != "gpt2" or rule in _AS_GPT2 or rule in _known_to_transformers():
         return ""
@@ -31,7 +31,7 @@ def cut_as_the_file_says(pretrained: Any, path: Path) -> str:  # noqa: ANN401 - 
 
 
 def _stated(path: Path) -> tuple[str, str]:
-    """Return ``tokenizer.ggml.model`` and ``tokenizer.ggml.pre``; empty where the file lacks them."""
+    """Return ``tokenizer.ggml.model`` and ``tokenizer.ggml.pre``, empty if the file lacks them."""
     from transformers.integrations.gguf import read_gguf_metadata
 
     metadata, _ = read_gguf_metadata(str(path))

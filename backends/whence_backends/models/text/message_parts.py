@@ -1,4 +1,4 @@
-"""What a message says, part by part: to find all of it in a rendered text, and to put other words in its place."""
+"""The parts of a message: finding them in a rendered text, and replacing them by other words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN_CHARACTERS: Final = 60
 
 @dataclass(frozen=True, kw_only=True)
 class LostPart:
-    """Something that message ``message`` (counted from 1) holds and the rendered conversation does not show."""
+    """A part of message ``message`` (from 1) that the rendered conversation lacks."""
 
     message: int
     text: str
@@ -27,7 +27,7 @@ class LostPart:
 
 
 def held(message: Message) -> list[str]:
-    """Return the texts that a message holds: reasoning, content, and of tool calls the names and arguments."""
+    """Return the texts of a message: reasoning, content, and the names and arguments of tool calls."""
     content = message.get("content")
     parts = [part["text"] for part in content] if isinstance(content, list) else [content]
     reasoning = next((message[name] for name in REASONING if message.get(name)), None)
@@ -40,26 +40,26 @@ def held(message: Message) -> list[str]:
 
 
 def missing(message: Message, shown: str, number: int, *, words: str = "") -> list[LostPart]:
-    """Return what message ``number`` holds and ``shown`` has not, white space aside.
+    """Return the parts of message ``number`` that ``shown`` lacks, ignoring white space.
 
-    Each part must have a place of its own, so that a short one is not found within another. Of a part whose beginning
-    or end is ``words``, only the rest is named.
+    Each part must occur at a place of its own, so that a short one is not found within another. If a part begins or
+    ends with ``words``, only the rest is reported.
     """
     left = _squeezed(shown)
     lost = []
     for text in sorted(held(message), key=len, reverse=True):
-        found = next((form for form in map(_squeezed, _forms(text)) if form in left), None)
-        if found is None:
+        shown_form = next((form for form in map(_squeezed, _forms(text)) if form in left), None)
+        if shown_form is None:
             lost.append(LostPart(message=number, text=_without(text, words)))
         else:
-            left = left.replace(found, "\0", 1)
+            left = left.replace(shown_form, "\0", 1)
     return lost
 
 
 def in_other_words(message: Message, word: str, *, names: bool = False) -> Message:
-    """Return the message with ``word`` for each text it holds, and otherwise as it is. An empty one gets content.
+    """Return the message with each of its texts replaced by ``word``. An empty message gets content.
 
-    The ``names`` of called tools stay, unless they are asked for: templates repeat them before the tool's answer.
+    Names of called tools are replaced only if ``names`` is true: templates repeat them before the tool's answer.
     """
     changed: dict[str, Any] = dict(message)
     content = message.get("content")
@@ -76,7 +76,7 @@ def in_other_words(message: Message, word: str, *, names: bool = False) -> Messa
 
 
 def with_content(message: Message, word: str) -> Message:
-    """Return the message with ``word`` as its content, and otherwise as it is."""
+    """Return the message with ``word`` as its content."""
     is_parts = isinstance(message.get("content"), list)
     return {**message, "content": [{"type": "text", "text": word}] if is_parts else word}
 
@@ -96,7 +96,7 @@ def _called_otherwise(call: Mapping[str, Any], word: str, names: bool) -> Mappin
 
 
 def _scalars(value: Any) -> list[str]:  # noqa: ANN401
-    """Return the scalars in a value of JSON's kinds as texts, keys of objects included."""
+    """Return the scalars in a JSON value as texts, including the keys of objects."""
     if isinstance(value, Mapping):
         return [text for key, item in value.items() for text in (str(key), *_scalars(item))]
     if isinstance(value, list):
@@ -107,7 +107,7 @@ def _scalars(value: Any) -> list[str]:  # noqa: ANN401
 
 
 def _decoded(arguments: Any) -> Any:  # noqa: ANN401
-    """Return arguments that are JSON text as what they say: templates write them anew, with other spaces."""
+    """Parse arguments given as JSON text, since templates write them with other spacing."""
     try:
         return json.loads(arguments) if isinstance(arguments, str) else arguments
     except (ValueError, RecursionError):
@@ -115,7 +115,7 @@ def _decoded(arguments: Any) -> Any:  # noqa: ANN401
 
 
 def _forms(text: str) -> Iterable[str]:
-    """Yield how templates write a text: as it is, within JSON, within HTML; and JSON's true as Python's True."""
+    """Yield the forms in which templates write a text: unchanged, within JSON, within HTML, and JSON's true as True."""
     yield text
     yield json.dumps(text, ensure_ascii=False)[1:-1]
     yield json.dumps(text)[1:-1]

@@ -1,6 +1,6 @@
-"""Short texts on which tokenizers that are not the same come apart: what normalizers and pre-tokenizers differ in."""
+"""Short texts on which different normalizers and pre-tokenizers give different tokens."""
 
-# ruff: noqa: RUF001 - letters that look like others are what some of these are for
+# ruff: noqa: RUF001 - some of these test letters that look alike
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ PROBES: Final = (
     "!!!", "...", "?!", "\"quoted\" 'single'", "(a) [b] {c} <d>", "a_b a__b _a", "a/b\\c", "#tag @name",
     "http://a.b/c?d=e&f=g", "def f(x):\n    return x**2", "if (a && b) {\n\tc();\n}", '<div class="x">&amp;</div>',
     "// a\n/* b */", "a->b::c <= d", "```python\nx = 1\n```", "—–-", "“quoted”", "…", "\\n\\t", "a|b", "~`^",
-    # Scripts, combining marks, what is not seen.
+    # Scripts, combining marks, invisible characters.
     "東京の朝", "你好，世界！", "中文 English 中文", "안녕하세요", "カタカナ ｶﾀｶﾅ", "Привет мир", "Καλημέρα",
     "שלום עולם", "مرحبا بالعالم", "नमस\u094dत\u0947 द\u0941निया", "สว\u0e31สด\u0e35", "e\u0301", "é", "A\u030a",
     "Å", "Å", "Z\u0351\u0343a\u0300\u0323lgo", "ﷺ", "İi ıI", "🎉", "👩\u200d🚀", "🏳\ufe0f\u200d🌈 🇩🇪", "a🎉b",
     "𝕳𝖊𝖑𝖑𝖔", "a\u200bb", "a\u200db", "\ufeffa", "a\xadb", "\u202ea\u202c", "Ａｂｃ１２３", "\x00\x01", "\x7f", "�",
-    # What tokenizers take for special, and their own marks.
+    # Special tokens, and the markers of tokenizers.
     "<s>", "</s>", "<unk>", "<pad>", "<|endoftext|>", "<|im_start|>user", "[INST] a [/INST]", "[CLS] a [SEP]",
     "<bos>a<eos>", "<0x0A>", "▁a ▁", "Ġa", "Ċ", "##a", "a</w>",
 )  # fmt: skip

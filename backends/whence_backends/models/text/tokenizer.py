@@ -1,4 +1,4 @@
-"""The model's tokenizer, as Whence uses it: ids with character offsets, and no token unasked for."""
+"""The model's tokenizer: token ids with character offsets, without automatic special tokens."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Offset = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """The tokens of one text: their ids, and where each starts and ends in it, in characters.
+    """The tokens of one text: their ids and their spans in the text, in characters.
 
     Tokens that share the bytes of one character have overlapping offsets.
     """
@@ -39,7 +39,7 @@ class Encoding:
 class Tokenizer:
     """A fast tokenizer of ``transformers``. Encoding adds no special tokens; threads may share it.
 
-    ``unverified`` says why it may cut text otherwise than the model's own tokenizer; empty where it does not.
+    ``unverified`` is a caveat if it may tokenize differently from the model's own tokenizer, otherwise empty.
     """
 
     def __init__(self, pretrained: Any, *, unverified: str = "") -> None:  # noqa: ANN401 - transformers has no types
@@ -54,13 +54,13 @@ class Tokenizer:
 
     @classmethod
     def load(cls, source: ModelSource | ModelLocation) -> Tokenizer:
-        """Load the tokenizer that comes with a model.
+        """Load the tokenizer of a model.
 
-        It cuts text as the tokenizer.json of the model does, where there is one
-        (:mod:`~whence_backends.models.text.tokenizer_files`). Does not need torch, except for a GGUF file, which
-        ``transformers`` reads with torch. Raises what
-        :func:`~whence_backends.models.text.tokenizer_files.load_tokenizer` does, and
-        :class:`~whence.errors.UnimplementedError` where it is not a fast one.
+        It tokenizes as the model's tokenizer.json does, if there is one
+        (:mod:`~whence_backends.models.text.tokenizer_files`). Needs no torch, except for a GGUF file, which
+        ``transformers`` reads with torch. Raises the errors of
+        :func:`~whence_backends.models.text.tokenizer_files.load_tokenizer`, and
+        :class:`~whence.errors.UnimplementedError` for a tokenizer that is not a fast one.
         """
         loaded = load_tokenizer(source)
         pretrained = loaded.pretrained
@@ -79,22 +79,22 @@ class Tokenizer:
 
     @property
     def has_chat_template(self) -> bool:
-        """Whether conversations can be rendered."""
+        """True if conversations can be rendered."""
         return bool(self._pretrained.chat_template)
 
     @property
     def adds_bos(self) -> bool:
-        """Whether the model's own convention begins a text with the bos token."""
+        """True if the tokenizer by default begins a text with the bos token."""
         ids = self._pretrained("a", add_special_tokens=True)["input_ids"]
         return self.bos_id is not None and bool(ids) and ids[0] == self.bos_id
 
     def encode(self, text: str) -> tuple[list[int], list[Offset]]:
-        """Return the token ids of ``text`` and where each token starts and ends in it, in characters."""
+        """Return the token ids of ``text`` and the span of each token, in characters."""
         encoding = self.encode_batch([text])[0]
         return encoding.ids, encoding.offsets
 
     def encode_batch(self, texts: Sequence[str]) -> list[Encoding]:
-        """Encode many texts, each as :meth:`encode` would, using all cores."""
+        """Encode many texts, each as by :meth:`encode`, on all cores."""
         encodings = self._backend.encode_batch(list(texts), add_special_tokens=False)
         return [Encoding(ids=encoding.ids, offsets=encoding.offsets) for encoding in encodings]
 
@@ -103,13 +103,12 @@ class Tokenizer:
         return str(self._backend.decode([int(token) for token in ids], skip_special_tokens=False))
 
     def encode_query(self, prompt: str, completion: str, prefix_bos: bool) -> tuple[list[int], int]:
-        """Encode a prompt and its completion together; return the ids and where the completion begins.
+        """Encode a prompt and its completion together. Return the ids and the position of the completion's first token.
 
-        The completion begins at the first token that ends behind the prompt, so a token across the border
-        belongs to it. ``prefix_bos`` puts the bos token in front, unless the tokenizer has none or the text
-        begins with it.
+        That is the first token that ends after the prompt: a token across the border belongs to the completion.
+        ``prefix_bos`` adds the bos token in front, unless the tokenizer has none or the text begins with it.
 
-        The caller must look at the position: 0 means that the first token has no context (its weight must be
+        The caller must check the position: 0 means that the completion's first token has no context (its weight must be
         0), ``len(ids)`` that the completion has no token.
         """
         ids, offsets = self.encode(prompt + completion)
@@ -119,16 +118,16 @@ class Tokenizer:
         return ids, start
 
     def chat(self, *, template: str | None = None, date: str = DEFAULT_DATE) -> ChatRenderer:
-        """Return what renders conversations, with the tokenizer's chat template or another one.
+        """Return a renderer of conversations with the tokenizer's chat template, or with ``template``.
 
-        Raises as :class:`~whence_backends.models.text.chat_template.ChatTemplate` does, such as where there is none.
+        Raises the errors of :class:`~whence_backends.models.text.chat_template.ChatTemplate`.
         """
         return ChatRenderer(ChatTemplate(self._pretrained, source=template, date=date))
 
     def render_chat(self, messages: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-        """Render a conversation; return what the model read before it wrote the last message, and the rest.
+        """Render a conversation. Return the text that the model read before it wrote the last message, and the rest.
 
-        Warns where the template leaves out part of the last message. Raises
+        Warns if the template drops part of the last message. Raises
         :class:`~whence.errors.InvalidRequestError` with reason ``MISSING_CHAT_TEMPLATE``,
         ``INVALID_CONVERSATION``, ``INVALID_LAST_ROLE``, ``CHAT_TEMPLATE_FAILED`` (the template refused it) or
         ``AMBIGUOUS_COMPLETION`` (the last message changes how earlier ones are rendered).
@@ -147,20 +146,20 @@ class Tokenizer:
 
 
 def overlapping(offsets: Sequence[Offset] | NDArray[np.int32], spans: Sequence[Offset]) -> NDArray[np.bool_]:
-    """Return which tokens have a character of one of the spans, bool [tokens]. Spans are ascending and apart.
+    """Return the mask of the tokens that overlap one of the spans, bool [tokens].
 
-    A token across the beginning or the end of a span so belongs to it.
+    Spans are ascending and disjoint. A token across the border of a span overlaps it.
     """
-    found = np.zeros(len(offsets), np.bool_)
+    mask = np.zeros(len(offsets), np.bool_)
     if len(offsets) and spans:
         starts, ends = np.array(offsets).T
         for start, end in spans:
-            found |= (starts < end) & ((ends > start) | (starts >= start))  # tokens may be of no character, too
-    return found
+            mask |= (starts < end) & ((ends > start) | (starts >= start))  # tokens may be empty
+    return mask
 
 
 def completion_start(offsets: Iterable[Offset], prompt_characters: int) -> int:
-    """Return the position of the first token that ends behind the prompt, or their number where none does."""
+    """Return the position of the first token that ends after the prompt, or the number of tokens if none does."""
     position = -1
     for position, (_, end) in enumerate(offsets):
         if end > prompt_characters:
