@@ -1,9 +1,8 @@
-"""A model's tokenizer as its own files have it, which is not always what ``transformers`` makes of them.
+"""Loading a model's tokenizer so that it agrees with the model's tokenizer.json.
 
-Some classes of ``transformers`` build their tokenizer anew: they take the vocabulary out of tokenizer.json, and
-normalizer and pre-tokenizer out of their own code. Where the model's differ from these, text is cut into other tokens
-than the model was trained on. So what was built is compared with tokenizer.json on texts in which such tokenizers come
-apart, and tokenizer.json wins.
+Some classes of ``transformers`` read only the vocabulary from tokenizer.json and take normalizer and pre-tokenizer from
+their own code. If the model's differ, text becomes other tokens than in training. The tokenizer is therefore compared
+with tokenizer.json, component by component and on texts that reveal such differences, and tokenizer.json prevails.
 """
 
 from __future__ import annotations
@@ -23,33 +22,32 @@ from whence_backends.models.text.gguf_tokenizer import cut_as_the_file_says
 from whence_backends.models.text.probes import PROBES
 
 TOKENIZER_JSON: Final = "tokenizer.json"
-# What says, beside tokenizer.json, which tokens there are.
+# Files besides tokenizer.json that declare tokens.
 _DECLARING: Final = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _NAMED: Final = ("bos_token", "eos_token", "unk_token", "pad_token")
-# What decides, beside vocabulary and merges, how a word is cut.
+# Settings of a model besides vocabulary and merges that affect how a word is tokenized.
 _MODEL_SETTINGS: Final = (
     "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback", "ignore_merges",
     "max_input_chars_per_word",
 )  # fmt: skip
-# So many of a tokenizer's tokens, added and other, are tried as text; all are compared by their ids.
+# Number of added and of other tokens whose text is tokenized for comparison; all are compared by id.
 _TRIED_TOKENS: Final = 256
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedTokenizer:
-    """A tokenizer of ``transformers``, and what to know about it: ``unverified`` says why nothing vouches for it."""
+    """A tokenizer of ``transformers``; ``unverified`` is a caveat if it could not be verified, otherwise empty."""
 
     pretrained: Any
     unverified: str = ""
 
 
 def load_tokenizer(source: ModelSource | ModelLocation) -> LoadedTokenizer:
-    """Load the tokenizer that comes with a model, deterministic, without truncation and padding.
+    """Load the tokenizer of a model, made deterministic, without truncation and padding.
 
-    Raises :class:`~whence.errors.NotFoundError` where there is none,
-    :class:`~whence.errors.UnimplementedError` where a package is missing, and
-    :class:`~whence.errors.MismatchError` (``TOKENIZER_MISMATCH``) where the model's other files give its tokens other
-    ids than tokenizer.json does.
+    Raises :class:`~whence.errors.NotFoundError` if there is none, :class:`~whence.errors.UnimplementedError` if a
+    package is missing, and :class:`~whence.errors.MismatchError` (``TOKENIZER_MISMATCH``) if the model's other files
+    give tokens other ids than tokenizer.json does.
     """
     if source.kind == "gguf":
         require_whole_gguf(source.path)
@@ -68,14 +66,14 @@ def load_tokenizer(source: ModelSource | ModelLocation) -> LoadedTokenizer:
 
 
 def _as_in_file(source: ModelSource | ModelLocation) -> Any:  # noqa: ANN401 - transformers has no types
-    """Return a tokenizer that cuts text as tokenizer.json does: the model's class, or else the plain one."""
+    """Return a tokenizer that agrees with tokenizer.json: of the model's class, else of the generic one."""
     file = _read_backend(source)
     try:
         rebuilt = _from_pretrained(source)
         named = _named_tokens(rebuilt, file)
         if not _difference(rebuilt, file, source.path):
             return rebuilt
-    except NotFoundError:  # the class that the model names cannot read its file; the plain one can
+    except NotFoundError:  # the class that the model names cannot read the file; the generic one can
         if _needs_code(source.path):
             raise
         named = {}
@@ -90,7 +88,7 @@ def _as_in_file(source: ModelSource | ModelLocation) -> Any:  # noqa: ANN401 - t
             reason=Reason.TOKENIZER_MISMATCH,
             model=source.reference,
         )
-    # The file's marks of added tokens, too, which the configuration may contradict, but not what goes around a text.
+    # Also the file's flags of added tokens, which the configuration may contradict, but not its post-processor.
     file.post_processor = plain.backend_tokenizer.post_processor
     plain._tokenizer = file
     return plain
@@ -110,7 +108,7 @@ def _from_pretrained(source: ModelSource | ModelLocation, *, plain: bool = False
             reason=Reason.MISSING_DEPENDENCY,
             model=source.reference,
         ) from error
-    except Exception as error:  # a malformed file raises whatever its parser does, bare Exception included
+    except Exception as error:  # a malformed file raises any exception, even a bare Exception
         raise _not_found(source, error) from error
 
 
@@ -128,14 +126,14 @@ def _read_backend(source: ModelSource | ModelLocation) -> Any:  # noqa: ANN401 -
     path = source.path / TOKENIZER_JSON
     try:
         backend = Backend.from_file(str(path))
-    except Exception as error:  # tokenizers raises nothing more telling
+    except Exception as error:  # tokenizers raises nothing more specific
         raise _not_found(source, error) from error
     _settle_backend(backend)
     return backend
 
 
 def _needs_code(folder: Path) -> bool:
-    """Return whether a model brings a tokenizer as code of its own, which may do anything with tokenizer.json."""
+    """Return true if the model's tokenizer is custom code, which may use tokenizer.json in any way."""
     path = folder / "tokenizer_config.json"
     return path.is_file() and "auto_map" in json.loads(path.read_text(encoding="utf-8"))
 
@@ -146,7 +144,7 @@ def _settle(pretrained: Any) -> None:  # noqa: ANN401
 
 
 def _settle_backend(backend: Any) -> None:  # noqa: ANN401
-    """Have the tokens of a text be all of it, and the same each time: without truncation, padding, BPE dropout."""
+    """Disable truncation, padding and BPE dropout, so that the tokens of a text cover it and are deterministic."""
     backend.no_truncation()
     backend.no_padding()
     if getattr(backend.model, "dropout", None) is not None:
@@ -154,13 +152,13 @@ def _settle_backend(backend: Any) -> None:  # noqa: ANN401
 
 
 def _named_tokens(pretrained: Any, file: Any) -> dict[str, str]:  # noqa: ANN401
-    """Return the special tokens that a class names by default, as far as the model has them."""
+    """Return the special tokens that a class names by default and the model has."""
     named = {name: str(token) for name, token in pretrained.special_tokens_map.items() if name in _NAMED}
     return {name: token for name, token in named.items() if file.token_to_id(token) is not None}
 
 
 def _difference(pretrained: Any, file: Any, folder: Path) -> str:  # noqa: ANN401
-    """Return in what a tokenizer differs from tokenizer.json, or nothing. ``file`` gets the tokens it lacks."""
+    """Return the difference between a tokenizer and tokenizer.json, or "". ``file`` gets the tokens it lacks."""
     if not getattr(pretrained, "is_fast", False):
         return f"{type(pretrained).__name__} is not a fast tokenizer"
     _settle(pretrained)
@@ -186,7 +184,7 @@ def _other_vocabulary(backend: Any, file: Any, folder: Path) -> str:  # noqa: AN
 
 
 def _other_parts(backend: Any, file: Any) -> str:  # noqa: ANN401
-    """Compare what a tokenizer is made of: a difference that no text tried here shows may show in another."""
+    """Compare the components of tokenizers: a difference may show only in texts that are not tried here."""
     for part in ("normalizer", "pre_tokenizer"):
         got, expected = (_state(getattr(which, part)) for which in (backend, file))
         if got != expected:
@@ -199,7 +197,7 @@ def _other_parts(backend: Any, file: Any) -> str:  # noqa: ANN401
 
 
 def _state(part: Any) -> str:  # noqa: ANN401
-    """Return a part as JSON, without what it says of offsets: these are always whole here."""
+    """Return a component as JSON, without its setting for offsets, which are never trimmed here."""
     if part is None:
         return "none"
     return re.sub(r'"trim_offsets": *(true|false)', '"trim_offsets":_', part.__getstate__().decode())
@@ -215,7 +213,7 @@ def _other_cut(backend: Any, file: Any) -> str:  # noqa: ANN401
 
 
 def _texts_of_tokens(file: Any) -> Iterator[str]:  # noqa: ANN401
-    """Yield texts with added tokens in them, and those of some of the vocabulary, far apart."""
+    """Yield texts that contain added tokens, and texts of some tokens from all over the vocabulary."""
     for token in list(file.get_added_tokens_decoder().values())[:_TRIED_TOKENS]:
         yield f"a{token.content}b"
         yield f"a {token.content} b"
@@ -225,7 +223,7 @@ def _texts_of_tokens(file: Any) -> Iterator[str]:  # noqa: ANN401
 
 
 def _declared(folder: Path) -> Iterator[str]:
-    """Yield every string in the files that say which tokens a tokenizer has."""
+    """Yield every string in the files that declare tokens."""
     for name in _DECLARING:
         path = folder / name
         if path.is_file():
