@@ -105,6 +105,27 @@ BREAKAGES = (
         tests="tests/worker/scoring/test_preconditioning.py",
     ),
     Breakage(
+        name="the frame of calls: artefacts of any generation",
+        file=f"{WORKER}/serving/frame.py",
+        old="        require_generation(model.description, request.generation)\n",
+        new="",
+        tests="tests/worker/serving/test_frame.py",
+    ),
+    Breakage(
+        name="the frame of calls: responses without timings",
+        file=f"{WORKER}/serving/frame.py",
+        old="        call.finish(response)\n",
+        new="",
+        tests="tests/worker/serving/test_frame.py",
+    ),
+    Breakage(
+        name="write behind: a worker that stops does not wait for its writes",
+        file=f"{WORKER}/gradients/cache.py",
+        old="timeout=_CLOSE_TIMEOUT_S",
+        new="timeout=0",
+        tests="tests/worker/gradients/test_cache.py",
+    ),
+    Breakage(
         name="single flight: a caller that leaves ends the flight of the others",
         file=f"{WORKER}/gradients/single_flight.py",
         old="if flight.waiters == 0 and not flight.task.done()",

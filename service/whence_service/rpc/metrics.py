@@ -1,4 +1,4 @@
-"""Prometheus metrics made from records. Only this module knows prometheus_client; labels take few values.
+"""Prometheus metrics made from records. Labels take few, known values.
 
 Buckets: calls and queue waits take from milliseconds (a cached query on a small corpus) to minutes (a full
 scan), stages from tens of microseconds up. Both grow by about 2.5, so that a quantile read from them is right

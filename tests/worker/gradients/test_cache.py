@@ -49,6 +49,10 @@ async def test_closing_waits_for_the_writes_under_way():
     slow = SlowCache()
     cache = WriteBehind(slow)
     await cache.put("a", b"1")
-    asyncio.get_running_loop().call_soon(slow.gate.set)
-    await cache.close()
+    closing = asyncio.create_task(cache.close())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not closing.done()
+    slow.gate.set()
+    await closing
     assert slow.stored == ["a"]

@@ -1,0 +1,50 @@
+"""The frame of the worker's calls: every call, also one that is added later, refuses and reports alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from whence.errors import MismatchError
+from whence.worker.v1 import worker_service_pb2 as pb
+from worker.harness import Running, ask, drain, failure
+
+SERVICE = pb.DESCRIPTOR.services_by_name["WorkerService"]
+FRAMED = [method.name for method in SERVICE.methods if method.name != "GetInfo"]
+
+
+def request(name: str, **fields: Any) -> Any:
+    return getattr(pb, SERVICE.methods_by_name[name].input_type.name)(**fields)
+
+
+@pytest.mark.parametrize("name", FRAMED)
+async def test_a_call_for_other_artefacts_is_refused(tiny: Running, name: str):
+    other = pb.Generation(model_digest="blake3:other")
+    error = await failure(getattr(tiny.stub, name)(request(name, generation=other)))
+    assert isinstance(error, MismatchError)
+    assert (error.reason, error.details["asked"]) == ("GENERATION_MISMATCH", "blake3:other")
+
+
+@pytest.mark.parametrize("name", ["PrepareQueries", "Scan", "CountTokens", "MatchTokens", "Rescore", "ScoreSequences"])
+async def test_the_last_response_of_a_call_says_where_its_time_went(tiny: Running, name: str):
+    known = {
+        "queries": [pb.TokenWeights(tokens=[1], weights=[1.0])] if name == "MatchTokens" else [ask()],
+        "shards": [shard.shard for shard in tiny.shards],
+        "positions": [0],
+        "sequences": [pb.SequenceReference(position=0)],
+        "top_k": 1,
+        "candidates": 1,
+    }
+    taken = {field.name for field in SERVICE.methods_by_name[name].input_type.fields}
+    fields = {field: value for field, value in known.items() if field in taken}
+    call = getattr(tiny.stub, name)(request(name, generation=tiny.generation, **fields))
+    last = (await drain(call))[-1] if hasattr(call, "__aiter__") else await call
+    assert last.timings
+
+
+async def test_each_stage_of_a_call_is_observed_once(tiny: Running):
+    response = await tiny.score(queries=[ask()], sequences=[pb.SequenceReference(position=0)])
+    registry = tiny.worker.registry
+    for timing in response.timings:
+        assert registry.get_sample_value("whence_stage_duration_seconds_count", {"stage": timing.stage}) == 1
