@@ -56,4 +56,4 @@ def test_the_key_does_not_depend_on_how_numbers_are_held_in_memory():
 
 
 def test_the_key_is_the_same_in_every_release():
-    assert query_key(**BASE) == "wq2:b9943641b183766fce81685e2af4703ed2782c4ed646b318dfd437225340e82a"
+    assert query_key(**BASE) == "wq3:f2027970879dbc383599be489e65f8438db1491331e4a589747beb678bf5e1cd"

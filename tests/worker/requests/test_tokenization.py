@@ -117,5 +117,5 @@ async def test_a_query_longer_than_the_worker_allows_is_refused(serve):
 async def test_a_prepared_query_says_what_was_measured(tiny: Running):
     [prepared] = (await tiny.prepare(text("ab", "cde"))).queries
     assert prepared.completion_tokens == 3
-    assert prepared.query_key.startswith("wq2:")
+    assert prepared.query_key.startswith("wq3:")
     assert prepared.log_likelihood < 0
