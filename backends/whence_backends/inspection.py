@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whence_backends.corpus import Corpus
-from whence_backends.ekfac.factors import FORMAT, factors_facts
+from whence_backends.ekfac.factors import Factors
 from whence_backends.index import Index
 from whence_backends.models.facts import find_tokenizer, model_facts
 from whence_backends.models.source import ModelSource, resolve_model
 from whence_backends.models.text.tokenizer import Tokenizer
-from whence_backends.preflight import CorpusFacts, FactorsFacts, Finding, IndexFacts, ModelFacts, preflight
-from whence_backends.store import Manifest, read_manifest
+from whence_backends.preflight import CorpusFacts, EngineFacts, Finding, IndexFacts, ModelFacts, preflight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,31 +35,34 @@ class Named:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspected:
-    """The facts about the artefacts. ``tokenizer`` is ``None`` if the model has none."""
+    """The artefacts, opened without their arrays. ``tokenizer`` is ``None`` where the model has none."""
 
     source: ModelSource
     tokenizer: Tokenizer | None
     model: ModelFacts
     corpus: CorpusFacts | None
-    factors: FactorsFacts | None
-    factors_manifest: Manifest | None
+    factors: Factors | None
     index: IndexFacts | None
     training_sequences: int | None
 
-    def findings(self) -> Iterator[Finding]:
-        """Yield the findings: errors that prevent their use together, and warnings."""
+    def findings(self, engine: EngineFacts | None = None) -> Iterator[Finding]:
+        """Yield the findings: errors that prevent their use together, and warnings.
+
+        ``engine`` is one that has loaded the model and the factors.
+        """
         return preflight(
             model=self.model,
             corpus=self.corpus,
-            factors=self.factors,
+            factors=None if self.factors is None else self.factors.facts,
             index=self.index,
+            engine=engine,
             training_sequences=self.training_sequences,
         )
 
 
 def inspect(named: Named) -> Inspected:
     """Open the artefacts, the cheapest first. Raises the errors of opening them, for one that is missing or altered."""
-    manifest = None if named.factors is None else read_manifest(named.factors, FORMAT)
+    factors = None if named.factors is None else Factors.open(named.factors, verify=False)
     corpus = None if named.corpus is None else Corpus.open(named.corpus, verify=False, shards=named.shards)
     index = None if named.index is None else Index.open(named.index, verify=False, shards=named.shards)
     source = resolve_model(named.model)
@@ -70,8 +72,7 @@ def inspect(named: Named) -> Inspected:
         tokenizer=tokenizer,
         model=model_facts(source, tokenizer),
         corpus=None if corpus is None else corpus.facts,
-        factors=None if manifest is None else factors_facts(str(named.factors), manifest),
-        factors_manifest=manifest,
+        factors=factors,
         index=None if index is None else index.facts,
         training_sequences=named.training_sequences,
     )

@@ -150,8 +150,8 @@ BREAKAGES = (
     ),
     Breakage(
         name="factors of another model accepted",
-        file=f"{EKFAC}/factors.py",
-        old="if digest != self.card.model_digest:",
+        file="backends/whence_backends/preflight/checks.py",
+        old="if factors.model_digest != model.digest:",
         new="if False:",
         tests=ENGINES,
         only=f"another_model and {GPT2}",

@@ -94,3 +94,26 @@ def test_every_message_says_what_to_try() -> None:
     found = list(preflight(model=MODEL, corpus=bad, factors=other, index=replace(INDEX, factors_digest="G")))
     assert len(found) == 7
     assert all(any(word in one.message for word in ("ingest", "fit", "build", "give")) for one in found)
+
+
+class Loaded:
+    """An engine that has loaded the model and the factors."""
+
+    engine, model_digest, factors_digest, vocabulary_size, max_tokens = "ort", "M", "F", 64, 32
+
+
+@pytest.mark.parametrize("change", [{"model_digest": "N"}, {"factors_digest": "G"}], ids=str)
+def test_an_engine_that_holds_another_model_or_other_factors_is_refused(change: dict[str, str]) -> None:
+    engine = Loaded()
+    assert [*preflight(model=MODEL, factors=FACTORS, engine=engine)] == []
+    vars(engine).update(change)
+    found = [finding.reason for finding in preflight(model=MODEL, factors=FACTORS, engine=engine)]
+    assert found == ["ENGINE_FACTORS_MISMATCH"]
+
+
+def test_what_a_loaded_model_takes_wins_over_its_configuration() -> None:
+    """Broken by: checking the corpus against what the configuration says alone."""
+    engine = Loaded()
+    vars(engine).update(max_tokens=2)
+    found = [finding.reason for finding in preflight(model=MODEL, corpus=CORPUS, engine=engine)]
+    assert found == ["CORPUS_LENGTH_MISMATCH"]

@@ -31,6 +31,7 @@ from whence_backends.contract import (
     QueryGradient,
     TokenSequence,
 )
+from whence_backends.ekfac.factors import FORMAT, FactorsCard
 from whence_backends.models.source import resolve_model
 from whence_backends.store import ArtefactWriter
 from whence_backends.worker.config import WorkerSettings
@@ -280,12 +281,13 @@ def write_model(folder: Path) -> Path:
 
 
 def write_factors(folder: Path, model: Path, **changes: Any) -> Path:
-    properties = {
-        "model_digest": resolve_model(str(model)).digest,
-        "training_set_size": N,
-        "layers": [vars(layer) for layer in LAYERS],
-    }
-    ArtefactWriter(folder, "whence.factors/1").finish([], {**properties, **changes})
+    """Write a manifest without arrays; an unnamed corpus raises no warning that it is another."""
+    card = FactorsCard(
+        model=str(model), model_digest=resolve_model(str(model)).digest, corpus_digest="", training_set_size=N,
+        fitted_sequences=N, fitted_tokens=N, labels="sampled", seed=0, precision="float32", tracked="mlp",
+        layers=LAYERS, parameters=0, unattributed={}, versions={},
+    )  # fmt: skip
+    ArtefactWriter(folder, FORMAT).finish([], {**card.as_properties(), **changes})
     return folder
 
 

@@ -15,11 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from whence.errors import MismatchError
-from whence.reasons import Reason
 from whence_backends.contract import LayerSpec, SelfCheck
 from whence_backends.ekfac.damping import is_dead
-from whence_backends.preflight import FactorsFacts
+from whence_backends.preflight import FactorsFacts, ModelFacts, factors_of_layers, factors_of_model, require
 from whence_backends.store import Manifest, read_manifest, verify_files
 
 FORMAT: Final = "whence.factors/1"
@@ -104,31 +102,25 @@ class Factors:
             verify_files(folder, manifest.files)
         return cls(folder, manifest)
 
+    @property
+    def facts(self) -> FactorsFacts:
+        """The facts that the preflight decides on."""
+        return FactorsFacts(
+            name=str(self.folder),
+            digest=self.digest,
+            model_digest=self.card.model_digest,
+            corpus_digest=self.card.corpus_digest,
+            training_set_size=self.card.training_set_size,
+            layers=tuple(map(str, self.card.layers)),
+        )
+
     def require_model(self, digest: str, reference: str) -> None:
         """Raise :class:`~whence.errors.MismatchError` unless the factors were fitted on the model with this digest."""
-        if digest != self.card.model_digest:
-            raise MismatchError(
-                f"the factors in {self.folder} were fitted on {self.card.model} ({self.card.model_digest}), not on "
-                f"{reference} ({digest}); fit factors for this model or name the model they belong to",
-                reason=Reason.FACTORS_MODEL_MISMATCH,
-                factors=self.folder,
-                model=reference,
-            )
+        require(factors_of_model(self.facts, ModelFacts(name=reference, digest=digest)))
 
     def require_layers(self, layers: Sequence[LayerSpec]) -> None:
         """Raise :class:`~whence.errors.MismatchError` unless the factors are of just these layers, in this order."""
-        ours, theirs = self.card.layers, tuple(layers)
-        if ours == theirs:
-            return
-        pairs = zip(ours, theirs, strict=False)
-        first = next((f"; the first that differs: {a} here, {b} there" for a, b in pairs if a != b), "")
-        raise MismatchError(
-            f"the factors in {self.folder} are of {len(ours)} layers ({self.card.tracked}), not of the {len(theirs)} "
-            f"that the model or its export has{first}; fit factors anew, or export the model with "
-            f"--factors {self.folder}",
-            reason=Reason.FACTORS_LAYERS_MISMATCH,
-            factors=self.folder,
-        )
+        require(factors_of_layers(self.facts, [str(layer) for layer in layers]))
 
     def layer(self, index: int) -> FactorArrays:
         """Read one layer's arrays."""
@@ -145,19 +137,6 @@ class Factors:
     def Lambda(self, index: int) -> NDArray[np.floating[Any]]:  # noqa: N802 - the paper's symbol
         """Read one layer's Λ [D_out, D_in]."""
         return load_file(self.folder / lambda_file(index))["Lambda"]
-
-
-def factors_facts(name: str, manifest: Manifest) -> FactorsFacts:
-    """Return what the preflight asks of the factors that have this manifest."""
-    properties = manifest.properties
-    return FactorsFacts(
-        name=name,
-        digest=manifest.digest,
-        model_digest=properties["model_digest"],
-        corpus_digest=properties.get("corpus_digest", ""),
-        training_set_size=int(properties["training_set_size"]),
-        layers=tuple(str(LayerSpec(**layer)) for layer in properties.get("layers", ())),
-    )
 
 
 def basis_file(index: int) -> str:

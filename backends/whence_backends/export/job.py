@@ -21,6 +21,7 @@ from whence_backends.ekfac.self_check import check_model, gradient_norms
 from whence_backends.export.graph import OPSET, TracedModel, trace_model
 from whence_backends.export.verify import verify
 from whence_backends.models.exported import FORMAT, GRAPH, Export, ExportCard
+from whence_backends.models.facts import find_tokenizer
 from whence_backends.models.shape import ModelShape, text_config
 from whence_backends.models.source import ModelLocation, ModelSource, resolve_model
 from whence_backends.models.text.tokenizer import Tokenizer
@@ -70,7 +71,7 @@ def export(config: ExportConfig, progress: Callable[[ExportProgress], None] = la
     done = _finished(config, source)
     if done is not None:
         return done
-    tokenizer = _tokenizer(source)
+    tokenizer = find_tokenizer(source)
     module = load_causal_lm(source, config.precision, "cpu", for_export=True)
     model = TrackedLanguageModel(module, track(module, config.tracked))
     shape = ModelShape.of(module)
@@ -161,14 +162,6 @@ def _moved_from(staged: Path) -> Callable[[Path], None]:
         staged.replace(path)
 
     return move
-
-
-def _tokenizer(source: ModelSource) -> Tokenizer | None:
-    """Return the model's tokenizer, or ``None`` if it has none, as for a model that is only called in process."""
-    try:
-        return Tokenizer.load(source)
-    except NotFoundError:
-        return None
 
 
 def _require_same_tokenizer(folder: Path, tokenizer: Tokenizer | None) -> None:

@@ -243,20 +243,8 @@ def _check(config: IndexConfig, engine: Engine, factors: Factors, source: Sharde
         raise InvalidRequestError(
             f"rank {config.rank} of {config.world_size}; ranks count from 0", reason=Reason.INVALID_RANK, field="rank"
         )
-    info = engine.info
-    if (info.factors_digest, info.model_digest) != (factors.digest, factors.card.model_digest):
-        raise MismatchError(
-            f"the engine {info.engine} holds factors {info.factors_digest}, not those in {factors.folder} "
-            f"({factors.digest})",
-            reason=Reason.ENGINE_FACTORS_MISMATCH,
-        )
-    model = ModelFacts(
-        name=config.model,
-        digest=info.model_digest,
-        vocabulary_size=info.vocabulary_size,
-        max_tokens=info.max_tokens,
-    )
-    require(preflight(model=model, corpus=source.facts))
+    model = ModelFacts(name=config.model, digest=engine.info.model_digest)
+    require(preflight(model=model, corpus=source.facts, factors=factors.facts, engine=engine.info))
 
 
 def _finished(out: Path, card: IndexCard) -> Index | None:

@@ -1,11 +1,23 @@
-"""What can be known before the first batch: whether a model, a corpus, factors and an index belong together.
+"""Whether a model, a corpus, factors, an index and an engine belong together, decided before the first batch.
 
-Facts are plain data that each artefact gives of itself; checks are functions of facts alone, and every job and every
-worker asks the same ones.
+Each artefact gives facts about itself, which are plain data. The checks are functions of facts alone. Every job, every
+engine and every worker asks these checks, and nothing else decides the question.
 """
 
-from whence_backends.preflight.checks import cutting, preflight
-from whence_backends.preflight.facts import CorpusFacts, FactorsFacts, IndexFacts, ModelFacts
+from whence_backends.preflight.checks import cutting, factors_of_layers, factors_of_model, preflight
+from whence_backends.preflight.facts import CorpusFacts, EngineFacts, FactorsFacts, IndexFacts, ModelFacts
 from whence_backends.preflight.findings import Finding, require
 
-__all__ = ["CorpusFacts", "FactorsFacts", "Finding", "IndexFacts", "ModelFacts", "cutting", "preflight", "require"]
+__all__ = [
+    "CorpusFacts",
+    "EngineFacts",
+    "FactorsFacts",
+    "Finding",
+    "IndexFacts",
+    "ModelFacts",
+    "cutting",
+    "factors_of_layers",
+    "factors_of_model",
+    "preflight",
+    "require",
+]

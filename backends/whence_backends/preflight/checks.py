@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from whence.errors import InvalidRequestError, MismatchError
 from whence.reasons import Reason, WarningCode
-from whence_backends.preflight.facts import CorpusFacts, FactorsFacts, IndexFacts, ModelFacts
+from whence_backends.preflight.facts import CorpusFacts, EngineFacts, FactorsFacts, IndexFacts, ModelFacts
 from whence_backends.preflight.findings import Finding, refusal, warning
 
 
@@ -16,15 +17,21 @@ def preflight(
     corpus: CorpusFacts | None = None,
     factors: FactorsFacts | None = None,
     index: IndexFacts | None = None,
+    engine: EngineFacts | None = None,
     training_sequences: int | None = None,
 ) -> Iterator[Finding]:
-    """Yield all that keeps these artefacts from being used together, and what one should know where they are.
+    """Yield the findings about these artefacts: refusals where they do not belong together, and warnings.
 
-    ``training_sequences`` is the size of the training set where it was given, instead of that of the factors.
+    ``engine`` has loaded the model and the factors. ``training_sequences`` is the size of the training set where it
+    was given, instead of that of the factors.
     """
+    if engine is not None:
+        model = replace(model, vocabulary_size=engine.vocabulary_size, max_tokens=engine.max_tokens)
+        if factors is not None:
+            yield from _engine_of_factors(engine, factors)
     yield from _model_alone(model)
     if factors is not None:
-        yield from _factors_of_model(factors, model)
+        yield from factors_of_model(factors, model)
     if corpus is not None:
         yield from _corpus_alone(corpus)
         yield from _corpus_of_model(corpus, model)
@@ -122,7 +129,8 @@ def _corpus_of_model(corpus: CorpusFacts, model: ModelFacts) -> Iterator[Finding
         )
 
 
-def _factors_of_model(factors: FactorsFacts, model: ModelFacts) -> Iterator[Finding]:
+def factors_of_model(factors: FactorsFacts, model: ModelFacts) -> Iterator[Finding]:
+    """Yield a refusal where factors were fitted on another model, or on other layers than those that it has fixed."""
     if factors.model_digest != model.digest:
         yield refusal(
             MismatchError(
@@ -133,20 +141,36 @@ def _factors_of_model(factors: FactorsFacts, model: ModelFacts) -> Iterator[Find
                 model=model.name,
             )
         )
+    elif model.layers and factors.layers:
+        yield from factors_of_layers(factors, model.layers)
 
-    elif model.layers and factors.layers and model.layers != factors.layers:
-        pairs = zip(factors.layers, model.layers, strict=False)
-        first = next(
-            (f"; the first that differs: {ours} here, {theirs} there" for ours, theirs in pairs if ours != theirs), ""
+
+def factors_of_layers(factors: FactorsFacts, layers: Sequence[str]) -> Iterator[Finding]:
+    """Yield a refusal unless factors are of just these tracked layers, by name, size and bias, in this order."""
+    if factors.layers == tuple(layers):
+        return
+    pairs = zip(factors.layers, layers, strict=False)
+    differing = (f"; the first that differs: {ours} here, {theirs} there" for ours, theirs in pairs if ours != theirs)
+    yield refusal(
+        MismatchError(
+            f"the factors in {factors.name} are of {len(factors.layers)} layers, not of the {len(layers)} that the "
+            f"model or its export has{next(differing, '')}; fit factors of those layers, or export the model with "
+            f"--factors {factors.name}",
+            reason=Reason.FACTORS_LAYERS_MISMATCH,
+            factors=factors.name,
         )
+    )
+
+
+def _engine_of_factors(engine: EngineFacts, factors: FactorsFacts) -> Iterator[Finding]:
+    if (engine.model_digest, engine.factors_digest) != (factors.model_digest, factors.digest):
         yield refusal(
             MismatchError(
-                f"the factors in {factors.name} are of {len(factors.layers)} layers, not of the {len(model.layers)} "
-                f"that {model.name} was exported with{first}; export the model with --factors {factors.name}, or fit "
-                "factors of those layers",
-                reason=Reason.FACTORS_LAYERS_MISMATCH,
-                factors=factors.name,
-                model=model.name,
+                f"the engine {engine.engine} holds the model {engine.model_digest} and the factors "
+                f"{engine.factors_digest}, not those in {factors.name} ({factors.digest}) and their model "
+                f"({factors.model_digest}); load the engine with these factors, or start again if the files changed "
+                "meanwhile",
+                reason=Reason.ENGINE_FACTORS_MISMATCH,
             )
         )
 

@@ -1,8 +1,9 @@
-"""What a model, a corpus, factors and an index say of themselves, as far as it matters to one another."""
+"""The facts that decide whether a model, a corpus, factors, an index and an engine belong together."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,3 +59,25 @@ class IndexFacts:
     model_digest: str
     factors_digest: str
     corpus_digest: str
+
+
+class EngineFacts(Protocol):
+    """An engine that has loaded its model and factors, as :class:`whence_backends.contract.EngineInfo` describes it.
+
+    It knows the size of the embeddings and the longest sequence, which a model's configuration need not state.
+    """
+
+    @property
+    def engine(self) -> str: ...  # noqa: D102 - the engine's name
+
+    @property
+    def model_digest(self) -> str: ...  # noqa: D102
+
+    @property
+    def factors_digest(self) -> str: ...  # noqa: D102
+
+    @property
+    def vocabulary_size(self) -> int: ...  # noqa: D102
+
+    @property
+    def max_tokens(self) -> int: ...  # noqa: D102

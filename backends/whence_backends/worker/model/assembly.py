@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from whence_backends.corpus import SequenceEncoder
-from whence_backends.ekfac.factors import Factors
 from whence_backends.index import Index
 from whence_backends.index.search import Searcher
 from whence_backends.worker.config import WorkerSettings
@@ -127,8 +126,7 @@ def _namer(loaded: Loaded, settings: WorkerSettings) -> GradientNamer:
 def _gradient_index(loaded: Loaded, settings: WorkerSettings, observe: WorkerObserver) -> GradientIndex | None:
     if loaded.index is None:
         return None
-    factors = Factors(settings.factors, loaded.factors)  # whose files the engine verified
-    sketches, searcher = Sketches(loaded.index, factors), _searcher(loaded.index, settings)
+    sketches, searcher = Sketches(loaded.index, loaded.factors), _searcher(loaded.index, settings)
     return GradientIndex(loaded.index, sketches, searcher, observe=observe)
 
 

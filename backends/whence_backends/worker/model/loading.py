@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from whence.errors import MismatchError, WhenceError
-from whence.reasons import Reason
+from whence.errors import WhenceError
 from whence_backends.contract import Engine, EngineConfig
 from whence_backends.corpus import Corpus
-from whence_backends.ekfac.factors import CORPUS
+from whence_backends.ekfac.factors import CORPUS, Factors
 from whence_backends.engines import engine_for, load_engine
 from whence_backends.index import Index
-from whence_backends.inspection import Inspected, Named, inspect
+from whence_backends.inspection import Named, inspect
 from whence_backends.models.text.tokenizer import Tokenizer
 from whence_backends.preflight import Finding, require
-from whence_backends.store import Manifest
 from whence_backends.worker.config import WorkerSettings
 
 EngineFactory = Callable[[EngineConfig], Engine]
@@ -32,7 +30,7 @@ class Loaded:
     engine: Engine
     corpus: Corpus
     tokenizer: Tokenizer
-    factors: Manifest
+    factors: Factors
     training_set_size: int
     training_set_source: str = CORPUS
     warnings: tuple[Finding, ...] = ()
@@ -46,6 +44,8 @@ def load(settings: WorkerSettings, engine_factory: EngineFactory | None = None) 
     them raises.
     """
     inspected = inspect(_named(settings))
+    factors = inspected.factors
+    assert factors is not None  # a worker always names factors
     tokenizer = inspected.tokenizer or Tokenizer.load(inspected.source)  # which raises, and says why there is none
     require(inspected.findings())
     corpus = Corpus.open(settings.corpus, verify=settings.verify_artefacts, shards=settings.shards or None)
@@ -53,8 +53,7 @@ def load(settings: WorkerSettings, engine_factory: EngineFactory | None = None) 
     create = engine_factory or (lambda config: load_engine(engine_for(settings.engine, inspected.source), config))
     engine = create(engine_config(settings))
     try:
-        factors = _factors_of_engine(engine, inspected)
-        warnings = _with_engine(inspected, engine)
+        warnings = require(inspected.findings(engine.info))
     except WhenceError:
         engine.close()
         raise
@@ -64,8 +63,8 @@ def load(settings: WorkerSettings, engine_factory: EngineFactory | None = None) 
         corpus=corpus,
         tokenizer=tokenizer,
         factors=factors,
-        training_set_size=given or int(factors.properties["training_set_size"]),
-        training_set_source="worker" if given else factors.properties.get("training_set_source", CORPUS),
+        training_set_size=given or factors.card.training_set_size,
+        training_set_source="worker" if given else factors.card.training_set_source,
         warnings=warnings,
         index=index,
     )
@@ -89,13 +88,6 @@ def _open_index(settings: WorkerSettings, corpus: Corpus) -> Index | None:
     return Index.open(settings.index, verify=settings.verify_artefacts, shards=names)
 
 
-def _with_engine(inspected: Inspected, engine: Engine) -> tuple[Finding, ...]:
-    """Check all artefacts again, with the vocabulary size and the longest sequence of the loaded model."""
-    info = engine.info
-    model = replace(inspected.model, vocabulary_size=info.vocabulary_size, max_tokens=info.max_tokens)
-    return require(replace(inspected, model=model).findings())
-
-
 def engine_config(settings: WorkerSettings) -> EngineConfig:
     """Return the configuration of the engine."""
     return EngineConfig(
@@ -107,20 +99,3 @@ def engine_config(settings: WorkerSettings) -> EngineConfig:
         query_rank=settings.query_rank,
         options=settings.engine_options,
     )
-
-
-def _factors_of_engine(engine: Engine, inspected: Inspected) -> Manifest:
-    """Return the factors' manifest; raise ``ENGINE_FACTORS_MISMATCH`` unless the engine holds them and their model."""
-    factors = inspected.factors_manifest
-    if factors is None:
-        raise RuntimeError("a worker always names factors")
-    info = engine.info
-    expected = (factors.properties["model_digest"], factors.digest)
-    if (info.model_digest, info.factors_digest) != expected:
-        raise MismatchError(
-            f"the engine {info.engine} holds model {info.model_digest} and factors {info.factors_digest}; "
-            f"expected {expected[0]} and {expected[1]}: the files changed while the worker started, start "
-            "it again",
-            reason=Reason.ENGINE_FACTORS_MISMATCH,
-        )
-    return factors

@@ -38,7 +38,8 @@ def _described(inspected: Inspected) -> Iterator[Check]:
         size = f"{corpus.sequences:,} sequences of up to {corpus.longest_sequence:,} tokens"
         yield _ok("corpus", f"{size}, {corpus.trained_tokens:,} tokens trained on")
     if factors is not None:
-        yield _ok("factors", f"{factors.name}, N = {inspected.training_sequences or factors.training_set_size:,}")
+        N = inspected.training_sequences or factors.card.training_set_size
+        yield _ok("factors", f"{factors.folder}, N = {N:,}")
     if index is not None:
         yield _ok("index", index.name)
 

@@ -34,7 +34,6 @@ def export(
 
     Example: whence export --model smollm2 --factors factors/ --out export/
     """
-    from whence_backends.ekfac.factors import Factors
     from whence_backends.export import ExportConfig
     from whence_backends.export import export as run
     from whence_backends.inspection import Named, inspect
@@ -42,9 +41,10 @@ def export(
 
     if factors is not None and layers is not None:
         raise typer.BadParameter("give one of --factors and --layers")
-    for finding in require(inspect(Named(model=model, factors=factors)).findings()):
+    inspected = inspect(Named(model=model, factors=factors))
+    for finding in require(inspected.findings()):
         findings.show(finding)
-    tracked = Factors.open(factors, verify=False).card.tracked if factors is not None else layers or "mlp"
+    tracked = inspected.factors.card.tracked if inspected.factors is not None else layers or "mlp"
     config = ExportConfig(model=model, out=out, tracked=tracked, precision=precision)
     with export_progress() as show:
         exported = run(config, show)
