@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +13,10 @@ import pytest
 from whence.errors import InvalidRequestError
 from whence_backends.contract import QueryGradient, TokenSequence
 from whence_backends.worker.gradients.source import NamedGradient, through_layers
-from whence_backends.worker.scoring.preconditioning import PreconditionedCache, Preconditioning
+from whence_backends.worker.runtime.engine_thread import EngineThread
+from whence_backends.worker.scoring.preconditioning import PreconditionedCache, Preconditioner, Preconditioning
 from whence_backends.worker.scoring.query_memory import QueryMemory
+from whence_service.rpc.stages import Stopwatch
 from worker.harness import LAYERS, StubEngine
 
 WHOLE = Preconditioning(damping_factor=0.1)
@@ -91,6 +95,20 @@ def test_the_least_recently_used_make_room(engine: StubEngine):
     assert repr(cache) == f"PreconditionedCache({2 * BYTES}/{2 * BYTES} bytes)"
     cache.get([named(engine, 2)], WHOLE)
     assert engine.count("precondition") == 3
+
+
+async def test_kept_queries_do_not_wait_for_the_engine(engine: StubEngine):
+    thread, cache, free = EngineThread(), cache_of(engine, 2), threading.Event()
+    preconditioner, query = Preconditioner(cache, thread), named(engine, 2)
+    first = await preconditioner.precondition([query], WHOLE, Stopwatch())
+    busy = asyncio.create_task(thread.run(free.wait))
+    try:
+        async with asyncio.timeout(10):
+            assert await preconditioner.precondition([query], WHOLE, Stopwatch()) is first
+    finally:
+        free.set()
+        await busy
+        await thread.close()
 
 
 def test_more_queries_than_fit_are_answered_but_not_kept(engine: StubEngine):

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from whence_backends.contract import QueryGradient
 from whence_backends.worker.gradients import codec
 from whence_backends.worker.gradients.cache import GradientCache
 from whence_backends.worker.gradients.codec import Undecodable
 from whence_backends.worker.gradients.source import GradientSource, NamedGradient, NamedQuery
+from whence_backends.worker.runtime.offload import offload
 from whence_backends.worker.runtime.records import CacheOutcome, CacheRecord, WorkerObserver, ignore
 from whence_service.rpc.stages import Stopwatch
+
+# Encoded gradients of at most so many bytes are decoded at once.
+_SMALL_BYTES: Final = 1 << 17
 
 
 class Cached:
@@ -42,7 +47,7 @@ class Cached:
         value = await self._cache.get(query.key)
         if value is None:
             return None
-        decoded = await asyncio.to_thread(codec.decode, value, query.material)
+        decoded = await offload(lambda: codec.decode(value, query.material), small=len(value) <= _SMALL_BYTES)
         if isinstance(decoded, Undecodable):
             outcome = CacheOutcome.CORRUPT
             self._observe(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from whence.errors import InvalidRequestError, MismatchError
 from whence.reasons import Reason
@@ -21,6 +21,7 @@ from whence_backends.worker.requests.sequences import SequenceResolver
 from whence_backends.worker.requests.tokenization import QueryTokenizer, TokenizedQuery
 from whence_backends.worker.runtime.context import CallContext
 from whence_backends.worker.runtime.engine_thread import EngineThread
+from whence_backends.worker.runtime.offload import offload
 from whence_backends.worker.scoring.preconditioning import PreconditionedQueries, Preconditioner, Preconditioning
 from whence_backends.worker.scoring.query_memory import QueryMemory
 from whence_backends.worker.scoring.rescore_queue import RescoreQueue
@@ -30,6 +31,9 @@ from whence_backends.worker.scoring.sequence_scores import SequenceScorer
 from whence_backends.worker.searching.gradient_index import GradientIndex
 from whence_backends.worker.searching.groupings import Groupings
 from whence_backends.worker.searching.token_search import TokenSearch
+
+# Queries of at most so many bytes altogether are tokenized at once; a chat's template may take longer.
+_SMALL_BYTES: Final = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +86,7 @@ class ModelServer:
             return [self.tokenizer.tokenize(query, f"queries[{i}]") for i, query in enumerate(queries)]
 
         with context.stopwatch.stage("tokenize"):
-            return await asyncio.to_thread(work)
+            return await offload(work, small=_small(queries))
 
     async def precondition(
         self, queries: PreparedQueries, preconditioning: Preconditioning, context: CallContext
@@ -131,3 +135,9 @@ def _require_queries(queries: Sequence[query_pb2.Query]) -> None:
         raise InvalidRequestError(
             "no query was sent; send at least one", reason=Reason.MISSING_QUERIES, field="queries"
         )
+
+
+def _small(queries: Sequence[query_pb2.Query]) -> bool:
+    return sum(query.ByteSize() for query in queries) <= _SMALL_BYTES and not any(
+        query.HasField("chat") for query in queries
+    )

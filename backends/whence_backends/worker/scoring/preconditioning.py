@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,8 +46,8 @@ _Key = tuple[tuple[str, ...], Preconditioning]
 class PreconditionedCache:
     """The latest results of :meth:`~whence_backends.contract.Engine.precondition`, by queries and preconditioning.
 
-    They take at most ``capacity_bytes`` of device memory. State: the results in order of use, with their sizes. Owner:
-    the engine's thread, which alone calls :meth:`get`.
+    They take at most ``capacity_bytes`` of device memory. State: the results in order of use, with their sizes, under a
+    lock: the engine's thread adds and drops results, and the event loop reads them.
     """
 
     def __init__(self, engine: Engine, memory: QueryMemory, *, capacity_bytes: int) -> None:
@@ -54,23 +55,34 @@ class PreconditionedCache:
         self._memory = memory
         self._capacity_bytes = capacity_bytes
         self._results: OrderedDict[_Key, tuple[PreconditionedQueries, int]] = OrderedDict()
+        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"PreconditionedCache({self._size_bytes()}/{self._capacity_bytes} bytes)"
 
+    def held(self, queries: Sequence[NamedGradient], preconditioning: Preconditioning) -> PreconditionedQueries | None:
+        """Return the preconditioned queries if they are kept, from any thread."""
+        key = _key(queries, preconditioning)
+        with self._lock:
+            if key not in self._results:
+                return None
+            self._results.move_to_end(key)
+            return self._results[key][0]
+
     def get(self, queries: Sequence[NamedGradient], preconditioning: Preconditioning) -> PreconditionedQueries:
-        """Return the preconditioned queries."""
-        key = (tuple(query.key for query in queries), preconditioning)
-        if key not in self._results:
-            size_bytes = len(queries) * self._memory.bytes_per_query(preconditioning.rank)
+        """Return the preconditioned queries. Only the engine's thread may call it."""
+        result = self.held(queries, preconditioning)
+        if result is not None:
+            return result
+        size_bytes = len(queries) * self._memory.bytes_per_query(preconditioning.rank)
+        with self._lock:
             while self._results and self._size_bytes() + size_bytes > self._capacity_bytes:
                 self._results.popitem(last=False)
-            result = self._precondition(queries, preconditioning)
-            if size_bytes > self._capacity_bytes:
-                return result
-            self._results[key] = result, size_bytes
-        self._results.move_to_end(key)
-        return self._results[key][0]
+        result = self._precondition(queries, preconditioning)
+        if size_bytes <= self._capacity_bytes:
+            with self._lock:
+                self._results[_key(queries, preconditioning)] = result, size_bytes
+        return result
 
     def _precondition(
         self, queries: Sequence[NamedGradient], preconditioning: Preconditioning
@@ -87,8 +99,12 @@ class PreconditionedCache:
         return sum(size_bytes for _, size_bytes in self._results.values())
 
 
+def _key(queries: Sequence[NamedGradient], preconditioning: Preconditioning) -> _Key:
+    return tuple(query.key for query in queries), preconditioning
+
+
 class Preconditioner:
-    """Preconditions queries on the engine's thread."""
+    """Preconditions queries on the engine's thread, which those that are kept do not wait for."""
 
     def __init__(self, cache: PreconditionedCache, thread: EngineThread) -> None:
         self._cache = cache
@@ -98,6 +114,10 @@ class Preconditioner:
         self, queries: Sequence[NamedGradient], preconditioning: Preconditioning, stopwatch: Stopwatch
     ) -> PreconditionedQueries:
         """Return the preconditioned queries."""
+        with stopwatch.stage("precondition"):
+            held = self._cache.held(queries, preconditioning)
+        if held is not None:
+            return held
         return await self._thread.run(
             lambda: self._cache.get(queries, preconditioning), stage="precondition", stopwatch=stopwatch
         )
