@@ -36,16 +36,18 @@ class AsyncTransport:
         _channel.check_target(target)
         self._open = partial(_channel.open_async, target, credentials, retry)
         self._channel: grpc.aio.Channel | None = None
+        self._stub: AttributionServiceAsyncStub | None = None
 
     @property
     def stub(self) -> AttributionServiceAsyncStub:
         """The methods of the service."""
-        if self._channel is None:
+        if self._stub is None:
             self._channel = self._open()
-        return cast("AttributionServiceAsyncStub", AttributionServiceStub(self._channel))
+            self._stub = cast("AttributionServiceAsyncStub", AttributionServiceStub(self._channel))
+        return self._stub
 
     async def close(self) -> None:
         """Close the connection and cancel the calls in flight. A later call opens another."""
         if self._channel is not None:
             await self._channel.close()
-            self._channel = None
+            self._channel = self._stub = None
