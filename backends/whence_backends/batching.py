@@ -1,4 +1,4 @@
-"""Batching: which sequences go through the engine together, and how they are laid out."""
+"""Batching: grouping sequences that pass through the engine together, and their layout in memory."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from whence_backends.contract import Float64Array, TokenSequence
 IndexArray = NDArray[np.int64]
 
 
-# Lengths of the probing sequences, in tokens, and how many targets of each are masked.
+# Lengths of the probing sequences, in tokens, and the number of masked targets of each.
 _PROBES: Final = ((13, 0), (8, 2))
 
 
 def probe_sequences(vocabulary: int, max_tokens: int) -> list[TokenSequence]:
-    """Return what models are tried with: two random sequences of unlike length, always the same.
+    """Return the two fixed random sequences of a model's self-check, of different lengths.
 
-    Their weights are of unlike size; some targets of the second are masked.
+    Their weights differ in size; some targets of the second are masked.
     """
     rng = np.random.default_rng(0)
-    found = []
+    sequences = []
     for length, masked in ((max(2, min(length, max_tokens)), masked) for length, masked in _PROBES):
         weights = rng.uniform(0.5, 1.5, length).astype(np.float32)
         weights[: 1 + min(masked, length - 2)] = 0
-        found.append(TokenSequence(token_ids=rng.integers(0, vocabulary, length).astype(np.int32), weights=weights))
-    return found
+        sequences.append(TokenSequence(token_ids=rng.integers(0, vocabulary, length).astype(np.int32), weights=weights))
+    return sequences
 
 
 class Padded(NamedTuple):
@@ -39,7 +39,7 @@ class Padded(NamedTuple):
 
 
 def pad(sequences: Sequence[TokenSequence]) -> Padded:
-    """Return ``sequences`` as one array each of tokens and weights; one of a single token becomes all padding."""
+    """Return ``sequences`` as one array each of tokens and weights; a sequence of a single token becomes padding."""
     length = max(2, *(len(sequence.token_ids) for sequence in sequences))
     token_ids = np.zeros((len(sequences), length), dtype=np.int64)
     weights = np.zeros((len(sequences), length), dtype=np.float64)
@@ -52,9 +52,9 @@ def pad(sequences: Sequence[TokenSequence]) -> Padded:
 def plan_batches(lengths: Sequence[int] | NDArray[np.integer], token_budget: int) -> list[IndexArray]:
     """Return batches of indices into ``lengths``, each index in exactly one batch.
 
-    Sequences of like length go together, longest first, so that little is spent on padding and a batch that
-    does not fit into memory shows at once. A batch's padded size, its longest length times its count, is at
-    most ``token_budget``; a sequence that is longer than the budget by itself is a batch of its own.
+    Sequences of similar length are batched together, longest first, which saves padding and shows at once a batch
+    that does not fit into memory. A batch's padded size, its longest length times its count, is at
+    most ``token_budget``; a sequence longer than the budget forms a batch by itself.
     """
     if token_budget < 1:
         raise ValueError(f"token_budget is {token_budget}; it must be at least 1")
@@ -71,10 +71,10 @@ def plan_batches(lengths: Sequence[int] | NDArray[np.integer], token_budget: int
 
 
 def apart(lengths: Sequence[int] | NDArray[np.integer], bounds: Sequence[int]) -> list[IndexArray]:
-    """Return the indices into ``lengths`` of the sequences that may share a batch, each in exactly one array.
+    """Return arrays of indices into ``lengths`` of sequences that may share a batch, each index in exactly one.
 
-    ``bounds`` are numbers of inputs, one less than a sequence has tokens: two sequences may be together where none lies
-    between them.
+    ``bounds`` are numbers of inputs, one less than a sequence's tokens. Two sequences may share a batch if no bound
+    lies between them.
     """
     side = np.searchsorted(np.asarray(bounds, dtype=np.int64), np.asarray(lengths, dtype=np.int64) - 1)
-    return [np.flatnonzero(side == each).astype(np.int64) for each in np.unique(side)]
+    return [np.flatnonzero(side == number).astype(np.int64) for number in np.unique(side)]

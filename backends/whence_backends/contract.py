@@ -1,13 +1,13 @@
-"""The engine contract: what a backend must do to compute influences, and the laws it is held to.
+"""The engine contract: the interface of a backend that computes influences, and the laws that it must obey.
 
 An engine holds one model and its EK-FAC factors on one device. Data goes in as numpy arrays and comes out as numpy
 arrays; nothing here knows torch, gRPC or files.
 
 Write an engine by implementing :class:`Engine` and exposing a factory ``create(config: EngineConfig) -> Engine``
-through the entry-point group ``whence.engines``; then run the conformance suite (``tests/conformance``) on it. One that
-can sketch gradients on its device for an index implements :class:`SketchingEngine`; any other can be indexed all the
-same, more slowly. One that can keep preconditioned queries in a bounded rank implements :class:`LowRankEngine`; of any
-other, fewer queries share a pass. What the factory needs beside this file, none of which imports torch:
+through the entry-point group ``whence.engines``; then run the conformance suite (``tests/conformance``) on it. Engines
+that can sketch gradients on their device implement :class:`SketchingEngine`; others build an index more slowly. Engines
+that can keep preconditioned queries in a bounded rank implement :class:`LowRankEngine`; with others, fewer queries
+share a pass. A factory also needs the following, none of which imports torch:
 
 - ``whence_backends.models.resolve_model(config.model)`` gives ``.path`` and ``.digest``. A folder must hold a
   ``config.json`` and ``*.safetensors``; these alone make the digest. To be served it holds a ``tokenizer.json`` too.
@@ -45,11 +45,11 @@ Int32Array = NDArray[np.int32]
 
 @dataclass(frozen=True, kw_only=True)
 class TokenSequence:
-    """Tokens and how much each counts as a target: the measurement is Σ_t weights[t] · log p(token_t | tokens < t).
+    """Tokens and their weights as targets: the measurement is Σ_t weights[t] · log p(token_t | tokens < t).
 
     ``token_ids`` int32 [T]; ``weights`` float [T], with ``weights[0] == 0`` because the first token has no context.
-    A training sequence has weight 1 everywhere else; a prompt, or a masked part, has weight 0. The caller sees to both,
-    and to T ≥ 1. A sequence of one token, or of weights that are all 0, measures nothing: its influence is 0.
+    A training sequence has weight 1 everywhere else; a prompt, or a masked part, has weight 0. The caller ensures
+    both, and T ≥ 1. A sequence of one token, or with all weights 0, measures nothing: its influence is 0.
     """
 
     token_ids: Int32Array
@@ -83,10 +83,10 @@ class LayerGradient:
 
 @dataclass(frozen=True, kw_only=True)
 class QueryGradient:
-    """A query's gradient: what the cache holds, and what any engine with the same factors can use.
+    """A query's gradient as the cache stores it, usable by any engine with the same factors.
 
     ``log_likelihood`` is the measurement, in nats. ``truncation_error`` is the relative Frobenius error of the stored
-    gradient over all layers, 0 where it is stored without loss.
+    gradient over all layers, 0 if it is stored without loss.
     """
 
     layers: tuple[LayerGradient, ...]
@@ -96,10 +96,10 @@ class QueryGradient:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LayerFold:
-    """How one layer's rotated gradient Ĝ = Q_Sᵀ G Q_A is folded into ``K`` values of a sketch, from ``start`` on.
+    """The fold of one layer's rotated gradient Ĝ = Q_Sᵀ G Q_A into ``K`` values of a sketch, starting at ``start``.
 
     value[start + k] += Σ_m weights[m, k] · Ĝ.flat[indices[m, k]], with ``indices`` int32 [M, K] into the row-major
-    [D_out, D_in] and ``weights`` float32 [M, K]: a random sign over √(Λ + λ), or 0 where there is nothing to add.
+    [D_out, D_in] and ``weights`` float32 [M, K]: a random sign over √(Λ + λ), or 0 for an empty slot.
     """
 
     start: int
@@ -109,9 +109,9 @@ class LayerFold:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SketchPlan:
-    """How a gradient becomes a sketch of ``width`` values: one fold a layer, in the order of ``EngineInfo.layers``.
+    """The plan of a sketch of ``width`` values: one fold per layer, in the order of ``EngineInfo.layers``.
 
-    The weights of the folds were made with ``damping_factor``.
+    The weights of the folds include ``damping_factor``.
     """
 
     width: int
@@ -121,10 +121,10 @@ class SketchPlan:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sketches:
-    """What an index keeps of training sequences.
+    """The data of training sequences in an index.
 
-    ``values`` float [B, width] are their sketches; ``self_influence`` float64 [B] their raw influence on themselves,
-    Σ_ℓ Σ Ĝ² ⊘ (Λ + λ) over *all* coordinates, those that the sketch leaves out as well.
+    ``values`` float [B, width] are their sketches; ``self_influence`` float64 [B] is their raw self-influence,
+    Σ_ℓ Σ Ĝ² ⊘ (Λ + λ) over *all* coordinates, including those that the sketch omits.
     """
 
     values: FloatArray
@@ -132,7 +132,7 @@ class Sketches:
 
 
 class Detail(Enum):
-    """How far :meth:`Engine.score` splits influences, and so the shape of what it returns."""
+    """How finely :meth:`Engine.score` splits influences, which determines the shape of its result."""
 
     TOTAL = "total"  # [Q, B]
     LAYERS = "layers"  # [Q, B, L]
@@ -141,10 +141,10 @@ class Detail(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class SelfCheck:
-    """What was found when a model was tried on a short random batch, before anything was computed with it.
+    """The result of a model's self-check on a short random batch.
 
-    ``gradient_error`` is how far the traced gradient of the worst tracked layer, ``layer``, is from autograd's,
-    relative to its Frobenius norm. ``idle`` names the tracked layers that took no part.
+    ``gradient_error`` is the largest error over the tracked layers of a traced gradient against autograd's, relative to
+    its Frobenius norm, and ``layer`` the layer that has it. ``idle`` names the tracked layers that took no part.
     """
 
     gradient_error: float
@@ -154,13 +154,13 @@ class SelfCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineInfo:
-    """What an engine says about itself.
+    """The description of an engine.
 
     ``precision`` is the type that the model computes in, for example ``float32``. Engines that agree in it and in both
-    digests read each other's cached query gradients, so an engine whose model is another function must have another
-    ``model_digest``. ``layers`` are those of the factors, in their order; ``dead_layers`` names those whose Λ is 0, so
-    that nothing is attributed to them. ``max_tokens`` bounds a sequence, its last token included, which is only ever a
-    target. ``self_check`` is what the engine found when it tried its model, ``None`` where it has no way to.
+    digests read each other's cached query gradients, so an engine that computes another function must have another
+    ``model_digest``. ``layers`` are those of the factors, in their order; ``dead_layers`` names those whose Λ is 0, to
+    which nothing is attributed. ``max_tokens`` is the longest sequence, including its last token, which is only a
+    target. ``self_check`` is the result of the engine's self-check, ``None`` if it cannot make one.
     """
 
     engine: str
@@ -177,19 +177,19 @@ class EngineInfo:
 
     @property
     def attributed_parameters(self) -> int:
-        """How many parameters the tracked layers have, without those that are dead."""
+        """The number of parameters in tracked layers that are not dead."""
         return sum(layer.d_in * layer.d_out for layer in self.layers if layer.name not in self.dead_layers)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineConfig:
-    """What an engine is created from.
+    """The configuration that an engine is created from.
 
     ``model`` is a local folder (in Hugging Face layout, or an export), a GGUF file or a hub name; ``factors`` the
     folder that ``whence fit`` wrote. ``threads`` bounds the CPU threads (``None``: the engine's choice).
     ``query_rank`` bounds the rank of each layer's stored gradient (``None``: stored without loss); an engine that
-    always stores without loss ignores it. ``options`` are the engine's own, as strings; it refuses names that it does
-    not know and values that it cannot read.
+    always stores without loss ignores it. ``options`` are the engine's own, as strings; it refuses unknown names and
+    invalid values.
     """
 
     model: str
@@ -204,27 +204,27 @@ class EngineConfig:
 class Engine(Protocol):
     """One model and its factors, able to compute gradients and influences.
 
-    Created and called on one thread; only ``info`` and :meth:`device_memory_bytes` are asked for from others.
+    Created and called on one thread; only ``info`` and :meth:`device_memory_bytes` are used from other threads.
 
     Laws (``tests/conformance`` checks each):
 
     - **Pure.** No call changes the model or the factors; the same call gives the same bits.
-    - **Alone or together.** What a sequence scores does not depend on the other sequences or queries of the call, nor
+    - **Alone or together.** The score of a sequence does not depend on the other sequences or queries of the call, nor
       on padding (up to rounding: 1e-9 relative in float64, 1e-4 in float32).
     - **Whole.** ``LAYERS`` is the sum of ``LAYERS_TOKENS`` over tokens; ``TOTAL`` the sum of ``LAYERS`` over layers.
     - **Linear.** Influence is linear in the training sequence's weights, and in the query's unless its rank is bounded.
-    - **Damped by layer.** λ = damping_factor · mean(Λ) for each layer by itself.
+    - **Damped by layer.** Each layer has its own λ = damping_factor · mean(Λ).
     """
 
     @property
     def info(self) -> EngineInfo:
-        """What this engine is and holds; constant."""
+        """The description of this engine; constant."""
         ...
 
     def query_gradients(self, queries: Sequence[TokenSequence]) -> list[QueryGradient]:
         """Return the gradient of each query's measurement, rotated into the eigenbasis.
 
-        A gradient does not depend on the other queries of the call, to the bit: each is computed alone.
+        Each gradient is computed alone: it is bit-equal whatever the other queries of the call.
 
         Raises :class:`~whence.errors.InvalidRequestError` for a sequence longer than ``info.max_tokens`` or a token id
         outside the vocabulary (:func:`whence_backends.engines.checks.require_valid`).
@@ -232,11 +232,11 @@ class Engine(Protocol):
         ...
 
     def precondition(self, gradients: Sequence[QueryGradient], damping_factor: float) -> Any:  # noqa: ANN401
-        """Return V = Q_S [(Q_Sᵀ G Q_A) ⊘ (Λ + λ)] Q_Aᵀ of each query, in a form of the engine's own.
+        """Return V = Q_S [(Q_Sᵀ G Q_A) ⊘ (Λ + λ)] Q_Aᵀ of each query, in an opaque form.
 
-        There is at least one gradient, of this engine or of another with the same factors; ``damping_factor`` is
-        positive. The result is only ever passed to :meth:`score` of the same engine. It holds device memory while it
-        lives.
+        There is at least one gradient, from this engine or another with the same factors; ``damping_factor`` is
+        positive. The result is only ever passed to :meth:`score` of the same engine. It holds device memory
+        as long as it exists.
         """
         ...
 
@@ -249,20 +249,20 @@ class Engine(Protocol):
         """Return the raw influence Σ_ℓ ⟨V_ℓ, G_ℓ(z)⟩ of each sequence z on each query, split as ``detail`` says.
 
         The token part of an influence belongs to the *input* position t whose s_t a_tᵀ it came from: the token that the
-        model had just read. The last token of a sequence is never an input: its part is 0.
+        model read at t. The last token of a sequence is never an input: its part is 0.
 
-        There is at least one sequence. The caller bounds the batch: its padded tokens are at most its own token budget.
-        An engine that needs more memory than it may take for that cuts the batch, by the first law without a trace.
+        There is at least one sequence. The caller bounds the padded tokens of the batch by its token budget. An
+        engine that lacks memory for such a batch splits it, which by the laws does not change the result.
 
-        Raises what :meth:`query_gradients` raises for a sequence that the model cannot take.
+        Raises the errors of :meth:`query_gradients` for a sequence that the model cannot process.
         """
         ...
 
     def device_memory_bytes(self) -> int:
-        """Return how much memory of its device the engine holds now: at least its model and factors.
+        """Return the device memory that the engine holds now, in bytes: at least that of its model and factors.
 
-        On a CPU the device's memory is the host's. Called from any thread, at any time, so it must be quick and must
-        not wait for a call under way.
+        On a CPU this is host memory. Called from any thread at any time, so it must be fast and must not wait for
+        another call.
         """
         ...
 
@@ -273,34 +273,34 @@ class Engine(Protocol):
 
 @runtime_checkable
 class SketchingEngine(Engine, Protocol):
-    """An engine that sketches training sequences where its model is: what ``whence index`` asks of it, if it can.
+    """An engine that sketches training sequences on its device, for ``whence index``.
 
-    Of any other engine the sketches are made from :meth:`Engine.query_gradients`, one sequence at a time.
+    With any other engine, sketches are made from :meth:`Engine.query_gradients`, one sequence at a time.
     """
 
     def prepare_sketches(self, plan: SketchPlan) -> Any:  # noqa: ANN401
-        """Return the plan in a form of the engine's own, for :meth:`sketch` of the same engine."""
+        """Return the plan in an opaque form, for :meth:`sketch` of the same engine."""
         ...
 
     def sketch(self, prepared: Any, sequences: Sequence[TokenSequence]) -> Sketches:  # noqa: ANN401
         """Return the sketches of at least one sequence, under the laws and with the errors of :meth:`Engine.score`.
 
-        They are, up to rounding, what the folds make of the gradients that :meth:`Engine.query_gradients` returns.
+        Up to rounding, they equal the folds of the gradients that :meth:`Engine.query_gradients` returns.
         """
         ...
 
 
 @runtime_checkable
 class LowRankEngine(Engine, Protocol):
-    """An engine that can keep preconditioned queries in a bounded rank: more of them in the same memory."""
+    """An engine that can keep preconditioned queries in a bounded rank, so that more of them fit into memory."""
 
     def precondition_low_rank(
         self, gradients: Sequence[QueryGradient], damping_factor: float, rank: int
     ) -> tuple[Any, Float64Array]:
-        """Return what :meth:`Engine.precondition` does, each layer of each query in a rank of at most ``rank``.
+        """Return the queries of :meth:`Engine.precondition`, each layer truncated to ``rank``, and their errors [Q].
 
-        What is lost is the relative error [Q] to expect of an influence, its root mean square over the distribution
-        that Λ was fitted on: √(Σ_ℓ Σ Λ ⊙ (V - V_rank)² / Σ_ℓ Σ Λ ⊙ V²) in the eigenbasis, 0 where every
-        layer is whole. A layer that takes no less memory in that rank is kept whole.
+        The error of a query is the expected relative error of an influence, its root mean square over the distribution
+        that Λ was fitted on: √(Σ_ℓ Σ Λ ⊙ (V - V_rank)² / Σ_ℓ Σ Λ ⊙ V²) in the eigenbasis. It is 0 if every layer is
+        kept whole; a layer is kept whole if truncation would not save memory.
         """
         ...

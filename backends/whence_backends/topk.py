@@ -1,4 +1,4 @@
-"""Streaming selection of the most influential sequences, whatever the order they are scored in."""
+"""Streaming selection of the most influential sequences, independent of the order in which they are scored."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NO_POSITION: Final = np.iinfo(np.int64).max
 
 
 class Order(Enum):
-    """Which end of the ranking is kept."""
+    """The end of the ranking that is kept."""
 
     HIGHEST = "highest"
     LOWEST = "lowest"
@@ -37,9 +37,8 @@ class Ranked:
 class TopK:
     """The ``k`` best sequences of each of ``queries`` queries. Ties go to the lower position.
 
-    State: two arrays [Q, k], sorted best first, padded with an influence that no finite one can lose to. Only
-    the task that scans touches it. The result depends on what was pushed, not on the order: each position is
-    pushed once.
+    State: two arrays [Q, k], sorted best first and padded with infinite keys. Only the scanning task touches it. The
+    result does not depend on the order of pushes; each position is pushed once.
     """
 
     def __init__(self, k: int, order: Order, *, queries: int) -> None:
@@ -49,17 +48,16 @@ class TopK:
         self._positions: Int64Array = np.full((queries, k), _NO_POSITION, dtype=np.int64)  # [Q, k]
 
     def push(self, influence: FloatArray, positions: Int64Array) -> None:
-        """Take the influences [Q, B] of the sequences at ``positions`` [B] into account.
+        """Add the influences [Q, B] of the sequences at ``positions`` [B].
 
-        Raises :class:`~whence.errors.InternalError` (``NON_FINITE_INFLUENCE``) for NaN or infinity: such a
-        value has no place in a ranking.
+        Raises :class:`~whence.errors.InternalError` (``NON_FINITE_INFLUENCE``) for NaN or infinity.
         """
         require_finite(influence, positions)
         if self._k == 0:
             return
         for query, row in enumerate(influence):
             keys = self._sign * row
-            # Most of a long row cannot win: only what does not lose to the worst so far is sorted.
+            # Only influences at least as good as the worst so far are sorted, which excludes most of a long row.
             rivals = np.flatnonzero(keys <= self._keys[query, -1])
             if len(rivals):
                 self._merge(query, keys[rivals], positions[rivals])
@@ -80,14 +78,14 @@ class TopK:
         return self._positions[query, :count], self._sign * self._keys[query, :count]
 
     def ranked(self, query: int) -> list[Ranked]:
-        """Return the best so far of one query, best first; fewer than ``k`` where fewer were pushed."""
+        """Return the best so far of one query, best first; fewer than ``k`` if fewer were pushed."""
         positions, influences = self.arrays(query)
         pairs = zip(positions.tolist(), influences.tolist(), strict=True)
         return [Ranked(position=position, influence=influence) for position, influence in pairs]
 
 
 def require_finite(influence: FloatArray, positions: Int64Array) -> None:
-    """Raise :class:`~whence.errors.InternalError` where an influence [Q, B, ...] is NaN or infinite."""
+    """Raise :class:`~whence.errors.InternalError` if an influence [Q, B, ...] is NaN or infinite."""
     finite = np.isfinite(influence)
     if finite.all():
         return

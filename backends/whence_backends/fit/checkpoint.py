@@ -1,7 +1,7 @@
-"""The unfinished part of a fit, in a ``.work`` folder inside the artefact: what it is, and how far it is.
+"""Checkpoints of a fit, in a ``.work`` folder inside the artefact.
 
-A checkpoint holds running sums and the number of batches in them. Batches are added in a fixed order, so a job that
-goes on from a checkpoint adds the same numbers in the same order as one that was never stopped.
+A checkpoint holds running sums and the number of batches in them. Batches are added in a fixed order, so a resumed job
+adds the same numbers in the same order as one that was never interrupted.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class Checkpoints:
         self._folder = artefact / WORK_FOLDER
 
     def claim(self, identity: Mapping[str, Any]) -> None:
-        """Begin, or go on with, the job that ``identity`` describes.
+        """Begin or resume the job with this ``identity``.
 
-        Raises :class:`~whence.errors.MismatchError` where another job is unfinished in the same folder.
+        Raises :class:`~whence.errors.MismatchError` if another job is unfinished in the same folder.
         """
         claim_folder(self._artefact, identity)
 
     def load(self, stage: str, tensors: Mapping[str, Tensor]) -> int:
-        """Fill ``tensors`` from the stage's checkpoint and return how many batches they hold; 0 without one."""
+        """Fill ``tensors`` from the stage's checkpoint and return the number of batches in it, 0 without one."""
         path = self._folder / f"{stage}.safetensors"
         if not path.is_file():
             return 0
@@ -49,16 +49,16 @@ class Checkpoints:
         )
 
     def drop(self, stage: str) -> None:
-        """Remove a stage's checkpoint, once nothing needs it."""
+        """Remove a stage's checkpoint."""
         (self._folder / f"{stage}.safetensors").unlink(missing_ok=True)
 
     def release(self) -> None:
-        """Remove the folder: the artefact is finished."""
+        """Remove the folder of a finished artefact."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file; a failing disk raises ``OSError``, as other writes do."""
+    """Write a safetensors file; a failing disk raises ``OSError``."""
     try:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, dict(metadata or {}))
     except SafetensorError as error:

@@ -1,4 +1,4 @@
-"""What a fit is asked to do, what it reads from, and what it reports while it runs."""
+"""The configuration of a fit, the interface of its input, and its progress reports."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class SequenceSource(Protocol):
 
     @property
     def digest(self) -> str:
-        """Names the contents."""
+        """The digest of the contents."""
         ...
 
     @property
     def facts(self) -> CorpusFacts:
-        """What it says of itself."""
+        """The facts about the sequences, for the preflight."""
         ...
 
     def all_lengths(self) -> NDArray[np.int32]:
@@ -35,7 +35,7 @@ class SequenceSource(Protocol):
         ...
 
     def trained_tokens(self) -> NDArray[np.int32]:
-        """Return how many tokens of every sequence are trained on, in corpus order."""
+        """Return the number of trained tokens of every sequence, in corpus order."""
         ...
 
     def tokens_at(self, positions: Sequence[int]) -> list[TokenSequence]:
@@ -45,12 +45,12 @@ class SequenceSource(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class FitConfig:
-    """How factors are fitted.
+    """The configuration of a fit.
 
     ``tracked`` is ``mlp``, ``all-linear`` or a regular expression; ``labels`` ``sampled`` (from the model, the paper's
-    recipe) or ``empirical`` (from the data, deterministic across implementations). ``batch_tokens`` bounds a batch's
-    padded tokens; ``max_sequences`` takes a random sample of the corpus, drawn with ``seed``. ``training_sequences`` is
-    N, by which influences are divided, where the corpus is only a part of what the model was trained on.
+    recipe) or ``empirical`` (from the data, deterministic across implementations). ``batch_tokens`` bounds the padded
+    tokens of a batch; ``max_sequences`` takes a random sample of the corpus, drawn with ``seed``.
+    ``training_sequences`` is N, by which influences are divided, if the corpus is only a part of the training set.
     """
 
     model: str
@@ -68,7 +68,7 @@ class FitConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class FitProgress:
-    """How far a stage is: ``covariance`` and ``lambda`` count tokens, ``eigenbasis`` counts layers."""
+    """The progress of a stage: ``covariance`` and ``lambda`` count tokens, ``eigenbasis`` counts layers."""
 
     stage: Literal["covariance", "eigenbasis", "lambda"]
     done: int

@@ -1,4 +1,4 @@
-"""The fit itself: covariances, eigenbases, corrected eigenvalues, manifest. Each stage goes on where it stopped."""
+"""The fit job: covariances, eigenbases, corrected eigenvalues, manifest. Each stage can be resumed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _PACKAGES: Final = ("numpy", "torch", "transformers", "whence")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Work:
-    """Everything a stage needs: the model, the data and the batches in their order."""
+    """The inputs of every stage: the model, the data and the batches in order."""
 
     config: FitConfig
     model: TrackedLanguageModel
@@ -58,7 +58,7 @@ class _Work:
 
     @property
     def wide(self) -> torch.dtype:
-        """The type that sums are kept in."""
+        """The type of the running sums."""
         return torch.float64 if self.model.dtype == torch.float64 else torch.float32
 
 
@@ -69,14 +69,14 @@ def fit(
     *,
     warn: Callable[[Finding], None] = lambda _: None,
 ) -> Factors:
-    """Fit EK-FAC factors of ``config.model`` on ``source`` and return them, opened.
+    """Fit EK-FAC factors of ``config.model`` on ``source`` and open them. Existing factors of the same fit are opened.
 
-    ``warn`` is told before the first batch what one should know about model and corpus. Killed at any point, the same
-    call goes on and ends with the same bytes. Where the factors are there already, they are returned as they are.
+    ``warn`` receives the warnings of the preflight before the first batch. If the job was killed, the same call resumes
+    it and ends with the same bytes.
 
-    Raises :class:`~whence.errors.InvalidRequestError` for a configuration that cannot work,
-    :class:`~whence.errors.MismatchError` where the corpus is not one for this model or the folder holds another fit,
-    and :class:`~whence.errors.StorageError` where the disk is full or another job is writing there.
+    Raises :class:`~whence.errors.InvalidRequestError` for an invalid configuration,
+    :class:`~whence.errors.MismatchError` if the corpus was not made for this model or the folder holds another fit, and
+    :class:`~whence.errors.StorageError` if the disk is full or another job is writing there.
     """
     _check(config)
     model = resolve_model(config.model)
@@ -166,7 +166,7 @@ def _check(config: FitConfig) -> None:
 def _preflight(
     config: FitConfig, source: SequenceSource, model: ModelSource, warn: Callable[[Finding], None]
 ) -> ModelFacts:
-    """Refuse what cannot be fitted, before the weights are read; return what is known of the model by then."""
+    """Run the preflight before the weights are read, and return the facts about the model."""
     tokenizer = find_tokenizer(model) if source.facts.tokenizer_digest else None
     facts = model_facts(model, tokenizer)
     for finding in require(preflight(model=facts, corpus=source.facts, training_sequences=config.training_sequences)):
@@ -184,21 +184,21 @@ def _sample(count: int, config: FitConfig) -> np.ndarray[Any, np.dtype[np.int64]
 
 def _finished(out: Path, card: FactorsCard) -> Factors | None:
     try:
-        found = Factors.open(out)
+        existing = Factors.open(out)
     except NotFoundError:
         return None
-    # The model is told by its digest: what a command called it is no part of the fit.
-    ours, theirs = (_as_asked(one) for one in (card, found.card))
+    # The name given for the model is not part of the fit's identity: its digest is.
+    ours, theirs = _as_asked(card), _as_asked(existing.card)
     if ours != theirs:
         differing = [name for name, value in vars(ours).items() if value != getattr(theirs, name)]
         instead = ", or give the worker --training-sequences" if set(differing) <= _TRAINING_SET else ""
         raise MismatchError(
-            f"{out} already holds the factors of another fit ({found.digest}), with another {', '.join(differing)}; "
+            f"{out} already holds the factors of another fit ({existing.digest}), with another {', '.join(differing)}; "
             f"choose another folder{instead}",
             reason=Reason.FACTORS_EXIST,
             path=out,
         )
-    return found
+    return existing
 
 
 def _batches(
@@ -213,7 +213,7 @@ def _batches(
 
 
 def _as_asked(card: FactorsCard) -> FactorsCard:
-    """Return what of a card was asked for: not what was found on the way, nor with what."""
+    """Return a card with only what was requested, without results and without the name given for the model."""
     return replace(card, model="", versions={}, dead_layers=None, self_check=None)
 
 
@@ -271,7 +271,7 @@ def _accumulate(
     tensors: Mapping[str, Tensor],
     consumer: Callable[[TokenBatch], Callable[[int, Tensor, Tensor], None]],
 ) -> None:
-    """Run every batch that ``tensors`` do not hold yet through the model, saving them now and then and at the end."""
+    """Run every batch that ``tensors`` lack through the model, saving them periodically and at the end."""
     first = work.checkpoints.load(stage, tensors)
     total = sum(work.lengths[position] for batch in work.batches for position in batch)
     done = sum(work.lengths[position] for batch in work.batches[:first] for position in batch)
@@ -294,7 +294,7 @@ def _targets(work: _Work, stage: Stage, batch: TokenBatch, positions: Sequence[i
 
 
 class _Saver:
-    """Saves the running sums when the interval has passed, but spends at most a twentieth of the time on it."""
+    """Saves the running sums at an interval, in at most a twentieth of the time."""
 
     def __init__(self, work: _Work, stage: Stage, tensors: Mapping[str, Tensor]) -> None:
         self._work, self._stage, self._tensors = work, stage, tensors

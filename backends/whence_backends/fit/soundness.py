@@ -1,4 +1,4 @@
-"""What a fit watches for while it runs: numbers that are none, and layers that no gradient reaches."""
+"""Checks during a fit: values that are not finite, and layers that no gradient reaches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from whence_backends.preflight import Finding
 
 
 def require_finite(log_p: Tensor, stage: str, precision: str) -> None:
-    """Raise :class:`~whence.errors.InvalidRequestError` unless all log-probabilities of a batch are numbers."""
+    """Raise :class:`~whence.errors.InvalidRequestError` unless all log-probabilities of a batch are finite."""
     if not bool(torch.isfinite(log_p).all()):
         raise InvalidRequestError(
             f"the model gives log-probabilities that are not numbers in {precision}, during {stage}; "
@@ -28,7 +28,7 @@ def require_finite(log_p: Tensor, stage: str, precision: str) -> None:
 
 
 def require_finite_sums(layer: str, sums: Sequence[Tensor], precision: str) -> None:
-    """Raise :class:`~whence.errors.InvalidRequestError` unless a layer's running sums are numbers."""
+    """Raise :class:`~whence.errors.InvalidRequestError` unless a layer's running sums are finite."""
     if not all(bool(torch.isfinite(total).all()) for total in sums):
         raise InvalidRequestError(
             f"the gradients of layer {layer} overflow in {precision}: their squares are not numbers; "
@@ -39,9 +39,9 @@ def require_finite_sums(layer: str, sums: Sequence[Tensor], precision: str) -> N
 
 
 def dead_layers(card: FactorsCard, folder: Path, warn: Callable[[Finding], None]) -> tuple[str, ...]:
-    """Return the layers whose Λ is 0, and tell of them.
+    """Return the layers whose Λ is 0, after warning about them.
 
-    Raises :class:`~whence.errors.InvalidRequestError` (``MISSING_GRADIENTS``) where there are no others.
+    Raises :class:`~whence.errors.InvalidRequestError` (``MISSING_GRADIENTS``) if all layers are dead.
     """
     means = (float(load_file(folder / lambda_file(i))["Lambda"].double().mean()) for i in range(len(card.layers)))
     dead = [layer for layer, mean in zip(card.layers, means, strict=True) if is_dead(mean)]

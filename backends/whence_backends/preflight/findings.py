@@ -1,4 +1,4 @@
-"""What a check found: a refusal, or a warning that whoever asks is told of."""
+"""The result of a check: a refusal, or a warning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from whence.errors import WhenceError
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Something that does not fit. ``error`` refuses the work; a finding without one is a warning."""
+    """A finding: a refusal if it has an ``error``, otherwise a warning."""
 
     reason: str
     message: str
@@ -18,19 +18,19 @@ class Finding:
 
 
 def refusal(error: WhenceError) -> Finding:
-    """Return what keeps the work from being done."""
+    """Return a finding that refuses the work."""
     return Finding(reason=error.reason, message=error.message, error=error)
 
 
 def warning(reason: str, message: str) -> Finding:
-    """Return what is worth telling, and keeps nobody from working."""
+    """Return a finding that does not prevent the work."""
     return Finding(reason=reason, message=message)
 
 
 def require(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Return the warnings among findings, or raise the error of the first refusal."""
-    found = tuple(findings)
-    for finding in found:
+    listed = tuple(findings)
+    for finding in listed:
         if finding.error is not None:
             raise finding.error
-    return found
+    return listed

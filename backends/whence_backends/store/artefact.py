@@ -1,10 +1,10 @@
 """The artefact format: a folder with data files and ``manifest.json``, which is written last and names every file.
 
 ``manifest.json`` holds ``format`` (for example ``whence.corpus/1``), ``files`` (name → size and BLAKE3 digest),
-``properties`` (what the artefact says about itself) and ``digest``: the BLAKE3 of the canonical JSON of the other
+``properties`` of the artefact and ``digest``: the BLAKE3 of the canonical JSON of the other
 three. It has no time stamp, so that the same inputs give the same bytes. A folder without a manifest is unfinished.
 
-Every file is written under a temporary name, synced and renamed; a reader never sees half of one.
+Every file is written under a temporary name, synced and renamed; readers never see a partial one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class FileRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What an artefact is: its format, its files, its properties and the digest over all three."""
+    """The manifest of an artefact: its format, its files, its properties and the digest over all three."""
 
     format: str
     files: tuple[FileRecord, ...]
@@ -53,7 +53,7 @@ def digest_bytes(data: bytes) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """Return the BLAKE3 digest of a file as ``blake3:<hex>``, with all cores and a bounded part of it in memory."""
+    """Return the BLAKE3 digest of a file as ``blake3:<hex>``, on all cores and in bounded memory."""
     digest = blake3(max_threads=blake3.AUTO)
     block = memoryview(bytearray(min(_BLOCK_BYTES, path.stat().st_size + 1)))
     with path.open("rb", buffering=0) as file:
@@ -63,15 +63,15 @@ def digest_file(path: Path) -> str:
 
 
 def canonical_json(value: object) -> bytes:
-    """Return JSON that is the same bytes for equal values."""
+    """Return canonical JSON: the same bytes for equal values."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def write_atomically(path: Path, write: Callable[[Path], None], *, tag: str = "") -> None:
-    """Let ``write`` fill a temporary file, sync it and rename it to ``path``.
+    """Write a temporary file with ``write``, sync it and rename it to ``path``.
 
-    Jobs that may write the same file at the same time each have a ``tag`` of their own: it names the temporary file.
-    Raises :class:`~whence.errors.StorageError` where the disk is full or read-only; nothing is left behind then.
+    ``tag`` is part of the temporary name and distinguishes jobs that may write the same file concurrently. Raises
+    :class:`~whence.errors.StorageError` if the disk is full or read-only; the temporary file is then removed.
     """
     temporary = path.with_name(path.name + tag + _TEMPORARY_SUFFIX)
     try:
@@ -89,7 +89,7 @@ def write_atomically(path: Path, write: Callable[[Path], None], *, tag: str = ""
 class ArtefactWriter:
     """Writes one artefact: :meth:`add` its files in any order, then :meth:`finish`.
 
-    Adding a file that is already there is allowed, which is how an interrupted job goes on. ``tag`` as in
+    Existing files may be added again, which is how an interrupted job resumes. ``tag`` is that of
     :func:`write_atomically`.
     """
 
@@ -109,7 +109,7 @@ class ArtefactWriter:
         return FileRecord(name=name, size_bytes=path.stat().st_size, digest=digest_file(path))
 
     def finish(self, files: Iterable[FileRecord], properties: Mapping[str, Any]) -> Manifest:
-        """Write the manifest: from now on the artefact is there."""
+        """Write the manifest, which completes the artefact."""
         body = _body(self.format, sorted(files, key=lambda file: file.name), properties)
         digest = digest_bytes(canonical_json(body))
         text = json.dumps({**body, "digest": digest}, indent=1, ensure_ascii=False) + "\n"
@@ -120,9 +120,9 @@ class ArtefactWriter:
 def read_manifest(folder: Path, format: str, *older: str) -> Manifest:  # noqa: A002
     """Return the manifest of an artefact, of this format or an older one, checked against its own digest.
 
-    Raises :class:`~whence.errors.NotFoundError` where there is none (never made, or interrupted),
-    :class:`~whence.errors.MismatchError` for another format and :class:`~whence.errors.CorruptArtefactError` where it
-    was altered.
+    Raises :class:`~whence.errors.NotFoundError` if there is none (never made, or interrupted),
+    :class:`~whence.errors.MismatchError` for another format and :class:`~whence.errors.CorruptArtefactError` if it was
+    altered.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -181,7 +181,7 @@ def _corrupt(path: Path, what: str) -> CorruptArtefactError:
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:
-    """Return what a job raises where ``path`` could not be written."""
+    """Return the error for a ``path`` that could not be written."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     advice = "free some space" if full else "make the folder writable"
     return StorageError(
@@ -197,7 +197,7 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have the disk hold what was written to a file, or which files a folder has."""
+    """Flush a file, or the entries of a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

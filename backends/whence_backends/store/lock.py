@@ -1,7 +1,7 @@
-"""One job in a folder at a time: a lock that the operating system lets go of with the process, however that ends.
+"""Locks that admit one job to a folder at a time. The operating system releases them when the process ends.
 
-It is ``flock`` on the folder itself, so nothing is left behind. Where a file system locks only files that are open for
-writing (NFS), it is on a file ``.lock`` in the folder, which stays there and means nothing by itself.
+The lock is ``flock`` on the folder itself, which leaves nothing behind. On file systems that lock only files open for
+writing (NFS), it is on a file ``.lock`` in the folder, which remains there unlocked.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _HELD: Final = (errno.EWOULDBLOCK, errno.EACCES)
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold a folder against other jobs. It is made if it is not there.
+    """Lock a folder, which is made if it does not exist.
 
-    Raises :class:`~whence.errors.StorageError` with reason ``FOLDER_IN_USE`` where another job holds it.
+    Raises :class:`~whence.errors.StorageError` with reason ``FOLDER_IN_USE`` if another job holds it.
     """
     try:
         descriptor = _lock(folder)
@@ -40,7 +40,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def holding(path: Path) -> Iterator[None]:
-    """Hold a lock file, for jobs that share a folder: each holds the one for its part. Raises as :func:`alone_in`."""
+    """Lock the file of one part, for jobs that share a folder. Raises the errors of :func:`alone_in`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _lock_file(path)
@@ -64,7 +64,7 @@ def _lock(folder: Path) -> int:
         return _lock_file(folder / _FILE)
     if folder.is_dir() and os.path.samestat(folder.stat(), os.fstat(descriptor)):
         return descriptor
-    os.close(descriptor)  # the folder was removed, and made again, before this job held it
+    os.close(descriptor)  # the folder was removed and recreated before this job locked it
     return _lock(folder)
 
 

@@ -1,4 +1,4 @@
-"""Writing safetensors files, with a failing disk as the error that any other write raises."""
+"""Writing safetensors files, with the errors of the disk raised as ``OSError``."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def as_os_error(error: SafetensorError) -> OSError:
-    """Return what the operating system said, which safetensors only quotes."""
+    """Return the operating system's error, which safetensors only quotes."""
     number = re.search(r"os error (\d+)", str(error))
     return OSError(int(number.group(1)) if number else 0, str(error))

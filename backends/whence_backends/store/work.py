@@ -1,4 +1,4 @@
-"""The ``.work`` folder inside an artefact that is not finished: which job it belongs to, and what that job keeps."""
+"""The ``.work`` folder inside an unfinished artefact: the identity of its job, and the job's saved state."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from whence_backends.store.artefact import write_atomically
 
 WORK_FOLDER: Final = ".work"
 _IDENTITY: Final = "identity.json"
-# What a command called the model: the same model has the same digest under any spelling of its path.
+# The name given for the model, which is not part of the identity: its digest is.
 _SPELLINGS: Final = frozenset({"model"})
 
 
 def claim_folder(artefact: Path, identity: Mapping[str, Any], *, tag: str = "") -> Path:
-    """Begin, or go on with, the job that ``identity`` describes, and return its ``.work`` folder.
+    """Begin or resume the job with this ``identity``, and return its ``.work`` folder.
 
-    ``tag`` tells apart the jobs that share a folder. Raises :class:`~whence.errors.MismatchError` where another job is
+    ``tag`` distinguishes the jobs that share a folder. Raises :class:`~whence.errors.MismatchError` if another job is
     unfinished in the same folder.
     """
     folder = artefact / WORK_FOLDER
@@ -30,8 +30,8 @@ def claim_folder(artefact: Path, identity: Mapping[str, Any], *, tag: str = "") 
         text = json.dumps(wanted, indent=1, sort_keys=True)
         write_atomically(path, lambda temporary: _write(temporary, text), tag=tag)
         return folder
-    found = json.loads(path.read_text(encoding="utf-8"))
-    differing = sorted(key for key in (wanted | found).keys() - _SPELLINGS if wanted.get(key) != found.get(key))
+    existing = json.loads(path.read_text(encoding="utf-8"))
+    differing = sorted(key for key in (wanted | existing).keys() - _SPELLINGS if wanted.get(key) != existing.get(key))
     if differing:
         raise MismatchError(
             f"{artefact} holds an unfinished job with another {', '.join(differing)}; finish that one, remove the "
