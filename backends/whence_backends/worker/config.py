@@ -24,7 +24,7 @@ from whence_service.rpc.settings import (
 
 
 def _check_redis(url: str) -> str:
-    """Refuse what redis would not take, or take for another server than was meant. A URL may hold a password."""
+    """Return the URL; raise where redis-py would reject or misread it. Messages omit it: it may hold a password."""
     if not url:
         return url
     parts = urlsplit(url)

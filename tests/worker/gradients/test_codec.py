@@ -44,8 +44,8 @@ def test_decoding_gives_back_every_bit(gradient: QueryGradient, material: bytes)
         gradient.log_likelihood,
         gradient.truncation_error,
     )
-    for found, expected in zip(arrays_of(decoded), arrays_of(gradient), strict=True):
-        assert (found.dtype, found.shape, found.tobytes()) == (
+    for actual, expected in zip(arrays_of(decoded), arrays_of(gradient), strict=True):
+        assert (actual.dtype, actual.shape, actual.tobytes()) == (
             expected.dtype,
             expected.shape,
             expected.tobytes(),

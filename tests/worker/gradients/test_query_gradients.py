@@ -78,9 +78,9 @@ async def test_the_same_query_twice_in_one_request_is_computed_once(bench: Bench
 
 
 async def test_gradients_come_in_the_order_of_the_queries(bench: Bench):
-    one, other = query(1, 2, 3), query(4, 5)
-    both = await bench.ask(one, other)
-    assert [named.key for named in both] == [(await bench.ask(one))[0].key, (await bench.ask(other))[0].key]
+    first, second = query(1, 2, 3), query(4, 5)
+    both = await bench.ask(first, second)
+    assert [named.key for named in both] == [(await bench.ask(first))[0].key, (await bench.ask(second))[0].key]
 
 
 async def test_a_waiter_that_leaves_takes_nothing_from_the_others(bench: Bench):

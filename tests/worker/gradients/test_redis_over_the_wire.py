@@ -102,9 +102,9 @@ async def test_redis_has_a_wrong_value(serve: Serve, redis_server: RedisServer, 
     async with serve(redis_url=redis_server.url) as worker, Redis.from_url(redis_server.url) as redis:
         assert await influences(worker) == expected
         await until(lambda: worker.outcomes("redis", "put") == [CacheOutcome.STORED] * 2)
-        one, other = await redis.keys(f"{PREFIX}*")
-        good = {key: await redis.get(key) for key in (one, other)}
-        await redis.set(one, tamper(good[one], good[other]))
+        first, second = await redis.keys(f"{PREFIX}*")
+        good = {key: await redis.get(key) for key in (first, second)}
+        await redis.set(first, tamper(good[first], good[second]))
     async with serve(redis_url=redis_server.url) as worker:
         assert await influences(worker) == expected
         assert worker.engine.count("query_gradients") == 1

@@ -26,9 +26,9 @@ def test_batches_depend_on_their_shard_alone() -> None:
     """Broken by: batches that span shards, whose influences then differ in the last bit from another placement's."""
     both = plan_rescore(WANTED, SHARDS, token_budget=150, block=16)
     for shard in SHARDS:
-        mine = [position for position in WANTED if 0 <= position - shard.first_position < len(shard.lengths)]
-        alone = plan_rescore(mine, [shard], token_budget=150, block=16)
-        held = [batch for batch in both if batch[0] in mine]
+        own = [position for position in WANTED if 0 <= position - shard.first_position < len(shard.lengths)]
+        alone = plan_rescore(own, [shard], token_budget=150, block=16)
+        held = [batch for batch in both if batch[0] in own]
         assert [batch.tolist() for batch in alone] == [batch.tolist() for batch in held]
 
 
@@ -36,8 +36,8 @@ def test_better_candidates_come_first() -> None:
     """Broken by: the longest of all first, wherever they rank."""
     order = np.concatenate(plan_rescore(WANTED, SHARDS, token_budget=150, block=10)).tolist()
     for shard in SHARDS:
-        mine = [position for position in WANTED if 0 <= position - shard.first_position < len(shard.lengths)]
-        ranks = [mine.index(position) for position in order if position in mine]
+        own = [position for position in WANTED if 0 <= position - shard.first_position < len(shard.lengths)]
+        ranks = [own.index(position) for position in order if position in own]
         assert [rank // 10 for rank in ranks] == sorted(rank // 10 for rank in ranks)
 
 

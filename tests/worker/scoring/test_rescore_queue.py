@@ -21,16 +21,20 @@ from whence_backends.worker.scoring.shared_batch import SharedBatch, plan_shared
 from whence_service.rpc.deadlines import Deadline
 from worker.harness import LAYERS, Running, Serve, ask, failure, until
 
-HOW = Preconditioning(damping_factor=0.1)
+PRECONDITIONING = Preconditioning(damping_factor=0.1)
 
 
-def work(
-    name: str, *batches: list[int], how: Preconditioning = HOW, expires_at_s: float = 100.0, queries: int = 1
+def pending(
+    name: str,
+    *batches: list[int],
+    preconditioning: Preconditioning = PRECONDITIONING,
+    expires_at_s: float = 100.0,
+    queries: int = 1,
 ) -> PendingRescore:
     gradient = QueryGradient(layers=(), log_likelihood=0.0)
     named = [NamedGradient(key=f"{name}{number}", gradient=gradient) for number in range(queries)]
     held = [np.array(batch) for batch in batches]
-    return PendingRescore(named, how, held, CallContext(deadline=Deadline(expires_at_s=expires_at_s)))
+    return PendingRescore(named, preconditioning, held, CallContext(deadline=Deadline(expires_at_s=expires_at_s)))
 
 
 def plan(
@@ -41,59 +45,59 @@ def plan(
 
 
 def test_one_by_itself_has_its_own_batches():
-    alone = work("a", [5, 3], [9])
-    found = plan(alone)
-    assert (found.chosen, found.positions.tolist()) == ((alone,), [5, 3])
+    alone = pending("a", [5, 3], [9])
+    batch = plan(alone)
+    assert (batch.chosen, batch.positions.tolist()) == ((alone,), [5, 3])
 
 
 def test_a_batch_is_filled_up_with_what_others_want_next():
-    a, b = work("a", [5, 3]), work("b", [7, 8], [1, 2])
-    found = plan(a, b)
-    assert (found.chosen, found.positions.tolist()) == ((a, b), [5, 3, 7, 8])
+    a, b = pending("a", [5, 3]), pending("b", [7, 8], [1, 2])
+    batch = plan(a, b)
+    assert (batch.chosen, batch.positions.tolist()) == ((a, b), [5, 3, 7, 8])
 
 
 def test_what_does_not_fit_waits_for_its_turn():
-    a, b, c = work("a", [5, 3, 4]), work("b", [7, 8]), work("c", [6])
-    found = plan(a, b, c)
-    assert (found.chosen, found.positions.tolist()) == ((a, c), [5, 3, 4, 6])
-    assert found.waiting == (b, a, c)
+    a, b, c = pending("a", [5, 3, 4]), pending("b", [7, 8]), pending("c", [6])
+    batch = plan(a, b, c)
+    assert (batch.chosen, batch.positions.tolist()) == ((a, c), [5, 3, 4, 6])
+    assert batch.waiting == (b, a, c)
 
 
 def test_whoever_wants_a_sequence_of_a_full_batch_takes_part():
     """Broken by: scoring the same sequence once for each call."""
-    a, b = work("a", [1, 2, 3, 4]), work("b", [7, 8, 9], [3])
-    found = plan(a, b)
-    assert (found.chosen, found.positions.tolist()) == ((a, b), [1, 2, 3, 4])
-    assert found.positions[b.wanted(found.positions)].tolist() == [3]
-    b.drop(found.positions)
+    a, b = pending("a", [1, 2, 3, 4]), pending("b", [7, 8, 9], [3])
+    batch = plan(a, b)
+    assert (batch.chosen, batch.positions.tolist()) == ((a, b), [1, 2, 3, 4])
+    assert batch.positions[b.wanted(batch.positions)].tolist() == [3]
+    b.drop(batch.positions)
     assert (b.next_batch().tolist(), b.left) == ([7, 8, 9], 3)
     b.drop(np.array([7, 8, 9]))
     assert (b.next_batch().tolist(), b.left) == ([], 0)
 
 
 def test_only_those_that_are_preconditioned_alike_share():
-    a, b = work("a", [1]), work("b", [1, 2], how=Preconditioning(damping_factor=0.2))
+    a, b = pending("a", [1]), pending("b", [1, 2], preconditioning=Preconditioning(damping_factor=0.2))
     assert plan(a, b).chosen == (a,)
-    assert plan(a, b, share=False).chosen == plan(a, work("c", [1]), share=False).chosen == (a,)
+    assert plan(a, b, share=False).chosen == plan(a, pending("c", [1]), share=False).chosen == (a,)
 
 
 def test_no_more_queries_share_than_fit_into_memory():
-    a, b, c = work("a", [1], queries=2), work("b", [2], queries=2), work("c", [3])
-    found = plan(a, b, c, most=3)
-    assert found.chosen == found.group == (a, c)
+    a, b, c = pending("a", [1], queries=2), pending("b", [2], queries=2), pending("c", [3])
+    batch = plan(a, b, c, most=3)
+    assert batch.chosen == batch.group == (a, c)
     assert plan(a, b, most=1).chosen == (a,)  # by itself it was let in before
 
 
 def test_who_has_no_time_left_or_is_gone_costs_nothing():
-    late, gone, able = work("late", [1], expires_at_s=5.0), work("gone", [1]), work("able", [1])
+    late, gone, able = pending("late", [1], expires_at_s=5.0), pending("gone", [1]), pending("able", [1])
     gone.abandoned = True
-    found = plan(late, gone, able, now_s=5.0)
-    assert (found.chosen, found.expired, found.waiting) == ((able,), (late,), (able,))
+    batch = plan(late, gone, able, now_s=5.0)
+    assert (batch.chosen, batch.expired, batch.waiting) == ((able,), (late,), (able,))
 
 
 def test_nobody_waits_for_ever():
     """Broken by: beginning with the same call each time."""
-    a, b = work("a", [1, 2, 3, 4], [5, 6, 7, 8]), work("b", [11, 12, 13, 14])
+    a, b = pending("a", [1, 2, 3, 4], [5, 6, 7, 8]), pending("b", [11, 12, 13, 14])
     first = plan(a, b)
     first.chosen[0].drop(first.positions)
     second = plan(*first.waiting)
@@ -101,19 +105,23 @@ def test_nobody_waits_for_ever():
 
 
 def rescore(worker: Running, query: object, positions: list[int]) -> pb.RescoreRequest:
-    how = pb.Preconditioning(damping_factor=0.1)
-    return pb.RescoreRequest(generation=worker.generation, queries=[query], positions=positions, preconditioning=how)
+    return pb.RescoreRequest(
+        generation=worker.generation,
+        queries=[query],
+        positions=positions,
+        preconditioning=pb.Preconditioning(damping_factor=0.1),
+    )
 
 
 async def influences(worker: Running, query: object, positions: list[int]) -> dict[int, float]:
-    found: dict[int, float] = {}
+    scores: dict[int, float] = {}
     async for answer in worker.stub.Rescore(rescore(worker, query, positions)):
         if answer.positions:
             [row] = tensors.rows(answer.raw_influence)
             new = dict(zip(answer.positions, row, strict=True))
-            assert not found.keys() & new.keys()
-            found |= new
-    return found
+            assert not scores.keys() & new.keys()
+            scores |= new
+    return scores
 
 
 class Gate:
@@ -151,8 +159,8 @@ async def test_calls_under_way_together_get_what_they_would_alone_and_share_the_
         alone = [await influences(worker, query, some) for query, some in zip(queries, wanted, strict=True)]
         before = len(worker.engine.batches)
         calls = [lambda q=q, w=w: influences(worker, q, w) for q, w in zip(queries, wanted, strict=True)]
-        found = await together(worker, calls, Gate())
-    for ours, theirs in zip(found, alone, strict=True):
+        results = await together(worker, calls, Gate())
+    for ours, theirs in zip(results, alone, strict=True):
         assert ours.keys() == theirs.keys()
         assert ours == pytest.approx(theirs, rel=1e-9)
     scored = sum(len(batch) for batch in worker.engine.batches[before:])
@@ -225,8 +233,8 @@ async def test_calls_that_do_not_all_fit_are_not_preconditioned_again_and_again(
             await influences(worker, query, [0])  # their gradients are cached
         before = worker.engine.count("precondition")
         calls = [lambda q=q, w=w: influences(worker, q, w) for q, w in zip(queries, wanted, strict=True)]
-        found = await together(worker, calls, Gate())
-        assert [len(each) for each in found] == [50, 50, 50]
+        results = await together(worker, calls, Gate())
+        assert [len(result) for result in results] == [50, 50, 50]
         assert worker.engine.count("precondition") - before <= 6
 
 
@@ -237,22 +245,22 @@ async def test_an_influence_that_is_not_finite_fails_its_own_call_alone(serve: S
         score = worker.engine.score
 
         def poisoned(preconditioned, sequences, detail=Detail.TOTAL):
-            found = score(preconditioned, sequences, detail)
+            influence = score(preconditioned, sequences, detail)
             key = worker.worker._model.rescores
             rows = next(work.composition.rows for work in key._waiting if work.composition is not None)
             first = min(rows, key=lambda name: rows[name])
             if len(rows) > 1:
-                found[rows[first]] = np.nan
+                influence[rows[first]] = np.nan
                 broken.add(first)
-            return found
+            return influence
 
         broken: set[str] = set()
         worker.engine.score = poisoned
         calls = [lambda q=q, w=w: influences(worker, q, w) for q, w in zip(queries[:2], wanted, strict=True)]
-        found = await together(worker, calls, Gate())
+        results = await together(worker, calls, Gate())
     assert len(broken) == 1
-    assert sorted(isinstance(each, Exception) for each in found) == [False, True]
-    [(left, alone)] = [pair for pair in zip(found, expected, strict=True) if not isinstance(pair[0], Exception)]
+    assert sorted(isinstance(result, Exception) for result in results) == [False, True]
+    [(left, alone)] = [pair for pair in zip(results, expected, strict=True) if not isinstance(pair[0], Exception)]
     assert left == pytest.approx(alone, rel=1e-9)
 
 
@@ -278,7 +286,9 @@ async def test_who_ran_out_of_time_while_it_waited_is_told_by_the_queue(serve: S
         worker.engine.before = gate
         first = asyncio.create_task(influences(worker, queries[0], list(range(20))))
         await until(gate.reached.is_set)
-        late = model.rescores.rescore(prepared.gradients, HOW, [1, 2], CallContext(deadline=Deadline.after(0.05)))
+        late = model.rescores.rescore(
+            prepared.gradients, PRECONDITIONING, [1, 2], CallContext(deadline=Deadline.after(0.05))
+        )
         waiting = asyncio.create_task(anext(late))
         await asyncio.sleep(0.1)
         gate.opened.set()

@@ -107,10 +107,10 @@ async def test_searches_that_come_during_a_pass_share_the_next() -> None:
     await asyncio.sleep(0)
     searcher.go_on.set()
     assert (await first)[1] == slice(0, 2)
-    (found, mine), (again, last) = await asyncio.gather(*later)
-    assert found is again
-    assert (mine, last) == (slice(0, 1), slice(1, 4))
-    assert found.best[Order.HIGHEST].arrays(last.start + 2)[1].tolist() == [2.0, 2.0, 2.0]
+    (result, first_queries), (again, last_queries) = await asyncio.gather(*later)
+    assert result is again
+    assert (first_queries, last_queries) == (slice(0, 1), slice(1, 4))
+    assert result.best[Order.HIGHEST].arrays(last_queries.start + 2)[1].tolist() == [2.0, 2.0, 2.0]
     assert searcher.passes == [(2, 3, (Order.HIGHEST,)), (4, 3, (Order.HIGHEST,))]
     assert [(record.searches, record.queries) for record in records if isinstance(record, SearchRecord)] == [
         (1, 2),
@@ -142,12 +142,12 @@ async def test_one_that_is_cancelled_takes_nothing_from_the_others() -> None:
     queue = SearchQueue(searcher)  # type: ignore[arg-type]
     blocking = asyncio.create_task(queue.search(spec(expires_at_s=float("inf"))))
     await begun(searcher)
-    one, two = (asyncio.create_task(queue.search(spec(expires_at_s=float("inf")))) for _ in range(2))
+    leaving, staying = (asyncio.create_task(queue.search(spec(expires_at_s=float("inf")))) for _ in range(2))
     await asyncio.sleep(0)
-    one.cancel()
+    leaving.cancel()
     searcher.go_on.set()
     await blocking
-    assert (await two)[0].searched == 4
+    assert (await staying)[0].searched == 4
     await queue.close()
 
 
@@ -169,6 +169,6 @@ async def test_what_goes_wrong_is_told_to_each_who_waits() -> None:
 
     queue = SearchQueue(Broken())  # type: ignore[arg-type]
     specs = [spec(expires_at_s=float("inf")) for _ in range(2)]
-    results = await asyncio.gather(*(queue.search(each) for each in specs), return_exceptions=True)
+    results = await asyncio.gather(*(queue.search(search) for search in specs), return_exceptions=True)
     assert [str(result) for result in results] == ["broken", "broken"]
     await queue.close()
