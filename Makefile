@@ -11,6 +11,8 @@ PIP_OPTIONS ?=
 MODEL ?= tiny
 # More for pytest, such as: make test TESTS=tests/worker
 TESTS ?=
+# How many processes run tests side by side.
+JOBS ?= 2
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
@@ -73,8 +75,16 @@ generate: $(INSTALLED) ## Generate the stubs in clients/python from proto/, and 
 	$(BIN)/python scripts/generate_client.py
 
 .PHONY: test
-test: $(INSTALLED) ## Run the tests
-	$(BIN)/python -m pytest $(TESTS)
+test: $(INSTALLED) ## Run the tests, but for the exhaustive
+	$(BIN)/python -m pytest -n $(JOBS) $(TESTS)
+
+.PHONY: test-all
+test-all: $(INSTALLED) breakages ## Run every test and every breakage, for an hour
+	$(BIN)/python -m pytest -n $(JOBS) -m "" $(TESTS)
+
+.PHONY: breakages
+breakages: $(INSTALLED) ## Break the code by hand, one law at a time, and see that its test fails
+	$(BIN)/python tests/breakages
 
 .PHONY: bench
 bench: $(INSTALLED) ## Run the benchmarks, each against a peer or a bound, in one process each

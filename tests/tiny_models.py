@@ -10,7 +10,7 @@ import torch
 VOCABULARY = 61
 
 
-def llama(*, tie: bool = False, bias: bool = False) -> Any:
+def llama(*, tie: bool = False, bias: bool = False, blocks: int = 2) -> Any:
     """Llama-shaped: grouped-query attention; biases or tied embeddings where asked."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -18,7 +18,7 @@ def llama(*, tie: bool = False, bias: bool = False) -> Any:
         vocab_size=VOCABULARY,
         hidden_size=16,
         intermediate_size=24,
-        num_hidden_layers=2,
+        num_hidden_layers=blocks,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=64,

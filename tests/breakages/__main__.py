@@ -39,7 +39,7 @@ def noticed(breakage: Breakage, tree: Path) -> bool:
     if breakage.old not in original:
         raise SystemExit(f"{breakage.name}: {breakage.file} no longer has the piece to replace")
     path.write_text(original.replace(breakage.old, breakage.new), encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", breakage.tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "", breakage.tests]
     selected = ["-k", breakage.only] if breakage.only else []
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(tree / source) for source in SOURCES)}
     done = subprocess.run([*command, *selected], cwd=tree, env=environment, capture_output=True, text=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conformance.subjects import Case, InProcess, build
+from conformance.subjects import CASES, Case, InProcess
 from conformance.wire import as_query, serving, write_corpus
 from whence import Client, InvalidRequestError
 from whence_backends.contract import LowRankEngine
@@ -27,12 +27,13 @@ class Served:
 
 @pytest.fixture(scope="module", params=["pytorch", "ort"])
 def served(
-    request: pytest.FixtureRequest, model_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    in_process: Callable[[Case], InProcess],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Served]:
     """A service whose worker has room for three whole queries."""
-    case = Case(engine=request.param, architecture="gpt2", precision="float64", rtol=1e-6)
-    folder = tmp_path_factory.mktemp("batches")
-    subject = build(case, model_folder, folder)
+    [case] = [case for case in CASES if str(case) == f"{request.param}-gpt2-float64"]
+    folder, subject = tmp_path_factory.mktemp("batches"), in_process(case)
     whole = QueryMemory(subject.engine, limit_bytes=0).bytes_per_query()
     settings = WorkerSettings(
         model=subject.config.model, factors=subject.factors.folder, engine=case.engine, precision=case.precision,

@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import load_file
 
 import data
-from conformance.subjects import CASES, WIRE_CASES, Case, InProcess, Subject, build
+from conformance.subjects import CASES, WIRE_CASES, Case, InProcess, Subject
 from conformance.wire import over_the_wire
 from whence.errors import InvalidRequestError, MismatchError
 from whence_backends.contract import Detail, LayerFold, LayerGradient, LowRankEngine, SketchPlan, TokenSequence
@@ -27,21 +27,6 @@ from whence_backends.engines.fake import FakeModel
 from whence_backends.index.plan import make_plan
 from whence_backends.index.sketch import Sketcher, fold_gradient, make_sketcher
 from whence_backends.store import ArtefactWriter
-
-
-@pytest.fixture(scope="module")
-def in_process(
-    model_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[Case], InProcess]:
-    """Return a case's subject; made once."""
-    made: dict[Case, InProcess] = {}
-
-    def make(case: Case) -> InProcess:
-        if case not in made:
-            made[case] = build(case, model_folder, tmp_path_factory.mktemp("subject"))
-        return made[case]
-
-    return make
 
 
 @pytest.fixture(scope="module", params=CASES, ids=str)

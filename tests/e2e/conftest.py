@@ -46,6 +46,13 @@ def serve(artefacts: Artefacts, workers: list[Process], fronts: list[Process]) -
     return Service(artefacts=artefacts, workers=tuple(workers), fronts=tuple(fronts), clients=clients)
 
 
+def serve_unrefreshed(launch: Launcher, artefacts: Artefacts, workers: list[Process]) -> Service:
+    """Serve behind a front end that looks at its workers once, when all of them are ready, and not again."""
+    for worker in workers:
+        worker.wait_for("serving")
+    return serve(artefacts, workers, [launch.front(*workers, REFRESH_S="600")])
+
+
 @pytest.fixture(scope="session")
 def artefacts(tmp_path_factory: pytest.TempPathFactory) -> Artefacts:
     return make_artefacts(tmp_path_factory.mktemp("artefacts"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -269,10 +271,12 @@ def whence(*arguments: str, server: str = "", path: Path | None = WITHOUT_TORCH,
 
 
 def free_port() -> int:
-    """Return a port that is free at the moment; another process might take it, which would fail loudly."""
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Return a port that is free at the moment, of those that the kernel gives to nobody who asks for any."""
+    while True:
+        port = random.randrange(20_000, 32_768)
+        with closing(socket.socket()) as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def until(condition: Callable[[], Any], *, timeout_s: float = 20) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from e2e.conftest import Service, serve, start_slow
-from e2e.harness import QUERY, Artefacts, Launcher, Process, told
+from e2e.conftest import Service, serve_unrefreshed, start_slow
+from e2e.harness import QUERY, Artefacts, Launcher, told
 from whence import Attribution, Client, Query
 
 QUERIES = [
@@ -49,18 +49,11 @@ def numbers(text: str) -> list[float]:
     return [float(number) for number in re.findall(r"-?\d+\.\d+(?:e-?\d+)?", text)]
 
 
-def behind_one_front(launch: Launcher, artefacts: Artefacts, workers: list[Process]) -> Service:
-    """A front end that looks at its workers once, when they serve, and not again while the test lasts."""
-    for worker in workers:
-        worker.wait_for("serving")
-    return serve(artefacts, workers, [launch.front(*workers, REFRESH_S="600")])
-
-
 @pytest.fixture
 def replicas(launch: Launcher, with_index: Artefacts) -> Service:
     """Two workers that hold everything."""
     workers = [launch.worker(with_index, BATCH_TOKENS="256", SHARE_BATCHES="false") for _ in range(2)]
-    return behind_one_front(launch, with_index, workers)
+    return serve_unrefreshed(launch, with_index, workers)
 
 
 def test_every_call_survives_the_loss_of_a_worker(replicas: Service):
@@ -79,7 +72,7 @@ def test_every_call_survives_the_loss_of_a_worker(replicas: Service):
 def test_a_worker_killed_while_it_scores_costs_the_answer_nothing(launch: Launcher, with_index: Artefacts, search: str):
     """Broken by: what it had told counted twice, or missing."""
     workers = [start_slow(launch, with_index, delay_s=0.05) for _ in range(2)]
-    service = behind_one_front(launch, with_index, workers)
+    service = serve_unrefreshed(launch, with_index, workers)
     options = {"search": search, "top_k": 20, "candidates": 60, "direction": "both"}
     expected = told(service.client.attribute(QUERY, **options))
     scored = [worker.metrics().value("whence_sequences_scored_total") for worker in workers]

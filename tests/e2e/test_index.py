@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.conftest import Service, serve, start_slow
+from e2e.conftest import Service, serve, serve_unrefreshed, start_slow
 from e2e.harness import QUERY, Artefacts, Launcher, environment, influences, ranked, told, until, whence
 from whence import (
     Attribution,
@@ -152,7 +152,7 @@ def test_what_the_deadline_cut_short_says_so(launch: Launcher, with_index: Artef
 def test_a_worker_that_is_down_is_named(launch: Launcher, with_index: Artefacts):
     names = [shard.name for shard in with_index.open_corpus().shards]
     workers = [launch.worker(with_index, "--shard", name) for name in names]
-    service = serve(with_index, workers, [launch.front(*workers, REFRESH_S="60")])
+    service = serve_unrefreshed(launch, with_index, workers)
     workers[1].process.send_signal(signal.SIGKILL)
     workers[1].process.wait()
     with pytest.raises(UnavailableError, match=names[1]):
@@ -231,7 +231,7 @@ def test_a_partial_answer_names_what_it_lacks(launch: Launcher, with_index: Arte
     """Broken by: hits of the shard that is gone; a recall that counts its sequences as found."""
     shards = with_index.open_corpus().shards
     workers = [launch.worker(with_index, "--shard", shard.name) for shard in shards]
-    service = serve(with_index, workers, [launch.front(*workers, REFRESH_S="60")])
+    service = serve_unrefreshed(launch, with_index, workers)
     options = {"search": search, "top_k": 100, "direction": "both", "return_partial_success": True}
     complete = service.client.attribute(QUERY, **options)
     assert (complete.unreachable_shards, complete.corpus_share) == ((), 1.0)
@@ -253,7 +253,7 @@ def test_a_worker_that_dies_while_it_scores_leaves_a_partial_answer_without_it(l
     """Broken by: hits that it had scored before; its sequences counted as searched; waiting for it to the deadline."""
     shards = with_index.open_corpus().shards
     workers = [start_slow(launch, with_index, "--shard", shard.name, delay_s=0.1) for shard in shards]
-    service = serve(with_index, workers, [launch.front(*workers, REFRESH_S="60")])
+    service = serve_unrefreshed(launch, with_index, workers)
     service.client.attribute(QUERY, top_k=1, candidates=1)  # its gradient is cached now
     answer = None
     options = {"top_k": 100, "candidates": 100, "direction": "both", "return_partial_success": True}

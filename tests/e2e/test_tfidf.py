@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from e2e.conftest import Service, serve
+from e2e.conftest import Service, serve_unrefreshed
 from e2e.harness import QUERY, Artefacts, Launcher, ranked, told, whence
 from whence import Filter, NotFoundError, Query
 
@@ -65,7 +65,7 @@ def test_only_what_the_filter_lets_through_is_a_candidate(whole: Service):
 def test_a_partial_answer_names_what_it_lacks(launch: Launcher, artefacts: Artefacts):
     shards = artefacts.open_corpus().shards
     workers = [launch.worker(artefacts, "--shard", shard.name) for shard in shards]
-    service = serve(artefacts, workers, [launch.front(*workers, REFRESH_S="60")])
+    service = serve_unrefreshed(launch, artefacts, workers)
     workers[1].process.send_signal(signal.SIGKILL)
     workers[1].process.wait()
     answer = service.client.attribute(QUERY, search="tfidf_rerank", top_k=100, return_partial_success=True)

@@ -15,7 +15,7 @@ SIZES = {
     "vocab_size": 61,
     "hidden_size": 16,
     "intermediate_size": 24,
-    "num_hidden_layers": 2,
+    "num_hidden_layers": 1,
     "num_attention_heads": 2,
     "max_position_embeddings": 64,
 }
@@ -39,14 +39,18 @@ def save(name: str, folder: Path, **settings: Any) -> Path:
     [
         ("Qwen3", GROUPED, 64),  # normalized queries and keys
         ("GPTNeoX", {}, 64),  # attention and MLP side by side, biases, rotary embedding of a part
-        ("Gemma2", {**GROUPED, "sliding_window": 16}, 16),  # logits with a soft cap: no linear head; a window in turns
+        (
+            "Gemma2",
+            {**GROUPED, "num_hidden_layers": 2, "sliding_window": 16},
+            16,
+        ),  # logits with a soft cap: no linear head; a window in turns
         ("Olmo2", {"num_key_value_heads": 1}, 64),  # norms after the layers
         ("OPT", {"ffn_dim": 24, "word_embed_proj_dim": 16}, 64),  # an MLP that reads all tokens in one row
     ],
     ids=["qwen3", "gpt-neox", "gemma2", "olmo2", "opt"],
 )
 def test_the_graph_is_the_model(name: str, settings: dict[str, Any], max_tokens: int, tmp_path: Path) -> None:
-    model = save(name, tmp_path / "model", **SIZES, **settings)
+    model = save(name, tmp_path / "model", **{**SIZES, **settings})
     card = export(ExportConfig(model=str(model), out=tmp_path / "export")).card
     assert card.verification.worst < 1e-5
     assert card.max_tokens == max_tokens

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx_ir
@@ -21,6 +22,7 @@ from whence.errors import InvalidRequestError, MismatchError, NotFoundError, Sto
 from whence_backends.ekfac.head import Head
 from whence_backends.ekfac.language_model import TrackedLanguageModel
 from whence_backends.export import ExportConfig, ExportProgress, export, graph, job
+from whence_backends.export.graph import TracedModel, trace_model
 from whence_backends.export.verify import verify
 from whence_backends.models import Tokenizer, resolve_model
 from whence_backends.models.exported import GRAPH, Export
@@ -36,9 +38,37 @@ def model(model_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPath
     return folder
 
 
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """An export, and the graph that it was written from."""
+
+    export: Export
+    traced: TracedModel
+
+
 @pytest.fixture(scope="module")
-def exported(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Export:
-    return export(ExportConfig(model=str(model), out=tmp_path_factory.mktemp("export") / "export"))
+def made(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    graphs: list[TracedModel] = []
+
+    def trace(module: TrackedLanguageModel) -> TracedModel:
+        graphs.append(trace_model(module))
+        return graphs[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job, "trace_model", trace)
+        done = export(ExportConfig(model=str(model), out=tmp_path_factory.mktemp("export") / "export"))
+    return Made(export=done, traced=graphs[0])
+
+
+@pytest.fixture
+def exported(made: Made) -> Export:
+    return made.export
+
+
+@pytest.fixture
+def traced_before(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the graph from the export that was made, which saves its tracing: what is tried here comes after it."""
+    monkeypatch.setattr(job, "trace_model", lambda _model: made.traced)
 
 
 def test_it_says_how_far_it_is_from_the_model_and_what_made_it(exported: Export) -> None:
@@ -98,6 +128,7 @@ def test_an_unknown_precision_is_refused_with_the_known(model: Path, tmp_path: P
     assert caught.value.reason == "UNKNOWN_PRECISION"
 
 
+@pytest.mark.usefixtures("traced_before")
 def test_a_second_export_into_the_folder_is_refused_while_the_first_works(model: Path, tmp_path: Path) -> None:
     config, refused = ExportConfig(model=str(model), out=tmp_path / "export"), []
 
@@ -114,7 +145,20 @@ def test_a_second_export_into_the_folder_is_refused_while_the_first_works(model:
     assert not list(config.out.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("traced_before")
+def test_what_a_killed_export_left_is_replaced_by_the_same_bytes(exported: Export, model: Path, tmp_path: Path) -> None:
+    """Files, half of them yet to be moved to their places, and no manifest."""
+    out = tmp_path / "export"
+    (out / ".staging").mkdir(parents=True)
+    shutil.copy(exported.graph, out / GRAPH)
+    (out / ".staging" / f"{GRAPH}.data").write_bytes(b"half")
+    with pytest.raises(NotFoundError, match="run it again"):
+        Export.open(out)
+    assert export(ExportConfig(model=str(model), out=out)).digest == exported.digest
+    assert not (out / ".staging").exists()
+
+
+@pytest.mark.exhaustive
 def test_killed_and_run_again_it_gives_the_same_bytes(exported: Export, model: Path, tmp_path: Path) -> None:
     """The kill comes while files are written or after; before that there is nothing that could be half."""
     out = tmp_path / "export"
@@ -130,6 +174,7 @@ def test_killed_and_run_again_it_gives_the_same_bytes(exported: Export, model: P
     assert not (out / ".staging").exists()
 
 
+@pytest.mark.usefixtures("traced_before")
 def test_a_full_disk_is_said_and_leaves_no_half_export(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +221,7 @@ def test_a_graph_that_is_not_the_model_is_refused(model: Path, tmp_path: Path, m
         Export.open(tmp_path / "export")
 
 
+@pytest.mark.usefixtures("traced_before")
 def test_a_tokenizer_that_does_not_survive_its_saving_is_refused(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,20 +19,25 @@ from whence_backends.store import digest_file
 
 Folder = Callable[[str], Path]
 
-# Fits, and kills itself after so many seconds of fitting (0: never). Prints how long the fit took.
+# Fits, and kills itself after so many seconds of fitting (0: never) or in the middle of a stage, whose name is given
+# in their place. Prints how long the fit took.
 SCRIPT = """
 import os, signal, sys, threading, time
-tests, model, out, kill_after_s = sys.argv[1:]
+tests, model, out, when = sys.argv[1:]
 sys.path.insert(0, tests)
 import data
 from pathlib import Path
 from whence_backends.fit import FitConfig, fit
 config = FitConfig(model=model, out=Path(out), device="cpu", batch_tokens=32, checkpoint_every_s=0.0)
 source = data.InMemory(data.sequences(64))
-if float(kill_after_s):
-    threading.Timer(float(kill_after_s), os.kill, (os.getpid(), signal.SIGKILL)).start()
+stage = when if when.isalpha() else ""
+def kill(progress):
+    if progress.stage == stage and progress.done >= progress.total // 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+if not stage and float(when):
+    threading.Timer(float(when), os.kill, (os.getpid(), signal.SIGKILL)).start()
 began = time.monotonic()
-fit(config, source)
+fit(config, source, kill)
 print(time.monotonic() - began, flush=True)
 os._exit(0)
 """
@@ -42,9 +47,9 @@ def config(model: Path, out: Path, **options: object) -> FitConfig:
     return FitConfig(model=str(model), out=out, **{"device": "cpu", "batch_tokens": 32, **options})
 
 
-def run(model: Path, out: Path, kill_after_s: float = 0.0) -> float | None:
+def run(model: Path, out: Path, when: float | str = 0.0) -> float | None:
     """Fit in a process of its own; return the seconds it took, or ``None`` where it was killed."""
-    arguments = [str(Path(__file__).parents[1]), str(model), str(out), str(kill_after_s)]
+    arguments = [str(Path(__file__).parents[1]), str(model), str(out), str(when)]
     done = subprocess.run([sys.executable, "-c", SCRIPT, *arguments], capture_output=True, text=True)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return float(done.stdout) if done.returncode == 0 else None
@@ -55,7 +60,7 @@ def contents(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): digest_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_fit_killed_again_and_again_ends_with_the_same_bytes(model_folder: Folder, tmp_path: Path) -> None:
     """Broken by: saving the sums without the number of batches in them; drawing labels from a running generator."""
     model, choose = model_folder("llama"), random.Random(0)
@@ -64,6 +69,16 @@ def test_a_fit_killed_again_and_again_ends_with_the_same_bytes(model_folder: Fol
     kills = sum(run(model, tmp_path / "killed", choose.uniform(0.05, 0.6) * duration_s) is None for _ in range(6))
     run(model, tmp_path / "killed")
     assert kills >= 2
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def test_a_fit_killed_once_ends_with_the_same_bytes(model_folder: Folder, tmp_path: Path) -> None:
+    """Killed in the middle of its last stage, in which it had saved its sums after each batch."""
+    source, model = data.InMemory(data.sequences(64)), model_folder("llama")
+    settings = {"checkpoint_every_s": 0.0}
+    fit(config(model, tmp_path / "whole", **settings), source)
+    assert run(model, tmp_path / "killed", "lambda") is None
+    fit(config(model, tmp_path / "killed", **settings), source)
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 

@@ -32,7 +32,8 @@ ITEMS = [data.sequence(length, length) for length in (9, BOUND, BOUND + 1, BOUND
 
 
 def phi3() -> Any:
-    return build("phi3", rope_parameters=LONGROPE, original_max_position_embeddings=BOUND, sliding_window=None)
+    settings = {"rope_parameters": LONGROPE, "original_max_position_embeddings": BOUND, "sliding_window": None}
+    return build("phi3", num_hidden_layers=1, **settings)
 
 
 @pytest.fixture(scope="module")

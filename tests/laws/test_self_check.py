@@ -24,6 +24,7 @@ from whence_backends.engines import load_engine
 from whence_backends.engines.ort.export_check import check_export
 from whence_backends.export import ExportConfig, export
 from whence_backends.fit import FitConfig, fit
+from whence_backends.models.exported import Export
 from whence_backends.models.tracked import track
 
 PROBES = probe_sequences(tiny_models.VOCABULARY, 64)
@@ -253,10 +254,17 @@ def test_no_engine_loads_an_unsound_model(looks_ahead: Path, tmp_path: Path, mon
         load_engine("pytorch", EngineConfig(model=str(looks_ahead), factors=tmp_path / "factors", device="cpu"))
 
 
-def test_factors_exports_and_engines_carry_the_figure(tmp_path: Path) -> None:
-    model = str(tiny_models.save(tiny_models.gpt2(), tmp_path / "model"))
+@pytest.fixture(scope="module")
+def exported(model_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Export:
+    out = tmp_path_factory.mktemp("export") / "export"
+    return export(ExportConfig(model=str(model_folder("gpt2")), out=out))
+
+
+def test_factors_exports_and_engines_carry_the_figure(
+    exported: Export, model_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    model = str(model_folder("gpt2"))
     factors = fit(FitConfig(model=model, out=tmp_path / "factors", device="cpu"), data.InMemory(data.sequences(4)))
-    exported = export(ExportConfig(model=model, out=tmp_path / "export"))
     checks = [factors.card.self_check, exported.card.self_check]
     for name, served in (("pytorch", model), ("ort", str(exported.folder))):
         engine = load_engine(name, EngineConfig(model=served, factors=factors.folder, device="cpu"))
@@ -267,10 +275,9 @@ def test_factors_exports_and_engines_carry_the_figure(tmp_path: Path) -> None:
         assert check.layer in {layer.name for layer in factors.card.layers}
 
 
-def test_an_export_that_computes_something_else_here_is_refused(tmp_path: Path) -> None:
+def test_an_export_that_computes_something_else_here_is_refused(exported: Export) -> None:
     """Broken by: comparing the export with nothing once it was made."""
-    model = str(tiny_models.save(tiny_models.gpt2(), tmp_path / "model"))
-    card = export(ExportConfig(model=model, out=tmp_path / "export")).card
+    card = exported.card
     norms = np.array(card.probe_norms)
     assert check_export(card, norms).gradient_error == card.self_check.gradient_error  # type: ignore[union-attr]
     for wrong in (norms * np.where(np.arange(len(norms)) == 1, 1.02, 1), norms * np.nan, norms * 0):
