@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from distributions import needed_by
 from e2e.harness import Artefacts, Launcher, Process, launcher
 from whence import Client, Query
 from whence_backends.batching import plan_batches
@@ -42,15 +42,21 @@ class Engines:
         return load_engine(name, EngineConfig(model=str(artefacts.model), factors=artefacts.factors, device="cpu"))
 
 
-@pytest.fixture(scope="module")
-def engines(tmp_path_factory: pytest.TempPathFactory) -> Engines:
+@pytest.fixture(scope="session")
+def export_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export(ExportConfig(model=SUBJECT.model, out=tmp_path_factory.mktemp("export") / "export")).folder
+
+
+@pytest.fixture(scope="module", params=[8, pytest.param(1, marks=pytest.mark.exhaustive)], ids="every-{}".format)
+def engines(request: pytest.FixtureRequest, export_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Engines:
+    """The demo, made of every eighth of its documents, or of all."""
     folder = tmp_path_factory.mktemp("demo")
-    prepared = prepare(SUBJECT, folder, lambda _: None)
-    exported = export(ExportConfig(model=SUBJECT.model, out=folder / "export"))
+    documents = folder / "documents.jsonl"
+    rows = SUBJECT.documents.read_text(encoding="utf-8").splitlines(keepends=True)
+    documents.write_text("".join(rows[:: request.param]), encoding="utf-8")
+    prepared = prepare(replace(SUBJECT, documents=documents), folder, lambda _: None)
     pytorch = Artefacts(model=Path(SUBJECT.model), corpus=prepared.corpus, factors=prepared.factors.folder)
-    return Engines(
-        pytorch=pytorch, ort=Artefacts(model=exported.folder, corpus=pytorch.corpus, factors=pytorch.factors)
-    )
+    return Engines(pytorch=pytorch, ort=replace(pytorch, model=export_folder))
 
 
 @pytest.fixture
@@ -122,26 +128,43 @@ def test_a_gradient_that_one_engine_computed_serves_the_other(
     np.testing.assert_allclose(tables[1].influence, tables[0].influence, rtol=1e-3)
 
 
-@pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The python of a new environment with whence[onnx] and nothing else."""
-    folder = tmp_path_factory.mktemp("bare")
+def _installed(folder: Path) -> None:
+    """Install whence[onnx] with pip, from the index, in the versions of constraints.txt."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    python = str(folder / "bin" / "python")
-    pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
+    pip = [folder / "bin" / "python", "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
     subprocess.run([*pip, "install", "--constraint", ROOT / "constraints.txt", f"{ROOT}[onnx]"], check=True)
-    return python
 
 
-def _installed(python: str) -> set[str]:
-    done = subprocess.run([python, "-m", "pip", "list", "--format", "json"], capture_output=True, check=True)
-    return {package["name"] for package in json.loads(done.stdout)}
+def _linked(folder: Path) -> None:
+    """Link what whence[onnx] asks for, and what that asks for, to where it is installed here."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    [packages] = folder.glob("lib/python*/site-packages")
+    for distribution in needed_by("whence", "onnx"):
+        for path in distribution.files or ():
+            top = path.parts[0]
+            if top not in ("..", "__pycache__") and not top.endswith(".pth") and not (packages / top).exists():
+                (packages / top).symlink_to(distribution.locate_file(top))
+    sources = (str(ROOT / folder) for folder in ("clients/python", "service", "backends"))
+    (packages / "whence.pth").write_text("\n".join(sources))
+
+
+@pytest.fixture(scope="module", params=[_linked, pytest.param(_installed, marks=pytest.mark.exhaustive)])
+def bare(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The python of a new environment with whence[onnx] and nothing else."""
+    folder = tmp_path_factory.mktemp("bare") / "environment"
+    request.param(folder)
+    return str(folder / "bin" / "python")
+
+
+def _packages(python: str) -> set[str]:
+    names = "from importlib.metadata import distributions as d; print(*{one.name.lower() for one in d()})"
+    return set(subprocess.run([python, "-c", names], capture_output=True, text=True, check=True).stdout.split())
 
 
 def test_a_worker_answers_over_grpc_from_an_environment_without_torch(
     engines: Engines, launch: Launcher, bare: str
 ) -> None:
-    installed = _installed(bare)
+    installed = _packages(bare)
     assert {"onnxruntime", "whence"} <= installed
     assert not {"torch", "gguf"} & installed
     # No --engine: an export is for ort.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from pydoc_data.topics import topics
 
@@ -21,6 +21,7 @@ from whence_backends.engines import load_engine
 from whence_backends.export import ExportConfig, export
 from whence_backends.fit import FitConfig, fit
 from whence_backends.models import Tokenizer, resolve_model
+from whence_backends.models.torch_loading import load_causal_lm
 
 TOPICS = ("assert", "break", "continue", "pass", "del", "nonlocal", "global", "return", "bltin-null-object", "integers")
 # Two of thirty layers: enough to show the path, and a test's worth of time on two cores.
@@ -43,29 +44,58 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Artefacts:
-    folder = tmp_path_factory.mktemp("smollm2")
+def prepare(model: str, layers: str, folder: Path) -> Artefacts:
+    """Cut the topics into sequences and fit factors of these layers on some of them."""
     rows = [{"id": name, "text": topics[name].strip()} for name in TOPICS]
     (folder / "topics.jsonl").write_text("\n".join(map(json.dumps, rows)))
     ingest(
         IngestConfig(
             inputs=[folder / "topics.jsonl"],
             out=folder / "corpus",
-            tokenizer=Tokenizer.load(resolve_model("smollm2")),
+            tokenizer=Tokenizer.load(resolve_model(model)),
             policy=ChunkPolicy(max_tokens=96, min_tokens=16),
         )
     )
     config = FitConfig(
-        model="smollm2",
-        out=folder / "factors",
-        tracked=LAYERS,
-        precision="bfloat16",
-        max_sequences=24,
-        batch_tokens=1024,
+        model=model, out=folder / "factors", tracked=layers, precision="bfloat16", max_sequences=8, batch_tokens=1024
     )
     fit(config, Corpus.open(folder / "corpus"))
-    return Artefacts(model=Path("smollm2"), corpus=folder / "corpus", factors=folder / "factors")
+    return Artefacts(model=Path(model), corpus=folder / "corpus", factors=folder / "factors")
+
+
+@pytest.fixture(scope="module")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Artefacts:
+    return prepare("smollm2", LAYERS, tmp_path_factory.mktemp("smollm2"))
+
+
+def cut_to(blocks: int, folder: Path) -> str:
+    """Save the model's first blocks, with its tokenizer."""
+    source = resolve_model("smollm2")
+    model = load_causal_lm(source, "float32", "cpu")
+    model.model.layers = model.model.layers[:blocks]
+    model.config.num_hidden_layers = blocks
+    model.save_pretrained(folder)
+    Tokenizer.load(source).save(folder)
+    return str(folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exportable:
+    """A model to export, the layers to trace, and what it is compared on."""
+
+    model: str
+    layers: str
+    artefacts: Artefacts
+
+
+@pytest.fixture(scope="module", params=["cut", pytest.param("whole", marks=pytest.mark.exhaustive)])
+def exportable(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exportable:
+    """SmolLM2, or its first three blocks: what takes minutes to trace are thirty."""
+    if request.param == "whole":
+        return Exportable(model="smollm2", layers=LAYERS, artefacts=request.getfixturevalue("smollm2"))
+    folder = tmp_path_factory.mktemp("cut")
+    model, layers = cut_to(3, folder / "model"), r"layers\.(1|2)\.mlp"
+    return Exportable(model=model, layers=layers, artefacts=prepare(model, layers, folder))
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +105,13 @@ def starting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
 
 
 def test_an_export_ranks_as_the_model_does_and_is_served_without_torch(
-    smollm2: Artefacts, starting: Launcher, tmp_path: Path
+    exportable: Exportable, starting: Launcher, tmp_path: Path
 ) -> None:
     """A GGUF file's tokenizer needs torch; its export's does not."""
-    exported = export(ExportConfig(model="smollm2", out=tmp_path / "export", tracked=LAYERS))
+    exported = export(ExportConfig(model=exportable.model, out=tmp_path / "export", tracked=exportable.layers))
     assert exported.card.verification.worst < 1e-3
-    corpus, served = smollm2.open_corpus(), replace(smollm2, model=exported.folder)
+    corpus = exportable.artefacts.open_corpus()
+    served = replace(exportable.artefacts, model=exported.folder)
     worker = starting.worker(served, engine="ort", BATCH_TOKENS="512")
     front = starting.front(worker)
     for process in (worker, front):
@@ -89,7 +120,7 @@ def test_an_export_ranks_as_the_model_does_and_is_served_without_torch(
         answer = client.attribute(QUERY, top_k=20)
     assert answer.provenance.engine == "ort/float32"
     assert "torch" not in worker.libraries()
-    engine = load_engine("pytorch", EngineConfig(model="smollm2", factors=smollm2.factors, device="cpu"))
+    engine = load_engine("pytorch", EngineConfig(model=exportable.model, factors=served.factors, device="cpu"))
     theirs = influences_of(engine, corpus)
     best = np.argsort(-theirs, kind="stable")[: min(20, int((theirs > 0).sum()))]
     assert len(best) > 5
