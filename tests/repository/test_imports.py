@@ -86,6 +86,14 @@ def test_a_module_imports_only_what_the_list_allows(name, allowed):
     assert ours(imported(MODULES[name].body, late=late)) <= allowed[package_of(name)]
 
 
+def test_every_arrow_of_the_list_is_an_import(allowed):
+    used: dict[str, set[str]] = {name: {name} for name in allowed}
+    for name, module in MODULES.items():
+        if name not in FOLDERS:
+            used[package_of(name)] |= ours(imported(module.body, late=not name.startswith(LATE)))
+    assert used == allowed
+
+
 def test_the_list_has_no_cycle(allowed):
     TopologicalSorter({name: others - {name} for name, others in allowed.items()}).prepare()
 
