@@ -16,8 +16,8 @@ from whence_backends.index.refine import refine
 from whence_backends.index.search import Searcher
 from whence_backends.index.storage import IndexedShard, ShardRows
 from whence_service.frontend.search.candidates import Proposal, Proposals
+from whence_service.frontend.search.recall import recall_of
 from whence_service.frontend.search.refinement import first_round, second_round
-from whence_service.frontend.search.rerank import recall_of
 
 DEPTHS = (10, 100)
 BITS = (1, 8, 16)

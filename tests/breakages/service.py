@@ -142,8 +142,8 @@ BREAKAGES = (
     Breakage(
         name="layers: hits are described through all layers",
         file=f"{FRONT}/responses/hit_details.py",
-        old="preconditioning=job.preconditioning,",
-        new="preconditioning=worker_service_pb2.Preconditioning(damping_factor=job.damping_factor),",
+        old="preconditioning=context.preconditioning,",
+        new="preconditioning=worker_service_pb2.Preconditioning(damping_factor=context.damping_factor),",
         tests="tests/frontend/calls/test_attribute.py",
     ),
     Breakage(

@@ -122,6 +122,6 @@ def test_a_part_starts_without_what_only_others_need(module, absent):
 def test_the_rank_that_is_promised_is_the_rank_that_is_asked_for():
     """The worker says how many queries fit in its default rank, the front end asks for its own."""
     from whence_backends.worker.scoring.query_memory import DEFAULT_RANK
-    from whence_service.frontend.request.validation import DEFAULT_QUERY_RANK
+    from whence_service.frontend.request.options import DEFAULT_QUERY_RANK
 
     assert DEFAULT_RANK == DEFAULT_QUERY_RANK

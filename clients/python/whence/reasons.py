@@ -209,7 +209,7 @@ class Reason(_Named):
     # Between front end and workers
 
     GENERATION_MISMATCH = auto()
-    """The worker's artefacts changed; the front end asks again for what it holds. Call again."""
+    """The worker's artefacts changed; the front end asks its replicas, or answers WORKER_UNAVAILABLE. Call again."""
     MODEL_UNAVAILABLE = auto()
     """The worker is still loading its model. Wait until its health is SERVING."""
     SHARD_UNAVAILABLE = auto()

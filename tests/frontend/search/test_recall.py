@@ -8,8 +8,7 @@ import statistics
 import pytest
 
 from whence_service.frontend.search.candidates import Proposal
-from whence_service.frontend.search.recall import Pair, Recall, estimate_recall
-from whence_service.frontend.search.rerank import recall_of
+from whence_service.frontend.search.recall import Pair, Recall, estimate_recall, recall_of
 
 
 def search(

@@ -97,7 +97,7 @@ async def test_a_worker_that_answers_unavailable_fails_the_call_naming_worker_an
     [
         InvalidRequestError("too long", reason="TOO_LONG_QUERY", field="query.text"),
         OverloadedError("busy", reason="QUEUE_FULL", retry_after_s=7.0),
-        MismatchError("other factors", reason="GENERATION_MISMATCH", have="f2"),
+        MismatchError("no index", reason="MISSING_INDEX", have="f2"),
     ],
 )
 async def test_errors_of_workers_reach_the_client_as_they_are(front, worker, ask, failure_of, failure):

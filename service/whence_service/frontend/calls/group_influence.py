@@ -12,7 +12,6 @@ from whence.errors import InvalidRequestError
 from whence.reasons import Reason, WarningCode
 from whence.v1 import attribution_pb2, attribution_service_pb2
 from whence.worker.v1 import worker_service_pb2 as messages
-from whence_service.frontend.calls.attribute import chosen_search, matches_nothing
 from whence_service.frontend.calls.group_estimates import (
     Drawn,
     GroupSum,
@@ -20,21 +19,23 @@ from whence_service.frontend.calls.group_estimates import (
     estimate_groups,
     merge_totals,
 )
-from whence_service.frontend.request.context import Job
-from whence_service.frontend.request.validation import MAX_GROUPS, MIN_SAMPLES, AskedGroups
+from whence_service.frontend.request.checked import GroupOptions
+from whence_service.frontend.request.context import RequestContext
+from whence_service.frontend.request.options import MIN_SAMPLES
 from whence_service.frontend.responses import linear_range
 from whence_service.frontend.responses.attributions import build_metadata, training_set_size
 from whence_service.frontend.search.candidates import ShardSearch
+from whence_service.frontend.search.policy import choose_search, no_matches
 from whence_service.frontend.search.preparation import prepare
 from whence_service.frontend.search.rescoring import Rescoring
-from whence_service.frontend.workers.client import WorkerClient
-from whence_service.frontend.workers.pool import WorkerPool
 from whence_service.frontend.workers.routing import ShardGroup
 from whence_service.rpc.deadlines import deadline_error
 
 # A worker scores what it is asked for by length, so a sample that the deadline cuts short would have gaps: first it is
 # asked for so many, then for twice as many each time.
 _ROUND: Final = 32
+# More groups than these are no summary.
+MAX_GROUPS: Final = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,80 +47,76 @@ class Draw:
     drawn: Drawn
 
 
-class GroupInfluencer:
-    """Answers from the indexes and engines of a pool's workers. Holds no state of its own."""
+async def group_influence(context: RequestContext[GroupOptions]) -> attribution_service_pb2.GroupInfluenceResponse:
+    """Return the influence of every group on the job's one query.
 
-    def __init__(self, pool: WorkerPool) -> None:
-        self._pool = pool
+    A deadline that leaves no time for the whole sample leaves a smaller one: the draw is in an order each of whose
+    beginnings is a draw. Raises :class:`~whence.errors.MismatchError` (``MISSING_INDEX``) without an index, and
+    :class:`~whence.errors.NotFoundError` for a filter that lets nothing through.
+    """
+    options = context.options
+    search = choose_search(context.generation, attribution_pb2.SEARCH_INDEX_RERANK)
+    prepared = await prepare(context, sketch=True)
+    with context.watch.stage("search"):
+        answers = await _sums(context, prepared.queries[0])
+    searched = sum(answer.sequences_searched for answer in answers)
+    if not searched:
+        raise no_matches()
+    totals = merge_totals(_totals(group) for answer in answers for group in answer.groups)
+    _require_groups(totals, options.group_by)
+    draws = merge_draws(answers, options.samples + 1)
+    sample, threshold = scored_draw(draws, await _exact(context, draws[: options.samples]))
+    if len(sample) < MIN_SAMPLES and threshold is not None:
+        raise deadline_error(f"after {len(sample)} sequences were scored; fewer than {MIN_SAMPLES} tell no error")
+    [whole] = merge_totals(_totals(answer.total) for answer in answers)
+    *sums, total = estimate_groups(totals, whole, sample, threshold)
+    size = training_set_size(context)
+    log_likelihood = prepared.queries[0].log_likelihood
+    outside = linear_range.of_influences(context, ((each.influence / size, log_likelihood) for each in (*sums, total)))
+    return attribution_service_pb2.GroupInfluenceResponse(
+        groups=[_message(each, size) for each in sums],
+        total=_message(total, size),
+        log_likelihood=log_likelihood,
+        metadata=build_metadata(
+            context,
+            warnings=(*prepared.warnings, *_warnings(len(sample), min(options.samples, searched)), *outside),
+            sequences_scored=len(sample),
+            sequences_searched=searched,
+            search=search,
+            with_layers=False,
+        ),
+    )
 
-    async def answer(self, job: Job, asked: AskedGroups) -> attribution_service_pb2.GroupInfluenceResponse:
-        """Return the influence of every group on the job's one query.
 
-        A deadline that leaves no time for the whole sample leaves a smaller one: the draw is in an order each of whose
-        beginnings is a draw. Raises :class:`~whence.errors.MismatchError` (``MISSING_INDEX``) without an index, and
-        :class:`~whence.errors.NotFoundError` for a filter that lets nothing through.
-        """
-        search = chosen_search(job.generation, attribution_pb2.SEARCH_INDEX_RERANK)
-        prepared = await prepare(self._pool, job, sketch=True)
-        with job.watch.stage("search"):
-            answers = await self._sums(job, asked, prepared.queries[0])
-        searched = sum(answer.sequences_searched for answer in answers)
-        if not searched:
-            raise matches_nothing()
-        totals = merge_totals(_totals(group) for answer in answers for group in answer.groups)
-        _require_groups(totals, asked.group_by)
-        draws = merge_draws(answers, asked.samples + 1)
-        sample, threshold = scored_draw(draws, await self._exact(job, draws[: asked.samples]))
-        if len(sample) < MIN_SAMPLES and threshold is not None:
-            raise deadline_error(f"after {len(sample)} sequences were scored; fewer than {MIN_SAMPLES} tell no error")
-        [whole] = merge_totals(_totals(answer.total) for answer in answers)
-        *sums, total = estimate_groups(totals, whole, sample, threshold)
-        size = training_set_size(job)
-        log_likelihood = prepared.queries[0].log_likelihood
-        outside = linear_range.of_influences(job, ((each.influence / size, log_likelihood) for each in (*sums, total)))
-        return attribution_service_pb2.GroupInfluenceResponse(
-            groups=[_message(each, size) for each in sums],
-            total=_message(total, size),
-            log_likelihood=log_likelihood,
-            metadata=build_metadata(
-                job,
-                warnings=(*prepared.warnings, *_warnings(len(sample), min(asked.samples, searched)), *outside),
-                sequences_scored=len(sample),
-                sequences_searched=searched,
-                search=search,
-                with_layers=False,
-            ),
+async def _exact(context: RequestContext[GroupOptions], draws: Sequence[Draw]) -> dict[int, float]:
+    """Return the influence of the drawn sequences, by position, as far as there was time."""
+    rescoring = Rescoring(context)
+    start, step = 0, _ROUND * max(1, len(context.replicas.groups()))
+    while start < len(draws) and rescoring.complete:
+        async with aclosing(rescoring.run(draw.position for draw in draws[start : start + step])) as news:
+            async for _ in news:
+                pass
+        start, step = start + step, 2 * step
+    return {position: row[0] for position, row in rescoring.exact.items()}
+
+
+async def _sums(
+    context: RequestContext[GroupOptions], prepared: messages.PreparedQuery
+) -> list[messages.EstimateGroupsResponse]:
+    """Return what the index of every shard says."""
+
+    async def call(group: ShardGroup) -> messages.EstimateGroupsResponse:
+        request = messages.EstimateGroupsRequest(
+            sketch=prepared.sketch,
+            shards=group.shards,
+            group_by=context.options.group_by,
+            samples=context.options.samples,
+            seed=context.options.seed,
+            filter=context.options.filter,
         )
+        return await context.workers.ask(group.worker, lambda stub: stub.EstimateGroups, request)
 
-    async def _exact(self, job: Job, draws: Sequence[Draw]) -> dict[int, float]:
-        """Return the influence of the drawn sequences, by position, as far as there was time."""
-        rescoring = Rescoring(self._pool, job)
-        start, step = 0, _ROUND * max(1, len(job.replicas.groups()))
-        while start < len(draws) and rescoring.complete:
-            async with aclosing(rescoring.run(draw.position for draw in draws[start : start + step])) as news:
-                async for _ in news:
-                    pass
-            start, step = start + step, 2 * step
-        return {position: row[0] for position, row in rescoring.exact.items()}
-
-    async def _sums(
-        self, job: Job, asked: AskedGroups, prepared: messages.PreparedQuery
-    ) -> list[messages.EstimateGroupsResponse]:
-        """Return what the index of every shard says."""
-
-        async def call(worker: WorkerClient, group: ShardGroup) -> messages.EstimateGroupsResponse:
-            request = messages.EstimateGroupsRequest(
-                generation=job.generation_proto,
-                sketch=prepared.sketch,
-                shards=group.shards,
-                group_by=asked.group_by,
-                samples=asked.samples,
-                seed=asked.seed,
-                filter=asked.wanted,
-            )
-            return await worker.estimate_groups(request, job.deadline)
-
-        return await ShardSearch(self._pool, job, filtered=asked.wanted is not None).ask(call)
+    return await ShardSearch(context, filtered=context.options.filter is not None).ask(call)
 
 
 def _require_groups(totals: Sequence[GroupTotals], group_by: str) -> None:

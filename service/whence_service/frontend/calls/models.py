@@ -9,7 +9,7 @@ from typing import Final
 from whence.errors import InvalidRequestError
 from whence.reasons import Reason
 from whence.v1 import attribution_service_pb2, model_pb2
-from whence_service.frontend.request.validation import RequestLimits
+from whence_service.frontend.request.limits import RequestLimits
 from whence_service.frontend.workers.placement import Generation, Placement
 
 _DEFAULT_PAGE: Final = 50

@@ -9,25 +9,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from whence import tensors
 from whence.errors import NotFoundError
 from whence.reasons import Reason
 from whence.v1 import attribution_pb2, attribution_service_pb2, tensor_pb2
 from whence.worker.v1 import worker_service_pb2
-from whence_service.frontend.request.context import Job
+from whence_service.frontend.request.checked import ScoreOptions, SelfInfluenceOptions
+from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.request.fields import fields_of_caller
 from whence_service.frontend.responses import linear_range
 from whence_service.frontend.responses.attributions import build_metadata, scaled, training_set_size
 from whence_service.frontend.responses.hit_details import Detail, check_whole, sequences_per_call
 from whence_service.frontend.search.preparation import distinct, prepare
 from whence_service.frontend.workers.concurrency import together
-from whence_service.frontend.workers.pool import WorkerPool
-from whence_service.frontend.workers.replicas import surviving
 from whence_service.frontend.workers.routing import canonical_bytes
 
 Selector = attribution_service_pb2.SequenceSelector
 Reference = worker_service_pb2.SequenceReference
+_Sequences: TypeAlias = RequestContext[ScoreOptions] | RequestContext[SelfInfluenceOptions]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,123 +48,111 @@ class Scored:
     warnings: tuple[attribution_pb2.Warning, ...]
 
 
-class Scorer:
-    """Scores given sequences with the workers of a pool. Holds no state of its own."""
+async def score(context: RequestContext[ScoreOptions]) -> attribution_service_pb2.ScoreResponse:
+    """Return the influence of every sequence on every query.
 
-    def __init__(self, pool: WorkerPool, *, budget_bytes: int) -> None:
-        self._pool = pool
-        self._budget_bytes = budget_bytes
+    Raises :class:`~whence.errors.NotFoundError` (``SEQUENCE_NOT_FOUND``) for an id that no shard has.
+    """
+    layers = context.options.include_layers
+    detail = worker_service_pb2.DETAIL_LAYERS if layers else worker_service_pb2.DETAIL_TOTAL
+    return build_score(context, await _score_all(context, detail))
 
-    async def score(
-        self, job: Job, selectors: Sequence[Selector], *, include_layers: bool
-    ) -> attribution_service_pb2.ScoreResponse:
-        """Return the influence of every sequence on every query.
 
-        Raises :class:`~whence.errors.NotFoundError` (``SEQUENCE_NOT_FOUND``) for an id that no shard has.
-        """
-        detail = worker_service_pb2.DETAIL_LAYERS if include_layers else worker_service_pb2.DETAIL_TOTAL
-        fields = [f"sequences[{number}]" for number in range(len(selectors))]
-        scored = await self._run(job, selectors, fields, detail)
-        return build_score(job, scored, include_layers=include_layers)
+async def explain(context: RequestContext[ScoreOptions]) -> attribution_service_pb2.ExplainResponse:
+    """Return one sequence's influence on the query, by layer and token; raises as :func:`score`."""
+    return build_explanation(context, await _score_all(context, worker_service_pb2.DETAIL_LAYERS_TOKENS))
 
-    async def explain(self, job: Job, selector: Selector) -> attribution_service_pb2.ExplainResponse:
-        """Return one sequence's influence on the job's query, by layer and token; raises as :meth:`score`."""
-        scored = await self._run(job, [selector], ["sequence"], worker_service_pb2.DETAIL_LAYERS_TOKENS)
-        return build_explanation(job, scored)
 
-    async def on_themselves(self, job: Job, selectors: Sequence[Selector]) -> Scored:
-        """Return each sequence with its influence on itself, [1]. The job has no queries. Raises as :meth:`score`."""
-        fields = [f"sequences[{number}]" for number in range(len(selectors))]
-        return await self._run(job, selectors, fields, worker_service_pb2.DETAIL_TOTAL)
+async def score_on_themselves(context: RequestContext[SelfInfluenceOptions]) -> Scored:
+    """Return each sequence with its influence on itself, [1]; raises as :func:`score`."""
+    return await _score_all(context, worker_service_pb2.DETAIL_TOTAL)
 
-    async def _run(self, job: Job, selectors: Sequence[Selector], fields: Sequence[str], detail: Detail) -> Scored:
-        return await surviving(job, lambda: self._run_once(job, selectors, fields, detail))
 
-    async def _run_once(self, job: Job, selectors: Sequence[Selector], fields: Sequence[str], detail: Detail) -> Scored:
-        chunk = sequences_per_call(job.generation.model, detail, max(1, len(job.queries)), self._budget_bytes)
-        owners, warnings = await self._plan(job, selectors, chunk)
-        by_worker: dict[str, list[ScoreCall]] = {}
-        for call in plan_scores(owners, chunk):
-            by_worker.setdefault(call.worker, []).append(call)
-        with job.watch.stage("score_sequences"):
-            groups = await together(
-                self._score_in_turn(job, selectors, fields, calls, detail) for calls in by_worker.values()
-            )
-        answers = [answered for group in groups for answered in group]
-        found = {
-            number: scored
-            for call, answer in answers
-            for number, scored in zip(call.numbers, answer.sequences, strict=True)
-        }
-        return Scored(
-            sequences=tuple(found[number] for number in range(len(selectors))),
-            log_likelihoods=tuple(tensors.unpack(answers[0][1].log_likelihood)),
-            warnings=distinct((*warnings, *(warning for _, answer in answers for warning in answer.warnings))),
-        )
+async def _score_all(context: _Sequences, detail: Detail) -> Scored:
+    return await context.workers.surviving(lambda: _score_once(context, detail))
 
-    async def _plan(
-        self, job: Job, selectors: Sequence[Selector], chunk: int
-    ) -> tuple[tuple[str, ...], tuple[attribution_pb2.Warning, ...]]:
-        """Return the worker that scores each sequence, and what was noticed while the queries were prepared."""
-        groups = job.replicas.groups()
-        if len(groups) == 1 and len(selectors) <= chunk:
-            # One call does it all: its worker looks up every sequence before it computes anything, and there is
-            # nobody to share the queries' gradients with.
-            return (groups[0].worker,) * len(selectors), ()
-        owners = await self._locate(job, selectors)
-        return owners, (await prepare(self._pool, job)).warnings if job.queries else ()
 
-    async def _locate(self, job: Job, selectors: Sequence[Selector]) -> tuple[str, ...]:
-        numbers = [number for number, one in enumerate(selectors) if one.WhichOneof("selector") == "sequence_id"]
-        holders: dict[int, list[str]] = {number: [] for number in numbers}
-        if numbers:
-            workers = [group.worker for group in job.replicas.groups()]
-            with job.watch.stage("locate"):
-                answers = await together(self._look_up(job, worker, selectors, numbers) for worker in workers)
-            for worker, answer in zip(workers, answers, strict=True):
-                for scored in answer.sequences:
-                    holders[numbers[scored.index]].append(worker)
-        key = canonical_bytes(job.queries[0]) if job.queries else b""
-        text_worker = job.replicas.preparer(0, key) if job.queries else job.replicas.groups()[0].worker
-        return choose_owners(selectors, holders, text_worker=text_worker)
+async def _score_once(context: _Sequences, detail: Detail) -> Scored:
+    chunk = sequences_per_call(
+        context.generation.model, detail, max(1, len(context.request.queries)), context.answer_bytes
+    )
+    owners, warnings = await _plan(context, chunk)
+    by_worker: dict[str, list[ScoreCall]] = {}
+    for call in plan_scores(owners, chunk):
+        by_worker.setdefault(call.worker, []).append(call)
+    with context.watch.stage("score_sequences"):
+        groups = await together(_score_in_turn(context, calls, detail) for calls in by_worker.values())
+    answers = [answered for group in groups for answered in group]
+    found = {
+        number: scored
+        for call, answer in answers
+        for number, scored in zip(call.numbers, answer.sequences, strict=True)
+    }
+    return Scored(
+        sequences=tuple(found[number] for number in range(len(context.options.sequences))),
+        log_likelihoods=tuple(tensors.unpack(answers[0][1].log_likelihood)),
+        warnings=distinct((*warnings, *(warning for _, answer in answers for warning in answer.warnings))),
+    )
 
-    async def _look_up(
-        self, job: Job, worker: str, selectors: Sequence[Selector], numbers: Sequence[int]
-    ) -> worker_service_pb2.ScoreSequencesResponse:
+
+async def _plan(context: _Sequences, chunk: int) -> tuple[tuple[str, ...], tuple[attribution_pb2.Warning, ...]]:
+    """Return the worker that scores each sequence, and what was noticed while the queries were prepared."""
+    groups, count = context.replicas.groups(), len(context.options.sequences)
+    if len(groups) == 1 and count <= chunk:
+        # One call does it all: its worker looks up every sequence before it computes anything, and there is
+        # nobody to share the queries' gradients with.
+        return (groups[0].worker,) * count, ()
+    owners = await _locate(context)
+    return owners, (await prepare(context)).warnings if context.request.queries else ()
+
+
+async def _locate(context: _Sequences) -> tuple[str, ...]:
+    selectors = context.options.sequences
+    numbers = [number for number, selector in enumerate(selectors) if selector.WhichOneof("selector") == "sequence_id"]
+    holders: dict[int, list[str]] = {number: [] for number in numbers}
+    if numbers:
+        workers = [group.worker for group in context.replicas.groups()]
+        with context.watch.stage("locate"):
+            answers = await together(_look_up(context, worker, numbers) for worker in workers)
+        for worker, answer in zip(workers, answers, strict=True):
+            for scored in answer.sequences:
+                holders[numbers[scored.index]].append(worker)
+    key = canonical_bytes(context.request.queries[0]) if context.request.queries else b""
+    text_worker = context.replicas.preparer(0, key) if context.request.queries else context.replicas.groups()[0].worker
+    return choose_owners(selectors, holders, text_worker=text_worker)
+
+
+async def _look_up(
+    context: _Sequences, worker: str, numbers: Sequence[int]
+) -> worker_service_pb2.ScoreSequencesResponse:
+    request = worker_service_pb2.ScoreSequencesRequest(
+        sequences=[to_reference(context.options.sequences[number]) for number in numbers],
+        detail=worker_service_pb2.DETAIL_TOTAL,
+        skip_unknown=True,
+        lookup_only=True,
+    )
+    return await context.workers.ask(worker, lambda stub: stub.ScoreSequences, request)
+
+
+async def _score_in_turn(
+    context: _Sequences,
+    calls: Sequence[ScoreCall],
+    detail: Detail,
+) -> list[tuple[ScoreCall, worker_service_pb2.ScoreSequencesResponse]]:
+    answers = []
+    for call in calls:
         request = worker_service_pb2.ScoreSequencesRequest(
-            generation=job.generation_proto,
-            sequences=[to_reference(selectors[number]) for number in numbers],
-            detail=worker_service_pb2.DETAIL_TOTAL,
-            skip_unknown=True,
-            lookup_only=True,
+            queries=context.request.queries,
+            sequences=[to_reference(context.options.sequences[number]) for number in call.numbers],
+            preconditioning=context.preconditioning,
+            detail=detail,
+            on_themselves=not context.request.queries,
         )
-        return await self._pool.client(worker).score(request, job.deadline, job.shards_of(worker))
-
-    async def _score_in_turn(
-        self,
-        job: Job,
-        selectors: Sequence[Selector],
-        fields: Sequence[str],
-        calls: Sequence[ScoreCall],
-        detail: Detail,
-    ) -> list[tuple[ScoreCall, worker_service_pb2.ScoreSequencesResponse]]:
-        answers = []
-        for call in calls:
-            request = worker_service_pb2.ScoreSequencesRequest(
-                generation=job.generation_proto,
-                queries=job.queries,
-                sequences=[to_reference(selectors[number]) for number in call.numbers],
-                preconditioning=job.preconditioning,
-                detail=detail,
-                on_themselves=not job.queries,
-            )
-            client = self._pool.client(call.worker)
-            places = [fields[number] for number in call.numbers]
-            with fields_of_caller("sequences", places), fields_of_caller("queries", job.fields):
-                answer = await client.score(request, job.deadline, job.shards_of(call.worker))
-            job.watch.merge(answer.timings)
-            answers.append((call, check_whole(answer, len(call.numbers), call.worker)))
-        return answers
+        places = [context.options.fields[number] for number in call.numbers]
+        with fields_of_caller("sequences", places), fields_of_caller("queries", context.request.query_fields):
+            answer = await context.workers.ask(call.worker, lambda stub: stub.ScoreSequences, request)
+        answers.append((call, check_whole(answer, len(call.numbers), call.worker)))
+    return answers
 
 
 def to_reference(selector: Selector) -> Reference:
@@ -210,9 +199,9 @@ def plan_scores(owners: Sequence[str], chunk: int) -> tuple[ScoreCall, ...]:
     )
 
 
-def build_score(job: Job, scored: Scored, *, include_layers: bool) -> attribution_service_pb2.ScoreResponse:
+def build_score(context: RequestContext[ScoreOptions], scored: Scored) -> attribution_service_pb2.ScoreResponse:
     """Return the response of Score: [queries, sequences] and, where asked, [queries, sequences, layers]."""
-    size, queries, sequences = training_set_size(job), len(job.queries), len(scored.sequences)
+    size, queries, sequences = training_set_size(context), len(context.request.queries), len(scored.sequences)
     parts = [_by_query(sequence.raw_influence, queries) for sequence in scored.sequences]
     cells = [part[query] for query in range(queries) for part in parts]  # [queries · sequences][layers, or 1]
     raw = [math.fsum(cell) for cell in cells]
@@ -222,31 +211,31 @@ def build_score(job: Job, scored: Scored, *, include_layers: bool) -> attributio
         sequences=[_without_offsets(sequence.sequence) for sequence in scored.sequences],
         log_likelihood=tensors.pack(scored.log_likelihoods, [queries]),
         metadata=build_metadata(
-            job,
-            warnings=(*scored.warnings, *linear_range.of_influences(job, pairs)),
+            context,
+            warnings=(*scored.warnings, *linear_range.of_influences(context, pairs)),
             sequences_scored=sequences,
-            with_layers=include_layers,
+            with_layers=context.options.include_layers,
         ),
     )
-    if include_layers:
+    if context.options.include_layers:
         values = [value for cell in cells for value in cell]
         response.layer_influence.CopyFrom(scaled(values, [queries, sequences, len(cells[0])], size))
     return response
 
 
-def build_explanation(job: Job, scored: Scored) -> attribution_service_pb2.ExplainResponse:
+def build_explanation(context: _Sequences, scored: Scored) -> attribution_service_pb2.ExplainResponse:
     """Return the response of Explain: the parts, float64 [layers, tokens], and their sum."""
     (sequence,) = scored.sequences
-    size = training_set_size(job)
+    size = training_set_size(context)
     values = tensors.unpack(sequence.raw_influence)
     influence = math.fsum(values) / size
-    outside = linear_range.of_influences(job, [(influence, scored.log_likelihoods[0])])
+    outside = linear_range.of_influences(context, [(influence, scored.log_likelihoods[0])])
     return attribution_service_pb2.ExplainResponse(
         sequence=sequence.sequence,
         influence=influence,
         parts=scaled(values, sequence.raw_influence.shape[1:], size),
         log_likelihood=scored.log_likelihoods[0],
-        metadata=build_metadata(job, warnings=(*scored.warnings, *outside), sequences_scored=1, with_layers=True),
+        metadata=build_metadata(context, warnings=(*scored.warnings, *outside), sequences_scored=1, with_layers=True),
     )
 
 

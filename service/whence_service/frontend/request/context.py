@@ -1,55 +1,85 @@
-"""One request to a model, with everything decided that can be decided before asking a worker."""
+"""The context of one call: the checked request, the generation that answers it, its deadline and its stopwatch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic
 
-from whence.v1 import query_pb2
 from whence.worker.v1 import worker_service_pb2
+from whence_service.frontend.request.checked import CheckedRequest, O_co
+from whence_service.frontend.request.layers import choose_layers
+from whence_service.frontend.request.options import choose_rank
+from whence_service.frontend.request.queries import check_lengths
+from whence_service.frontend.workers.calls import WorkerCalls
 from whence_service.frontend.workers.placement import Generation
 from whence_service.frontend.workers.replicas import Replicas
-from whence_service.frontend.workers.routing import Route
 from whence_service.rpc.deadlines import Deadline
 from whence_service.rpc.stages import Stopwatch
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """Queries to one generation over one route. ``fields`` say where the request has each of them.
+class RequestContext(Generic[O_co]):
+    """A checked request to one generation, with everything that is decided before a worker is called.
 
-    ``watch`` collects where the time goes. ``partial``: shards that cannot be reached may be missing. ``layers`` are
-    the indices of those that influence is computed through, all where there are none; ``query_rank`` is the rank that
-    preconditioned queries are kept in, 0: whole. ``replicas`` know who answers for which shard now.
+    ``layers`` are the indices of those that influence is computed through, none for all; ``query_rank`` is the rank
+    that preconditioned queries are kept in, 0 for whole ones. A worker's answer about hits or sequences may take
+    ``answer_bytes``.
     """
 
-    route: Route
-    queries: tuple[query_pb2.Query, ...]
-    fields: tuple[str, ...]
+    request: CheckedRequest[O_co]
+    workers: WorkerCalls
     damping_factor: float
-    deadline: Deadline
-    watch: Stopwatch
-    partial: bool = False
-    layers: tuple[int, ...] = ()
-    query_rank: int = 0
-    replicas: Replicas
+    layers: tuple[int, ...]
+    query_rank: int
+    answer_bytes: int
+
+    @property
+    def options(self) -> O_co:
+        """The options of the request."""
+        return self.request.options
 
     @property
     def generation(self) -> Generation:
-        """The generation that every worker of the route belongs to."""
-        return self.route.generation
+        """The generation that every worker of the call belongs to."""
+        return self.workers.generation
 
     @property
-    def generation_proto(self) -> worker_service_pb2.Generation:
-        """The digests that every worker checks before it answers."""
-        return self.route.generation.id.to_proto()
+    def replicas(self) -> Replicas:
+        """The worker that is asked about each shard now."""
+        return self.workers.replicas
+
+    @property
+    def deadline(self) -> Deadline:
+        """The caller's deadline."""
+        return self.workers.deadline
+
+    @property
+    def watch(self) -> Stopwatch:
+        """The time that each stage took."""
+        return self.workers.watch
 
     @property
     def preconditioning(self) -> worker_service_pb2.Preconditioning:
-        """What every worker makes of the queries' gradients."""
+        """How workers precondition the gradients of the queries."""
         return worker_service_pb2.Preconditioning(
             damping_factor=self.damping_factor, layers=self.layers, rank=self.query_rank
         )
 
-    def shards_of(self, worker: str) -> tuple[str, ...]:
-        """Return the shards that a worker holds, for errors that name them."""
-        return tuple(shard for shard, holders in self.generation.shards.items() if worker in holders)
+
+def build_context(request: CheckedRequest[O_co], workers: WorkerCalls, *, answer_bytes: int) -> RequestContext[O_co]:
+    """Return the context of a request; raise where the model has no such layers."""
+    generation = workers.generation
+    default, max_whole = generation.model.default_damping_factor, generation.model.limits.max_queries
+    return RequestContext(
+        request=request,
+        workers=workers,
+        damping_factor=default if request.damping_factor is None else request.damping_factor,
+        layers=choose_layers(request.layers, generation.layers, request.layers_field),
+        query_rank=choose_rank(request.query_rank, len(request.queries), max_whole),
+        answer_bytes=answer_bytes,
+    )
+
+
+def check_model_limits(request: CheckedRequest[object], generation: Generation) -> None:
+    """Raise :class:`~whence.errors.InvalidRequestError` for a query longer than the model takes."""
+    check_lengths(request.queries, generation.model.limits, request.query_fields)

@@ -1,4 +1,7 @@
-"""Where in the caller's request a worker's objection belongs: the worker saw a request that we made of it."""
+"""The paths by which errors name the fields of a request.
+
+A worker objects to fields of the message that the front end made; the caller knows only its own.
+"""
 
 from __future__ import annotations
 
@@ -7,31 +10,36 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 
 
 @contextmanager
 def fields_of_caller(name: str, places: Sequence[str]) -> Iterator[None]:
-    """Let errors raised in the ``with`` name the caller's fields: the worker's ``name[n]`` is ``places[n]``."""
+    """Raise errors of the ``with`` with the caller's field names: the worker's ``name[n]`` is ``places[n]``."""
     try:
         yield
     except InvalidRequestError as error:
-        error.field = rename(error.field, name, places)
-        raise
-
-
-@contextmanager
-def top_level_fields() -> Iterator[None]:
-    """Let errors raised in the ``with`` name fields of a request that has the options in itself, not in ``options``."""
-    try:
-        yield
-    except InvalidRequestError as error:
-        error.field = error.field.removeprefix("options.")
-        raise
+        field = rename(error.field, name, places)
+        raise InvalidRequestError(error.message, reason=error.reason, field=field, **error.details) from error
 
 
 def rename(field: str, name: str, places: Sequence[str]) -> str:
     """Return the path with its beginning ``name[n]``, if it has that, replaced by ``places[n]``."""
-    found = re.match(rf"{name}\[(\d+)\]", field)
-    if found is None or int(found[1]) >= len(places):
+    match = re.match(rf"{name}\[(\d+)\]", field)
+    if match is None or int(match[1]) >= len(places):
         return field
-    return places[int(found[1])] + field[found.end() :]
+    return places[int(match[1])] + field[match.end() :]
+
+
+def numbered(name: str, count: int) -> tuple[str, ...]:
+    """Return the paths of the elements of a repeated field."""
+    return tuple(f"{name}[{number}]" for number in range(count))
+
+
+def unknown_value(reason: Reason, field: str, value: int) -> InvalidRequestError:
+    """Return the error of an enum's value that this server does not know."""
+    return InvalidRequestError(
+        f"{field} is {value}, which this server does not know; leave it out for the default, or update the server",
+        reason=reason,
+        field=field,
+    )

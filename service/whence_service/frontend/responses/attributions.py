@@ -10,14 +10,13 @@ from whence import tensors
 from whence.reasons import WarningCode
 from whence.v1 import attribution_pb2, attribution_service_pb2, tensor_pb2
 from whence.worker.v1 import worker_service_pb2
-from whence_service.frontend.request.context import Job
+from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.responses.hit_details import Described
+from whence_service.frontend.search.policy import WITH_INDEX
 from whence_service.frontend.search.rankings import Candidate, Found, Ranking, RecallOfQuery
 from whence_service.frontend.workers.coverage import covered_share
 from whence_service.rpc.request_ids import current_request_id
 
-# Searches that the gradient index has a part in.
-WITH_INDEX: Final = (attribution_pb2.SEARCH_INDEX_RERANK, attribution_pb2.SEARCH_INDEX_ONLY)
 INFLUENCE_UNIT: Final = "nats per added copy"
 # What workers say of a model that bears on every influence.
 _IN_EVERY_ANSWER: Final = frozenset(
@@ -38,13 +37,13 @@ class Answer:
     metadata: attribution_pb2.ResponseMetadata
 
 
-def training_set_size(job: Job) -> int:
+def training_set_size(context: RequestContext[object]) -> int:
     """Return N, by which influences are divided."""
-    return max(1, job.generation.model.training_set_size)
+    return max(1, context.generation.model.training_set_size)
 
 
 def build_attribution(
-    job: Job,
+    context: RequestContext[object],
     number: int,
     prepared: worker_service_pb2.PreparedQuery,
     ranking: Ranking,
@@ -54,9 +53,9 @@ def build_attribution(
     truncation_error: float = 0.0,
 ) -> attribution_pb2.Attribution:
     """Return the attribution of one query; hits that were not described have only their influence."""
-    size = training_set_size(job)
+    size = training_set_size(context)
     return attribution_pb2.Attribution(
-        query_id=job.queries[number].query_id,
+        query_id=context.request.queries[number].query_id,
         query_key=prepared.query_key,
         log_likelihood=prepared.log_likelihood,
         completion_tokens=prepared.completion_tokens,
@@ -68,27 +67,29 @@ def build_attribution(
     )
 
 
-def build_hits(job: Job, ranking: Ranking, described: Mapping[int, Described]) -> list[attribution_pb2.Hit]:
+def build_hits(
+    context: RequestContext[object], ranking: Ranking, described: Mapping[int, Described]
+) -> list[attribution_pb2.Hit]:
     """Return the hits of a ranking that belongs to no query, as they are."""
     return [
-        _hit(rank, candidate.raw_influence, described.get(candidate.position), training_set_size(job))
+        _hit(rank, candidate.raw_influence, described.get(candidate.position), training_set_size(context))
         for rank, candidate in enumerate(ranking.positive, start=1)
     ]
 
 
 def build_partial(
-    job: Job, prepared: worker_service_pb2.PreparedQuery, found: Found
+    context: RequestContext[object], prepared: worker_service_pb2.PreparedQuery, found: Found
 ) -> attribution_service_pb2.PartialAttribution:
     """Return what a stream tells of a scan of one query that still goes on."""
     return attribution_service_pb2.PartialAttribution(
         sequences_scored=found.sequences_scored,
         sequences_total=found.sequences_total,
-        attribution=build_attribution(job, 0, prepared, found.rankings[0], {}),
+        attribution=build_attribution(context, 0, prepared, found.rankings[0], {}),
     )
 
 
 def build_metadata(
-    job: Job,
+    context: RequestContext[object],
     *,
     warnings: Iterable[attribution_pb2.Warning],
     sequences_scored: int,
@@ -98,7 +99,7 @@ def build_metadata(
     unreachable: Sequence[str] = (),
 ) -> attribution_pb2.ResponseMetadata:
     """Return what the answer says about itself; built last, so that its timings are complete."""
-    generation, model = job.generation, job.generation.model
+    generation, model = context.generation, context.generation.model
     return attribution_pb2.ResponseMetadata(
         request_id=current_request_id(),
         provenance=attribution_pb2.Provenance(
@@ -106,15 +107,15 @@ def build_metadata(
             model_digest=generation.id.model_digest,
             factors_digest=generation.id.factors_digest,
             corpus_digest=generation.id.corpus_digest,
-            damping_factor=job.damping_factor,
-            training_set_size=training_set_size(job),
+            damping_factor=context.damping_factor,
+            training_set_size=training_set_size(context),
             training_set_source=generation.model.training_set_source,
             engine=", ".join(generation.engines),
             index_digest=generation.id.index_digest if search in WITH_INDEX else "",
-            attributed_layers=[generation.layers[index] for index in job.layers],
+            attributed_layers=[generation.layers[index] for index in context.layers],
             gradient_error=model.gradient_error if model.HasField("gradient_error") else None,
         ),
-        timings=job.watch.timings(),
+        timings=context.watch.timings(),
         warnings=[*(one for one in generation.model.warnings if one.code in _IN_EVERY_ANSWER), *warnings],
         sequences_scored=sequences_scored,
         influence_unit=INFLUENCE_UNIT,

@@ -16,11 +16,10 @@ from whence.errors import InternalError
 from whence.reasons import Reason
 from whence.v1 import attribution_pb2, model_pb2, tensor_pb2
 from whence.worker.v1 import worker_service_pb2
-from whence_service.frontend.request.context import Job
+from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.search.rankings import Ranking
 from whence_service.frontend.workers.concurrency import together
-from whence_service.frontend.workers.pool import WorkerPool
-from whence_service.frontend.workers.replicas import Replicas, surviving
+from whence_service.frontend.workers.replicas import Replicas
 
 Detail: TypeAlias = worker_service_pb2.Detail.ValueType
 
@@ -93,61 +92,55 @@ def _calls(replicas: Replicas, rankings: Iterable[Ranking], query: int | None, c
 
 
 async def describe(
-    pool: WorkerPool,
-    job: Job,
+    context: RequestContext[object],
     rankings: Sequence[Ranking],
     *,
     layers: bool,
     tokens: bool,
-    budget_bytes: int,
 ) -> tuple[Mapping[int, Described], ...]:
     """Return, for each query, its hits' descriptions by position."""
     detail = detail_for(layers=layers, tokens=tokens)
 
     async def work() -> tuple[Mapping[int, Described], ...]:
-        return await _describe(pool, job, rankings, detail, layers=layers, tokens=tokens, budget_bytes=budget_bytes)
+        return await _describe(context, rankings, detail, layers=layers, tokens=tokens)
 
-    return await surviving(job, work)
+    return await context.workers.surviving(work)
 
 
 async def _describe(
-    pool: WorkerPool,
-    job: Job,
+    context: RequestContext[object],
     rankings: Sequence[Ranking],
     detail: Detail,
     *,
     layers: bool,
     tokens: bool,
-    budget_bytes: int,
 ) -> tuple[Mapping[int, Described], ...]:
-    chunk = sequences_per_call(job.generation.model, detail, 1, budget_bytes)
-    calls = plan_details(job.replicas, rankings, detail, chunk)
+    chunk = sequences_per_call(context.generation.model, detail, 1, context.answer_bytes)
+    calls = plan_details(context.replicas, rankings, detail, chunk)
     by_worker: dict[str, list[DetailCall]] = {}
     for call in calls:
         by_worker.setdefault(call.worker, []).append(call)
     described: tuple[dict[int, Described], ...] = tuple({} for _ in rankings)
-    with job.watch.stage("describe"):
-        for answers in await together(_ask_in_turn(pool, job, calls, detail) for calls in by_worker.values()):
+    with context.watch.stage("describe"):
+        for answers in await together(_ask_in_turn(context, calls, detail) for calls in by_worker.values()):
             for call, answer in answers:
                 _collect(described, call, answer, layers=layers, tokens=tokens)
-                job.watch.merge(answer.timings)
     return described
 
 
 async def _ask_in_turn(
-    pool: WorkerPool, job: Job, calls: Sequence[DetailCall], detail: Detail
+    context: RequestContext[object], calls: Sequence[DetailCall], detail: Detail
 ) -> list[tuple[DetailCall, worker_service_pb2.ScoreSequencesResponse]]:
     answers = []
     for call in calls:
         request = worker_service_pb2.ScoreSequencesRequest(
-            generation=job.generation_proto,
-            queries=[] if call.query is None else [job.queries[call.query]],
+            queries=[] if call.query is None else [context.request.queries[call.query]],
             sequences=[worker_service_pb2.SequenceReference(position=position) for position in call.positions],
-            preconditioning=job.preconditioning,
+            preconditioning=context.preconditioning,
             detail=detail,
             lookup_only=call.query is None,
         )
-        answer = await pool.client(call.worker).score(request, job.deadline, job.shards_of(call.worker))
+        answer = await context.workers.ask(call.worker, lambda stub: stub.ScoreSequences, request)
         answers.append((call, check_whole(answer, len(call.positions), call.worker)))
     return answers
 

@@ -8,7 +8,7 @@ from typing import Final
 from whence.linear_range import is_outside, is_outside_for_tokens
 from whence.reasons import WarningCode
 from whence.v1 import attribution_pb2
-from whence_service.frontend.request.context import Job
+from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.responses.attributions import training_set_size
 
 _SOURCES: Final = {
@@ -18,38 +18,44 @@ _SOURCES: Final = {
 }
 
 
-def of_attributions(job: Job, attributions: Iterable[attribution_pb2.Attribution]) -> Iterator[attribution_pb2.Warning]:
+def of_attributions(
+    context: RequestContext[object], attributions: Iterable[attribution_pb2.Attribution]
+) -> Iterator[attribution_pb2.Warning]:
     """Yield a warning where a hit of any is outside the linear range."""
     pairs = (
         (hit.influence, attribution.log_likelihood)
         for attribution in attributions
         for hit in (*attribution.positive, *attribution.negative)
     )
-    return of_influences(job, pairs)
+    return of_influences(context, pairs)
 
 
-def of_influences(job: Job, pairs: Iterable[tuple[float, float]]) -> Iterator[attribution_pb2.Warning]:
+def of_influences(
+    context: RequestContext[object], pairs: Iterable[tuple[float, float]]
+) -> Iterator[attribution_pb2.Warning]:
     """Yield a warning where any influence, paired with the log-likelihood that it is on, is outside the range."""
     outside = [pair for pair in pairs if is_outside(*pair)]
     if outside:
         influence, log_likelihood = max(outside, key=lambda pair: abs(pair[0]))
-        yield _warning(job, influence, f" on a log-likelihood of {log_likelihood:,.3g}")
+        yield _warning(context, influence, f" on a log-likelihood of {log_likelihood:,.3g}")
 
 
-def of_self_influences(job: Job, hits: Iterable[attribution_pb2.Hit]) -> Iterator[attribution_pb2.Warning]:
+def of_self_influences(
+    context: RequestContext[object], hits: Iterable[attribution_pb2.Hit]
+) -> Iterator[attribution_pb2.Warning]:
     """Yield a warning where a sequence's influence on itself is outside the linear range."""
     outside = [hit.influence for hit in hits if is_outside_for_tokens(hit.influence, hit.sequence.token_count)]
     if outside:
-        yield _warning(job, max(outside, key=abs), "")
+        yield _warning(context, max(outside, key=abs), "")
 
 
-def _warning(job: Job, influence: float, on_what: str) -> attribution_pb2.Warning:
-    source = _SOURCES.get(job.generation.model.training_set_source, "")
+def _warning(context: RequestContext[object], influence: float, on_what: str) -> attribution_pb2.Warning:
+    source = _SOURCES.get(context.generation.model.training_set_source, "")
     return attribution_pb2.Warning(
         code=WarningCode.OUTSIDE_LINEAR_RANGE,
         message=f"influences as large as {influence:+,.1f} nats{on_what} are not to be read as nats: an influence is a "
         "linear extrapolation to one more copy of a sequence, true where the change is small; only their order means "
-        f"something. They are divided by N = {training_set_size(job):,}{source}: if the model was trained on more "
+        f"something. They are divided by N = {training_set_size(context):,}{source}: if the model was trained on more "
         "sequences, give their number (--training-sequences of `whence fit` or of the worker), else ask with a larger "
         "damping_factor",
     )

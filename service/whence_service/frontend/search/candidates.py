@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from whence.errors import InternalError
 from whence.reasons import Reason
-from whence.v1 import attribution_pb2
-from whence_service.frontend.request.context import Job
-from whence_service.frontend.workers.client import WorkerClient
+from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.workers.concurrency import together
-from whence_service.frontend.workers.pool import WorkerPool
-from whence_service.frontend.workers.replicas import ask_holders
 from whence_service.frontend.workers.routing import ShardGroup
 
 
@@ -37,21 +33,16 @@ class Proposals:
     negative: tuple[Proposal, ...] = ()
 
 
-class Answered(Protocol):
-    """What every worker's answer to a search says."""
+class SearchAnswer(Protocol):
+    """A worker's answer to a search of some shards."""
 
     @property
     def sequences_searched(self) -> int:
-        """How many sequences were looked at."""
-        ...
-
-    @property
-    def timings(self) -> Iterable[attribution_pb2.StageTiming]:
-        """Where the time went."""
+        """The number of sequences that were compared."""
         ...
 
 
-A = TypeVar("A", bound=Answered)
+A = TypeVar("A", bound=SearchAnswer)
 
 
 class ShardSearch:
@@ -60,32 +51,30 @@ class ShardSearch:
     State: how many sequences each group of shards had, at the last search.
     """
 
-    def __init__(self, pool: WorkerPool, job: Job, *, filtered: bool) -> None:
-        self._pool = pool
-        self._job = job
+    def __init__(self, context: RequestContext[object], *, filtered: bool) -> None:
+        self._context = context
         self._filtered = filtered
         self._searched: dict[ShardGroup, int] = {}
 
     @property
     def sequences_searched(self) -> int:
         """How many sequences were compared, without those of shards that were lost later."""
-        lost = set(self._job.replicas.lost)
+        lost = set(self._context.replicas.lost)
         return sum(count for group, count in self._searched.items() if lost.isdisjoint(group.shards))
 
-    async def ask(self, call: Callable[[WorkerClient, ShardGroup], Awaitable[A]]) -> list[A]:
+    async def ask(self, call: Callable[[ShardGroup], Awaitable[A]]) -> list[A]:
         """Return the answers of all that can be reached, in the order of the shards.
 
         Raises :class:`~whence.errors.UnavailableError` where one cannot be, unless the answer may be partial, and where
         none can be; and :class:`~whence.errors.InternalError` for one that did not look at all of its sequences.
         """
-        groups = self._job.replicas.groups()
-        parts = await together(ask_holders(self._pool, self._job, group, call) for group in groups)
+        groups = self._context.replicas.groups()
+        parts = await together(self._context.workers.ask_holders(group, call) for group in groups)
         found = [answered for part in parts for answered in part]
         if not found:
-            raise self._job.replicas.nobody_left()
+            raise self._context.replicas.nobody_left()
         for group, answer in found:
             self._check_whole(group, answer)
-            self._job.watch.merge(answer.timings)
         self._searched = {group: answer.sequences_searched for group, answer in found}
         return [answer for _, answer in found]
 
@@ -107,10 +96,25 @@ class Proposer(Protocol):
     search: ShardSearch
 
     async def propose(self) -> list[Proposals]:
-        """Return the candidates for each query of the job, chosen over all shards at once."""
+        """Return the candidates for each query of the context, chosen over all shards at once."""
         ...
 
 
-def best_of(found: Iterable[Proposal], count: int, *, sign: int) -> tuple[Proposal, ...]:
+def best_of(proposals: Iterable[Proposal], count: int, *, sign: int) -> tuple[Proposal, ...]:
     """Return the ``count`` best of what the shards proposed, ties to the lower position; ``sign`` -1: the smallest."""
-    return tuple(sorted(found, key=lambda one: (-sign * one.estimate, one.position))[:count])
+    return tuple(sorted(proposals, key=lambda proposal: (-sign * proposal.estimate, proposal.position))[:count])
+
+
+def in_order_of_promise(proposals: Sequence[Proposals]) -> list[int]:
+    """Return each proposed position once: first every query's first candidates, then their second ones, and so on."""
+    ranks: dict[int, int] = {}
+    for of_query in proposals:
+        for ranking in (of_query.positive, of_query.negative):
+            for rank, proposal in enumerate(ranking):
+                ranks[proposal.position] = min(rank, ranks.get(proposal.position, rank))
+    return sorted(ranks, key=lambda position: (ranks[position], position))
+
+
+def distinct_positions(proposals: Sequence[Proposals]) -> set[int]:
+    """Return the positions that are proposed for any query."""
+    return {proposal.position for of_query in proposals for proposal in (*of_query.positive, *of_query.negative)}

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
 
 from whence import tensors
-from whence.v1 import attribution_pb2, tensor_pb2
+from whence.v1 import tensor_pb2
 from whence.worker.v1 import worker_service_pb2 as messages
-from whence_service.frontend.request.context import Job
+from whence_service.frontend.request.checked import SearchOptions
+from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.search.candidates import Proposal, Proposals, ShardSearch, best_of
+from whence_service.frontend.search.policy import NEGATIVE, POSITIVE
 from whence_service.frontend.search.preparation import Prepared
-from whence_service.frontend.workers.client import WorkerClient
-from whence_service.frontend.workers.pool import WorkerPool
 from whence_service.frontend.workers.routing import ShardGroup
-
-POSITIVE: Final = (
-    attribution_pb2.DIRECTION_UNSPECIFIED,
-    attribution_pb2.DIRECTION_POSITIVE,
-    attribution_pb2.DIRECTION_BOTH,
-)
-NEGATIVE: Final = (attribution_pb2.DIRECTION_NEGATIVE, attribution_pb2.DIRECTION_BOTH)
 
 
 class IndexProposer:
@@ -30,20 +22,13 @@ class IndexProposer:
 
     def __init__(
         self,
-        pool: WorkerPool,
-        job: Job,
+        context: RequestContext[SearchOptions],
         prepared: Prepared,
-        *,
-        candidates: int,
-        direction: attribution_pb2.Direction.ValueType,
-        wanted: attribution_pb2.Filter | None,
     ) -> None:
-        self._job = job
+        self._context = context
         self._prepared = prepared
-        self._candidates = candidates
-        self._direction = direction
-        self._wanted = wanted
-        self.search = ShardSearch(pool, job, filtered=wanted is not None)
+        self._options = context.options
+        self.search = ShardSearch(context, filtered=context.options.filter is not None)
 
     async def propose(self) -> list[Proposals]:
         """Return the candidates for each query."""
@@ -53,33 +38,32 @@ class IndexProposer:
         """Return the candidates for sketches, one of each query."""
         stacked = _stacked(sketches)
 
-        async def call(worker: WorkerClient, group: ShardGroup) -> messages.SearchResponse:
+        async def call(group: ShardGroup) -> messages.SearchResponse:
             request = messages.SearchRequest(
-                generation=self._job.generation_proto,
                 sketches=stacked,
                 shards=group.shards,
-                candidates=self._candidates,
-                direction=self._direction,
-                filter=self._wanted,
+                candidates=self._options.candidates,
+                direction=self._options.direction,
+                filter=self._options.filter,
             )
-            return await worker.search(request, self._job.deadline)
+            return await self._context.workers.ask(group.worker, lambda stub: stub.Search, request)
 
         answers = await self.search.ask(call)
         return [
             Proposals(
                 positive=self._best((answer.positive for answer in answers), query, sign=1)
-                if self._direction in POSITIVE
+                if self._options.direction in POSITIVE
                 else (),
                 negative=self._best((answer.negative for answer in answers), query, sign=-1)
-                if self._direction in NEGATIVE
+                if self._options.direction in NEGATIVE
                 else (),
             )
-            for query in range(len(self._job.queries))
+            for query in range(len(self._context.request.queries))
         ]
 
     def _best(self, answers: Iterable[Sequence[messages.Estimates]], query: int, *, sign: int) -> tuple[Proposal, ...]:
         found = (proposal for answer in answers for proposal in _proposals(answer[query]))
-        return best_of(found, self._candidates, sign=sign)
+        return best_of(found, self._options.candidates, sign=sign)
 
 
 def _proposals(found: messages.Estimates) -> Iterator[Proposal]:

@@ -9,10 +9,9 @@ from whence.errors import InternalError, UnavailableError
 from whence.reasons import Reason
 from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2
-from whence_service.frontend.request.context import Job
+from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.request.fields import fields_of_caller
 from whence_service.frontend.workers.concurrency import together
-from whence_service.frontend.workers.pool import WorkerPool
 from whence_service.frontend.workers.routing import canonical_bytes
 
 
@@ -24,22 +23,21 @@ class Prepared:
     warnings: tuple[attribution_pb2.Warning, ...]
 
 
-async def prepare(pool: WorkerPool, job: Job, *, sketch: bool = False) -> Prepared:
+async def prepare(context: RequestContext[object], *, sketch: bool = False) -> Prepared:
     """Have every query's gradient computed, each worker asked once for all of its queries.
 
     With ``sketch`` their sketches come too, for a search with the index.
     """
-    parts = _by_worker(job, range(len(job.queries)))
-    with job.watch.stage("prepare"):
-        answered = await together(_ask_some(pool, job, worker, numbers, sketch=sketch) for worker, numbers in parts)
+    parts = _by_worker(context, range(len(context.request.queries)))
+    with context.watch.stage("prepare"):
+        answered = await together(_ask_some(context, worker, numbers, sketch=sketch) for worker, numbers in parts)
     answers = [one for part in answered for one in part]
     found: dict[int, worker_service_pb2.PreparedQuery] = {}
     for numbers, answer in answers:
-        job.watch.merge(answer.timings)
         found.update(zip(numbers, answer.queries, strict=True))
     warnings = (warning for _, answer in answers for warning in answer.warnings)
     return Prepared(
-        queries=tuple(found[number] for number in range(len(job.queries))),
+        queries=tuple(found[number] for number in range(len(context.request.queries))),
         warnings=distinct(warnings),
     )
 
@@ -50,39 +48,42 @@ def distinct(warnings: Iterable[attribution_pb2.Warning]) -> tuple[attribution_p
     return tuple(by_text.values())
 
 
-def _by_worker(job: Job, numbers: Iterable[int]) -> list[tuple[str, list[int]]]:
+def _by_worker(context: RequestContext[object], numbers: Iterable[int]) -> list[tuple[str, list[int]]]:
     """Return each worker with the numbers of its queries."""
     by_worker: dict[str, list[int]] = {}
     for number in numbers:
-        by_worker.setdefault(job.replicas.preparer(number, canonical_bytes(job.queries[number])), []).append(number)
+        by_worker.setdefault(
+            context.replicas.preparer(number, canonical_bytes(context.request.queries[number])), []
+        ).append(number)
     return list(by_worker.items())
 
 
 async def _ask_some(
-    pool: WorkerPool, job: Job, worker: str, numbers: Sequence[int], *, sketch: bool
+    context: RequestContext[object], worker: str, numbers: Sequence[int], *, sketch: bool
 ) -> list[tuple[Sequence[int], worker_service_pb2.PrepareQueriesResponse]]:
     """Return the worker's answer or, if it goes away, those of others. Which prepares a query makes no difference."""
     try:
-        return [(numbers, await _ask(pool, job, worker, numbers, sketch=sketch))]
+        return [(numbers, await _ask(context, worker, numbers, sketch=sketch))]
     except UnavailableError:
-        job.replicas.lose(worker)
-        if not job.replicas.workers or (job.replicas.lost and not job.partial):
+        context.replicas.lose(worker)
+        if not context.replicas.workers or (context.replicas.lost and not context.request.partial):
             raise
-    moved = await together(_ask_some(pool, job, other, part, sketch=sketch) for other, part in _by_worker(job, numbers))
+    moved = await together(
+        _ask_some(context, other, part, sketch=sketch) for other, part in _by_worker(context, numbers)
+    )
     return [answered for part in moved for answered in part]
 
 
 async def _ask(
-    pool: WorkerPool, job: Job, worker: str, numbers: Sequence[int], *, sketch: bool
+    context: RequestContext[object], worker: str, numbers: Sequence[int], *, sketch: bool
 ) -> worker_service_pb2.PrepareQueriesResponse:
     request = worker_service_pb2.PrepareQueriesRequest(
-        generation=job.generation_proto,
-        queries=[job.queries[number] for number in numbers],
+        queries=[context.request.queries[number] for number in numbers],
         sketch=sketch,
-        preconditioning=job.preconditioning,
+        preconditioning=context.preconditioning,
     )
-    with fields_of_caller("queries", [job.fields[number] for number in numbers]):
-        answer = await pool.client(worker).prepare(request, job.deadline, job.shards_of(worker))
+    with fields_of_caller("queries", [context.request.query_fields[number] for number in numbers]):
+        answer = await context.workers.ask(worker, lambda stub: stub.PrepareQueries, request)
     if len(answer.queries) != len(numbers):
         raise InternalError(
             f"the worker {worker} answered for {len(answer.queries)} of {len(numbers)} queries",

@@ -1,15 +1,19 @@
-"""Merging what the workers found: pure, and independent of the order in which they answered."""
+"""Rankings: merged from those of workers, or made of scored candidates. Pure, whatever the order of the answers."""
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from whence.errors import InternalError
 from whence.reasons import Reason
 from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2
+from whence_service.frontend.search.candidates import Proposal, Proposals
+from whence_service.frontend.search.policy import NEGATIVE, POSITIVE
+from whence_service.frontend.workers.placement import Generation
 
 Candidate = worker_service_pb2.Candidate
 
@@ -66,10 +70,10 @@ def merge_rankings(
     return tuple(
         Ranking(
             positive=_best((part[query].positive for part in parts if part), top_k, 1, signed=signed)
-            if direction != attribution_pb2.DIRECTION_NEGATIVE
+            if direction in POSITIVE
             else (),
             negative=_best((part[query].negative for part in parts if part), top_k, -1, signed=signed)
-            if direction in (attribution_pb2.DIRECTION_NEGATIVE, attribution_pb2.DIRECTION_BOTH)
+            if direction in NEGATIVE
             else (),
         )
         for query in range(queries)
@@ -95,14 +99,57 @@ def merge_found(
     )
 
 
+def rank_scored(
+    generation: Generation,
+    influences: Mapping[int, Sequence[float]],
+    query: int,
+    *,
+    top_k: int,
+    direction: attribution_pb2.Direction.ValueType,
+) -> Ranking:
+    """Return the best of the sequences that were scored for a query, of each asked sign; ties to the lower position.
+
+    ``influences`` has each position's influence on every query.
+    """
+
+    def best(sign: int) -> tuple[Candidate, ...]:
+        scored = ((-sign * row[query], position) for position, row in influences.items() if sign * row[query] > 0)
+        return tuple(
+            Candidate(shard=generation.shard_of(position), position=position, raw_influence=-sign * key)
+            for key, position in heapq.nsmallest(top_k, scored)
+        )
+
+    return Ranking(
+        positive=best(1) if direction in POSITIVE else (),
+        negative=best(-1) if direction in NEGATIVE else (),
+    )
+
+
+def rank_estimated(generation: Generation, proposals: Proposals, top_k: int) -> Ranking:
+    """Return the ranking of one query's candidates by their estimates, of each sign."""
+
+    def best(ranking: Sequence[Proposal], sign: int) -> tuple[Candidate, ...]:
+        return tuple(
+            Candidate(
+                shard=generation.shard_of(proposal.position),
+                position=proposal.position,
+                raw_influence=proposal.estimate,
+            )
+            for proposal in ranking[:top_k]
+            if sign * proposal.estimate > 0
+        )
+
+    return Ranking(positive=best(proposals.positive, 1), negative=best(proposals.negative, -1))
+
+
 def worst_of(errors: Iterable[Sequence[float]]) -> tuple[float, ...]:
-    """Return each query's largest truncation error of those that workers told; none, where none did."""
-    told = [each for each in errors if each]
-    return tuple(map(max, zip(*told, strict=True))) if told else ()
+    """Return each query's largest truncation error of those that workers report; empty where none does."""
+    known = [of_worker for of_worker in errors if of_worker]
+    return tuple(map(max, zip(*known, strict=True))) if known else ()
 
 
 def _best(lists: Iterable[Iterable[Candidate]], top_k: int, sign: int, *, signed: bool) -> tuple[Candidate, ...]:
-    candidates = [candidate for found in lists for candidate in found]
+    candidates = [candidate for part in lists for candidate in part]
     for candidate in candidates:
         if not math.isfinite(candidate.raw_influence):
             raise InternalError(
@@ -114,4 +161,6 @@ def _best(lists: Iterable[Iterable[Candidate]], top_k: int, sign: int, *, signed
             )
     if signed:
         candidates = [candidate for candidate in candidates if sign * candidate.raw_influence > 0]
-    return tuple(sorted(candidates, key=lambda one: (-sign * one.raw_influence, one.position))[:top_k])
+    return tuple(
+        sorted(candidates, key=lambda candidate: (-sign * candidate.raw_influence, candidate.position))[:top_k]
+    )

@@ -12,9 +12,13 @@ there are fewer than k of that, the true top k is all of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
+
+from whence.v1 import attribution_pb2
+from whence_service.frontend.search.candidates import Proposal, Proposals
+from whence_service.frontend.search.rankings import Found, RecallOfQuery
 
 # Candidates that the fit looks at, evenly chosen: more do not make it better.
 _FITTED: Final = 160
@@ -90,6 +94,57 @@ def estimate_recall(pairs: Sequence[Pair], *, cut: float, k: int, share: float =
         return Recall(recall=0.0, margin=None)
     recall = _expected_share(margins, k, share, are_all=len(margins) < len(scaled))
     return Recall(recall=recall, margin=margins[min(k, len(margins)) - 1])
+
+
+def with_recall(
+    found: Found, proposals: Sequence[Proposals], exact: Mapping[int, Sequence[float]], top_k: int, share: float = 1.0
+) -> Found:
+    """Return what was found with the recall of each query's rankings; ``share`` of the corpus could be reached."""
+    recalls, searched = [], found.sequences_searched
+    for query, of_query in enumerate(proposals):
+        influences = {position: row[query] for position, row in exact.items()}
+        recalls.append(
+            RecallOfQuery(
+                positive=recall_of(of_query.positive, influences, top_k, searched, sign=1, share=share),
+                negative=recall_of(of_query.negative, influences, top_k, searched, sign=-1, share=share),
+            )
+        )
+    return replace(found, recalls=tuple(recalls))
+
+
+def recall_of(
+    proposals: Sequence[Proposal],
+    exact: Mapping[int, float],
+    top_k: int,
+    searched: int,
+    *,
+    sign: int,
+    share: float = 1.0,
+) -> attribution_pb2.RecallEstimate | None:
+    """Return the recall of one ranking of one query; ``sign`` -1 for the most negative.
+
+    It is of the whole corpus: where only a ``share`` of it was searched, the rest is taken to be like that. How far the
+    ranking is above the cut is not said then, since in the rest nothing was cut.
+    """
+    if not proposals:
+        return None
+    scored = [proposal for proposal in proposals if proposal.position in exact]
+    if len(scored) == searched:  # every sequence that could be reached
+        return attribution_pb2.RecallEstimate(recall=share, candidates=len(proposals), reranked=len(scored))
+    unscored = [sign * proposal.estimate for proposal in proposals if proposal.position not in exact]
+    cut = max(unscored, default=sign * proposals[-1].estimate)
+    pairs = [
+        Pair(estimate=sign * proposal.estimate, error=proposal.error, influence=sign * exact[proposal.position])
+        for proposal in scored
+        if sign * proposal.estimate >= cut
+    ]
+    recall: Recall = estimate_recall(pairs, cut=cut, k=min(top_k, round(searched / share)), share=share)
+    return attribution_pb2.RecallEstimate(
+        recall=recall.recall,
+        margin=recall.margin if share == 1 else None,
+        candidates=len(proposals),
+        reranked=len(scored),
+    )
 
 
 def _expected_share(margins: Sequence[float], k: int, share: float, *, are_all: bool) -> float:

@@ -19,14 +19,13 @@ from whence.errors import InternalError, UnavailableError, UnimplementedError
 from whence.reasons import Reason
 from whence.v1 import tensor_pb2
 from whence.worker.v1 import worker_service_pb2 as messages
-from whence_service.frontend.request.context import Job
+from whence_service.frontend.request.checked import SearchOptions
+from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.search.candidates import Proposal, Proposals, best_of
 from whence_service.frontend.search.index_candidates import IndexProposer
 from whence_service.frontend.search.preparation import Prepared
 from whence_service.frontend.search.rescoring import by_owner
 from whence_service.frontend.workers.concurrency import together
-from whence_service.frontend.workers.pool import WorkerPool
-from whence_service.frontend.workers.replicas import surviving
 from whence_service.frontend.workers.routing import canonical_bytes, rendezvous
 
 # A query's rows that are learned from: they pass through this process, in one message, and cost their number squared.
@@ -52,17 +51,20 @@ class Refinement:
     """The second round of one request's search, which ``proposer`` began. All requests share the ``turns``."""
 
     def __init__(
-        self, pool: WorkerPool, job: Job, prepared: Prepared, proposer: IndexProposer, turns: asyncio.Semaphore
+        self,
+        context: RequestContext[SearchOptions],
+        prepared: Prepared,
+        proposer: IndexProposer,
+        turns: asyncio.Semaphore,
     ) -> None:
-        self._pool = pool
-        self._job = job
+        self._context = context
         self._prepared = prepared
         self._proposer = proposer
         self._turns = turns
 
     def first_round(self, proposals: Sequence[Proposals], searched: int) -> list[Proposals]:
         """Return the candidates that are scored before the others are chosen."""
-        most = min(MOST_ROWS, _MOST_BYTES // max(1, self._job.generation.model.index.bytes_per_sequence))
+        most = min(MOST_ROWS, _MOST_BYTES // max(1, self._context.generation.model.index.bytes_per_sequence))
         return [first_round(each, searched, most) for each in proposals]
 
     async def improve(
@@ -96,9 +98,9 @@ class Refinement:
         positions = list(dict.fromkeys(one.position for one in (*first.positive, *first.negative)))
         async with self._turns:
             try:
-                answer = await surviving(self._job, lambda: self._refined(query, positions, exact))
+                answer = await self._context.workers.surviving(lambda: self._refined(query, positions, exact))
             except UnavailableError:
-                if not self._job.partial:
+                if not self._context.request.partial:
                     raise
                 return None
             except UnimplementedError as error:
@@ -113,7 +115,7 @@ class Refinement:
 
     async def _rows(self, positions: Sequence[int]) -> list[bytes]:
         """Return what the index holds of each position, from whoever holds it."""
-        owned = by_owner(self._job, positions)
+        owned = by_owner(self._context, positions)
         read = await together(self._read(worker, held) for worker, held in owned.items())
         found = {
             position: row
@@ -123,10 +125,8 @@ class Refinement:
         return [found[position] for position in positions]
 
     async def _read(self, worker: str, positions: Sequence[int]) -> Sequence[bytes]:
-        request = messages.ReadIndexRowsRequest(generation=self._job.generation_proto, positions=positions)
-        shards = self._job.shards_of(worker)
-        answer = await self._pool.client(worker).read_index_rows(request, self._job.deadline, shards)
-        self._job.watch.merge(answer.timings)
+        request = messages.ReadIndexRowsRequest(positions=positions)
+        answer = await self._context.workers.ask(worker, lambda stub: stub.ReadIndexRows, request)
         if len(answer.rows) != len(positions):
             raise InternalError(
                 f"the worker {worker} gave {len(answer.rows)} of {len(positions)} rows of its index",
@@ -142,19 +142,16 @@ class Refinement:
         influences = [exact[position][query] for position in positions]
         worker = self._teacher(query)
         request = messages.RefineSketchRequest(
-            generation=self._job.generation_proto,
             sketch=self._prepared.queries[query].sketch,
             rows=rows,
             raw_influence=tensors.pack(influences, [len(influences)]),
         )
-        answer = await self._pool.client(worker).refine_sketch(request, self._job.deadline, self._job.shards_of(worker))
-        self._job.watch.merge(answer.timings)
-        return answer
+        return await self._context.workers.ask(worker, lambda stub: stub.RefineSketch, request)
 
     def _teacher(self, query: int) -> str:
         """Return one of the workers that the answer needs in any case."""
-        workers = [group.worker for group in self._job.replicas.groups()]
-        return rendezvous(canonical_bytes(self._job.queries[query]), workers)
+        workers = [group.worker for group in self._context.replicas.groups()]
+        return rendezvous(canonical_bytes(self._context.request.queries[query]), workers)
 
 
 def first_round(proposals: Proposals, searched: int, most: int = MOST_ROWS) -> Proposals:

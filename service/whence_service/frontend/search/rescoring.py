@@ -12,10 +12,9 @@ from whence import tensors
 from whence.errors import InternalError, UnavailableError
 from whence.reasons import Reason
 from whence.worker.v1 import worker_service_pb2 as messages
-from whence_service.frontend.request.context import Job
+from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.search.rankings import worst_of
 from whence_service.frontend.workers.concurrency import raise_first, together
-from whence_service.frontend.workers.pool import WorkerPool
 
 
 class Rescoring:
@@ -30,10 +29,9 @@ class Rescoring:
     has arrived. The tasks that follow the workers add to it and set ``_news``.
     """
 
-    def __init__(self, pool: WorkerPool, job: Job) -> None:
-        self._pool = pool
-        self._job = job
-        self.until = job.deadline.break_off()
+    def __init__(self, context: RequestContext[object]) -> None:
+        self._context = context
+        self.until = context.deadline.break_off()
         self.wanted: dict[int, None] = {}
         self.exact: dict[int, Sequence[float]] = {}
         self._truncation_errors: list[Sequence[float]] = []  # of each query, as each worker told
@@ -72,7 +70,7 @@ class Rescoring:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         raise_first(tasks)
-        self._job.watch.add("rescore", time.perf_counter() - started)
+        self._context.watch.add("rescore", time.perf_counter() - started)
 
     def forget_lost(self) -> None:
         """Drop what was told of shards that are lost: they are missing as a whole, not in part."""
@@ -83,37 +81,36 @@ class Rescoring:
 
     def _held(self, positions: Iterable[int]) -> list[int]:
         """Return the positions whose shards are not lost."""
-        lost = set(self._job.replicas.lost)
-        return [one for one in positions if not lost or self._job.generation.shard_of(one) not in lost]
+        lost = set(self._context.replicas.lost)
+        return [one for one in positions if not lost or self._context.generation.shard_of(one) not in lost]
 
     def _ask(self, positions: Iterable[int]) -> dict[str, list[int]]:
         """Return what is to be asked of each worker now, and remember it."""
         fresh = self._held(position for position in positions if position not in self.wanted)
         self.wanted.update(dict.fromkeys(fresh))
-        return by_owner(self._job, fresh)
+        return by_owner(self._context, fresh)
 
     async def _follow(self, worker: str, positions: Sequence[int]) -> None:
         request = messages.RescoreRequest(
-            generation=self._job.generation_proto,
-            queries=self._job.queries,
+            queries=self._context.request.queries,
             positions=positions,
-            preconditioning=self._job.preconditioning,
+            preconditioning=self._context.preconditioning,
         )
-        shards, left = self._job.shards_of(worker), set(positions)
+        left = set(positions)
         try:
-            async with aclosing(self._pool.client(worker).rescore(request, self._job.deadline, shards)) as answers:
+            async with aclosing(self._context.workers.stream(worker, lambda stub: stub.Rescore, request)) as answers:
                 async for answer in answers:
-                    self._job.watch.merge(answer.timings)
+                    self._context.watch.merge(answer.timings)
                     self._take(answer)
                     left.difference_update(answer.positions)
         except UnavailableError:
-            self._job.replicas.lose(worker)
+            self._context.replicas.lose(worker)
             held = self._held(positions)
-            if not self._job.partial and len(held) < len(positions):
+            if not self._context.request.partial and len(held) < len(positions):
                 raise
             self.forget_lost()
             # All of them again: influences may depend on the batches in their last bits, and batches on what is asked.
-            await together(self._follow(other, part) for other, part in by_owner(self._job, held).items())
+            await together(self._follow(other, part) for other, part in by_owner(self._context, held).items())
             return
         if left:
             raise InternalError(
@@ -121,7 +118,7 @@ class Rescoring:
                 "would be wrong, so none is given",
                 reason=Reason.SCAN_INCOMPLETE,
                 worker=worker,
-                shards=", ".join(shards),
+                shards=", ".join(self._context.workers.shards_of(worker)),
             )
 
     def _take(self, answer: messages.RescoreResponse) -> None:
@@ -141,9 +138,9 @@ class Rescoring:
         return True
 
 
-def by_owner(job: Job, positions: Iterable[int]) -> dict[str, list[int]]:
+def by_owner(context: RequestContext[object], positions: Iterable[int]) -> dict[str, list[int]]:
     """Return each worker's positions, in the order given; those of lost shards have no owner: ``KeyError``."""
     owned: dict[str, list[int]] = {}
     for position in positions:
-        owned.setdefault(job.replicas.owner(job.generation.shard_of(position)), []).append(position)
+        owned.setdefault(context.replicas.owner(context.generation.shard_of(position)), []).append(position)
     return owned

@@ -14,13 +14,11 @@ from collections.abc import Iterator, Sequence
 from whence import tensors
 from whence.errors import InternalError
 from whence.reasons import Reason
-from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2 as messages
-from whence_service.frontend.request.context import Job
+from whence_service.frontend.request.checked import SearchOptions
+from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.search.candidates import Proposal, Proposals, ShardSearch, best_of
-from whence_service.frontend.search.index_candidates import NEGATIVE, POSITIVE
-from whence_service.frontend.workers.client import WorkerClient
-from whence_service.frontend.workers.pool import WorkerPool
+from whence_service.frontend.search.policy import NEGATIVE, POSITIVE
 from whence_service.frontend.workers.routing import ShardGroup
 
 
@@ -31,60 +29,50 @@ class TfidfProposer:
 
     def __init__(
         self,
-        pool: WorkerPool,
-        job: Job,
-        *,
-        candidates: int,
-        direction: attribution_pb2.Direction.ValueType,
-        wanted: attribution_pb2.Filter | None,
+        context: RequestContext[SearchOptions],
     ) -> None:
-        self._pool = pool
-        self._job = job
-        self._candidates = candidates
-        self._direction = direction
-        self._wanted = wanted
-        self.search = ShardSearch(pool, job, filtered=wanted is not None)
+        self._context = context
+        self._options = context.options
+        self.search = ShardSearch(context, filtered=context.options.filter is not None)
 
     async def propose(self) -> list[Proposals]:
         """Return the candidates for each query: the same for both directions."""
         weights = await self._weights()
 
-        async def call(worker: WorkerClient, group: ShardGroup) -> messages.MatchTokensResponse:
+        async def call(group: ShardGroup) -> messages.MatchTokensResponse:
             request = messages.MatchTokensRequest(
-                generation=self._job.generation_proto,
                 queries=weights,
                 shards=group.shards,
-                candidates=self._candidates,
-                filter=self._wanted,
+                candidates=self._options.candidates,
+                filter=self._options.filter,
             )
-            return await worker.match_tokens(request, self._job.deadline)
+            return await self._context.workers.ask(group.worker, lambda stub: stub.MatchTokens, request)
 
         answers = await self.search.ask(call)
-        found = [
+        rankings = [
             best_of(
                 (proposal for answer in answers for proposal in _proposals(answer.queries[query])),
-                self._candidates,
+                self._options.candidates,
                 sign=1,
             )
-            for query in range(len(self._job.queries))
+            for query in range(len(self._context.request.queries))
         ]
         return [
             Proposals(
-                positive=one if self._direction in POSITIVE else (), negative=one if self._direction in NEGATIVE else ()
+                positive=ranking if self._options.direction in POSITIVE else (),
+                negative=ranking if self._options.direction in NEGATIVE else (),
             )
-            for one in found
+            for ranking in rankings
         ]
 
     async def _weights(self) -> list[messages.TokenWeights]:
         """Return what each of the queries' tokens counts, by how rare it is in the corpus."""
 
-        async def call(worker: WorkerClient, group: ShardGroup) -> messages.CountTokensResponse:
-            request = messages.CountTokensRequest(
-                generation=self._job.generation_proto, queries=self._job.queries, shards=group.shards
-            )
-            return await worker.count_tokens(request, self._job.deadline)
+        async def call(group: ShardGroup) -> messages.CountTokensResponse:
+            request = messages.CountTokensRequest(queries=self._context.request.queries, shards=group.shards)
+            return await self._context.workers.ask(group.worker, lambda stub: stub.CountTokens, request)
 
-        return weigh(await ShardSearch(self._pool, self._job, filtered=False).ask(call))
+        return weigh(await ShardSearch(self._context, filtered=False).ask(call))
 
 
 def weigh(answers: Sequence[messages.CountTokensResponse]) -> list[messages.TokenWeights]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, TypeVar
 
 import grpc
 import structlog
@@ -27,6 +26,13 @@ from whence_service.rpc import request_ids
 from whence_service.rpc.deadlines import Deadline, deadline_error
 
 SERVICE: Final = "whence.worker.v1.WorkerService"
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+# The type exists in the stubs for type checkers only.
+Stub: TypeAlias = "worker_service_pb2_grpc.WorkerServiceAsyncStub"
+Method: TypeAlias = Callable[[Stub], grpc.aio.UnaryUnaryMultiCallable[Q, A]]
+StreamMethod: TypeAlias = Callable[[Stub], grpc.aio.UnaryStreamMultiCallable[Q, A]]
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -57,103 +63,18 @@ class WorkerClient:
             raise status.from_call(error) from error
         return answer
 
-    async def prepare(
-        self, request: messages.PrepareQueriesRequest, deadline: Deadline, shards: Sequence[str]
-    ) -> messages.PrepareQueriesResponse:
-        """Have the gradients of queries computed and cached."""
-        answer: messages.PrepareQueriesResponse = await self._unary(
-            self._stub.PrepareQueries, request, deadline, shards
-        )
-        return answer
+    async def ask(self, method: Method[Q, A], request: Q, deadline: Deadline, shards: Sequence[str]) -> A:
+        """Return the answer to one call; ``method`` takes the call from the stub, ``shards`` are named in errors."""
+        try:
+            return await method(self._stub)(request, timeout=deadline.forward_s(), metadata=_metadata())
+        except grpc.aio.AioRpcError as error:
+            raise self._translate(error, shards) from error
 
-    async def score(
-        self, request: messages.ScoreSequencesRequest, deadline: Deadline, shards: Sequence[str]
-    ) -> messages.ScoreSequencesResponse:
-        """Look up or score given sequences."""
-        answer: messages.ScoreSequencesResponse = await self._unary(
-            self._stub.ScoreSequences, request, deadline, shards
-        )
-        return answer
-
-    async def scan(
-        self, request: messages.ScanRequest, deadline: Deadline
-    ) -> AsyncGenerator[messages.ScanResponse, None]:
-        """Scan shards; the worker stops when the iteration is left."""
-        async with aclosing(self._stream(self._stub.Scan, request, deadline, request.shards)) as responses:
-            async for response in responses:
-                yield response
-
-    async def search(self, request: messages.SearchRequest, deadline: Deadline) -> messages.SearchResponse:
-        """Search the index of shards."""
-        answer: messages.SearchResponse = await self._unary(self._stub.Search, request, deadline, request.shards)
-        return answer
-
-    async def read_index_rows(
-        self, request: messages.ReadIndexRowsRequest, deadline: Deadline, shards: Sequence[str]
-    ) -> messages.ReadIndexRowsResponse:
-        """Read what the index holds of sequences."""
-        answer: messages.ReadIndexRowsResponse = await self._unary(self._stub.ReadIndexRows, request, deadline, shards)
-        return answer
-
-    async def refine_sketch(
-        self, request: messages.RefineSketchRequest, deadline: Deadline, shards: Sequence[str]
-    ) -> messages.RefineSketchResponse:
-        """Have a sketch corrected by the exact influences of sequences."""
-        answer: messages.RefineSketchResponse = await self._unary(self._stub.RefineSketch, request, deadline, shards)
-        return answer
-
-    async def self_influence(
-        self, request: messages.SelfInfluenceRequest, deadline: Deadline
-    ) -> messages.SelfInfluenceResponse:
-        """Look up the sequences that influence themselves most."""
-        answer: messages.SelfInfluenceResponse = await self._unary(
-            self._stub.SelfInfluence, request, deadline, request.shards
-        )
-        return answer
-
-    async def count_tokens(
-        self, request: messages.CountTokensRequest, deadline: Deadline
-    ) -> messages.CountTokensResponse:
-        """Count the sequences that have each of the queries' tokens."""
-        answer: messages.CountTokensResponse = await self._unary(
-            self._stub.CountTokens, request, deadline, request.shards
-        )
-        return answer
-
-    async def match_tokens(
-        self, request: messages.MatchTokensRequest, deadline: Deadline
-    ) -> messages.MatchTokensResponse:
-        """Find the sequences that share the most weighty tokens."""
-        answer: messages.MatchTokensResponse = await self._unary(
-            self._stub.MatchTokens, request, deadline, request.shards
-        )
-        return answer
-
-    async def estimate_groups(
-        self, request: messages.EstimateGroupsRequest, deadline: Deadline
-    ) -> messages.EstimateGroupsResponse:
-        """Sum the index's estimates over groups."""
-        answer: messages.EstimateGroupsResponse = await self._unary(
-            self._stub.EstimateGroups, request, deadline, request.shards
-        )
-        return answer
-
-    async def rescore(
-        self, request: messages.RescoreRequest, deadline: Deadline, shards: Sequence[str]
-    ) -> AsyncGenerator[messages.RescoreResponse, None]:
-        """Score candidates exactly; the worker stops when the iteration is left."""
-        async with aclosing(self._stream(self._stub.Rescore, request, deadline, shards)) as responses:
-            async for response in responses:
-                yield response
-
-    async def _stream(
-        self,
-        method: Any,  # noqa: ANN401 - grpc's stubs have no types
-        request: object,
-        deadline: Deadline,
-        shards: Sequence[str],
-    ) -> AsyncGenerator[Any, None]:
-        call = method(request, timeout=deadline.forward_s(), metadata=_metadata())
+    async def stream(
+        self, method: StreamMethod[Q, A], request: Q, deadline: Deadline, shards: Sequence[str]
+    ) -> AsyncGenerator[A, None]:
+        """Yield the answers to one call as :meth:`ask` does; the worker stops when the iteration is left."""
+        call = method(self._stub)(request, timeout=deadline.forward_s(), metadata=_metadata())
         try:
             async for response in call:
                 yield response
@@ -161,12 +82,6 @@ class WorkerClient:
             raise self._translate(error, shards) from error
         finally:
             call.cancel()
-
-    async def _unary(self, method: Any, request: object, deadline: Deadline, shards: Sequence[str]) -> Any:  # noqa: ANN401
-        try:
-            return await method(request, timeout=deadline.forward_s(), metadata=_metadata())
-        except grpc.aio.AioRpcError as error:
-            raise self._translate(error, shards) from error
 
     async def _check_serving(self, timeout_s: float) -> None:
         try:
@@ -188,6 +103,8 @@ class WorkerClient:
             return self._unavailable(error, shards)
         if isinstance(error, MismatchError):
             self._on_doubt()
+        if error.reason == Reason.GENERATION_MISMATCH:
+            return self._replaced(error, shards)
         if isinstance(error, DeadlineError):
             return deadline_error(f"while the worker {self.address} worked for it")
         if error.reason == Reason.GRPC_RESOURCE_EXHAUSTED:
@@ -210,6 +127,15 @@ class WorkerClient:
             reason=Reason.WORKER_UNAVAILABLE,
             worker=self.address,
             shards=names,
+        )
+
+    def _replaced(self, error: WhenceError, shards: Sequence[str]) -> UnavailableError:
+        _log.warning("worker holds another generation", worker=self.address, error=error.message)
+        return UnavailableError(
+            f"the worker {self.address} holds another generation since this request began ({error.message}); try again",
+            reason=Reason.WORKER_UNAVAILABLE,
+            worker=self.address,
+            shards=", ".join(shards),
         )
 
 

@@ -1,30 +1,23 @@
-"""Who is asked about each shard while one request runs: the worker of its route or, once that is gone, another holder.
+"""The worker that is asked about each shard while one request runs: that of its route or, once it is gone, another.
 
-A request survives the loss of a worker as long as others hold its shards: what was asked of it is asked of them, within
-the same deadline and with the same answer, for a shard's influences depend on nothing but the shard. gRPC notices a
-process that ends at once, and a machine that falls silent within half a minute.
+A request survives the loss of a worker as long as others hold its shards: they are asked instead, within the same
+deadline and with the same answer, for a shard's influences depend on nothing but the shard. A worker is gone when it
+cannot be reached, when it stops, and when it holds another generation than the request's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Iterable
+from typing import Final
 
 import structlog
 
 from whence.errors import UnavailableError
 from whence.reasons import Reason
-from whence_service.frontend.workers.client import WorkerClient
-from whence_service.frontend.workers.concurrency import together
 from whence_service.frontend.workers.routing import Route, ShardGroup, rendezvous
 from whence_service.rpc.records import FailoverRecord, Observer, ignore
 
-if TYPE_CHECKING:
-    from whence_service.frontend.request.context import Job
-    from whence_service.frontend.workers.pool import WorkerPool
-
 _log: Final = structlog.get_logger(__name__)
-A = TypeVar("A")
 
 
 class Replicas:
@@ -119,31 +112,3 @@ class Replicas:
 
     def _others(self, shard: str, worker: str = "") -> list[str]:
         return [other for other in self._generation.shards[shard] if other not in self._gone and other != worker]
-
-
-async def ask_holders(
-    pool: WorkerPool, job: Job, group: ShardGroup, call: Callable[[WorkerClient, ShardGroup], Awaitable[A]]
-) -> list[tuple[ShardGroup, A]]:
-    """Return what is said of a group's shards: by its worker or, if that goes away, by the others that hold them.
-
-    Raises :class:`~whence.errors.UnavailableError` where nobody is left for a shard. Where the answer may be partial,
-    the shard is lost instead.
-    """
-    try:
-        return [(group, await call(pool.client(group.worker), group))]
-    except UnavailableError:
-        job.replicas.lose(group.worker)
-        if not job.partial and not set(group.shards).isdisjoint(job.replicas.lost):
-            raise
-    moved = await together(ask_holders(pool, job, part, call) for part in job.replicas.groups(group.shards))
-    return [answered for part in moved for answered in part]
-
-
-async def surviving(job: Job, work: Callable[[], Awaitable[A]]) -> A:
-    """Return what ``work`` does, which is begun anew whenever a worker goes away whose shards others hold."""
-    while True:
-        try:
-            return await work()
-        except UnavailableError as error:
-            if not job.replicas.survive(error):
-                raise

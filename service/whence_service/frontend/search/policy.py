@@ -1,0 +1,52 @@
+"""Which search answers a request, and which directions and sequences it is about: the policy of every search."""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+from whence.errors import MismatchError, NotFoundError
+from whence.reasons import Reason
+from whence.v1 import attribution_pb2
+from whence_service.frontend.workers.placement import Generation
+
+Search: TypeAlias = attribution_pb2.Search.ValueType
+
+# Searches that use the gradient index, and those that score candidates exactly.
+WITH_INDEX: Final = (attribution_pb2.SEARCH_INDEX_RERANK, attribution_pb2.SEARCH_INDEX_ONLY)
+RERANKED: Final = (attribution_pb2.SEARCH_INDEX_RERANK, attribution_pb2.SEARCH_TFIDF_RERANK)
+# Directions that have a ranking of positive, or of negative, influences.
+POSITIVE: Final = (attribution_pb2.DIRECTION_POSITIVE, attribution_pb2.DIRECTION_BOTH)
+NEGATIVE: Final = (attribution_pb2.DIRECTION_NEGATIVE, attribution_pb2.DIRECTION_BOTH)
+
+
+def choose_search(generation: Generation, requested: Search) -> Search:
+    """Return the requested search or, where none is named, the best that the generation supports.
+
+    Raises :class:`~whence.errors.MismatchError` (``MISSING_INDEX``) for a search of an index that is not loaded.
+    """
+    has_index = bool(generation.id.index_digest)
+    if requested == attribution_pb2.SEARCH_UNSPECIFIED:
+        return attribution_pb2.SEARCH_INDEX_RERANK if has_index else attribution_pb2.SEARCH_FULL_SCAN
+    if requested in WITH_INDEX and not has_index:
+        raise MismatchError(
+            f"the workers of {generation.id.model!r} have no gradient index; build one with `whence index` and start "
+            "them with --index, or ask for SEARCH_FULL_SCAN",
+            reason=Reason.MISSING_INDEX,
+            model=generation.id.model,
+        )
+    return requested
+
+
+def require_matches(sequences: int, selection: attribution_pb2.Filter | None) -> None:
+    """Raise :class:`~whence.errors.NotFoundError` where a filter selects none of the corpus's sequences."""
+    if selection is not None and not sequences:
+        raise no_matches()
+
+
+def no_matches() -> NotFoundError:
+    """Return the error of a filter that selects no sequence."""
+    return NotFoundError(
+        "the filter lets no sequence of the corpus through; check the spelling of its sources, metadata and ids: a "
+        "sequence must have all that is asked",
+        reason=Reason.MATCHES_NOT_FOUND,
+    )
