@@ -32,8 +32,8 @@ BREAKAGES = (
     Breakage(
         name="ort: the parts of a cut batch put back in order of length",
         file=f"{ORT}/engine.py",
-        old="                found[:, part] = scored",
-        new="                found[:, sorted(part)] = scored",
+        old="                scores[:, part] = scored",
+        new="                scores[:, sorted(part)] = scored",
         tests="tests/engines",
         only="cut_to_its_memory",
     ),

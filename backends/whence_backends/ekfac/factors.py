@@ -1,4 +1,4 @@
-"""The factors artefact, ``whence.factors/1``: what ``whence fit`` writes and every engine reads. No torch here.
+"""The factors artefact, ``whence.factors/1``, which ``whence fit`` writes and every engine reads. No torch.
 
 One ``basis-NNNNN.safetensors`` (``Q_A`` [D_in, D_in], ``Q_S`` [D_out, D_out], eigenvectors as columns, and the
 eigenvalues of A and S) and one ``lambda-NNNNN.safetensors`` (``Lambda`` [D_out, D_in]) for each tracked layer.
@@ -21,7 +21,7 @@ from whence_backends.preflight import FactorsFacts, ModelFacts, factors_of_layer
 from whence_backends.store import Manifest, read_manifest, verify_files
 
 FORMAT: Final = "whence.factors/1"
-# Where N may come from; factors of earlier versions have it from the corpus.
+# The origins of N; in factors of earlier versions it is the size of the corpus.
 CORPUS, FIT = "corpus", "fit"
 
 
@@ -35,14 +35,14 @@ class FactorArrays(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class FactorsCard:
-    """What the factors say about themselves.
+    """The description of factors, kept in their manifest.
 
     ``training_set_size`` is N, by which influences are divided: the number of sequences of the whole corpus, or what
     was given, as ``training_set_source`` says (``corpus`` or ``fit``). ``fitted_sequences`` and ``fitted_tokens`` say
     on how much of the corpus the statistics were taken, counting the tokens that are trained on. ``unattributed``
     counts the parameters outside the tracked layers by kind. ``dead_layers`` are tracked, but no gradient reached them:
-    their Λ is 0 (``None``: nobody looked). ``self_check`` is how far traced gradients were from autograd's when the
-    model was tried.
+    their Λ is 0 (``None``: not determined). ``self_check`` is the outcome of checking the model's traced gradients
+    against autograd's.
     """
 
     model: str
@@ -64,12 +64,12 @@ class FactorsCard:
     self_check: SelfCheck | None = None
 
     def as_properties(self) -> dict[str, Any]:
-        """Return what the manifest holds."""
+        """Return the card as the properties of a manifest."""
         return asdict(self)
 
     @classmethod
     def from_properties(cls, properties: Mapping[str, Any]) -> FactorsCard:
-        """Return the card that a manifest holds."""
+        """Return the card from the properties of a manifest."""
         layers = tuple(LayerSpec(**layer) for layer in properties["layers"])
         dead, check = properties.get("dead_layers"), properties.get("self_check")
         dead = None if dead is None else tuple(dead)
@@ -78,7 +78,7 @@ class FactorsCard:
 
     @property
     def attributed_parameters(self) -> int:
-        """How many parameters the tracked layers have, without those that are dead."""
+        """The number of parameters of the tracked layers, without dead layers."""
         return sum(layer.d_in * layer.d_out for layer in self.layers if layer.name not in (self.dead_layers or ()))
 
 
@@ -94,8 +94,8 @@ class Factors:
     def open(cls, folder: Path, *, verify: bool = True) -> Factors:
         """Open the factors in ``folder``.
 
-        Raises what :func:`~whence_backends.store.read_manifest` and, unless ``verify`` is false,
-        :func:`~whence_backends.store.verify_files` raise.
+        Raises the errors of :func:`~whence_backends.store.read_manifest` and, unless ``verify`` is false, of
+        :func:`~whence_backends.store.verify_files`.
         """
         manifest = read_manifest(folder, FORMAT)
         if verify:
@@ -128,7 +128,7 @@ class Factors:
         return FactorArrays(Q_A=basis["Q_A"], Q_S=basis["Q_S"], Lambda=self.Lambda(index))
 
     def dead_layers(self) -> tuple[str, ...]:
-        """Return the names of the layers whose Λ is 0: as the fit noted, or, where it did not look, by reading Λ."""
+        """Return the names of the layers whose Λ is 0, from the card, or by reading Λ where it has none."""
         if self.card.dead_layers is not None:
             return self.card.dead_layers
         means = ((layer.name, float(self.Lambda(i).mean(dtype=np.float64))) for i, layer in enumerate(self.card.layers))

@@ -19,5 +19,5 @@ def rotary_bounds(config: Any) -> tuple[int, ...]:  # noqa: ANN401 - transformer
         text = config
     parameters: Mapping[str, Any] = getattr(text, "rope_parameters", None) or {}
     kinds = [parameters, *(value for value in parameters.values() if isinstance(value, Mapping))]  # one a layer type
-    found = {kind.get("original_max_position_embeddings") for kind in kinds if kind.get("rope_type") == "longrope"}
-    return tuple(sorted(int(bound) for bound in found if bound))
+    bounds = {kind.get("original_max_position_embeddings") for kind in kinds if kind.get("rope_type") == "longrope"}
+    return tuple(sorted(int(bound) for bound in bounds if bound))

@@ -188,9 +188,9 @@ def _require_by_sequence(model: TrackedLanguageModel, sequences: Sequence[TokenS
     wrong: dict[str, str] = {}
 
     def look(name: str, _module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:  # noqa: ANN401
-        found = arrangement(inputs[0], output, (ids.shape[0], ids.shape[1]))
-        if found is not None:
-            wrong[name] = found
+        reason = arrangement(inputs[0], output, (ids.shape[0], ids.shape[1]))
+        if reason is not None:
+            wrong[name] = reason
 
     handles = [layer.module.register_forward_hook(partial(look, layer.spec.name)) for layer in model.layers]
     try:

@@ -91,10 +91,10 @@ class Tracer:
 
     def _forward_hook(self, index: int, bias: bool) -> Callable[[nn.Module, Any, Tensor], Tensor]:
         def hook(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            how = arrangement(inputs[0], output, self._shape)
-            if how is not None:
+            unknown = arrangement(inputs[0], output, self._shape)
+            if unknown is not None:
                 names = [layer.spec.name for layer in self._layers]
-                raise not_by_sequence(names, {names[index]: how})
+                raise not_by_sequence(names, {names[index]: unknown})
             a = by_sequence(inputs[0].detach(), self._shape)
             assert a is not None
             if not output.requires_grad:
@@ -155,11 +155,11 @@ def arrangement(a: Tensor, output: Any, shape: tuple[int, int]) -> str | None:  
 
 def not_by_sequence(names: Sequence[str], wrong: Mapping[str, str]) -> UnimplementedError:
     """Return the error for the layers ``wrong``, by name with what :func:`arrangement` says, among those tracked."""
-    name, how = next(iter(wrong.items()))
+    name, behaviour = next(iter(wrong.items()))
     more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
     return UnimplementedError(
-        f"layer {name}{more} {how}; expected [sequences, tokens, width], or all tokens in one row: it sees only some "
-        "tokens (an expert of a mixture) or parts of them (attention heads apart), so that its rows have no known "
+        f"layer {name}{more} {behaviour}; expected [sequences, tokens, width], or all tokens in one row: it sees only "
+        "some tokens (an expert of a mixture) or parts of them (attention heads apart), so that its rows have no known "
         f"sequence; {leaving_out(names, list(wrong))}",
         reason=Reason.UNSUPPORTED_LAYER,
         field="layers",

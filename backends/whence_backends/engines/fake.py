@@ -214,7 +214,7 @@ class FakeEngine:
 
     def query_gradients(self, queries: Sequence[TokenSequence]) -> list[QueryGradient]:
         """Return each query's rotated gradient as the token factors that it is the product of."""
-        found = []
+        gradients = []
         for query in queries:
             require_valid([query], self._info)
             value, traces = self._model.trace(query)
@@ -222,8 +222,8 @@ class FakeEngine:
                 LayerGradient(left=trace.s @ factors.Q_S, right=trace.a @ factors.Q_A)
                 for trace, factors in zip(traces, self._factors, strict=True)
             )
-            found.append(QueryGradient(layers=layers, log_likelihood=value))
-        return found
+            gradients.append(QueryGradient(layers=layers, log_likelihood=value))
+        return gradients
 
     def precondition(self, gradients: Sequence[QueryGradient], damping_factor: float) -> list[Float64Array]:
         """Return (F + λI)⁻¹ G of each layer, [Q, D_out, D_in], by dense linear solves in the original basis."""

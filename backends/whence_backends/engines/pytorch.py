@@ -156,10 +156,10 @@ class PytorchEngine:
         """Return the sketches of sequences, after one forward and backward pass."""
         require_valid(sequences, self._info)
         order, batches = self._batches(sequences)
-        found = [self._sketch(prepared, batch) for batch in batches]
+        sketches = [self._sketch(prepared, batch) for batch in batches]
         return Sketches(
-            values=np.concatenate([one.values for one in found])[order],
-            self_influence=np.concatenate([one.self_influence for one in found])[order],
+            values=np.concatenate([part.values for part in sketches])[order],
+            self_influence=np.concatenate([part.self_influence for part in sketches])[order],
         )
 
     def _sketch(self, prepared: PreparedSketches, sequences: Sequence[TokenSequence]) -> Sketches:
@@ -174,7 +174,7 @@ class PytorchEngine:
         return Sketches(values=values.cpu().numpy(), self_influence=self_influence.cpu().numpy())
 
     def device_memory_bytes(self) -> int:
-        """Return what torch has allocated on a GPU; on a CPU the size of the model and the factors."""
+        """Return the bytes that torch has allocated on a GPU; on a CPU the size of the model and the factors."""
         if self._model.device.type == "cuda":
             return torch.cuda.memory_allocated(self._model.device)
         tensors: list[Tensor] = [*self._model.model.parameters()]

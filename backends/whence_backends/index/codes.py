@@ -34,7 +34,7 @@ def require_bits(bits: int) -> None:
 
 
 def code_columns(width: int, bits: int) -> int:
-    """Return how many elements of :data:`CODE_TYPES` a row of ``width`` values takes: eight signs make one byte."""
+    """Return the number of elements of :data:`CODE_TYPES` in a row of ``width`` values: eight signs make one byte."""
     return width // 8 if bits == 1 else width
 
 

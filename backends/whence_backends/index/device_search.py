@@ -1,7 +1,7 @@
-"""Search on a GPU, whose memory holds the codes. The one module here that imports torch.
+"""Search on a GPU, whose memory holds the codes. The one module of the index that imports torch.
 
-A code's bits are laid out as numbers of 1 and -1, some rows at a time, and multiplied with the queries' levels, whole
-numbers of at most 15. The products are whole numbers below 2²⁴ for sketches of up to a million values, which float32
+Some rows of codes at a time are unpacked to 1 and -1 and multiplied with the queries' levels, whole numbers of at most
+15. The products are whole numbers below 2²⁴ for sketches of up to a million values, which float32
 adds up exactly in any order: the estimates have the bits that the kernel for CPUs gives.
 """
 
@@ -70,8 +70,8 @@ class DeviceSearcher(Searcher):
                 products = levels[:, segment.start : segment.stop] @ signs.T
                 total += steps[:, number : number + 1] * scales[low:high, number] * products.double()
             out[:, low - start : high - start] = total.float()
-        found: Float32Array = out.cpu().numpy()
-        return found
+        estimates: Float32Array = out.cpu().numpy()
+        return estimates
 
 
 def _signs(codes: Tensor) -> Tensor:
@@ -82,11 +82,11 @@ def _signs(codes: Tensor) -> Tensor:
 
 def _require_device(device: str) -> torch.device:
     try:
-        found = torch.device(device)
-        torch.zeros(1, device=found)
+        checked = torch.device(device)
+        torch.zeros(1, device=checked)
     except (RuntimeError, AssertionError) as error:
         raise _refused(f"torch {torch.__version__} has no device {device!r} here ({error})") from error
-    return found
+    return checked
 
 
 def _refused(why: str) -> InvalidRequestError:

@@ -1,4 +1,4 @@
-"""The indexing itself: folds, then shard after shard, block after block, then the manifest.
+"""The building of an index: folds, then shard after shard, block after block, then the manifest.
 
 A shard is written in place in the folder ``.work`` and moved out once it is whole. After each block of rows the arrays
 are synced and the number of finished rows is noted: a killed job goes on from there. Which sequences go through the
@@ -66,7 +66,7 @@ class ShardedSource(Protocol):
 
     @property
     def facts(self) -> CorpusFacts:
-        """What it says of itself."""
+        """The facts that the preflight decides on."""
         ...
 
     @property
@@ -85,7 +85,7 @@ class ShardedSource(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class IndexConfig:
-    """How an index is built.
+    """The configuration of an index.
 
     ``keep`` is the share of coordinates that is kept (``None``: by their number and that of the values,
     :func:`~whence_backends.index.plan.default_keep`), ``width`` how many values a sketch has, each stored in ``bits``
@@ -108,13 +108,13 @@ class IndexConfig:
 
     @property
     def tag(self) -> str:
-        """What names the temporary files of this rank, which writes some files that the others write as well."""
+        """The suffix of this rank's temporary files: ranks write some of the same files."""
         return f".{self.rank}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class IndexProgress:
-    """How far this job is, in the tokens of its own shards."""
+    """The progress of this job, in the tokens of its own shards."""
 
     shard: str
     done: int
@@ -191,7 +191,7 @@ def _build(
     folder = claim_folder(config.out, identity, tag=config.tag)
     _write_folds(config, plan)
     assigned = assign_shards([shard.tokens for shard in shards], config.world_size)
-    mine = [shards[number] for number in assigned[config.rank]]
+    own = [shards[number] for number in assigned[config.rank]]
     work = _Work(
         config=config,
         folder=folder,
@@ -199,10 +199,10 @@ def _build(
         source=source,
         sketcher=sketcher,
         progress=progress,
-        total=sum(shard.tokens for shard in mine),
+        total=sum(shard.tokens for shard in own),
     )
     done_tokens = 0
-    for shard in mine:
+    for shard in own:
         with holding(folder / f"{shard.name}.lock"):  # jobs of another number of ranks share it otherwise
             _build_shard(work, shard, done_tokens)
         done_tokens += shard.tokens
@@ -226,7 +226,7 @@ def assign_shards(tokens: Sequence[int], world_size: int) -> list[list[int]]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Work:
-    """Everything that a shard needs."""
+    """The arguments of building a shard."""
 
     config: IndexConfig
     folder: Path
@@ -249,20 +249,20 @@ def _check(config: IndexConfig, engine: Engine, factors: Factors, source: Sharde
 
 def _finished(out: Path, card: IndexCard) -> Index | None:
     try:
-        found = Index.open(out)
+        index = Index.open(out)
     except NotFoundError:
         return None
-    # The model is told by its digest: what a command called it is no part of the index.
-    ours, theirs = (replace(one, model="", versions={}) for one in (card, found.card))
+    # The digest identifies the model; its name in a command is no part of the index.
+    ours, theirs = (replace(card, model="", versions={}) for card in (card, index.card))
     if ours != theirs:
         differing = [name for name, value in vars(ours).items() if value != getattr(theirs, name)]
         raise MismatchError(
-            f"{out} already holds an index ({found.digest}) with another {', '.join(differing)}; choose another folder",
+            f"{out} already holds an index ({index.digest}) with another {', '.join(differing)}; choose another folder",
             reason=Reason.INDEX_EXISTS,
             path=out,
         )
     shutil.rmtree(out / WORK_FOLDER, ignore_errors=True)  # a job that was killed at its very end
-    return found
+    return index
 
 
 def _write_folds(config: IndexConfig, plan: SketchPlan) -> None:
@@ -344,7 +344,7 @@ def _finish(config: IndexConfig, folder: Path, card: IndexCard) -> Index | None:
 
 
 def _reserve(path: Path) -> None:
-    """Have the disk set the room aside: a full disk is then an error, not a bus error while the map is written."""
+    """Allocate the file's blocks: a full disk is then an error here, not a bus error while the map is written."""
     with path.open("rb+") as file:
         os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 

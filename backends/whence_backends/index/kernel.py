@@ -1,4 +1,4 @@
-"""The one loop that has to be as fast as memory: counting the bits in which codes and queries differ."""
+"""The search kernel for few queries: it counts differing bits, about as fast as memory is read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _1, _2, _3 = np.uint64(1), np.uint64(2), np.uint64(3)
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _ones(typing_context: Any, word: Any) -> Any:  # noqa: ANN401 - numba's own types
-    """Return how many bits of a word are set."""
+    """Return the number of set bits of a word."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
         return builder.ctpop(arguments[0])

@@ -1,4 +1,4 @@
-"""Which coordinates of a gradient an index keeps, and how they are folded into the values of its sketches. Pure.
+"""The plan of an index: the coordinates of a gradient that it keeps, and their fold into the values of a sketch. Pure.
 
 A gradient in half-whitened coordinates is w = (Q_Sᵀ G Q_A) ⊘ √(Λ + λ): an influence is ⟨w(query), w(sequence)⟩. Of
 these coordinates those with the largest Λ/(Λ + λ), their expected square, are kept. They are put in random order, given
@@ -62,7 +62,7 @@ def group_layers(layers: Sequence[LayerSpec], groups: int) -> list[list[int]]:
 
 
 def share_out(width: int, counts: Sequence[int]) -> list[int]:
-    """Return how many of ``width`` values each segment gets: whole vectors, at least one, in proportion to ``counts``.
+    """Return the widths of the segments, which add up to ``width``: whole vectors, in proportion to ``counts``.
 
     Raises :class:`~whence.errors.InvalidRequestError` where ``width`` is no multiple of 512 or too small.
     """
@@ -120,7 +120,7 @@ def make_plan(
     groups: int,
     seed: int,
 ) -> tuple[SketchPlan, tuple[Segment, ...]]:
-    """Return how gradients of these layers are sketched, and the segments of the sketch.
+    """Return the plan of the sketches of these layers' gradients, and their segments.
 
     ``Lambdas`` are the corrected eigenvalues [D_out, D_in] of each layer; λ = damping_factor · mean(Λ) of each. The
     same arguments give the same plan, but for versions of numpy: keep what was made.

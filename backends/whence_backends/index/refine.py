@@ -76,7 +76,7 @@ def _learned(
     segments: tuple[Segment, ...],
     values: Float32Array,
 ) -> Refined | None:
-    """Return what can be learned from the rows' ``values`` [n, width], if anything can."""
+    """Return the refinement that the rows' ``values`` [n, width] give, or ``None`` where they give none."""
     estimates: _Float64Array = (values @ sketch).astype(np.float64)
     size = np.sqrt(np.square(estimates).mean()) if len(estimates) > 1 else 0.0
     norm = np.sqrt(np.einsum("ij,ij->", values, values, dtype=np.float64) / max(1, len(values)))

@@ -69,9 +69,9 @@ class QueryLevels:
     @cached_property
     def tables(self) -> NDArray[np.uint8]:
         """What each four levels add up to, by the bits of a code, uint8 [Q, words, 16, 16]."""
-        found = np.empty((len(self.levels), self.levels.shape[1] // _WORD, 16, 16), np.uint8)
-        make_tables(self.levels, found)
-        return found
+        tables = np.empty((len(self.levels), self.levels.shape[1] // _WORD, 16, 16), np.uint8)
+        make_tables(self.levels, tables)
+        return tables
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -144,22 +144,22 @@ class Searcher:
         ``on_chunk`` is called now and then and may raise.
         """
         rows, queries = self._shards[shard], QueryLevels.of(sketches, self._segments)
-        found = np.empty((len(sketches), len(rows.codes)), np.float32)
+        estimates = np.empty((len(sketches), len(rows.codes)), np.float32)
         for start in range(0, len(rows.codes), _ESTIMATES_AT_ONCE):
             on_chunk()
             stop = min(start + _ESTIMATES_AT_ONCE, len(rows.codes))
-            found[:, start:stop] = self._estimate(rows, start, stop, sketches, queries)
-        return found
+            estimates[:, start:stop] = self._estimate(rows, start, stop, sketches, queries)
+        return estimates
 
     def errors(self, sketch: Float32Array, positions: NDArray[np.int64]) -> Float32Array:
         """Return the standard deviation of the estimates of some rows for one query [width], float32 [n]."""
-        found = np.zeros(len(positions), np.float32)
+        errors = np.zeros(len(positions), np.float32)
         for rows in self._shards.values():
             first = rows.info.first_position
             held = np.flatnonzero((positions >= first) & (positions < first + rows.info.sequences))
             within = positions[held] - first
-            found[held] = standard_errors(sketch, Encoded(rows.codes[within], rows.scales[within]), self._segments)
-        return found
+            errors[held] = standard_errors(sketch, Encoded(rows.codes[within], rows.scales[within]), self._segments)
+        return errors
 
     def close(self) -> None:
         """End the threads."""

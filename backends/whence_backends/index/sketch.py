@@ -60,9 +60,9 @@ def with_damping(plan: SketchPlan, Lambda: Lambdas, damping_factor: float) -> Sk
 
 
 def make_sketcher(engine: Engine, plan: SketchPlan, Lambda: Lambdas) -> Sketcher:
-    """Return what sketches training sequences with ``engine``: in its own way where it has one.
+    """Return a function that sketches training sequences with ``engine``, by its own sketches where it has them.
 
-    Engines that have none give gradients, which must be stored without loss.
+    Any other engine gives gradients, which must be stored without loss.
     """
     if isinstance(engine, SketchingEngine):
         sketching, prepared = engine, engine.prepare_sketches(plan)

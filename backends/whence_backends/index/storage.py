@@ -1,4 +1,4 @@
-"""The index artefact, ``whence.index/1``: what ``whence index`` writes and a worker maps into memory.
+"""The index artefact, ``whence.index/1``, which ``whence index`` writes and a worker maps into memory.
 
 One ``fold-NNNNN.safetensors`` for each layer (``indices`` int32 and ``weights`` float32, [M, K]: which coordinates are
 kept and where they go), and for each shard of the corpus three arrays in numpy's own format, a row a sequence in corpus
@@ -40,7 +40,7 @@ class IndexedShard:
 
 @dataclass(frozen=True, kw_only=True)
 class IndexCard:
-    """What an index says about itself.
+    """The description of an index, kept in its manifest.
 
     ``keep`` is the share of coordinates that its sketches are made of; ``layers`` are in the order of the factors.
     """
@@ -64,21 +64,21 @@ class IndexCard:
 
     @property
     def bytes_per_sequence(self) -> int:
-        """What a row takes: its code, a scale a segment, its self-influence."""
+        """The size of a row: its code, a scale a segment, its self-influence."""
         return code_columns(self.width, self.bits) * CODE_TYPES[self.bits].itemsize + 4 * len(self.segments) + 4
 
     @property
     def sequences(self) -> int:
-        """How many rows it has."""
+        """The number of rows."""
         return sum(shard.sequences for shard in self.shards)
 
     def as_properties(self) -> dict[str, Any]:
-        """Return what the manifest holds."""
+        """Return the card as the properties of a manifest."""
         return asdict(self)
 
     @classmethod
     def from_properties(cls, properties: Mapping[str, Any]) -> IndexCard:
-        """Return the card that a manifest holds."""
+        """Return the card from the properties of a manifest."""
         segments = tuple(
             Segment(layers=tuple(entry["layers"]), start=entry["start"], width=entry["width"])
             for entry in properties["segments"]
@@ -127,7 +127,7 @@ class Index:
         return cls(folder, manifest, [_open_shard(folder, card, info) for info in chosen])
 
     def plan(self) -> SketchPlan:
-        """Read how gradients were folded."""
+        """Read the plan of the index's sketches."""
         folds, starts = [], {name: segment.start for segment in self.card.segments for name in segment.layers}
         for index, name in enumerate(self.card.layers):
             arrays = load_file(self.folder / fold_file(index))
@@ -136,7 +136,7 @@ class Index:
 
     @property
     def facts(self) -> IndexFacts:
-        """What the preflight asks of it."""
+        """The facts that the preflight decides on."""
         card = self.card
         return IndexFacts(
             name=str(self.folder),

@@ -1,4 +1,4 @@
-"""The checks: pure functions of facts. What is not known is not judged; it comes again once the model is loaded."""
+"""The checks: pure functions of facts. A check of an unknown fact passes; it is repeated once the model is loaded."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def preflight(
 
 
 def cutting(model: ModelFacts, max_tokens: int) -> Iterator[Finding]:
-    """Yield what one should know before text is cut into sequences of up to ``max_tokens`` for a model."""
+    """Yield warnings about cutting text into sequences of up to ``max_tokens`` for a model."""
     yield from _model_alone(model)
     if model.max_tokens is not None and max_tokens > model.max_tokens:
         yield warning(

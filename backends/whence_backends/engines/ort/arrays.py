@@ -1,4 +1,4 @@
-"""Arrays in the memory of the device that an ONNX Runtime session computes on: never copied but when asked."""
+"""Arrays in the memory of the device that an ONNX Runtime session computes on, copied only by :meth:`numpy`."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class DeviceArray:
 
     @classmethod
     def wrap(cls, value: OrtValue, placement: Placement) -> DeviceArray:
-        """Return what a session put out."""
+        """Return an output of a session as an array."""
         dtype = {"tensor(float)": np.float32, "tensor(double)": np.float64}[value.data_type()]
         return cls(value, placement, dtype=np.dtype(dtype), shape=tuple(value.shape()))
 

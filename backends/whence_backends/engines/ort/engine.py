@@ -111,8 +111,8 @@ class PreparedSketches:
 class OrtEngine:
     """See :class:`~whence_backends.contract.SketchingEngine` and :class:`~whence_backends.contract.LowRankEngine`.
 
-    Whatever the model computes in, the rest is float32 (or float64). A batch is cut into parts
-    whose traces fit into ``trace_memory_bytes``, since they are all held at once.
+    Whatever the model's precision, the rest is computed in float32 (or float64). A batch is cut into parts whose traces
+    fit into ``trace_memory_bytes``, since the traces of all layers are held at once.
     """
 
     def __init__(self, exported: Export, factors: Factors, options: OrtOptions, query_rank: int | None) -> None:
@@ -184,14 +184,14 @@ class OrtEngine:
         require_valid(sequences, self._info)
         lengths = [len(sequence.token_ids) for sequence in sequences]
         shape = (preconditioned.queries, len(sequences), len(self._card.layers))
-        found = np.zeros((*shape, max(lengths)) if detail is Detail.LAYERS_TOKENS else shape)
+        scores = np.zeros((*shape, max(lengths)) if detail is Detail.LAYERS_TOKENS else shape)
         for part in plan_batches(lengths, self._tokens_at_once):
             scored = self._score([sequences[i] for i in part], preconditioned, detail)
             if detail is Detail.LAYERS_TOKENS:
-                found[:, part, :, : scored.shape[3]] = scored[..., : max(lengths)]
+                scores[:, part, :, : scored.shape[3]] = scored[..., : max(lengths)]
             else:
-                found[:, part] = scored
-        return found.sum(axis=2) if detail is Detail.TOTAL else found
+                scores[:, part] = scored
+        return scores.sum(axis=2) if detail is Detail.TOTAL else scores
 
     def prepare_sketches(self, plan: SketchPlan) -> PreparedSketches:
         """Place the plan's folds beside the factors."""
@@ -283,7 +283,7 @@ class OrtEngine:
         return np.concatenate(scored, axis=1)
 
     def _in_chunks(self, a: DeviceArray, s: DeviceArray) -> Iterator[tuple[slice, DeviceArray, DeviceArray]]:
-        """Yield which sequences, and their a and s: as many as may have their gradients formed at a time."""
+        """Yield slices of the sequences with their a and s, as many as the budget of gradients holds."""
         chunk = GRADIENTS.at_once(self._placement.memory, s.shape[2] * a.shape[2])
         for start in range(0, a.shape[0], chunk):
             yield slice(start, start + chunk), a.rows(start, start + chunk), s.rows(start, start + chunk)
@@ -298,7 +298,7 @@ class OrtEngine:
 
 
 def _trace_bytes_per_token(card: ExportCard, itemsize: int) -> int:
-    """Return what one token takes while a graph runs: all its inputs and gradients, and its logits three times."""
+    """Return the bytes of one token's inputs and gradients in all layers, and of its logits three times."""
     widths = {number: layer.d_in for number, layer in zip(card.inputs, card.layers, strict=True)}
     elements = sum(widths.values()) + sum(layer.d_out for layer in card.layers) + 3 * card.vocabulary_size
     return elements * itemsize

@@ -31,13 +31,13 @@ def check_export(card: ExportCard, norms: Sequence[float]) -> SelfCheck:
     scale = np.maximum(want, _VANISHING * float(np.sqrt(np.square(want).mean())) + 1e-300)
     errors = np.abs(got - want) / scale
     worst = int(np.argmax(np.where(np.isfinite(errors), errors, np.inf)))
-    found = SelfCheck(gradient_error=float(f"{errors[worst]:.1e}"), layer=card.layers[worst].name)
+    check = SelfCheck(gradient_error=float(f"{errors[worst]:.1e}"), layer=card.layers[worst].name)
     if not errors[worst] <= _BOUNDS[card.precision]:
         raise InvalidRequestError(
-            f"the export does not compute here what it computed where it was made: the gradient of {found.layer} has "
+            f"the export does not compute here what it computed where it was made: the gradient of {check.layer} has "
             f"the norm {got[worst]:.4g}, expected {want[worst]:.4g} to within {_BOUNDS[card.precision]:.0e}; copy the "
             "export again, try another provider (docs/engines.md), or export the model anew",
             reason=Reason.LAYER_GRADIENT_MISMATCH,
             field="model",
         )
-    return max(found, card.self_check, key=lambda check: check.gradient_error)
+    return max(check, card.self_check, key=lambda check: check.gradient_error)

@@ -133,8 +133,8 @@ class Mathematics:
         self, a: DeviceArray, s: DeviceArray, Q_A: DeviceArray, Q_S: DeviceArray
     ) -> tuple[DeviceArray, DeviceArray]:
         """Return (s Q_S [T, D_out], a Q_A [T, D_in])."""
-        found = self._rotate.run({"a": a, "s": s, "Q_A": Q_A, "Q_S": Q_S})
-        return found["left"], found["right"]
+        outputs = self._rotate.run({"a": a, "s": s, "Q_A": Q_A, "Q_S": Q_S})
+        return outputs["left"], outputs["right"]
 
     def product(self, left: DeviceArray, right: DeviceArray, into: DeviceArray | None = None) -> DeviceArray:
         """Return leftᵀ right [D_out, D_in], written ``into`` an array where there is one."""
@@ -156,8 +156,8 @@ class Mathematics:
         self, left: DeviceArray, right: DeviceArray, Q_A: DeviceArray, Q_S: DeviceArray
     ) -> tuple[DeviceArray, DeviceArray]:
         """Return (left Q_Sᵀ [R, D_out], right Q_Aᵀ [R, D_in])."""
-        found = self._rotate_back.run({"left": left, "right": right, "Q_A": Q_A, "Q_S": Q_S})
-        return found["left_back"], found["right_back"]
+        outputs = self._rotate_back.run({"left": left, "right": right, "Q_A": Q_A, "Q_S": Q_S})
+        return outputs["left_back"], outputs["right_back"]
 
     def by_token(self, V: DeviceArray, a: DeviceArray, s: DeviceArray) -> DeviceArray:
         """Return s_tᵀ V a_t [B, T] for V [D_out, D_in]."""
@@ -173,5 +173,5 @@ class Mathematics:
         Of ``a``, ``s``, ``Q_A``, ``Q_S``, ``inverse`` [D_out·D_in, 1], ``indices`` int64 [M, K] and ``weights``
         [M, K, 1]. Forms B matrices of D_out·D_in elements.
         """
-        found = self._sketch.run(arrays)
-        return found["values"], found["self_influence"]
+        outputs = self._sketch.run(arrays)
+        return outputs["values"], outputs["self_influence"]

@@ -54,9 +54,9 @@ class Session:
         binding.synchronize_inputs()
         self._session.run_with_iobinding(binding)
         binding.synchronize_outputs()
-        found = zip(self.output_names, binding.get_outputs(), strict=True)
+        outputs = zip(self.output_names, binding.get_outputs(), strict=True)
         return {
-            name: given[name] if name in given else DeviceArray.wrap(value, self._placement) for name, value in found
+            name: given[name] if name in given else DeviceArray.wrap(value, self._placement) for name, value in outputs
         }
 
 
@@ -118,14 +118,14 @@ class SessionOpener:
     def _provider_options(self, provider: str) -> dict[str, Any]:
         if provider != CUDA:
             return {}
-        found: dict[str, Any] = {
+        options: dict[str, Any] = {
             "device_id": self.placement.device_id,
             # Batches differ in shape: doubling the arena would take memory that nothing uses.
             "arena_extend_strategy": "kSameAsRequested",
         }
         if self._options.device_memory_bytes is not None:
-            found["gpu_mem_limit"] = self._options.device_memory_bytes
-        return found
+            options["gpu_mem_limit"] = self._options.device_memory_bytes
+        return options
 
 
 def _memory_of(providers: Sequence[str]) -> Any:  # noqa: ANN401 - a literal
