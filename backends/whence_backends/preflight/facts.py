@@ -68,16 +68,26 @@ class EngineFacts(Protocol):
     """
 
     @property
-    def engine(self) -> str: ...  # noqa: D102 - the engine's name
+    def engine(self) -> str:
+        """The engine's name."""
+        ...
 
     @property
-    def model_digest(self) -> str: ...  # noqa: D102
+    def model_digest(self) -> str:
+        """The digest of the loaded model."""
+        ...
 
     @property
-    def factors_digest(self) -> str: ...  # noqa: D102
+    def factors_digest(self) -> str:
+        """The digest of the loaded factors."""
+        ...
 
     @property
-    def vocabulary_size(self) -> int: ...  # noqa: D102
+    def vocabulary_size(self) -> int:
+        """The number of embeddings: token ids are below it."""
+        ...
 
     @property
-    def max_tokens(self) -> int: ...  # noqa: D102
+    def max_tokens(self) -> int:
+        """The most tokens of a sequence, including the last, which is only predicted."""
+        ...
