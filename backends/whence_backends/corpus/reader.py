@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -173,7 +174,7 @@ class Corpus:
         return self._by_name[name]
 
     def _locate(self, position: int) -> tuple[Shard, int]:
-        number = int(np.searchsorted(self._firsts, position, side="right")) - 1
+        number = bisect.bisect_right(self._firsts, position) - 1
         if number < 0 or position not in self._shards[number].info.positions:
             raise NotFoundError(
                 f"no open shard of the corpus holds position {position}; open are "

@@ -40,6 +40,7 @@ _FIELDS: Final[list[Any]] = [
 ]
 SCHEMA: Final = pa.schema(_FIELDS)
 _METADATA_ROW: Final = "metadata_row"
+_TEXT_COLUMNS: Final = tuple(field.name for field in _FIELDS if field.type == pa.string())
 _FIRST_SCHEMA: Final = pa.schema(
     [SCHEMA.field(name).with_nullable(name == "weights") for name in SCHEMA.names if name != _METADATA_ROW]
 )
@@ -193,7 +194,7 @@ class Shard:
 
     def _text(self, row: int, column: str) -> str:
         batch, index = self._locate(row)
-        return str(batch.table.column(column)[index].as_py())
+        return batch.texts[column].row(index)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -216,14 +217,31 @@ class _Lists:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class _Texts:
+    """A column of texts as bytes of the memory map: row i is ``values[starts[i] : starts[i + 1]]`` in UTF-8."""
+
+    starts: Int32Array
+    values: memoryview
+
+    @classmethod
+    def of(cls, column: Any) -> _Texts:  # noqa: ANN401 - pyarrow has no types
+        _, starts, values = column.buffers()
+        return cls(starts=np.frombuffer(starts or b"", np.int32)[column.offset :], values=memoryview(values or b""))
+
+    def row(self, index: int) -> str:
+        return str(self.values[self.starts[index] : self.starts[index + 1]], "utf-8")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class _Batch:
-    """A record batch: its texts as Arrow columns, its lists as arrays, and the rows that have explicit weights.
+    """A record batch: its columns of Arrow, its texts and lists by row, and the rows that have explicit weights.
 
     ``metadata_rows`` int32 [rows] is the row of the shard that stores each row's metadata; ``None``: the row itself.
     """
 
     table: Any
     rows: int
+    texts: Mapping[str, _Texts]
     metadata_rows: Int32Array | None
     token_ids: _Lists
     weights: _Lists
@@ -235,6 +253,7 @@ class _Batch:
         return cls(
             table=table,
             rows=table.num_rows,
+            texts={name: _Texts.of(table.column(name)) for name in _TEXT_COLUMNS},
             metadata_rows=table.column(_METADATA_ROW).to_numpy() if _METADATA_ROW in table.schema.names else None,
             token_ids=_Lists.of(table.column("token_ids")),
             weights=_Lists.of(table.column("weights")),
