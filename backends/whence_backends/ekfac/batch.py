@@ -1,4 +1,4 @@
-"""Batches of token sequences as tensors, and the random numbers that sampled labels are drawn with."""
+"""Batches of token sequences as tensors, and the random numbers for sampled labels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TokenBatch:
     ``inputs`` int64 [B, T], ``labels`` int64 [B, T], ``weights`` float64 [B, T] of the labels (0 at padding), where T
     is the longest sequence's length less one: the last token is only ever a target.
 
-    Padding needs no attention mask: attention is causal and padding comes last, so no real token sees any.
+    Padding needs no attention mask: attention is causal and padding comes last, so no real token attends to it.
     """
 
     inputs: Tensor
@@ -34,7 +34,7 @@ class TokenBatch:
 
 
 def collate(sequences: Sequence[TokenSequence], device: torch.device) -> TokenBatch:
-    """Return the batch of ``sequences``; one of a single token becomes all padding."""
+    """Return the batch of ``sequences``; a sequence of a single token becomes padding."""
     token_ids, weights = pad(sequences)
     return TokenBatch(
         inputs=torch.from_numpy(token_ids[:, :-1]).to(device),
@@ -44,10 +44,10 @@ def collate(sequences: Sequence[TokenSequence], device: torch.device) -> TokenBa
 
 
 def uniforms(seed: int, stream: int, positions: Sequence[int], length: int) -> Tensor:
-    """Return the random numbers [B, T] that the labels of the sequences at ``positions`` of the corpus are drawn with.
+    """Return the random numbers [B, T] for drawing the labels of the sequences at ``positions`` of the corpus.
 
-    They are a function of (seed, stream, position, token) alone, so a sequence's labels do not depend on its batch, on
-    resuming, or on how the work is shared out.
+    They are a function of (seed, stream, position, token) alone: a sequence's labels do not depend on its batch, on
+    resumption, or on the distribution of work.
     """
     rows = [
         np.random.Generator(np.random.Philox(key=[seed, stream], counter=[0, 0, 0, position])).random(length)

@@ -1,4 +1,4 @@
-"""λ, by which a layer's curvature is damped. No torch."""
+"""The damping λ of a layer. No torch."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Final
 from whence.errors import InvalidRequestError
 from whence.reasons import Reason
 
-# Below this a mean of squares holds too few digits in float32: the gradients themselves are below 1e-18.
+# Below this a mean of squares is subnormal in float32; the gradients themselves are below 1e-18.
 SMALLEST: Final = 1e-37
 
 
 def is_dead(mean: float) -> bool:
-    """Return whether a layer with this mean(Λ) has no gradients: nothing is attributed to it."""
+    """Return true for the mean(Λ) of a layer without gradients, to which nothing is attributed."""
     return mean < SMALLEST
 
 
 def damping(mean: float, damping_factor: float) -> float:
-    """Return λ = damping_factor · mean(Λ) of a layer, positive.
+    """Return the damping λ = damping_factor · mean(Λ) of a layer, positive.
 
-    It is infinite for a layer without gradients (:func:`is_dead`): dividing by Λ + λ then gives 0, its influence. It is
-    never so small that Λ + λ could be 0 where Λ is.
+    It is infinite for a layer without gradients (:func:`is_dead`), so that division by Λ + λ gives influence 0. It is
+    never so small that Λ + λ could be 0.
 
-    Raises :class:`~whence.errors.InvalidRequestError` (``NON_FINITE_FACTORS``) where ``mean`` is not a number.
+    Raises :class:`~whence.errors.InvalidRequestError` (``NON_FINITE_FACTORS``) if ``mean`` is not finite.
     """
     if not math.isfinite(mean):
         raise InvalidRequestError(

@@ -119,7 +119,7 @@ class Factors:
         require(factors_of_model(self.facts, ModelFacts(name=reference, digest=digest)))
 
     def require_layers(self, layers: Sequence[LayerSpec]) -> None:
-        """Raise :class:`~whence.errors.MismatchError` unless the factors are of just these layers, in this order."""
+        """Raise :class:`~whence.errors.MismatchError` unless the factors are of exactly these layers, in this order."""
         require(factors_of_layers(self.facts, [str(layer) for layer in layers]))
 
     def layer(self, index: int) -> FactorArrays:

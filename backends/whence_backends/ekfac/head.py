@@ -1,7 +1,7 @@
-"""The measurement and its gradient where it enters the network: from hidden states to ∂ log p / ∂ hidden.
+"""The measurement and its gradient with respect to the hidden states.
 
-The vocabulary is the widest thing in a language model. Its log-probabilities and their gradient, onehot(y) - p, are
-written down directly and in row chunks, so that no [tokens, V] array outlives a chunk and autograd never sees one.
+The vocabulary is the widest dimension of a language model. Log-probabilities and their gradient, onehot(y) - p, are
+computed in closed form in row chunks, so that no [tokens, V] array outlives a chunk or enters autograd.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from whence_backends.ekfac.budgets import LOGITS
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Targets:
-    """What is measured at the rows of a batch: labels int64 [N] (data) or uniforms float64 [N] (sample), weights [N].
+    """The targets of the rows of a batch: labels int64 [N] (data) or uniforms float64 [N] (sample), weights [N].
 
     With ``uniforms`` the label of a row is drawn from the model's own distribution by inverting its cumulative sum at
-    the given number in [0, 1): the same number gives the same label, whatever batch the row is in.
+    the given number in [0, 1): the same number gives the same label in every batch.
     """
 
     weights: Tensor
@@ -38,7 +38,7 @@ class Pullback:
 class Head:
     """The last map of the model, from hidden rows [N, D] to logits [N, V].
 
-    ``weight`` [V, D] and ``bias`` [V] of the output layer, or no weight where the rows are logits already.
+    ``weight`` [V, D] and ``bias`` [V] of the output layer, or no weight if the rows are logits already.
     """
 
     def __init__(self, weight: Tensor | None, bias: Tensor | None) -> None:
@@ -78,16 +78,16 @@ class Head:
 def label_log_probabilities(logits: Tensor, p: Tensor, index: Tensor) -> Tensor:
     """Return log p of the labels ``index`` [..., 1], from ``logits`` and their softmax ``p`` [..., V].
 
-    It is the logit's distance from the largest one, whose own p is at least 1/V: finite however improbable a label is.
+    Computed from the logit's distance to the largest one, whose p is at least 1/V, and so finite for every label.
     """
     return logits.gather(-1, index) - logits.amax(dim=-1, keepdim=True) + p.amax(dim=-1, keepdim=True).log()
 
 
 def _sample(p: Tensor, targets: Targets, part: slice) -> Tensor:
-    """Draw one label a row by inverting the cumulative distribution (far cheaper than ``torch.multinomial``).
+    """Draw one label per row by inverting the cumulative distribution (far cheaper than ``torch.multinomial``).
 
-    A uniform that rounds to 1 draws the last label that has a probability, and none that has not is ever drawn: where
-    sums in another order than that of the labels put one there, the likeliest takes its place.
+    A uniform that rounds to 1 draws the last label of positive probability. A label of probability 0 is never drawn: if
+    rounding of the sums selects one, the most probable label replaces it.
     """
     if targets.uniforms is None:
         raise ValueError("targets need labels or uniforms")

@@ -27,8 +27,8 @@ def damped(factors: LayerFactors[Tensor], damping_factor: float) -> Tensor:
 def precondition(left: Tensor, right: Tensor, factors: LayerFactors[Tensor], damping_factor: float) -> Tensor:
     """Return V = Q_S [(leftᵀ right) ⊘ (Λ + λ)] Q_Aᵀ [D_out, D_in].
 
-    Rotating back costs D_in·D_out·(D_in + D_out) multiplications, once for each query; not doing so would cost
-    T·(D_in² + D_out²) for every training sequence instead.
+    Rotating back costs D_in·D_out·(D_in + D_out) multiplications, once per query; rotating every training
+    sequence instead would cost T·(D_in² + D_out²) each.
     """
     return factors.Q_S @ ((left.T @ right) / damped(factors, damping_factor)) @ factors.Q_A.T
 
@@ -36,10 +36,10 @@ def precondition(left: Tensor, right: Tensor, factors: LayerFactors[Tensor], dam
 def precondition_low_rank(
     gradients: Sequence[tuple[Tensor, Tensor]], factors: LayerFactors[Tensor], damping_factor: float, rank: int
 ) -> tuple[Queries, list[float], list[float]]:
-    """Return V of queries, as :func:`precondition` does, in a rank of at most ``rank``.
+    """Return V of queries as in :func:`precondition`, truncated to ``rank``.
 
     ``gradients`` are the queries' (left, right). Also returns each query's squared error and squared norm
-    (:mod:`whence_backends.ekfac.low_rank`). V is whole where two factors would take as much memory.
+    (:mod:`whence_backends.ekfac.low_rank`). V is kept whole if two factors would take as much memory.
     """
     Lambda, total = factors.Lambda, damped(factors, damping_factor)
     divided = ((left.T @ right) / total for left, right in gradients)  # one V at a time, which may be large

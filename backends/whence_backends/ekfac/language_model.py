@@ -17,10 +17,10 @@ from whence_backends.ekfac.trace import TraceConsumer, Tracer, TrackedLayer
 
 
 class TrackedLanguageModel:
-    """A Hugging Face causal language model, frozen, whose tracked layers hand over their traces.
+    """A Hugging Face causal language model, frozen, which yields the traces of its tracked layers.
 
-    The model must be causal and padding-blind on the right, as decoder-only language models are. ``body`` is the model
-    up to what its ``head`` reads. Sequences that ``rotary_bounds`` part must not share a batch
+    The model must be causal and independent of padding on the right, like decoder-only language models. ``body`` is the
+    model up to the input of its ``head``. Sequences separated by ``rotary_bounds`` must not share a batch
     (:func:`~whence_backends.batching.apart`).
     """
 
@@ -39,7 +39,7 @@ class TrackedLanguageModel:
         return self.model.config
 
     def trace(self, batch: TokenBatch, targets: Targets, consume: TraceConsumer) -> Tensor:
-        """Run forward and backward, hand each layer's (a, s) to ``consume``; return log p of each label.
+        """Run forward and backward, pass each layer's (a, s) to ``consume``, and return log p of each label.
 
         ``targets`` holds the batch's valid positions in row-major order. The result is float64 [B, T], 0 where not
         valid. Output gradients are those of Σ weights · log p(label).
@@ -55,15 +55,15 @@ class TrackedLanguageModel:
                 gradient = (
                     pulled.gradient if everywhere else torch.zeros_like(flat).index_copy_(0, rows, pulled.gradient)
                 )
-                if hidden.requires_grad:  # else none of the layers has a part in it
+                if hidden.requires_grad:  # otherwise no tracked layer takes part
                     torch.autograd.backward(hidden, gradient.view_as(hidden))
             log_probabilities[rows] = pulled.log_probabilities.to(log_probabilities.dtype)
         return log_probabilities.view(batch.weights.shape)
 
     def data_targets(self, batch: TokenBatch) -> Targets:
-        """Return the targets that the data has: the next tokens."""
+        """Return the targets of the data: the next tokens."""
         return Targets(weights=batch.weights[batch.valid], labels=batch.labels[batch.valid])
 
     def sampled_targets(self, batch: TokenBatch, uniforms: Tensor) -> Targets:
-        """Return targets to be drawn from the model's own distribution with ``uniforms`` [B, T]."""
+        """Return targets that are drawn from the model's distribution with ``uniforms`` [B, T]."""
         return Targets(weights=batch.weights[batch.valid], uniforms=uniforms.to(self.device)[batch.valid])

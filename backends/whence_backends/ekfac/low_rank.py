@@ -42,12 +42,12 @@ class LowRank:
 
 
 def worthwhile(rank: int, D_out: int, D_in: int) -> bool:
-    """Return whether two factors of that rank take less memory than the matrix."""
+    """Return true if two factors of that rank take less memory than the matrix."""
     return rank * (D_out + D_in) < D_out * D_in
 
 
 def truncate_product(left: Any, right: Any, rank: int, linalg: Any) -> LowRank:  # noqa: ANN401
-    """Return leftᵀ right, left [T, D_out] and right [T, D_in], in a rank of ``rank``, nearest in the Frobenius norm.
+    """Return leftᵀ right, left [T, D_out] and right [T, D_in], truncated to ``rank``, nearest in Frobenius norm.
 
     Computed from QR factors, so that no [D_out, D_in] matrix is formed.
     """
@@ -69,7 +69,7 @@ def truncate_weighted(V: Any, Lambda: Any, rank: int, linalg: Any, noise: Any) -
     ``noise`` [D_in, n] is :func:`range_noise` on the device of ``V`` and ``Lambda`` [D_out, D_in]. The same arguments
     give the same result.
 
-    Raises :class:`~whence.errors.InternalError` (``NON_FINITE_INFLUENCE``) where ``V`` has NaN or infinities.
+    Raises :class:`~whence.errors.InternalError` (``NON_FINITE_INFLUENCE``) if ``V`` has NaN or infinities.
     """
     if not math.isfinite(float(abs(V).max())):
         raise InternalError(

@@ -7,11 +7,11 @@ from typing import Any
 
 
 def rotary_bounds(config: Any) -> tuple[int, ...]:  # noqa: ANN401 - transformers' configurations have no common type
-    """Return the numbers of inputs beyond which a model changes its rotary frequencies, ascending; mostly none.
+    """Return the numbers of inputs beyond which a model changes its rotary frequencies, ascending; usually none.
 
-    It does so for a whole batch, by its longest sequence. Sequences on two sides of a bound never share a batch, so
-    that each is computed as it is alone. Frequencies that grow beyond ``max_position_embeddings`` (dynamic) need no
-    bound: no longer sequence is taken.
+    The longest sequence of a batch decides for the whole batch. Sequences on different sides of a bound never share a
+    batch, so that each is computed as it is alone. Frequencies that grow beyond ``max_position_embeddings`` (dynamic)
+    need no bound, since longer sequences are refused.
     """
     try:
         text = config.get_text_config(decoder=True)

@@ -13,10 +13,10 @@ def rotate_tokens(a: Tensor, s: Tensor, Q_A: Tensor, Q_S: Tensor) -> tuple[Tenso
 def rotated_gradients(a: Tensor, s: Tensor, Q_A: Tensor, Q_S: Tensor, *, each_side: bool) -> Tensor:
     """Return Ĝ [B, D_out, D_in] of each sequence, from a [B, T, D_in] and s [B, T, D_out].
 
-    Either the tokens are rotated, before their product is formed, or the product is. For the side of A the former costs
-    T·D_in² multiplications a sequence and the latter D_out·D_in²; for the side of S, T·D_out² and D_in·D_out². With
-    ``each_side`` each takes its cheaper way. Without, both take the way that is cheaper for the two together: so does a
-    fit, whose Λ keeps the bits that it had in earlier versions.
+    Either the tokens are rotated before their product is formed, or the product is. For the side of A the former costs
+    T·D_in² multiplications per sequence and the latter D_out·D_in²; for the side of S, T·D_out² and D_in·D_out². With
+    ``each_side`` each side uses its cheaper method. Without, both use the method that is cheaper in total: a fit does
+    so, which keeps Λ bit-equal to that of earlier versions.
     """
     T, D_in, D_out = a.shape[1], a.shape[2], s.shape[2]
     A_on_tokens, S_on_tokens = D_out >= T, D_in >= T

@@ -1,9 +1,8 @@
-"""Is the model what it is taken for? A short random batch tells, before anything is computed with it.
+"""The self-check of a model on a short random batch, before anything is computed with it.
 
-Nothing is tracked on trust: the gradient of each tracked layer is computed twice, from its traces in a padded batch and
-by autograd on the very weights, one sequence at a time, and the two must agree. With it are seen: that no position
-looks at later tokens, and that a sequence does not depend on its company. Costs a few short passes; no more than one
-layer's gradient is held at a time.
+The gradient of each tracked layer is computed twice, from its traces in a padded batch and by autograd on the weights
+themselves, one sequence at a time; both must agree. The check also ensures that no position attends to later tokens and
+that a sequence does not depend on its batch. It costs a few short passes, and holds one layer's gradient at a time.
 """
 
 from __future__ import annotations
@@ -32,9 +31,10 @@ Comparison = Callable[[int, str, Tensor], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """What rounding may do in a precision: to a layer's gradient, relative to its norm, and to logits.
+    """The bounds on rounding in a precision: of a layer's gradient, relative to its norm, and of logits.
 
-    ``same_shape`` bounds logits of batches of one shape, ``logits`` those of others, which other kernels compute.
+    ``same_shape`` bounds logits of batches of the same shape, ``logits`` those of different shapes, which use other
+    kernels.
     """
 
     gradient: float
@@ -42,7 +42,7 @@ class Bounds:
     same_shape: float
 
 
-# Models compute parts of themselves in float32 whatever their weights are in, float64 included.
+# Models compute parts of themselves in float32 whatever the type of their weights, including float64.
 BOUNDS: Final[Mapping[torch.dtype, Bounds]] = {
     torch.float64: Bounds(gradient=1e-4, logits=1e-5, same_shape=1e-6),
     torch.float32: Bounds(gradient=2e-3, logits=1e-4, same_shape=1e-5),
@@ -52,11 +52,11 @@ BOUNDS: Final[Mapping[torch.dtype, Bounds]] = {
 
 
 def check_model(model: TrackedLanguageModel, sequences: Sequence[TokenSequence]) -> SelfCheck:
-    """Try the model on a short batch (:func:`~whence_backends.batching.probe_sequences`), and return what was found.
+    """Check the model on a short batch (:func:`~whence_backends.batching.probe_sequences`), and return the result.
 
     Raises :class:`~whence.errors.InvalidRequestError`: ``NON_FINITE_MODEL``, ``MODEL_NOT_CAUSAL``,
-    ``MODEL_NOT_BATCHABLE``, and ``LAYER_GRADIENT_MISMATCH``, which names the layers and says how to leave them out;
-    :class:`~whence.errors.UnimplementedError`: ``UNSUPPORTED_LAYER``, which does so too.
+    ``MODEL_NOT_BATCHABLE``, and ``LAYER_GRADIENT_MISMATCH``, which names the layers and a pattern without them;
+    :class:`~whence.errors.UnimplementedError`: ``UNSUPPORTED_LAYER``, likewise.
     """
     bounds = BOUNDS[model.dtype]
     with torch.no_grad():
@@ -67,7 +67,7 @@ def check_model(model: TrackedLanguageModel, sequences: Sequence[TokenSequence])
     _require_small(model.layers, errors, bounds)
     worst = max(errors, key=lambda error: error.relative)
     idle = tuple(error.name for error in errors if error.idle)
-    # In two digits: the others are rounding that differs from one processor to the next.
+    # In two digits: the others are rounding, which differs between processors.
     return SelfCheck(gradient_error=float(f"{worst.relative:.1e}"), layer=worst.name, idle=idle)
 
 
@@ -86,10 +86,10 @@ def gradient_norms(model: TrackedLanguageModel, sequences: Sequence[TokenSequenc
 
 @dataclass(frozen=True, kw_only=True)
 class LayerError:
-    """How far one layer's traced gradient is from autograd's, relative to the larger of the two in Frobenius norm.
+    """The error of one layer's traced gradient against autograd's, relative to the larger Frobenius norm of the two.
 
-    A gradient that vanishes beside those of other layers is rounding of theirs, and is measured by that. ``traced``:
-    its module was called. ``idle``: it was not, and autograd found no gradient of its weight either.
+    A gradient that vanishes beside those of other layers is rounding of theirs, and its error is relative to them.
+    ``traced``: its module was called. ``idle``: it was not, and its weight has no gradient either.
     """
 
     name: str
@@ -115,7 +115,7 @@ def gradient_errors(model: TrackedLanguageModel, sequences: Sequence[TokenSequen
     for row, sequence in enumerate(sequences):
         with _compared(model.layers, partial(compare, row), seen):
             _backward(model, sequence)
-    for index in traces.keys() - seen:  # traced, but autograd has no gradient of its weight
+    for index in traces.keys() - seen:  # traced, but without a gradient of its weight
         a, s = traces[index]
         norms[index] = differences[index] = _squared_norm(s.transpose(1, 2) @ a)
     rounding = 4 * torch.finfo(model.dtype).eps * float(np.sqrt(norms.mean()))
@@ -132,7 +132,7 @@ def gradient_errors(model: TrackedLanguageModel, sequences: Sequence[TokenSequen
 
 
 def _require_finite_and_causal(model: TrackedLanguageModel, sequence: TokenSequence, bounds: Bounds) -> None:
-    """Change a later token, once at the end and once in the middle, and look at what came before it."""
+    """Change a later token, at the end and in the middle, and compare the logits before it."""
     ids = torch.from_numpy(sequence.token_ids.astype(np.int64)).to(model.device)
     changes = sorted({len(ids) // 2, len(ids) - 1} - {0})
     rows = torch.stack([ids, *(_changed(ids, place) for place in changes)])
@@ -158,7 +158,7 @@ def _require_finite_and_causal(model: TrackedLanguageModel, sequence: TokenSeque
 
 
 def _changed(ids: Tensor, place: int) -> Tensor:
-    """Return ``ids`` with the tokens from ``place`` on replaced by the first one, or where they are it, by another."""
+    """Return ``ids`` with the tokens from ``place`` on replaced by other ones."""
     other = ids.clone()
     other[place:] = torch.where(ids[place:] == ids[0], ids.min().where(ids.min() != ids[0], ids.max()), ids[0])
     return other
@@ -167,7 +167,7 @@ def _changed(ids: Tensor, place: int) -> Tensor:
 def _require_independent_of_batch(
     model: TrackedLanguageModel, sequences: Sequence[TokenSequence], bounds: Bounds
 ) -> None:
-    """Compare each sequence alone with itself beside a longer one."""
+    """Compare each sequence alone with itself in a batch with a longer one."""
     together = _logits(model, collate(sequences, model.device).inputs)
     for row, sequence in enumerate(sequences):
         alone = _logits(model, collate([sequence], model.device).inputs)[0]
@@ -183,7 +183,7 @@ def _require_independent_of_batch(
 
 
 def _require_by_sequence(model: TrackedLanguageModel, sequences: Sequence[TokenSequence]) -> None:
-    """See how every tracked layer reads its tokens, so that all which cannot be followed are named at once."""
+    """Check the arrangement of the tokens in every tracked layer, and name all unsupported layers at once."""
     ids = collate(sequences, model.device).inputs
     wrong: dict[str, str] = {}
 
@@ -242,7 +242,7 @@ def _sharing(layers: Sequence[TrackedLayer], index: int) -> str:
 
 @contextmanager
 def _compared(layers: Sequence[TrackedLayer], compare: Comparison, seen: set[int]) -> Iterator[None]:
-    """Have autograd give each gradient to ``compare`` and drop it; ``seen`` gets the layers that had one."""
+    """Pass each of autograd's gradients to ``compare`` and drop it; add the layers that have one to ``seen``."""
     readers: dict[nn.Parameter, list[tuple[int, str]]] = defaultdict(list)
     for index, layer in enumerate(layers):
         for kind, parameter in layer.module.named_parameters(recurse=False):
@@ -272,13 +272,13 @@ def _compared(layers: Sequence[TrackedLayer], compare: Comparison, seen: set[int
 
 
 def _backward(model: TrackedLanguageModel, sequence: TokenSequence) -> None:
-    """Differentiate Σ weight · log p of one sequence by the whole model's own forward pass."""
+    """Differentiate Σ weight · log p of one sequence through the whole model's own forward pass."""
     batch = collate([sequence], model.device)
     logits = _logits(model, batch.inputs)
     wide = logits if logits.dtype == torch.float64 else logits.float()
     log_p = torch.log_softmax(wide, dim=-1).gather(-1, batch.labels.unsqueeze(-1)).squeeze(-1)
     value = torch.where(batch.valid, log_p * batch.weights.to(wide.dtype), 0).sum()
-    if value.requires_grad:  # else no layer has a part in it
+    if value.requires_grad:  # otherwise no layer takes part
         value.backward()  # type: ignore[no-untyped-call]
 
 

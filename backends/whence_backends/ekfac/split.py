@@ -1,8 +1,8 @@
-"""Body and head: where a language model can be cut before its output layer, and whether it can.
+"""Splitting a language model before its output layer into body and head, if it can be split.
 
-Cutting is worth it because the head's gradient is known in closed form, in row chunks. It is right only where logits
-are a linear map of the last hidden state and of nothing else. That is found out by behaviour: the model's own head is
-run on hidden states of our choice, of all sizes, and must give what the output layer alone gives.
+The split saves memory because the head's gradient has a closed form, computed in row chunks. It is correct only if
+logits are a linear map of the last hidden state. This is tested by behaviour: the model's own head is run on chosen
+hidden states of all magnitudes, and must give the result of the output layer alone.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from whence.errors import InvalidRequestError
 from whence.reasons import Reason
 from whence_backends.ekfac.head import Head
 
-# Largest logits that the head is tried with: a soft cap, or a bound of any size that matters, shows at one of them.
+# Largest logits in the test of the head: a soft cap, or any other bound that matters, shows at one of them.
 _LOGIT_RANGE: Final = (1e-2, 1.0, 1e2, 1e4)
 _PROBE_TOKENS: Final = 8
-# What the whole model and its two halves may differ by where they compute the same: rounding of the layers between.
+# The tolerance between the whole model and its two halves: rounding.
 _SAME: Final = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 
 
 class Body:
-    """The model up to what its head reads. ``whole`` runs the full model: its output is logits."""
+    """The model up to the input of its head. With ``whole`` the full model runs: its output is logits."""
 
     def __init__(self, model: nn.Module, whole: bool) -> None:
         self._model = model
@@ -40,11 +40,11 @@ class Body:
 
 
 def split(model: Any) -> tuple[Body, Head]:  # noqa: ANN401 - transformers' models have no common type
-    """Return the model as body and linear head, or whole, with a head that passes logits on.
+    """Return the model as body and linear head, or whole with an identity head.
 
-    Whole are models whose logits are more than a linear map of the last hidden state (soft caps, scales, a transform).
+    Models whose logits are not a linear map of the last hidden state (soft caps, scales, a transform) stay whole.
 
-    Raises :class:`~whence.errors.InvalidRequestError` (``MODEL_NOT_RUNNABLE``) where the model does not turn tokens
+    Raises :class:`~whence.errors.InvalidRequestError` (``MODEL_NOT_RUNNABLE``) if the model does not turn tokens
     into logits.
     """
     output = model.get_output_embeddings()
@@ -63,7 +63,7 @@ def split(model: Any) -> tuple[Body, Head]:  # noqa: ANN401 - transformers' mode
 def _logits(model: Any, token_ids: Tensor) -> Tensor:  # noqa: ANN401
     try:
         logits: Tensor = model(input_ids=token_ids, use_cache=False).logits
-    except Exception as error:  # whatever the model's own code raises
+    except Exception as error:  # the model's own code may raise anything
         reason = str(error).strip().split("\n")[0][:300]
         raise InvalidRequestError(
             f"the model does not turn tokens into logits: {type(error).__name__}: {reason}; expected a decoder-only "
@@ -75,16 +75,16 @@ def _logits(model: Any, token_ids: Tensor) -> Tensor:  # noqa: ANN401
 
 
 def _is_cut_there(body: Body, head: Head, token_ids: Tensor, expected: Tensor) -> bool:
-    """Return whether body and head give the model's logits on tokens: whether the model calls its body as we do."""
+    """Return true if body and head give the model's logits on tokens."""
     try:
         got = head.logits(body(token_ids))
     except (AttributeError, RuntimeError, TypeError, ValueError):
-        return False  # a body that needs more than tokens, or gives something else
+        return False  # a body with other inputs or outputs
     return got.shape == expected.shape and _close(got, expected, _SAME[expected.dtype])
 
 
 def _is_linear(model: Any, base: nn.Module, head: Head, probe: Tensor) -> bool:  # noqa: ANN401
-    """Return whether the model's own head, fed with hidden states of all sizes, is the output layer and no more."""
+    """Return true if the model's own head equals the output layer on hidden states of all magnitudes."""
     weight = head.weight
     assert weight is not None
     generator = torch.Generator().manual_seed(0)
@@ -95,7 +95,7 @@ def _is_linear(model: Any, base: nn.Module, head: Head, probe: Tensor) -> bool: 
         with _replaced_output(base, hidden):
             got = model(input_ids=probe.unsqueeze(0), use_cache=False).logits
         expected = head.logits(hidden)
-        if not bool(torch.isfinite(expected).all()):  # beyond what a short float can hold
+        if not bool(torch.isfinite(expected).all()):  # beyond the range of a short float
             continue
         if got.shape != expected.shape or not _close(got, expected, 4 * torch.finfo(weight.dtype).eps):
             return False
@@ -103,7 +103,7 @@ def _is_linear(model: Any, base: nn.Module, head: Head, probe: Tensor) -> bool: 
 
 
 def _close(got: Tensor, expected: Tensor, tolerance: float) -> bool:
-    """Compare relative to each row's largest value; what is not finite in one must be the same in the other."""
+    """Compare relative to each row's largest value; values that are not finite must be equal."""
     scale = torch.where(expected.isfinite(), expected.abs(), 0).amax(dim=-1, keepdim=True)
     difference = torch.where(got == expected, 0, (got - expected).abs())
     return bool((difference <= tolerance * scale).all())
@@ -111,7 +111,7 @@ def _close(got: Tensor, expected: Tensor, tolerance: float) -> bool:
 
 @contextmanager
 def _replaced_output(base: nn.Module, hidden: Tensor) -> Iterator[None]:
-    """Have ``base`` give ``hidden`` in the place of its own last hidden state."""
+    """Make ``base`` return ``hidden`` instead of its own last hidden state."""
 
     def replace(_module: nn.Module, _inputs: Any, output: Any) -> Any:  # noqa: ANN401 - whatever the model gives
         if isinstance(output, tuple):

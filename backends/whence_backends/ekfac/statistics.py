@@ -11,12 +11,12 @@ from whence_backends.contract import LayerSpec
 from whence_backends.ekfac.budgets import GRADIENTS
 from whence_backends.ekfac.rotation import rotated_gradients
 
-# Splitting a Gram matrix in two computes 3/4 of it; below this width the smaller products lose what that gains.
+# Splitting a Gram matrix in two computes 3/4 of it; below this width the smaller products cost more than that saves.
 _SPLIT_WIDTH: Final = 1024
 
 
 def gram(x: Tensor) -> Tensor:
-    """Return xᵀx [D, D] of x [N, D], in float32 at least. Only N·D²·3/4 multiplications where D is wide."""
+    """Return xᵀx [D, D] of x [N, D], in float32 at least. Takes N·D²·3/4 multiplications if D is large."""
     wide = x.dtype if x.dtype == torch.float64 else torch.float32
     width = x.shape[1]
     if width < _SPLIT_WIDTH:
@@ -41,7 +41,7 @@ def _product(left: Tensor, right: Tensor, wide: torch.dtype) -> Tensor:
 def valid_rows(x: Tensor, valid: Tensor) -> Tensor:
     """Return the rows of x [B, T·uses, D] at valid [B, T] positions, as [N, D].
 
-    A module used several times has its uses one after the other along T: the mask repeats.
+    The uses of a module that is used several times are concatenated along T: the mask repeats.
     """
     uses = x.shape[1] // valid.shape[1]
     mask = valid.repeat(1, uses) if uses > 1 else valid

@@ -1,4 +1,4 @@
-"""The form in which a query's gradient is stored: the smallest without loss, or the best of a rank. No torch.
+"""The form in which a query's gradient is stored: the smallest lossless one, or the best of a given rank. No torch.
 
 One implementation serves every engine: an engine gives the few operations of :class:`ArrayLibrary` on its own arrays.
 """
@@ -16,7 +16,7 @@ Array = TypeVar("Array")
 
 
 class StoredForm(Enum):
-    """What ``left`` and ``right`` of a :class:`~whence_backends.contract.LayerGradient` hold."""
+    """The content of ``left`` and ``right`` of a :class:`~whence_backends.contract.LayerGradient`."""
 
     TOKENS = "the rotated tokens, [T, D_out] and [T, D_in]"
     LEFT_PRODUCT = "the gradient, transposed, beside an identity: [D_in, D_out] and [D_in, D_in]"
@@ -53,8 +53,8 @@ class ArrayLibrary(Protocol[Array]):
 class Compressed(Generic[Array]):
     """left [R, D_out] and right [R, D_in] of a gradient as it is stored, with the squared error of leftᵀ right.
 
-    ``squared_norm`` is that of the whole gradient, against which the errors of all layers are set; it is 1 where
-    no rank was asked for and nothing can be lost.
+    ``squared_norm`` is that of the whole gradient, against which the errors of all layers are set; it is 1 if
+    no rank was given and nothing can be lost.
     """
 
     left: Array

@@ -23,14 +23,14 @@ TraceConsumer = Callable[[int, Tensor, Tensor], None]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrackedLayer:
-    """A linear layer whose gradient is followed. The module is an ``nn.Linear`` or GPT-2's ``Conv1D``."""
+    """A tracked linear layer. The module is an ``nn.Linear`` or GPT-2's ``Conv1D``."""
 
     spec: LayerSpec
     module: nn.Module
 
 
 def linear_spec(name: str, module: nn.Module) -> LayerSpec | None:
-    """Return the spec of a linear layer, or ``None`` where the module is not one.
+    """Return the spec of a linear layer, or ``None`` for another module.
 
     ``Conv1D`` (GPT-2) stores its weight as [D_in, D_out]; its inputs and outputs are those of a linear layer.
     """
@@ -45,14 +45,14 @@ def linear_spec(name: str, module: nn.Module) -> LayerSpec | None:
 
 
 class Tracer:
-    """While it is open, hands each tracked layer's trace to the consumer, once for each backward pass.
+    """A context that passes each tracked layer's trace to a consumer, once per backward pass.
 
-    A trace is handed over as soon as the backward pass has reached the layer, so that at most the inputs of all layers
-    and the gradients of one are held at a time. A module used several times in one pass hands over all its uses at
-    once, one after the other along ``T``: their gradients add up, as autograd's would.
+    A trace is passed on as soon as the backward pass has reached the layer, so that at most the inputs of all layers
+    and the gradients of one are held at a time. The uses of a module that is used several times in a pass are
+    concatenated along ``T``: their gradients add up, like autograd's.
 
-    ``shape`` is (B, T) of the pass. A layer may read its tokens as one long row, [B·T, D_in]. Of any other arrangement
-    it is not known which rows belong to which sequence, and it is refused.
+    ``shape`` is (B, T) of the pass. A layer may read its tokens as one long row, [B·T, D_in]. Any other arrangement is
+    refused, since its rows cannot be assigned to sequences.
 
     The parameters must not require gradients: no weight gradient is ever computed by autograd.
     """
@@ -81,7 +81,7 @@ class Tracer:
         self._uses.clear()
 
     def _hand_over_the_rest(self) -> None:
-        """Hand over layers of which some use had no part in the measurement: its gradient is zero."""
+        """Pass on the layers of which some use took no part in the measurement; its gradient is zero."""
         for index, uses in list(self._uses.items()):
             if uses.gradients:
                 like = next(iter(uses.gradients.values()))
@@ -98,9 +98,9 @@ class Tracer:
             a = by_sequence(inputs[0].detach(), self._shape)
             assert a is not None
             if not output.requires_grad:
-                # The first tracked layers: nothing below them needs a gradient. No leaf, which a model that goes on to
-                # change its output in place may not have.
-                with torch.enable_grad():  # some models run parts without
+                # The first tracked layers: nothing below them requires a gradient. Not a leaf, since some models change
+                # their outputs in place, which a leaf forbids.
+                with torch.enable_grad():  # some models disable it for parts
                     output = output + torch.zeros((), dtype=output.dtype, device=output.device, requires_grad=True)
             uses = self._uses.setdefault(index, _Uses())
             use = uses.opened(with_bias(a) if bias else a)
@@ -124,7 +124,7 @@ class Tracer:
 
 
 class _Uses:
-    """The uses of one module in the pass under way: all inputs, and the gradients that have arrived."""
+    """The uses of one module in the current pass: all inputs, and the gradients so far."""
 
     def __init__(self) -> None:
         self.inputs: list[Tensor] = []
@@ -145,7 +145,7 @@ def by_sequence(x: Tensor, shape: tuple[int, int]) -> Tensor | None:
 
 
 def arrangement(a: Tensor, output: Any, shape: tuple[int, int]) -> str | None:  # noqa: ANN401 - whatever it gives
-    """Return ``None`` where the rows of a layer have known sequences, else in words what it does with them."""
+    """Return ``None`` if the rows of a layer can be assigned to sequences, otherwise a description of the fault."""
     if not isinstance(output, Tensor):
         return f"gives a {type(output).__name__} instead of a tensor"
     if by_sequence(a, shape) is None or a.shape[:-1] != output.shape[:-1]:
@@ -154,7 +154,7 @@ def arrangement(a: Tensor, output: Any, shape: tuple[int, int]) -> str | None:  
 
 
 def not_by_sequence(names: Sequence[str], wrong: Mapping[str, str]) -> UnimplementedError:
-    """Return the error for the layers ``wrong``, by name with what :func:`arrangement` says, among those tracked."""
+    """Return the error for the layers ``wrong``, which map names to faults from :func:`arrangement`."""
     name, behaviour = next(iter(wrong.items()))
     more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
     return UnimplementedError(
@@ -168,9 +168,9 @@ def not_by_sequence(names: Sequence[str], wrong: Mapping[str, str]) -> Unimpleme
 
 
 def leaving_out(names: Sequence[str], unwanted: Sequence[str]) -> str:
-    """Return the advice how to track ``names`` without those ``unwanted``, and without others of their kinds.
+    """Return advice for tracking ``names`` without those ``unwanted`` and others of their kinds.
 
-    Two layers are of one kind where their paths differ in numbers alone.
+    Two layers are of one kind if their paths differ only in numbers.
     """
     kinds = {_kind(name) for name in names} - {_kind(name) for name in unwanted}
     if not kinds:

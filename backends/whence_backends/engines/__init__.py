@@ -19,7 +19,7 @@ def known_engines() -> tuple[str, ...]:
 
 
 def engine_for(asked: str, model: ModelSource) -> str:
-    """Return the engine that was asked for; ``auto`` is the one that takes such a model."""
+    """Return the requested engine; ``auto`` is the one for this kind of model."""
     if asked != "auto":
         return asked
     return "ort" if model.kind == "export" else "pytorch"

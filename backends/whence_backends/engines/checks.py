@@ -1,4 +1,4 @@
-"""What every engine refuses: options that it does not have, and sequences that its model cannot take."""
+"""The checks of every engine: unknown options, and sequences that its model cannot process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from whence_backends.contract import EngineInfo, TokenSequence
 
 
 def require_known_options(engine: str, options: Mapping[str, str], known: Mapping[str, str] | None = None) -> None:
-    """Raise ``INVALID_ENGINE_OPTION`` for an option whose name is not in ``known``, which says what each is for."""
+    """Raise ``INVALID_ENGINE_OPTION`` for an option that is not in ``known``, which describes each option."""
     for name in options:
         if name not in (known or {}):
             listed = "; ".join(f"{key} ({text})" for key, text in (known or {}).items())
@@ -22,7 +22,7 @@ def require_known_options(engine: str, options: Mapping[str, str], known: Mappin
 
 
 def require_valid(sequences: Sequence[TokenSequence], info: EngineInfo) -> None:
-    """Raise ``TOO_LONG_SEQUENCE`` or ``INVALID_TOKEN_ID`` for the first sequence that the model cannot take."""
+    """Raise ``TOO_LONG_SEQUENCE`` or ``INVALID_TOKEN_ID`` for the first sequence that the model cannot process."""
     for sequence in sequences:
         ids = sequence.token_ids
         if len(ids) > info.max_tokens:

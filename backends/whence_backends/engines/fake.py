@@ -1,8 +1,8 @@
 """The ``fake`` engine: a tiny language model in numpy whose influences are computed densely, exactly, in float64.
 
-It ships as an oracle (every law holds by construction: each layer's damped curvature is a dense matrix that is solved
-against) and as a probe (it costs next to nothing, so what remains is the service's own overhead). The model is a
-two-layer network over exponentially decaying sums of what came before, so that tokens do depend on their context:
+It ships as an oracle (every law holds by construction: each layer solves a dense linear system with its damped
+curvature) and as a probe of overhead (its own cost is negligible beside the service's). The model is a two-layer
+network over exponentially decaying sums of earlier tokens, so that predictions depend on the context:
 
     c_t = Σ_{u≤t} ρ^{t-u} E[x_u],  h_t = W₁ [c_t; 1],  g_t = Σ_{u≤t} ρ^{t-u} tanh(h_u),  logits_t = E W₂ g_t
 """
@@ -75,7 +75,7 @@ class FakeModel:
         return cls(**load_file(folder / "model.safetensors"))
 
     def save(self, folder: Path) -> None:
-        """Write the model in the layout of a Hugging Face folder; a tokenizer may be put beside it."""
+        """Write the model in the layout of a Hugging Face folder; a tokenizer may be added to the folder."""
         folder.mkdir(parents=True, exist_ok=True)
         save_file({"E": self.E, "W1": self.W1, "W2": self.W2}, folder / "model.safetensors")
         (folder / "config.json").write_text(json.dumps({"model_type": MODEL_TYPE, "vocab_size": len(self.E)}))
@@ -213,7 +213,7 @@ class FakeEngine:
         return self._info
 
     def query_gradients(self, queries: Sequence[TokenSequence]) -> list[QueryGradient]:
-        """Return each query's rotated gradient as the token factors that it is the product of."""
+        """Return each query's rotated gradient as token factors."""
         gradients = []
         for query in queries:
             require_valid([query], self._info)

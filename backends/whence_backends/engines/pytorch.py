@@ -49,7 +49,7 @@ class PreparedSketches:
 
 
 def create(config: EngineConfig) -> PytorchEngine:
-    """Load the model and the factors. Raises where they do not belong together."""
+    """Load the model and the factors. Raises if they do not belong together."""
     require_known_options("pytorch", config.options)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
@@ -97,7 +97,7 @@ class PytorchEngine:
         return self._info
 
     def query_gradients(self, queries: Sequence[TokenSequence]) -> list[QueryGradient]:
-        """Return each query's rotated gradient; one pass for each, so that it does not depend on the others."""
+        """Return each query's rotated gradient, from one pass per query, so that it does not depend on the others."""
         return [self._query_gradient(query) for query in queries]
 
     def precondition(self, gradients: Sequence[QueryGradient], damping_factor: float) -> Preconditioned[Tensor]:
@@ -111,7 +111,7 @@ class PytorchEngine:
     def precondition_low_rank(
         self, gradients: Sequence[QueryGradient], damping_factor: float, rank: int
     ) -> tuple[Preconditioned[Tensor], Float64Array]:
-        """Return V of each layer in a rank of at most ``rank``, and the relative error of each query's influences."""
+        """Return V of each layer truncated to ``rank``, and the relative error of each query's influences."""
         layers: list[Queries] = []
         errors, norms = np.zeros((2, len(self._factors), len(gradients)))
         for index, factors in enumerate(self._factors):
@@ -123,7 +123,7 @@ class PytorchEngine:
     def score(
         self, preconditioned: Preconditioned[Tensor], sequences: Sequence[TokenSequence], detail: Detail = Detail.TOTAL
     ) -> Float64Array:
-        """Return raw influences, shaped as ``detail`` says."""
+        """Return raw influences, in the shape of ``detail``."""
         require_valid(sequences, self._info)
         longest = max(len(sequence.token_ids) for sequence in sequences)
         order, batches = self._batches(sequences)
@@ -133,7 +133,7 @@ class PytorchEngine:
     def _score(
         self, preconditioned: Preconditioned[Tensor], sequences: Sequence[TokenSequence], detail: Detail, longest: int
     ) -> Float64Array:
-        """Return the influences of one batch; by token they are those of ``longest`` tokens."""
+        """Return the influences of one batch, padded to ``longest`` tokens if split by token."""
         batch = collate(sequences, self._model.device)
         by_layer: list[Tensor | None] = [None] * len(self._factors)
 
@@ -189,7 +189,7 @@ class PytorchEngine:
             torch.cuda.empty_cache()
 
     def _batches(self, sequences: Sequence[TokenSequence]) -> tuple[IndexArray, list[list[TokenSequence]]]:
-        """Return sequences as batches that may be computed together, and the order that undoes the cutting."""
+        """Return sequences as batches that may be computed together, and the permutation that restores their order."""
         parts = apart([len(sequence.token_ids) for sequence in sequences], self._model.rotary_bounds)
         return np.argsort(np.concatenate(parts)), [[sequences[i] for i in part] for part in parts]
 
@@ -216,7 +216,7 @@ class PytorchEngine:
         )
 
     def _layer_gradient(self, index: int, stored: Compressed[Tensor] | None) -> LayerGradient:
-        if stored is None:  # the layer had no part in the measurement
+        if stored is None:  # the layer took no part in the measurement
             spec, kind = self._info.layers[index], np.float64 if self._wide == torch.float64 else np.float32
             return LayerGradient(left=np.zeros((1, spec.d_out), kind), right=np.zeros((1, spec.d_in), kind))
         return LayerGradient(left=stored.left.cpu().numpy(), right=stored.right.cpu().numpy())
@@ -236,7 +236,7 @@ def _fold_uses(part: Tensor, T: int) -> Tensor:
 
 
 def _arrange(parts: list[Tensor], detail: Detail, longest: int) -> Float64Array:
-    """Stack layers as [Q, B, L(, T)] and sum over what was not asked. Totals are summed over layers in float64."""
+    """Stack layers as [Q, B, L(, T)] and sum over axes that were not requested. Layers are summed in float64."""
     stacked = torch.stack(parts, dim=2)
     if detail is Detail.TOTAL:
         stacked = stacked.sum(dim=2)

@@ -1,4 +1,4 @@
-"""The gradient index: training gradients, sketched in the EK-FAC basis at a bit a value, and their search."""
+"""The gradient index: training gradients, sketched in the EK-FAC basis at one bit per value, and their search."""
 
 from whence_backends.index.job import IndexConfig, IndexProgress, build_index
 from whence_backends.index.storage import Index, IndexCard

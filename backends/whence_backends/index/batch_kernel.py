@@ -1,12 +1,27 @@
-"""Many queries against the same rows: sums that are looked up, where counting bits takes longer than fetching them.
+"""The kernel for batches of queries: sums are looked up in tables, which is faster than counting bits.
 
-What four values of a query add to ⟨query, code⟩ is one of sixteen sums, chosen by four bits of the code: a query is a
-table of sixteen sums for each four of its values. A processor's byte shuffle looks up a table for the same four bits of
-64 rows at once (of 32 with AVX2), as in the fast scan of André et al. 2015 (VLDB 9(4)). The sums are whole numbers:
-estimates are to the bit those of :mod:`whence_backends.index.kernel`.
+Four values of a query contribute one of sixteen sums to ⟨query, code⟩, selected by four bits of the code (a *nibble*).
+A query thus becomes one table of sixteen sums per four values. A byte shuffle of the processor looks up a table for the
+same nibble of LANES rows at once (64 with AVX-512BW, 32 with AVX2), as in the fast scan of André et al. 2015 (VLDB
+9(4)). The sums are integers, so estimates are bit-equal to those of :mod:`whence_backends.index.kernel`.
 
-For the lookup the bits of a block of rows are laid out anew, once for all queries, and tables are made, once for all
-rows. That pays from MANY queries and MANY_ROWS rows on.
+First the codes of LANES rows are transposed, once for all queries (``_transpose``): byte ``lane`` of vector n is nibble
+n (values 4n to 4n + 3) of row ``lane``::
+
+    fours[n]            | row 0 | row 1 | row 2 | row 3 |  ...  | row 63 |   one nibble, 0 to 15, per byte
+
+Then ``_look_up`` adds up the tables of a query over its nibbles. The table of nibble n is repeated in every 16 bytes of
+a vector, since a shuffle looks up within these, and the nibbles are the indices::
+
+    table n             | s0 s1 ... s15 | s0 s1 ... s15 |  ...               a sum is at most 4 · 15 = 60
+    shuffle             | s[row 0] | s[row 1] | s[row 2] | s[row 3] | ...    the sum of each row
+    n to n + 3, added   | r0 | r1 | r2 | r3 | ...                            at most 240: fits into a byte
+    read as 16 bits     | r0 + 256·r1 | r2 + 256·r3 | ...                    two rows per 16-bit lane
+    total 0 += that     | Σr0 + 256·Σr1 | Σr2 + 256·Σr3 | ...                modulo 2^16
+    total 1 += that>>8  | Σr1 | Σr3 | ...                                    the odd rows
+    at the end          total 0 - (total 1 << 8) = | Σr0 | Σr2 | ...         the even rows
+
+Transposing and making tables pays off from MANY queries and MANY_ROWS rows on.
 """
 
 from __future__ import annotations
@@ -24,17 +39,17 @@ from whence_backends.index.kernel import compiled
 MANY: Final = 8
 MANY_ROWS: Final = 4096
 _SHUFFLES: Final = {64: ("avx512bw", "llvm.x86.avx512.pshuf.b.512"), 32: ("avx2", "llvm.x86.avx2.pshuf.b")}
-# Words that sixteen bits can add up: 16 lookups of at most 4 · 15 in each.
+# Words whose sums fit into sixteen bits: 16 lookups of at most 4 · 15 in each.
 _WORDS: Final = 64
-# Groups of LANES rows that are looked up in a table while it is in a core's first cache.
+# Groups of LANES rows that are looked up in a table while the table is in the L1 cache.
 _GROUPS: Final = 4
 _BYTE, _HALF, _INDEX, _LONG = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 
 
 def _lanes() -> int:
-    """Return how many bytes this processor shuffles at a time; 0 where there is no kernel for it."""
+    """Return the number of bytes that this processor shuffles at a time, or 0 without a supported instruction."""
     if config.CPU_NAME or config.CPU_FEATURES is not None or not config.ENABLE_AVX:
-        return 0  # numba compiles for another one
+        return 0  # numba compiles for another processor
     features = llvmlite.binding.get_host_cpu_features()
     return next((lanes for lanes, (feature, _) in _SHUFFLES.items() if features.get(feature)), 0)
 
@@ -58,9 +73,9 @@ def _times(builder: ir.IRBuilder, value: ir.Value, factor: int) -> ir.Value:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _transpose(typing_context: Any, words: Any, stride: Any, out: Any) -> Any:  # noqa: ANN401 - numba's own types
-    """Write the sixteen fours of bits of one word of eight rows, which are ``stride`` bytes apart.
+    """Write the sixteen nibbles of one word of eight rows, which are ``stride`` bytes apart.
 
-    Each four of eight rows is eight bytes of ``out``, and LANES bytes from the next four.
+    Nibble n of the eight rows becomes eight bytes of ``out``, starting at byte n · LANES.
     """
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
@@ -87,9 +102,9 @@ def _transpose(typing_context: Any, words: Any, stride: Any, out: Any) -> Any:  
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _look_up(typing_context: Any, fours: Any, first: Any, second: Any, words: Any, out: Any) -> Any:  # noqa: ANN401
-    """Write what the tables of two queries add up to over some words of LANES rows: uint16 [2, 2, LANES / 2].
+    """Write the sums of the tables of two queries over some words of LANES rows: uint16 [2, 2, LANES / 2].
 
-    The first half is of the even rows, the second of the odd ones.
+    The axes are the query, even or odd rows, and the pair of rows.
     """
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
@@ -108,7 +123,7 @@ def _look_up(typing_context: Any, fours: Any, first: Any, second: Any, words: An
             return builder.call(shuffle, [spread, chosen])
 
         before, loop, after = builder.block, builder.append_basic_block(), builder.append_basic_block()
-        steps = _times(builder, words, 4)  # four fours, whose sums a byte holds
+        steps = _times(builder, words, 4)  # four nibbles, whose sums fit into a byte
         builder.branch(loop)
         builder.position_at_end(loop)
         step = builder.phi(_LONG)
@@ -119,12 +134,12 @@ def _look_up(typing_context: Any, fours: Any, first: Any, second: Any, words: An
             four = builder.add(_times(builder, step, 4), ir.Constant(_LONG, within))
             chosen = _load(builder, builder.add(fours, _times(builder, four, LANES)), lanes)
             for query, table in enumerate((first, second)):
-                found, others = looked_up(table, four, chosen), sums[query]
-                sums[query] = found if others is None else builder.add(others, found)
+                looked, others = looked_up(table, four, chosen), sums[query]
+                sums[query] = looked if others is None else builder.add(others, looked)
         added = []
         for query in range(2):
             pairs = builder.bitcast(sums[query], halves)
-            # The even rows' sums carry the odd ones' above them, which are taken off at the end.
+            # The upper byte of each pair, the sum of the odd row, is subtracted from the even rows' totals at the end.
             added += [builder.add(totals[2 * query], pairs)]
             added += [builder.add(totals[2 * query + 1], builder.lshr(pairs, eight_bits))]
         following = builder.add(step, ir.Constant(_LONG, 1))
@@ -146,13 +161,16 @@ def _look_up(typing_context: Any, fours: Any, first: Any, second: Any, words: An
 
 @njit(inline="always")  # type: ignore[untyped-decorator]
 def _address(array: Any, offset: Any) -> Any:  # noqa: ANN401
-    """Return the address of a byte of an array, which must be used once more after it: numba frees it else."""
+    """Return the address of a byte of an array.
+
+    The caller must use the array after the last use of the address; otherwise numba frees the array before.
+    """
     return np.uintp(array.ctypes.data) + np.uintp(offset)
 
 
 @njit  # type: ignore[untyped-decorator]
 def _lay_out(block: Any, fours: Any) -> None:  # noqa: ANN401
-    """Write the bits of uint64 [LANES, W] as uint8 [16 · W, LANES], four bits a byte."""
+    """Write the bits of uint64 [LANES, W] as uint8 [16 · W, LANES], one nibble per byte."""
     stride = 8 * block.shape[1]
     for word in range(block.shape[1]):
         for row in range(0, LANES, 8):
@@ -163,9 +181,10 @@ def _lay_out(block: Any, fours: Any) -> None:  # noqa: ANN401
 
 @compiled
 def make_tables(levels: Any, tables: Any) -> None:  # noqa: ANN401
-    """Write what four levels add up to, those with a bit as they are and others as 15 less: uint8 [Q, W, 16, 16].
+    """Write the tables of queries: uint8 [Q, W, 16, 16], by word, nibble of the word and value of the nibble.
 
-    ``levels`` are uint8 [Q, 64 · W] of 0 to 15. Twice such a sum less 60 is Σ (2 level - 15) · (±1).
+    ``levels`` uint8 [Q, 64 · W] are from 0 to 15. A sum adds ``level`` for a bit that is 1 and ``15 - level`` for one
+    that is 0, so that 2 · sum - 60 = Σ (2 · level - 15) · (±1).
     """
     for query in range(levels.shape[0]):
         for word in range(tables.shape[1]):
@@ -182,14 +201,14 @@ def make_tables(levels: Any, tables: Any) -> None:  # noqa: ANN401
 def estimate_many(codes: Any, scales: Any, tables: Any, steps: Any, starts: Any, out: Any) -> None:  # noqa: ANN401
     """Write Σ_segments scale · ⟨query, code⟩ into ``out`` float32 [Q, N].
 
-    codes uint64 [N, W], scales float32 [N, S], tables uint8 [Q, W, 16, 16] as :func:`make_tables` makes them, steps
-    float32 [Q, S], starts int64 [S + 1]: where each segment's words start.
+    codes uint64 [N, W], scales float32 [N, S], tables uint8 [Q, W, 16, 16] from :func:`make_tables`, steps
+    float32 [Q, S], starts int64 [S + 1]: the first word of each segment.
     """
     words, segments, queries, at_once = codes.shape[1], steps.shape[1], steps.shape[0], _GROUPS * LANES
     block = np.zeros((_GROUPS, LANES, words), np.uint64)
     fours = np.empty((_GROUPS, 16 * words, LANES), np.uint8)
     halves = np.empty((2, 2, LANES // 2), np.uint16)
-    found = np.empty((queries, at_once), np.int64)
+    sums = np.empty((queries, at_once), np.int64)
     totals = np.empty((queries, at_once), np.float64)
     for first in range(0, codes.shape[0], at_once):
         rows = min(at_once, codes.shape[0] - first)
@@ -205,7 +224,7 @@ def estimate_many(codes: Any, scales: Any, tables: Any, steps: Any, starts: Any,
         for segment in range(segments):
             for query in range(queries):
                 for row in range(at_once):
-                    found[query, row] = 0
+                    sums[query, row] = 0
             for start in range(starts[segment], starts[segment + 1], _WORDS):
                 count = min(_WORDS, starts[segment + 1] - start)
                 for query in range(0, queries, 2):
@@ -223,17 +242,17 @@ def estimate_many(codes: Any, scales: Any, tables: Any, steps: Any, starts: Any,
                         for which in range(other - query + 1):
                             for lane in range(LANES // 2):
                                 row = LANES * group + 2 * lane
-                                found[query + which, row] += halves[which, 0, lane]
-                                found[query + which, row + 1] += halves[which, 1, lane]
+                                sums[query + which, row] += halves[which, 0, lane]
+                                sums[query + which, row + 1] += halves[which, 1, lane]
             values = 64 * (starts[segment + 1] - starts[segment])
             for query in range(queries):
                 step = np.float64(steps[query, segment])
                 if step == 0:
                     continue
                 for row in range(rows):
-                    product = 2 * found[query, row] - 15 * values
+                    product = 2 * sums[query, row] - 15 * values
                     totals[query, row] += step * np.float64(scales[first + row, segment]) * product
         for query in range(queries):
             for row in range(rows):
                 out[query, first + row] = totals[query, row]
-    fours[0, 0, 0] = 0  # used once more, see _address
+    fours[0, 0, 0] = 0  # keeps the array alive, see _address

@@ -1,4 +1,4 @@
-"""The codes that an index stores: one, eight or sixteen bits a value, and a scale for each segment of a row.
+"""The codes of an index: one, eight or sixteen bits per value, and a scale for each segment of a row.
 
 An estimate of an influence is Σ_segments scale · ⟨query, code⟩. With one bit the code is the value's sign and the scale
 ‖x‖²/‖x‖₁, which makes the estimate unbiased for a randomly rotated x (Gao and Long 2024, RaBitQ, arXiv 2405.12497, §3).
@@ -21,14 +21,14 @@ CODE_TYPES: Final[Mapping[int, np.dtype[Any]]] = {1: np.dtype(np.uint8), 8: np.d
 
 
 class Encoded(NamedTuple):
-    """Rows as they are stored: ``codes`` [B, code_columns] and ``scales`` float32 [B, segments]."""
+    """Rows in their stored form: ``codes`` [B, code_columns] and ``scales`` float32 [B, segments]."""
 
     codes: NDArray[Any]
     scales: NDArray[np.float32]
 
 
 def require_bits(bits: int) -> None:
-    """Raise :class:`~whence.errors.InvalidRequestError` for a number of bits that there are no codes of."""
+    """Raise :class:`~whence.errors.InvalidRequestError` for an unsupported number of bits."""
     if bits not in BITS:
         raise InvalidRequestError(f"{bits} bits a value; expected 1, 8 or 16", reason=Reason.INVALID_BITS, field="bits")
 
@@ -41,7 +41,7 @@ def code_columns(width: int, bits: int) -> int:
 def encode(values: NDArray[np.floating[Any]], segments: Sequence[Segment], bits: int) -> Encoded:
     """Encode sketches [B, width]. The first value of a row is the lowest bit of its first byte.
 
-    Raises :class:`~whence.errors.InternalError` for values that are not finite: they have no code.
+    Raises :class:`~whence.errors.InternalError` for values that are not finite.
     """
     if not np.isfinite(values).all():
         raise InternalError(
@@ -58,7 +58,7 @@ def encode(values: NDArray[np.floating[Any]], segments: Sequence[Segment], bits:
 
 
 def decode(codes: NDArray[Any], scales: NDArray[np.float32], segments: Sequence[Segment]) -> NDArray[np.float32]:
-    """Return the values [B, width] that the codes stand for."""
+    """Return the values [B, width] that codes represent."""
     if codes.dtype == np.uint8:
         values = np.unpackbits(codes, axis=1, bitorder="little").astype(np.float32) * 2 - 1
     else:
@@ -74,10 +74,10 @@ def row_bytes(code: NDArray[Any], scales: NDArray[np.float32]) -> bytes:
 
 
 def rows_of_bytes(rows: Sequence[bytes], segments: Sequence[Segment], bits: int) -> Encoded:
-    """Return the rows that :func:`row_bytes` gave, for an index of these segments.
+    """Return the rows encoded by :func:`row_bytes`, for an index of these segments.
 
-    Raises :class:`~whence.errors.InvalidRequestError` (``INVALID_INDEX_ROWS``) for others, and for such as are not
-    finite.
+    Raises :class:`~whence.errors.InvalidRequestError` (``INVALID_INDEX_ROWS``) for rows of another length, and for rows
+    with scales or values that are not finite.
     """
     kind, columns = CODE_TYPES[bits], code_columns(segments[-1].stop, bits)
     size = columns * kind.itemsize

@@ -24,8 +24,8 @@ from whence_backends.index.storage import ShardRows
 class DeviceSearcher(Searcher):
     """Searches the open shards of a one-bit index on a device of torch. Immutable, and safe to share.
 
-    Raises :class:`~whence.errors.InvalidRequestError` (``SEARCH_DEVICE``) where there is no such device, where the
-    codes do not fit into its memory, and for an index of more bits.
+    Raises :class:`~whence.errors.InvalidRequestError` (``SEARCH_DEVICE``) for an unknown device, for codes that do
+    not fit into its memory, and for an index of more than one bit.
     """
 
     def __init__(self, shards: Mapping[str, ShardRows], segments: Sequence[Segment], *, device: str) -> None:
@@ -66,7 +66,7 @@ class DeviceSearcher(Searcher):
                 if not queries.steps[:, number].any():
                     continue
                 signs = _signs(codes[low:high, segment.start // 8 : segment.stop // 8])
-                # TensorFloat-32, where it is allowed, has these numbers exactly as well, and adds up in float32.
+                # TensorFloat-32, if enabled, represents these numbers exactly too, and sums in float32.
                 products = levels[:, segment.start : segment.stop] @ signs.T
                 total += steps[:, number : number + 1] * scales[low:high, number] * products.double()
             out[:, low - start : high - start] = total.float()

@@ -61,7 +61,7 @@ class ShardedSource(Protocol):
 
     @property
     def digest(self) -> str:
-        """Names the contents."""
+        """The digest of the contents."""
         ...
 
     @property
@@ -127,14 +127,14 @@ Progress = Callable[[IndexProgress], None]
 def build_index(
     config: IndexConfig, engine: Engine, factors: Factors, source: ShardedSource, progress: Progress = lambda _: None
 ) -> Index | None:
-    """Build the index and return it, opened; ``None`` while other ranks still have shards to finish.
+    """Build the index and open it; return ``None`` while other ranks have unfinished shards.
 
-    Killed at any point, the same call goes on and ends with the same bytes. An index that is there already is returned
-    as it is.
+    If the job was killed, the same call resumes it and ends with the same bytes. An existing index of the same
+    configuration is opened.
 
-    Raises :class:`~whence.errors.InvalidRequestError` for a configuration that cannot work,
-    :class:`~whence.errors.MismatchError` where factors and engine do not belong together or the folder holds another
-    index, and :class:`~whence.errors.StorageError` where the disk is full or another job is at the same shards.
+    Raises :class:`~whence.errors.InvalidRequestError` for an invalid configuration,
+    :class:`~whence.errors.MismatchError` if factors and engine do not belong together or the folder holds another
+    index, and :class:`~whence.errors.StorageError` if the disk is full or another job is building the same shards.
     """
     _check(config, engine, factors, source)
     coordinates = sum(layer.d_in * layer.d_out for layer in factors.card.layers)
@@ -185,7 +185,7 @@ def _build(
     sketcher: Sketcher,
     progress: Progress,
 ) -> Index | None:
-    """Build this rank's shards, and complete the index where it is the last."""
+    """Build this rank's shards, and complete the index if all others are finished."""
     shards = source.shards
     identity = {**card.as_properties(), "block_sequences": config.block_sequences}
     folder = claim_folder(config.out, identity, tag=config.tag)
@@ -203,7 +203,7 @@ def _build(
     )
     done_tokens = 0
     for shard in own:
-        with holding(folder / f"{shard.name}.lock"):  # jobs of another number of ranks share it otherwise
+        with holding(folder / f"{shard.name}.lock"):  # a job with another world_size may build it too
             _build_shard(work, shard, done_tokens)
         done_tokens += shard.tokens
     progress(IndexProgress(shard="", done=work.total, total=work.total))
@@ -211,9 +211,9 @@ def _build(
 
 
 def assign_shards(tokens: Sequence[int], world_size: int) -> list[list[int]]:
-    """Return the numbers of the shards that each rank builds, so that the ranks' tokens are about equal.
+    """Return the indices of the shards that each rank builds, such that the ranks' tokens are about equal.
 
-    The largest shards go first, each to the rank with the least to do; ties go to the lower number.
+    Shards are assigned in descending order of size, each to the rank with the fewest tokens; ties go to the lower rank.
     """
     assigned: list[list[int]] = [[] for _ in range(world_size)]
     load = [0] * world_size
@@ -261,7 +261,7 @@ def _finished(out: Path, card: IndexCard) -> Index | None:
             reason=Reason.INDEX_EXISTS,
             path=out,
         )
-    shutil.rmtree(out / WORK_FOLDER, ignore_errors=True)  # a job that was killed at its very end
+    shutil.rmtree(out / WORK_FOLDER, ignore_errors=True)  # left by a job that was killed at its end
     return index
 
 
@@ -274,7 +274,7 @@ def _write_folds(config: IndexConfig, plan: SketchPlan) -> None:
 
 
 def _build_shard(work: _Work, shard: Any, done_before: int) -> None:  # noqa: ANN401 - see ShardedSource.shards
-    """Write a shard's three arrays, from the row where an earlier job stopped."""
+    """Write a shard's three arrays, starting at the row where an earlier job stopped."""
     if all((work.config.out / shard_file(shard.name, part)).is_file() for part in PARTS):
         return
     note = work.folder / f"{shard.name}.rows"
@@ -294,7 +294,7 @@ def _build_shard(work: _Work, shard: Any, done_before: int) -> None:  # noqa: AN
         del arrays
         for part in PARTS:
             finished = work.folder / shard_file(shard.name, part)
-            if finished.is_file():  # else an earlier job had moved it when it was killed
+            if finished.is_file():  # otherwise an earlier job moved it before it was killed
                 os.replace(finished, work.config.out / finished.name)
         sync(work.config.out)
         note.unlink(missing_ok=True)
@@ -303,7 +303,7 @@ def _build_shard(work: _Work, shard: Any, done_before: int) -> None:  # noqa: AN
 
 
 def _open_rows(work: _Work, shard: Any, *, fresh: bool) -> dict[str, NDArray[Any]]:  # noqa: ANN401
-    """Map the arrays of an unfinished shard; those that were moved out already are whole."""
+    """Map the arrays of an unfinished shard. Arrays that were moved out are complete."""
     arrays: dict[str, NDArray[Any]] = {}
     for part, (dtype, shape) in row_shapes(work.card, shard.sequences).items():
         path, moved = work.folder / shard_file(shard.name, part), work.config.out / shard_file(shard.name, part)

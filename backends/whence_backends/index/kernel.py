@@ -10,9 +10,9 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-# Rows that are compared with one query before the next is taken: they stay in a core's second cache.
+# Rows that are compared with one query before the next: they stay in the L2 cache.
 _ROWS: Final = 64
-_LINE: Final = 64  # bytes that a cache takes at a time
+_LINE: Final = 64  # bytes of a cache line
 _1, _2, _3 = np.uint64(1), np.uint64(2), np.uint64(3)
 
 
@@ -28,7 +28,7 @@ def _ones(typing_context: Any, word: Any) -> Any:  # noqa: ANN401 - numba's own 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _prefetch(typing_context: Any, address: Any) -> Any:  # noqa: ANN401
-    """Have the line at an address brought to the first cache; any address will do."""
+    """Prefetch the cache line at an address, which need not be valid."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
         byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
@@ -56,10 +56,10 @@ def _differing(code: Any, plane_0: Any, plane_1: Any, plane_2: Any, plane_3: Any
 
 
 def compiled(function: Callable[..., None]) -> Callable[..., None]:
-    """Compile at the first call, and keep the machine code on disk where a cache can be written."""
+    """Compile at the first call, and cache the machine code on disk if a folder is writable."""
     try:
         compiled: Callable[..., None] = njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # numba found no folder that it may write to
+    except RuntimeError:  # numba finds no writable folder for its cache
         compiled = njit(nogil=True)(function)
     return compiled
 
@@ -69,7 +69,7 @@ def estimate_one_bit(codes: Any, scales: Any, planes: Any, steps: Any, starts: A
     """Write Σ_segments scale · ⟨query, code⟩ into ``out`` float32 [Q, N].
 
     codes uint64 [N, W], scales float32 [N, S], planes uint64 [Q, 4, W], steps float32 [Q, S], starts int64 [S + 1]:
-    where each segment's words start. Reads N·(8·W + 4·S) bytes once for every query, from memory only the first time.
+    the first word of each segment. Reads N·(8·W + 4·S) bytes once per query, from memory only the first time.
     """
     codes_at, row_bytes = np.uintp(codes.ctypes.data), np.uintp(8 * codes.shape[1])
     for first in range(0, codes.shape[0], _ROWS):
@@ -81,7 +81,7 @@ def estimate_one_bit(codes: Any, scales: Any, planes: Any, steps: Any, starts: A
                     if step == 0:
                         continue
                     start, stop = starts[segment], starts[segment + 1]
-                    if query == 0:  # the next row comes from memory while this one is counted
+                    if query == 0:  # prefetches the next row while this one is counted
                         following = codes_at + np.uintp(row + 1) * row_bytes
                         for offset in range(8 * start, 8 * stop, _LINE):
                             _prefetch(following + np.uintp(offset))

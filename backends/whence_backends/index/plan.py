@@ -4,8 +4,7 @@ A gradient in half-whitened coordinates is w = (Q_Sᵀ G Q_A) ⊘ √(Λ + λ): 
 these coordinates those with the largest Λ/(Λ + λ), their expected square, are kept. They are put in random order, given
 random signs and folded, a structured count-sketch (Charikar et al. 2002): inner products stay the same in expectation.
 
-Layers are put together in segments, and each segment folds into values of its own, so that a search can ask for some
-layers alone.
+Layers are grouped into segments. Each segment has its own values, so that a search can be restricted to some layers.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from whence.reasons import Reason
 from whence_backends.contract import Int32Array, LayerFold, LayerSpec, SketchPlan
 from whence_backends.ekfac.damping import damping, is_dead
 
-# A segment's values fill whole vectors of 512 bits, which is what processors compare at a time.
+# A segment's values fill whole vectors of 512 bits, which processors compare at a time.
 VECTOR: Final = 512
 _LARGEST_SHARE: Final = 0.5
 _COORDINATES_A_VALUE: Final = 50
@@ -34,7 +33,7 @@ _FloatArray = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """Some layers, and the values of a sketch that hold them: ``width`` of them from ``start`` on."""
+    """A group of layers, and its values in a sketch: ``width`` of them, starting at ``start``."""
 
     layers: tuple[str, ...]
     start: int
@@ -42,15 +41,15 @@ class Segment:
 
     @property
     def stop(self) -> int:
-        """Where its values end."""
+        """The end of its values."""
         return self.start + self.width
 
 
 def group_layers(layers: Sequence[LayerSpec], groups: int) -> list[list[int]]:
     """Return the indices of the layers of at most ``groups`` segments: neighbouring blocks of the model.
 
-    A block is what has the same first number in its name: ``model.layers.3.mlp.up_proj`` is of block 3; layers whose
-    names have no number are a block together.
+    The layers of a block have the same first number in their names: ``model.layers.3.mlp.up_proj`` is in block 3.
+    Layers without a number form one block.
     """
     blocks: dict[str, list[int]] = {}
     for index, layer in enumerate(layers):
@@ -84,9 +83,9 @@ def share_out(width: int, counts: Sequence[int]) -> list[int]:
 
 
 def default_keep(width: int, coordinates: int) -> float:
-    """Return the share of coordinates to keep in sketches of ``width`` values: half, or fifty a value if that is less.
+    """Return the share of coordinates to keep in sketches of ``width`` values: at most half, and fifty per value.
 
-    More add more noise of folding than signal: both numbers are the best of those that were measured (docs/index.md).
+    More coordinates add more noise than signal; both numbers were chosen by measurement (docs/index.md).
     """
     return min(_LARGEST_SHARE, _COORDINATES_A_VALUE * width / max(1, coordinates))
 
@@ -123,7 +122,7 @@ def make_plan(
     """Return the plan of the sketches of these layers' gradients, and their segments.
 
     ``Lambdas`` are the corrected eigenvalues [D_out, D_in] of each layer; λ = damping_factor · mean(Λ) of each. The
-    same arguments give the same plan, but for versions of numpy: keep what was made.
+    plan is a function of the arguments and of numpy's version, so an index stores it.
     """
     if not 0 < keep <= 1:
         raise InvalidRequestError(
@@ -162,11 +161,11 @@ def make_plan(
 
 
 def _fold(kept: Int32Array, damped: _FloatArray, start: int, width: int, rng: np.random.Generator) -> LayerFold:
-    """Return the fold of the coordinates ``kept``: in random order and with random signs, ``width`` to a row."""
+    """Return the fold of the coordinates ``kept``: in random order and with random signs, ``width`` per row."""
     rows = -(-len(kept) // width)
     indices = np.zeros(rows * width, np.int32)
     weights = np.zeros(rows * width, np.float32)
-    # The last row may have gaps; so that they do not always fall on the last values, it begins anywhere.
+    # The last row may have gaps. It starts at a random value, so that the gaps are not always at the last values.
     places = (np.arange(len(kept)) + int(rng.integers(width))) % (rows * width) if rows else np.arange(0)
     indices[places] = rng.permutation(kept)
     weights[places] = rng.choice(np.array([-1.0, 1.0]), len(kept)) / np.sqrt(damped[indices[places]])

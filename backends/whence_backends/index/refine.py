@@ -1,14 +1,16 @@
-"""Refinement: what the exact influences of some rows say about the rest. Pure.
+"""Refinement: learning a better sketch of a query from the exact influences of some rows. Pure.
 
-An influence is nearly linear in a sequence's gradient, and so in its row of the index. Where the influences of some
-rows are known, a better sketch of the query is learned from them by ridge regression: influences are taken to be
-⟨slope · sketch + u, row⟩, where both slope² and ‖u‖² are to be small. In its dual form, which has the size of the known
-rows, this is the regression with the kernel ⟨row, row'⟩ + weight · ⟨sketch, row⟩⟨sketch, row'⟩. Rows that are like the
-known ones, most of all those that are as influential, are then estimated better in another search of the same index.
-By what common factor estimates are off does not matter.
+An influence is linear in a sequence's gradient, and so nearly linear in its row of the index. Given the exact
+influences I of n rows, the refined sketch is q' = slope · q + u, with q the query's sketch. Slope and u minimize
 
-How much to believe the sketch (weight) and the known rows (ridge) is what tells each of the known influences best from
-all the others (leave-one-out, Rasmussen and Williams 2006, §5.4.2).
+    Σ_rows (I - ⟨q', row⟩)² + ridge · (slope² / weight + ‖u‖²),
+
+a ridge regression. It is solved in its dual form, of size n, with the kernel ⟨row, row'⟩ + weight · ⟨q, row⟩⟨q, row'⟩.
+A second search with q' gives better estimates for rows that resemble the known ones. The slope makes the result
+independent of a common factor between estimates and influences.
+
+Weight and ridge are those that predict each known influence best from all others (leave-one-out cross-validation;
+Rasmussen and Williams 2006, §5.4.2).
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ from whence_backends.index.codes import Encoded, decode
 from whence_backends.index.plan import Segment
 from whence_backends.index.search import Float32Array, standard_errors
 
-# More are not learned from: time grows with their cube.
+# More rows are not used: time grows with their cube.
 MOST_ROWS: Final = 1024
-# What is tried, where the mean squared norm of a row and the mean square of the estimates are 1.
+# Candidates for ridge and weight, relative to the mean squared norm of a row and the mean square of the estimates.
 RIDGES: Final = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
 WEIGHTS: Final = (0.01, 0.1, 1.0, 10.0, 100.0)
 _Float64Array = NDArray[np.float64]
@@ -34,9 +36,10 @@ _Float64Array = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Refined:
-    """A better sketch [width], and of each known row the estimate that all others give, with its error; both [n].
+    """A refined sketch [width], and the leave-one-out estimate of each known row with its error; both [n].
 
-    An estimate by all would be too good: the row's own influence was learned from. ``errors`` are standard deviations.
+    An estimate from all rows would be too good, since it includes the row's own influence. ``errors`` are standard
+    deviations.
     """
 
     sketch: Float32Array
@@ -46,7 +49,7 @@ class Refined:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Fit:
-    """Each row's part in the fit, and by how much the others would mispredict its influence; both [n]."""
+    """The dual coefficient of each row, and its leave-one-out residual; both [n]."""
 
     weight: float
     parts: _Float64Array
@@ -54,16 +57,16 @@ class _Fit:
 
 
 def refine(sketch: Float32Array, rows: Encoded, influences: _Float64Array, segments: tuple[Segment, ...]) -> Refined:
-    """Return the sketch [width] that the ``influences`` [n] of known rows lead to; the same where they lead to none.
+    """Return the sketch [width] refined by the ``influences`` [n] of known rows; unchanged if nothing can be learned.
 
-    Segments in which the sketch is 0 stay so: a request through some layers alone looks at no others. Costs n² · width
-    multiplications, and n³.
+    Segments in which the sketch is 0 remain 0, for requests through some layers alone. Costs n² · width + n³
+    multiplications.
     """
     values = decode(rows.codes, rows.scales, segments)
     for segment in segments:
         if not sketch[segment.start : segment.stop].any():
             values[:, segment.start : segment.stop] = 0
-    with np.errstate(all="ignore"):  # what goes out of range is found by its not being finite
+    with np.errstate(all="ignore"):  # overflow is detected by values that are not finite
         return _learned(sketch, rows, influences, segments, values) or Refined(
             sketch=sketch, estimates=_narrow(values @ sketch), errors=standard_errors(sketch, rows, segments)
         )
@@ -99,10 +102,10 @@ def _best_fit(gram: _Float64Array, estimates: _Float64Array, influences: _Float6
 
 
 def _fits(gram: _Float64Array, estimates: _Float64Array, influences: _Float64Array) -> Iterator[_Fit]:
-    """Yield the fit with every ridge and weight.
+    """Yield the fit for every ridge and weight.
 
-    The kernel is the Gram matrix and one more direction, the estimates, so that its inverse is that of the Gram matrix
-    and a correction of rank one (Sherman and Morrison 1950); one decomposition serves all of them.
+    The kernel is the Gram matrix plus a matrix of rank one, from the estimates. Its inverse is that of the Gram matrix
+    with a correction of rank one (Sherman and Morrison 1950), so one decomposition serves all fits.
     """
     spectrum, vectors = np.linalg.eigh(gram)
     squares = np.square(vectors)

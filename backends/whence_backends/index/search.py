@@ -1,9 +1,9 @@
-"""Search: the estimates of influence of every row of some shards, in one pass over their codes, and the best of them.
+"""Search: estimating the influence of every row of some shards in one pass over their codes, and selecting the best.
 
-One-bit codes are compared with queries of four bits a value: a query is cut into four planes of signs, whose products
-with the codes are counts of differing bits, or, of many queries, into tables of sums that the codes choose from. Either
-way a product is an integer, so an estimate has the same bits whatever else is searched with it, in how many threads,
-and from which shards. One query is compared about as fast as memory can be read.
+One-bit codes are compared with queries of four bits per value. A query is split into four planes of signs, whose
+products with codes are counts of differing bits; batches of queries become tables of sums that the codes select from.
+Both give integers, so an estimate is bit-equal whatever else is searched with it, with any number of threads and from
+any shards. One query is compared at about the speed of memory.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from whence_backends.index.storage import ShardRows
 from whence_backends.topk import Order, TopK
 
 PLANES: Final = 4
-_WORD: Final = 64  # bits that the kernel compares at a time; a compiler makes vectors of them
+_WORD: Final = 64  # bits that the kernel compares at a time; the compiler vectorizes over them
 _LARGEST: Final = 2**PLANES - 1
-# What the largest value of a segment is rounded to: of these shares of it, whichever leaves the smallest error.
+# Candidates for the largest level, as shares of a segment's largest value; the one with the smallest error is used.
 _CLIPS: Final = np.geomspace(1.0, 0.2, 12)
-# Estimates that are held at a time, and rows of eight and sixteen bits that are decoded at a time.
+# Number of estimates held at a time, and of rows of eight and sixteen bits decoded at a time.
 _ESTIMATES_AT_ONCE: Final = 1 << 22
 _DECODED_AT_ONCE: Final = 1 << 22
 
@@ -41,10 +41,10 @@ BoolArray = NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class QueryLevels:
-    """Queries of four bits a value: ``levels`` uint8 [Q, width] of 0 to 15, and ``steps`` float32 [Q, segments].
+    """Queries of four bits per value: ``levels`` uint8 [Q, width] of 0 to 15, and ``steps`` float32 [Q, segments].
 
-    A value is step · (2 · level - 15), or step · Σ_p 2^p · (±1) by its four bits. Nothing is compared with a segment
-    whose step is 0.
+    A value is step · (2 · level - 15), or step · Σ_p 2^p · (±1) by its four bits. Segments whose
+    step is 0 are skipped.
     """
 
     levels: NDArray[np.uint8]
@@ -62,13 +62,13 @@ class QueryLevels:
 
     @cached_property
     def planes(self) -> NDArray[np.uint64]:
-        """The levels' bits, uint64 [Q, 4, words]."""
+        """The bits of the levels, uint64 [Q, 4, words]."""
         bits = [np.packbits(self.levels >> plane & 1, axis=1, bitorder="little") for plane in range(PLANES)]
         return np.ascontiguousarray(np.stack(bits, axis=1)).view(np.uint64)
 
     @cached_property
     def tables(self) -> NDArray[np.uint8]:
-        """What each four levels add up to, by the bits of a code, uint8 [Q, words, 16, 16]."""
+        """The sums of four levels each, by the bits of a code, uint8 [Q, words, 16, 16]."""
         tables = np.empty((len(self.levels), self.levels.shape[1] // _WORD, 16, 16), np.uint8)
         make_tables(self.levels, tables)
         return tables
@@ -76,16 +76,16 @@ class QueryLevels:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SearchResult:
-    """The best estimates by order, and how many rows were looked at."""
+    """The best estimates by order, and the number of rows compared."""
 
     best: Mapping[Order, TopK]
     searched: int
 
 
 class Searcher:
-    """Searches the open shards of an index. Immutable but for its threads, and safe to share.
+    """Searches the open shards of an index. Immutable except for its threads, and safe to share.
 
-    ``threads`` defaults to the machine's cores.
+    ``threads`` defaults to the number of cores.
     """
 
     def __init__(
@@ -111,10 +111,10 @@ class Searcher:
         keep: Mapping[str, BoolArray] | None = None,
         on_chunk: Callable[[], None] = lambda: None,
     ) -> SearchResult:
-        """Return the ``k`` best rows of the named shards for each query, float32 [Q, width]. Ties: the lower position.
+        """Return the ``k`` best rows of the shards for each query, float32 [Q, width]. Ties go to the lower position.
 
-        ``keep`` says of each shard which of its rows count. ``on_chunk`` is called now and then and may raise, which
-        ends the search. An estimate is ⟨query, code⟩ with the code's scales; see :func:`estimate`.
+        ``keep`` maps each shard to the mask of rows to consider. ``on_chunk`` is called for each chunk of rows and may
+        raise, to cancel the search. An estimate is ⟨query, code⟩ with the code's scales; see :func:`estimate`.
         """
         total = sum(len(self._shards[name].codes) for name in shards)
         best = {order: TopK(min(k, total), order, queries=len(sketches)) for order in orders}
@@ -141,7 +141,7 @@ class Searcher:
     ) -> Float32Array:
         """Return the estimated raw influence of every row of a shard on every query, float32 [Q, rows].
 
-        ``on_chunk`` is called now and then and may raise.
+        ``on_chunk`` is called for each chunk of rows and may raise.
         """
         rows, queries = self._shards[shard], QueryLevels.of(sketches, self._segments)
         estimates = np.empty((len(sketches), len(rows.codes)), np.float32)
@@ -152,7 +152,7 @@ class Searcher:
         return estimates
 
     def errors(self, sketch: Float32Array, positions: NDArray[np.int64]) -> Float32Array:
-        """Return the standard deviation of the estimates of some rows for one query [width], float32 [n]."""
+        """Return the standard deviation of the estimates at ``positions`` for one query [width], float32 [n]."""
         errors = np.zeros(len(positions), np.float32)
         for rows in self._shards.values():
             first = rows.info.first_position
@@ -162,16 +162,16 @@ class Searcher:
         return errors
 
     def close(self) -> None:
-        """End the threads."""
+        """Stop the threads."""
         self._executor.shutdown()
 
     def _compile(self) -> None:
-        """Have the kernels compiled for codes as they lie here, so that no search has to wait for it."""
+        """Compile the kernels for the types and layout of these codes, so that no search has to wait for it."""
         width = self._segments[-1].stop if self._segments else 0
         rows = max(self._shards.values(), key=lambda rows: len(rows.codes), default=None)
         if rows is None or not len(rows.codes) or rows.codes.dtype != np.uint8:
             return
-        for count in (1, 2, MANY):  # of one query the results lie closely together, of others not
+        for count in (1, 2, MANY):  # the results of one query are contiguous, those of several are not
             queries = QueryLevels.of(np.zeros((count, width), np.float32), self._segments)
             self._run(rows, 0, min(len(rows.codes), self._threads), queries, many=count == MANY)
 
@@ -186,7 +186,7 @@ class Searcher:
         return out
 
     def _run(self, rows: ShardRows, start: int, stop: int, queries: QueryLevels, *, many: bool) -> Float32Array:
-        """Return the estimates of one-bit codes, by the kernel for many queries or the one for few."""
+        """Return the estimates of one-bit codes, by the kernel for many queries or that for few."""
         kernel, asked = (estimate_many, queries.tables) if many and LANES else (estimate_one_bit, queries.planes)
 
         def work(low: int, high: int, part: Float32Array) -> None:
@@ -200,7 +200,7 @@ class Searcher:
     def _share_out(
         self, start: int, stop: int, work: Callable[[int, int, Float32Array], None], out: Float32Array
     ) -> None:
-        """Have each thread work on some of the rows, from ``start`` to ``stop``."""
+        """Divide the rows from ``start`` to ``stop`` among the threads."""
         cuts = np.linspace(start, stop, self._threads + 1).astype(int)
         parts = [(low, high) for low, high in pairwise(cuts) if low < high]
         for done in [self._executor.submit(work, low, high, out[:, low - start : high - start]) for low, high in parts]:
@@ -217,14 +217,14 @@ class Searcher:
 def standard_errors(sketch: Float32Array, rows: Encoded, segments: Sequence[Segment]) -> Float32Array:
     """Return the standard deviation of the estimates of ``rows`` for one query [width], float32 [n].
 
-    That of a random fold (and, with one bit, of random signs) is √(Σ_segments ‖query‖² · ‖code‖² / width), with a
-    code's norm that of the values it stands for.
+    That of a random fold (and, with one bit, of random signs) is √(Σ_segments ‖query‖² · ‖code‖² / width), where
+    ‖code‖ is the norm of the values that the code represents.
     """
     variances = np.zeros(len(rows.codes))
     for number, segment in enumerate(segments):
         part = slice(segment.start, segment.stop)
         scale = rows.scales[:, number].astype(np.float64)
-        if rows.codes.dtype != np.uint8:  # with one bit a code's norm is √width
+        if rows.codes.dtype != np.uint8:  # with one bit, the norm of a code is √width
             scale *= np.sqrt(np.square(rows.codes[:, part].astype(np.float64)).mean(axis=1))
         variances += float(np.square(sketch[part]).sum()) * np.square(scale)
     narrow: Float32Array = np.sqrt(variances).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Sketches of gradients: of a query, from what the cache holds, and of training sequences, by the engine or for it."""
+"""Sketches of gradients: of queries, from their cached gradients, and of training sequences, by an engine."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ Sketcher = Callable[[Sequence[TokenSequence]], Sketches]
 
 
 def fold_gradient(gradient: QueryGradient, plan: SketchPlan) -> NDArray[np.float32]:
-    """Return the sketch of one gradient, float32 [width]; its products with those of sequences estimate influences.
+    """Return the sketch of one gradient, float32 [width]. Its products with sketches of sequences estimate influences.
 
-    Costs R·D_out·D_in multiplications a layer: the product of left and right is formed, one layer at a time.
+    Costs R·D_out·D_in multiplications per layer: the product of left and right is formed, one layer at a time.
     """
     values = np.zeros(plan.width)
     for layer, fold in zip(gradient.layers, plan.folds, strict=True):
@@ -39,10 +39,10 @@ def fold_gradient(gradient: QueryGradient, plan: SketchPlan) -> NDArray[np.float
 
 
 def with_damping(plan: SketchPlan, Lambda: Lambdas, damping_factor: float) -> SketchPlan:
-    """Return the plan for queries whose damping is not the index's, against sketches that were made with ``plan``.
+    """Return the plan for queries with another damping λ' than the index's, for sketches made with ``plan``.
 
-    Influence under λ' is ⟨Ĝ(query) ⊘ (Λ + λ'), Ĝ(z)⟩: the query's coordinates count √(Λ + λ)/(Λ + λ') instead of
-    1/√(Λ + λ), and the sequences' stay as they are.
+    Influence under λ' is ⟨Ĝ(query) ⊘ (Λ + λ'), Ĝ(z)⟩: the query's coordinates are weighted by √(Λ + λ)/(Λ + λ') instead
+    of 1/√(Λ + λ), and those of the sequences are unchanged.
     """
     if damping_factor == plan.damping_factor:
         return plan
@@ -51,7 +51,7 @@ def with_damping(plan: SketchPlan, Lambda: Lambdas, damping_factor: float) -> Sk
         kept = Lambda(index).reshape(-1)[fold.indices].astype(np.float64)
         mean = float(Lambda(index).mean(dtype=np.float64))
         if is_dead(mean):
-            return fold  # its weights are 0
+            return fold  # a dead layer: its weights are 0
         ratio = (kept + damping(mean, plan.damping_factor)) / (kept + damping(mean, damping_factor))
         return replace(fold, weights=(fold.weights * ratio).astype(np.float32))
 

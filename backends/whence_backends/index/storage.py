@@ -3,7 +3,7 @@
 One ``fold-NNNNN.safetensors`` for each layer (``indices`` int32 and ``weights`` float32, [M, K]: which coordinates are
 kept and where they go), and for each shard of the corpus three arrays in numpy's own format, a row a sequence in corpus
 order: ``<shard>.codes.npy``, ``<shard>.scales.npy`` (float32 [rows, segments]) and ``<shard>.self.npy`` (float32
-[rows], the raw self-influences). Rows of arrays in that format can be written as they come, and mapped.
+[rows], the raw self-influences). Arrays in that format can be written row by row, and mapped.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PARTS: Final = ("codes", "scales", "self")
 
 @dataclass(frozen=True, kw_only=True)
 class IndexedShard:
-    """A shard of the corpus in an index: its name, and how many rows it has from ``first_position`` on."""
+    """A shard of the corpus in an index: its name, the position of its first row, and its number of rows."""
 
     name: str
     first_position: int
@@ -111,8 +111,8 @@ class Index:
         """Open an index, or only the named shards of it.
 
         ``verify`` reads the opened files once to check their digests. Raises
-        :class:`~whence.errors.NotFoundError` for a folder without a finished index or a shard that it does not have,
-        :class:`~whence.errors.CorruptArtefactError`, naming the file, for one that is missing or altered.
+        :class:`~whence.errors.NotFoundError` for a folder without a finished index and for an unknown shard, and
+        :class:`~whence.errors.CorruptArtefactError` for a file that is missing or altered.
         """
         manifest = read_manifest(folder, FORMAT)
         card = IndexCard.from_properties(manifest.properties)

@@ -1,4 +1,4 @@
-"""The ``ort`` engine: what ``whence export`` wrote, run by ONNX Runtime on CUDA or CPU, without torch."""
+"""The ``ort`` engine: exports of ``whence export``, run by ONNX Runtime on CUDA or CPU, without torch."""
 
 from whence_backends.engines.ort.engine import OrtEngine, create
 

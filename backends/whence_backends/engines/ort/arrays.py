@@ -55,7 +55,7 @@ class DeviceArray:
 
     @property
     def size_bytes(self) -> int:
-        """How much memory it takes."""
+        """Its size in bytes."""
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
     def rows(self, start: int, stop: int) -> DeviceArray:

@@ -15,7 +15,7 @@ from whence_backends.engines.ort.options import Placement
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OrtArrays:
-    """Arrays of one type in one place. Decompositions run on the host: ONNX Runtime has none."""
+    """Arrays of one type in one place. Decompositions run on the host, since ONNX Runtime has none."""
 
     mathematics: Mathematics
     dtype: np.dtype[Any]

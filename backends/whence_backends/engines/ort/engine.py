@@ -1,4 +1,4 @@
-"""The ``ort`` engine: a model that ``whence export`` wrote, on whichever provider ONNX Runtime has."""
+"""The ``ort`` engine: an export of ``whence export``, on any provider of ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ from whence_backends.models.source import resolve_model
 
 
 def create(config: EngineConfig) -> OrtEngine:
-    """Load an export and the factors. Raises where they do not belong together."""
+    """Load an export and the factors. Raises if they do not belong together."""
     source = resolve_model(config.model)
     if source.kind != "export":
         raise InvalidRequestError(
@@ -145,7 +145,7 @@ class OrtEngine:
         self._info = replace(self._info, self_check=self._check())
 
     def _check(self) -> SelfCheck | None:
-        """Compute the gradients of the probing sequences, and compare their norms with autograd's at the export."""
+        """Compute the gradients of the probing sequences, and compare their norms with those recorded in the export."""
         if self._card.self_check is None:
             return None
         traces = self._trace(probe_sequences(self._card.vocabulary_size, self._card.max_tokens))
@@ -161,7 +161,7 @@ class OrtEngine:
         return self._info
 
     def query_gradients(self, queries: Sequence[TokenSequence]) -> list[QueryGradient]:
-        """Return each query's rotated gradient; one pass for each, so that it does not depend on the others."""
+        """Return each query's rotated gradient, from one pass per query, so that it does not depend on the others."""
         return [self._query_gradient(query) for query in queries]
 
     def precondition(self, gradients: Sequence[QueryGradient], damping_factor: float) -> Preconditioned[DeviceArray]:
@@ -171,7 +171,7 @@ class OrtEngine:
     def precondition_low_rank(
         self, gradients: Sequence[QueryGradient], damping_factor: float, rank: int
     ) -> tuple[Preconditioned[DeviceArray], Float64Array]:
-        """Return V of each layer in a rank of at most ``rank``, and the relative error of each query's influences."""
+        """Return V of each layer truncated to ``rank``, and the relative error of each query's influences."""
         return self._preconditioner.low_rank(gradients, damping_factor, rank)
 
     def score(
@@ -180,7 +180,7 @@ class OrtEngine:
         sequences: Sequence[TokenSequence],
         detail: Detail = Detail.TOTAL,
     ) -> Float64Array:
-        """Return raw influences, shaped as ``detail`` says."""
+        """Return raw influences, in the shape of ``detail``."""
         require_valid(sequences, self._info)
         lengths = [len(sequence.token_ids) for sequence in sequences]
         shape = (preconditioned.queries, len(sequences), len(self._card.layers))
@@ -214,7 +214,7 @@ class OrtEngine:
         return Sketches(values=values, self_influence=self_influence)
 
     def device_memory_bytes(self) -> int:
-        """Return the size of model and factors: onnxruntime does not tell what its allocators hold beside them."""
+        """Return the size of model and factors; onnxruntime does not report what else its allocators hold."""
         return self._held_bytes
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Does the graph compute here what it computed where it was made?"""
+"""Checking that an exported graph computes the same here as where it was made."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from whence.reasons import Reason
 from whence_backends.contract import SelfCheck
 from whence_backends.models.exported import ExportCard
 
-# What rounding explains, in a precision: other processors add up in another order.
+# The largest error that rounding explains in each precision: processors differ in their order of summation.
 _BOUNDS: Final[Mapping[str, float]] = {"float64": 1e-4, "float32": 5e-3, "float16": 0.2}
-# A norm that vanishes beside those of other layers is rounding of theirs.
+# A norm that vanishes beside those of other layers is rounding.
 _VANISHING: Final = 1e-5
 
 
 def check_export(card: ExportCard, norms: Sequence[float]) -> SelfCheck:
     """Compare the gradient norms [L] of the probing sequences, computed here, with autograd's at the export.
 
-    The result's error is the larger of the export's own and of what is found here.
+    The error of the result is the larger of the export's own and the one measured here.
 
-    Raises :class:`~whence.errors.InvalidRequestError` (``LAYER_GRADIENT_MISMATCH``) where rounding does not explain the
-    difference: the graph, its weights or the device's arithmetic are not what they were.
+    Raises :class:`~whence.errors.InvalidRequestError` (``LAYER_GRADIENT_MISMATCH``) if rounding does not explain the
+    difference: the graph, its weights or the device's arithmetic have changed.
     """
     assert card.self_check is not None
     want, got = np.asarray(card.probe_norms), np.asarray(norms)

@@ -1,6 +1,6 @@
-"""The mathematics around the model, as small ONNX graphs, so that it runs where the model does and nothing is copied.
+"""The mathematics around the model, as small ONNX graphs, which run on the model's device without copies.
 
-Symbols and shapes are those of :mod:`whence_backends.ekfac`. ``real`` below stands for float, or for double where the
+Symbols and shapes are those of :mod:`whence_backends.ekfac`. ``real`` below stands for float, or for double if the
 model was exported in float64.
 """
 
@@ -137,7 +137,7 @@ class Mathematics:
         return outputs["left"], outputs["right"]
 
     def product(self, left: DeviceArray, right: DeviceArray, into: DeviceArray | None = None) -> DeviceArray:
-        """Return leftᵀ right [D_out, D_in], written ``into`` an array where there is one."""
+        """Return leftᵀ right [D_out, D_in], written ``into`` an array if one is given."""
         feeds = {"left": left, "right": right}
         if into is None:
             return self._product.run(feeds)["G"]

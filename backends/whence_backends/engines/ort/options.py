@@ -1,4 +1,4 @@
-"""What an ``ort`` engine is told: where to compute, what to do where that cannot be had, how much memory to take."""
+"""The options of an ``ort`` engine: execution providers, fallback and memory."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from whence_backends.engines.checks import require_known_options
 
 CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"
-# Providers whose arrays lie in the memory of an NVIDIA GPU; those of any other provider lie in the host's.
+# Providers whose arrays are in the memory of an NVIDIA GPU; those of other providers are in host memory.
 _ON_CUDA: Final = (CUDA, "TensorrtExecutionProvider", "NvTensorRTRTXExecutionProvider")
 _GIBIBYTE: Final = 1 << 30
-# Several sequences at a time, so that many queries are read from memory once for all of them; a GPU wants thousands
-# of tokens.
+# Several sequences at a time, so that the queries are read from memory once for all of them; a GPU needs thousands of
+# tokens.
 _TRACE_BYTES: Final[Mapping[str, int]] = {"cpu": 1 * _GIBIBYTE, "cuda": 4 * _GIBIBYTE}
 _NVIDIA_DRIVER: Final = Path("/proc/driver/nvidia/version")
 
@@ -32,7 +32,7 @@ _HELP: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """Where an engine computes: providers, best first, and the memory its arrays are in."""
+    """The placement of an engine: providers, best first, and the memory of its arrays."""
 
     providers: tuple[str, ...]
     memory: Literal["cpu", "cuda"]
@@ -56,7 +56,7 @@ class OrtOptions:
 def read_options(config: EngineConfig, available: Sequence[str]) -> OrtOptions:
     """Return the options; ``available`` are the providers of this build of onnxruntime.
 
-    Raises :class:`~whence.errors.InvalidRequestError` for an option, device or provider that there is not.
+    Raises :class:`~whence.errors.InvalidRequestError` for an unknown option, device or provider.
     """
     require_known_options("ort", config.options, _HELP)
     placement = _placement(config, available)

@@ -36,7 +36,7 @@ def place_factors(arrays: FactorArrays, dtype: np.dtype[Any], placement: Placeme
 
 
 class Preconditioner:
-    """Makes preconditioned queries of the rotated gradients, with the factors of each layer."""
+    """Preconditions rotated gradients with the factors of each layer."""
 
     def __init__(
         self, factors: Sequence[Factors], mathematics: Mathematics, wide: np.dtype[Any], placement: Placement
@@ -57,9 +57,9 @@ class Preconditioner:
     def low_rank(
         self, gradients: Sequence[QueryGradient], damping_factor: float, rank: int
     ) -> tuple[Preconditioned[DeviceArray], Float64Array]:
-        """Return V of each layer in a rank of at most ``rank``, and the relative error of each query's influences.
+        """Return V of each layer truncated to ``rank``, and the relative error of each query's influences.
 
-        The singular values are computed on the host: onnxruntime has no decomposition.
+        The singular values are computed on the host, since onnxruntime has no decompositions.
         """
         layers: list[Queries] = []
         errors, norms = np.zeros((2, len(self._factors), len(gradients)))
@@ -75,7 +75,7 @@ class Preconditioner:
         return Preconditioned(queries=len(gradients), layers=layers), expected_error(errors, norms)
 
     def multiplied_out(self, queries: Queries) -> Iterator[DeviceArray]:
-        """Yield one layer's V [q, D_out, D_in] of as many queries at a time as may be."""
+        """Yield one layer's V [q, D_out, D_in], as many queries at a time as memory admits."""
         if isinstance(queries, DeviceArray):
             yield queries
             return

@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions that run where they were told to, or say why not; and their runs over device arrays."""
+"""ONNX Runtime sessions on the requested provider, and their runs over device arrays."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LOADING_FAILURES: Final = (
 
 
 class Session:
-    """A graph, loaded. Runs are over arrays of the device, in and out; nothing is copied to the host."""
+    """A loaded graph. Inputs and outputs are arrays of the device; nothing is copied to the host."""
 
     def __init__(self, session: InferenceSession, placement: Placement) -> None:
         self._session = session
@@ -63,21 +63,21 @@ class Session:
 class SessionOpener:
     """Opens the sessions of one engine, all in the same place.
 
-    ``placement`` is where that turned out to be: the first provider that loads, and no other than the first unless the
-    options allow it. onnxruntime by itself would go on without a word on the CPU.
+    ``placement`` has the provider that was loaded: the first one or, if the options allow a fallback, the first that
+    loads. onnxruntime itself would silently fall back to the CPU.
     """
 
     def __init__(self, options: OrtOptions) -> None:
         self._options = options
         self.placement = options.placement
         if CUDA in options.placement.providers:
-            with contextlib.redirect_stdout(sys.stderr):  # it prints what it cannot find
-                onnxruntime.preload_dlls()  # CUDA and cuDNN, where they were installed by pip
+            with contextlib.redirect_stdout(sys.stderr):  # it prints missing libraries
+                onnxruntime.preload_dlls()  # CUDA and cuDNN, if installed by pip
 
     def open(self, graph: Path | bytes) -> Session:
         """Load a graph.
 
-        Raises :class:`~whence.errors.InvalidRequestError` (``PROVIDER_FAILED``) where no provider that may be used
+        Raises :class:`~whence.errors.InvalidRequestError` (``PROVIDER_FAILED``) if no permitted provider
         loads, and :class:`~whence.errors.UnimplementedError` (``UNSUPPORTED_GRAPH``) for a graph that this
         onnxruntime or provider cannot run.
         """
@@ -110,8 +110,8 @@ class SessionOpener:
         options.intra_op_num_threads = self._options.threads or 0  # 0: all cores
         options.inter_op_num_threads = 1
         options.use_deterministic_compute = True
-        options.enable_mem_pattern = False  # it keeps memory for every shape that was seen, and batches have many
-        # Each session has threads of its own; those of one must not turn in circles while another computes.
+        options.enable_mem_pattern = False  # it keeps memory for every shape, and batches have many
+        # Each session has its own threads, which must not spin while another session computes.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         return options
 
@@ -120,7 +120,7 @@ class SessionOpener:
             return {}
         options: dict[str, Any] = {
             "device_id": self.placement.device_id,
-            # Batches differ in shape: doubling the arena would take memory that nothing uses.
+            # Batches differ in shape: doubling the arena would waste memory.
             "arena_extend_strategy": "kSameAsRequested",
         }
         if self._options.device_memory_bytes is not None:
@@ -144,7 +144,9 @@ def _not_loaded(provider: str) -> InvalidRequestError:
 
 
 def _not_supported(graph: Path | bytes, provider: str, error: Exception) -> UnimplementedError:
-    reason = re.sub(r"/onnxruntime_src/.*?\) (?=[A-Z])", "", re.sub(r"\s+", " ", str(error)))  # where in its source
+    reason = re.sub(
+        r"/onnxruntime_src/.*?\) (?=[A-Z])", "", re.sub(r"\s+", " ", str(error))
+    )  # the location in its source
     reason = reason.removeprefix("[ONNXRuntimeError] : ")[:400]
     name = graph if isinstance(graph, Path) else "a graph of the engine's own"
     return UnimplementedError(
