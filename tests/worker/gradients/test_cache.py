@@ -35,7 +35,7 @@ class SlowCache(MemoryCache):
         self.stored.append(key)
 
 
-async def test_nobody_waits_for_a_write():
+async def test_no_caller_waits_for_a_write():
     slow = SlowCache()
     cache = WriteBehind(slow)
     await cache.put("a", b"1")

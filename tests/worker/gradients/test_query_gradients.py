@@ -1,4 +1,4 @@
-"""Each gradient is computed once, whoever asks and whoever leaves."""
+"""A gradient is computed once for all callers, and for those that stay when others leave."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def test_a_waiter_that_leaves_takes_nothing_from_the_others(bench: Bench):
     assert bench.engine.count("query_gradients") == 1
 
 
-async def test_what_nobody_waits_for_any_more_is_not_computed(bench: Bench):
+async def test_a_gradient_without_callers_is_not_computed(bench: Bench):
     bench.gate.clear()
     busy = bench.ask(query(9, 9))
     await until(lambda: bool(bench.engine.calls))

@@ -63,7 +63,7 @@ def test_what_does_not_fit_waits_for_its_turn():
     assert batch.waiting == (b, a, c)
 
 
-def test_whoever_wants_a_sequence_of_a_full_batch_takes_part():
+def test_a_call_that_wants_a_sequence_of_a_full_batch_takes_part():
     """Broken by: scoring the same sequence once for each call."""
     a, b = pending("a", [1, 2, 3, 4]), pending("b", [7, 8, 9], [3])
     batch = plan(a, b)
@@ -88,14 +88,14 @@ def test_no_more_queries_share_than_fit_into_memory():
     assert plan(a, b, most=1).chosen == (a,)  # by itself it was let in before
 
 
-def test_who_has_no_time_left_or_is_gone_costs_nothing():
+def test_an_expired_or_abandoned_call_is_in_no_batch():
     late, gone, able = pending("late", [1], expires_at_s=5.0), pending("gone", [1]), pending("able", [1])
     gone.abandoned = True
     batch = plan(late, gone, able, now_s=5.0)
     assert (batch.chosen, batch.expired, batch.waiting) == ((able,), (late,), (able,))
 
 
-def test_nobody_waits_for_ever():
+def test_every_call_gets_its_turn():
     """Broken by: beginning with the same call each time."""
     a, b = pending("a", [1, 2, 3, 4], [5, 6, 7, 8]), pending("b", [11, 12, 13, 14])
     first = plan(a, b)
@@ -264,7 +264,7 @@ async def test_an_influence_that_is_not_finite_fails_its_own_call_alone(serve: S
     assert left == pytest.approx(alone, rel=1e-9)
 
 
-async def test_who_waits_when_the_worker_ends_is_told(serve: Serve, queries):
+async def test_a_call_that_waits_when_the_worker_stops_is_refused(serve: Serve, queries):
     async with serve() as worker:
         await influences(worker, queries[0], [0])
         gate = Gate()
@@ -277,7 +277,7 @@ async def test_who_waits_when_the_worker_ends_is_told(serve: Serve, queries):
         await closing
 
 
-async def test_who_ran_out_of_time_while_it_waited_is_told_by_the_queue(serve: Serve, queries):
+async def test_a_call_that_waits_past_its_deadline_is_ended_by_the_queue(serve: Serve, queries):
     """In process: over the wire the caller's own clock is as fast. Broken by: forgetting those that are not chosen."""
     async with serve() as worker:
         expected = await influences(worker, queries[0], list(range(20)))

@@ -62,7 +62,7 @@ async def test_one_with_more_than_fit_has_a_pass_of_its_own() -> None:
     assert plan_pass([large, small], now_s=0, max_queries=5).chosen == (large,)
 
 
-async def test_whoever_ran_out_of_time_or_was_cancelled_costs_nothing() -> None:
+async def test_an_expired_or_cancelled_search_is_in_no_pass() -> None:
     late, gone, first = await waiting(spec(expires_at_s=5), spec(), spec())
     gone.result.cancel()
     plan = plan_pass([late, gone, first], now_s=5)
@@ -120,7 +120,7 @@ async def test_searches_that_come_during_a_pass_share_the_next() -> None:
     assert searcher.closed
 
 
-async def test_a_pass_that_nobody_waits_for_ends() -> None:
+async def test_a_pass_without_callers_ends() -> None:
     """Broken by: a thread that goes on although its caller was cancelled."""
     searcher = StubSearcher()
     queue = SearchQueue(searcher)  # type: ignore[arg-type]

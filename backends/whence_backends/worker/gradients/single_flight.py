@@ -21,7 +21,7 @@ class _Flight:
 class SingleFlight:
     """Merges requests for the same gradient that are under way at the same time.
 
-    A caller that is cancelled takes nothing from the others; a flight that nobody waits for any more is cancelled.
+    A caller that is cancelled takes nothing from the others; a flight without callers is cancelled.
     State: the flights by key. Owner: the event loop; nothing is awaited between looking at a flight and joining or
     leaving it.
     """
