@@ -12,6 +12,8 @@ import pytest
 
 from whence import errors, reasons
 
+# What makes a warning, which has a code.
+WARN = ("Finding", "Warning", "warning")
 SOURCES = ("clients/python/whence", "service/whence_service", "backends/whence_backends", "scripts")
 
 
@@ -49,9 +51,9 @@ def test_no_error_has_a_reason_outside_the_enum(root: Path) -> None:
         f"{path.relative_to(root)}:{call.lineno}"
         for path, tree in modules(root)
         for call in ast.walk(tree)
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in (*vars(errors), "Finding")
+        if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] in (*vars(errors), *WARN)
         for keyword in call.keywords
-        if keyword.arg == "reason" and isinstance(keyword.value, ast.Constant | ast.JoinedStr)
+        if keyword.arg in ("reason", "code") and isinstance(keyword.value, ast.Constant | ast.JoinedStr)
     ]
     assert not texts
 

@@ -519,6 +519,10 @@ class WarningCode(_Named):
     """No gradient reached these layers; influence through them is 0."""
     FACTORS_OF_OTHER_CORPUS = auto()
     """The factors were fitted on another corpus than the one that is served."""
+    FEWER_NEGATIVE_THAN_TOP_K = auto()
+    """Fewer sequences have negative influence than were asked for; the others are left out."""
+    FEWER_POSITIVE_THAN_TOP_K = auto()
+    """Fewer sequences have positive influence than were asked for; the others are left out."""
     INFLUENCES_ESTIMATED = auto()
     """Influences are the index's estimates, not exact."""
     LOST_TOOLS = auto()

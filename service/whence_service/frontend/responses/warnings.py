@@ -18,7 +18,10 @@ def fewer_warnings(
 ) -> Iterator[attribution_pb2.Warning]:
     """Yield a warning for each ranking that is short because too few influences have its sign."""
     among = result.sequences_scored or result.sequences_searched
-    for name, directions in (("positive", POSITIVE), ("negative", NEGATIVE)):
+    for name, code, directions in (
+        ("positive", WarningCode.FEWER_POSITIVE_THAN_TOP_K, POSITIVE),
+        ("negative", WarningCode.FEWER_NEGATIVE_THAN_TOP_K, NEGATIVE),
+    ):
         if options.direction not in directions:
             continue
         counts = [len(getattr(attribution, name)) for attribution in attributions]
@@ -26,7 +29,7 @@ def fewer_warnings(
         if short:
             which = f" on the query with the fewest ({short} of {len(counts)} have too few)" if len(counts) > 1 else ""
             yield attribution_pb2.Warning(
-                code=f"FEWER_{name.upper()}_THAN_TOP_K",
+                code=code,
                 message=f"of {among} sequences {min(counts)} have {name} influence{which}, fewer than the "
                 f"{options.top_k} asked for: the others do not belong in this ranking and are left out",
             )
