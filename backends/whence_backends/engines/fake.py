@@ -260,11 +260,10 @@ class FakeEngine:
 
 def _accumulate(x: Float64Array) -> Float64Array:
     """Return y_t = Σ_{u≤t} ρ^{t-u} x_u for x [T, D]."""
-    out = np.empty_like(x, dtype=np.float64)
-    running = np.zeros(x.shape[1])
-    for t, row in enumerate(x):
-        running = _DECAY * running + row
-        out[t] = running
+    out, terms = np.array(x, dtype=np.float64), 1
+    while terms < len(out):  # y_t has its latest terms, and gets as many of those before them
+        out[terms:] += _DECAY**terms * out[:-terms]
+        terms *= 2
     return out
 
 
