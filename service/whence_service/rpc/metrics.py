@@ -1,12 +1,13 @@
-"""Prometheus metrics made from records. Labels take few, known values.
+"""The Prometheus metrics that front ends and workers share, computed from records. Labels take few, known values.
 
-Buckets: calls and queue waits take from milliseconds (a cached query on a small corpus) to minutes (a full
-scan), stages from tens of microseconds up. Both grow by about 2.5, so that a quantile read from them is right
-within that factor.
+Calls and waits in the queue take from milliseconds (a cached query on a small corpus) to minutes (a full scan), stages
+from tens of microseconds up. The buckets of both grow by about 2.5, so a quantile read from them is right within that
+factor.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import version
 from typing import Final
 
@@ -28,13 +29,16 @@ STAGE_BUCKETS_S: Final = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, *CALL
 
 
 class Metrics:
-    """An observer that keeps the metrics of one process in ``registry``. Made once for each registry."""
+    """An observer that keeps a process's metrics in ``registry``. A registry has one.
+
+    The metric of each combination of labels is looked up once: the look-up takes as long as the count.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._requests = Counter(
+        requests = Counter(
             "whence_rpc_requests", "Finished calls.", ["method", "code"], registry=registry
         )  # exposed as whence_rpc_requests_total
-        self._duration = Histogram(
+        duration = Histogram(
             "whence_rpc_duration_seconds",
             "Duration of finished calls.",
             ["method", "code"],
@@ -49,20 +53,20 @@ class Metrics:
             registry=registry,
             buckets=STAGE_BUCKETS_S,
         )
-        self._rejections = Counter(
+        rejections = Counter(
             "whence_rejections",
             "Calls refused before any work was done for them.",
             ["reason"],
             registry=registry,
         )
-        self._stages = Histogram(
+        stages = Histogram(
             "whence_stage_duration_seconds",
             "Duration of one stage of one call.",
             ["stage"],
             registry=registry,
             buckets=STAGE_BUCKETS_S,
         )
-        self._workers = Gauge(
+        workers = Gauge(
             "whence_workers",
             "Workers that the front end knows, by whether they answer.",
             ["state"],
@@ -76,26 +80,29 @@ class Metrics:
         )
         build = Info("whence_build", "The running version.", registry=registry)
         build.info({"version": version("whence")})
+        self._requests, self._duration = cache(requests.labels), cache(duration.labels)
+        self._rejections, self._stages = cache(rejections.labels), cache(stages.labels)
+        self._workers = cache(workers.labels)
 
     def __call__(self, record: Record) -> None:
         """Count one record."""
         match record:
             case CallRecord():
                 labels = (f"{record.service}/{record.method}", record.code)
-                self._requests.labels(*labels).inc()
-                self._duration.labels(*labels).observe(record.duration_s)
+                self._requests(*labels).inc()
+                self._duration(*labels).observe(record.duration_s)
             case QueueRecord():
                 self._running.set(record.running)
                 self._waiting.set(record.waiting)
             case WaitRecord():
                 self._wait.observe(record.wait_s)
             case RejectionRecord():
-                self._rejections.labels(record.reason).inc()
+                self._rejections(record.reason).inc()
             case StageRecord():
-                self._stages.labels(record.stage).observe(record.duration_s)
+                self._stages(record.stage).observe(record.duration_s)
             case WorkersRecord():
-                self._workers.labels("reachable").set(record.reachable)
-                self._workers.labels("unreachable").set(record.unreachable)
+                self._workers("reachable").set(record.reachable)
+                self._workers("unreachable").set(record.unreachable)
                 self._models.set(record.models)
             case FailoverRecord():
                 self._failovers.inc()

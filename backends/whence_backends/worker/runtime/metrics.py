@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
@@ -19,20 +20,20 @@ class WorkerMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        self._cache = Counter(
+        operations = Counter(
             "whence_cache_operations",
             "Operations on the gradient cache, by layer and outcome.",
             ["layer", "operation", "outcome"],
             registry=registry,
         )
-        self._cache_seconds = Histogram(
+        operation_seconds = Histogram(
             "whence_cache_duration_seconds",
             "Duration of operations on the shared gradient cache.",
             ["operation"],
             registry=registry,
             buckets=STAGE_BUCKETS_S,
         )
-        self._job_seconds = Histogram(
+        job_seconds = Histogram(
             "whence_engine_job_duration_seconds",
             "Running time of one job of the engine's thread.",
             ["stage"],
@@ -68,16 +69,18 @@ class WorkerMetrics:
         )
         self._sequences = Counter("whence_sequences_scored", "Training sequences scored.", registry=registry)
         self._tokens = Counter("whence_tokens_scored", "Tokens of the sequences scored.", registry=registry)
+        self._operations, self._operation_seconds = cache(operations.labels), cache(operation_seconds.labels)
+        self._job_seconds = cache(job_seconds.labels)
 
     def __call__(self, record: WorkerRecord) -> None:
         """Count one record."""
         match record:
             case CacheRecord():
-                self._cache.labels(record.layer, record.operation, record.outcome.value).inc()
+                self._operations(record.layer, record.operation, record.outcome.value).inc()
                 if record.layer == "redis":
-                    self._cache_seconds.labels(record.operation).observe(record.duration_s)
+                    self._operation_seconds(record.operation).observe(record.duration_s)
             case JobRecord():
-                self._job_seconds.labels(record.stage).observe(record.duration_s)
+                self._job_seconds(record.stage).observe(record.duration_s)
                 self._job_wait.observe(record.wait_s)
             case BatchRecord():
                 self._batch_tokens.observe(record.padded_tokens)
