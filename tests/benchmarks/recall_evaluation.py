@@ -15,7 +15,7 @@ from whence_backends.index.codes import Encoded, encode
 from whence_backends.index.refine import refine
 from whence_backends.index.search import Searcher
 from whence_backends.index.storage import IndexedShard, ShardRows
-from whence_service.frontend.search.candidates import Proposal, Proposals
+from whence_service.frontend.search.candidates import Candidate, Candidates
 from whence_service.frontend.search.recall import recall_of
 from whence_service.frontend.search.refinement import first_round, second_round
 
@@ -77,11 +77,11 @@ class Indexed:
         self.searcher = Searcher({"s": shard}, self.segments)
         self.estimates = self.searcher.estimate(self.sketches, "s")
 
-    def one_round(self, query: int, count: int) -> Proposals:
+    def one_round(self, query: int, count: int) -> Candidates:
         """Return the candidates of a query."""
         return self._best(self.sketches[query], self.estimates[query], count)
 
-    def two_rounds(self, query: int, count: int) -> Proposals:
+    def two_rounds(self, query: int, count: int) -> Candidates:
         """Return the candidates of a query, half of which were chosen when the influences of the others were known."""
         proposals = self.one_round(query, count)
         first = first_round(proposals, self.sequences)
@@ -95,22 +95,22 @@ class Indexed:
         better = self.searcher.estimate(refined.sketch[None], "s")[0]
         return second_round(proposals, first, self._best(refined.sketch, better, count), by_position)
 
-    def _best(self, sketch: np.ndarray, estimates: np.ndarray, count: int) -> Proposals:
+    def _best(self, sketch: np.ndarray, estimates: np.ndarray, count: int) -> Candidates:
         best = np.argsort(-estimates, kind="stable")[:count]
-        return Proposals(positive=proposed(best, estimates[best], self.searcher.errors(sketch, best)))
+        return Candidates(positive=proposed(best, estimates[best], self.searcher.errors(sketch, best)))
 
 
-def proposed(positions: np.ndarray, estimates: np.ndarray, errors: np.ndarray) -> tuple[Proposal, ...]:
+def proposed(positions: np.ndarray, estimates: np.ndarray, errors: np.ndarray) -> tuple[Candidate, ...]:
     known = zip(positions.tolist(), estimates.tolist(), errors.tolist(), strict=True)
-    return tuple(Proposal(position=position, estimate=estimate, error=error) for position, estimate, error in known)
+    return tuple(Candidate(position=position, estimate=estimate, error=error) for position, estimate, error in known)
 
 
-def by_scores(scores: np.ndarray) -> Callable[[int, int], Proposals]:
+def by_scores(scores: np.ndarray) -> Callable[[int, int], Candidates]:
     """Return what proposes the sequences with the largest scores [Q, N] of a baseline."""
 
-    def propose(query: int, count: int) -> Proposals:
+    def propose(query: int, count: int) -> Candidates:
         best = np.argsort(-scores[query], kind="stable")[:count]
-        return Proposals(positive=proposed(best, scores[query, best], np.zeros(len(best))))
+        return Candidates(positive=proposed(best, scores[query, best], np.zeros(len(best))))
 
     return propose
 
@@ -134,7 +134,7 @@ def evaluate(scores: Scores, columns: Sequence[Column]) -> tuple[Recalls, list[P
     recalls: Recalls = {}
     calibration: list[Predicted] = []
 
-    def add(name: str, propose: Callable[[int, int], Proposals], of: Setting | None = None) -> None:
+    def add(name: str, propose: Callable[[int, int], Candidates], of: Setting | None = None) -> None:
         by_column: dict[Column, list[float]] = {column: [] for column in columns}
         for share in dict.fromkeys(share for _, share in columns):
             for query, exact in enumerate(scores.exact):

@@ -15,15 +15,15 @@ BREAKAGES = (
     Breakage(
         name="rows in the order of the workers that hold them",
         file=f"{FRONT}/search/refinement.py",
-        old="return [found[position] for position in positions]",
-        new="return list(found.values())",
+        old="return [row_of[position] for position in positions]",
+        new="return list(row_of.values())",
         tests="tests/frontend/search/test_refinement.py",
     ),
     Breakage(
         name="candidates of the first search after a second one",
         file=f"{FRONT}/search/refinement.py",
-        old="known.get(one.position, one) for one in found if",
-        new="known.get(one.position, one) for one in old if",
+        old="known.get(candidate.position, candidate) for candidate in fresh if",
+        new="known.get(candidate.position, candidate) for candidate in old if",
         tests="tests/frontend/search/test_refinement.py",
     ),
     Breakage(
@@ -63,14 +63,14 @@ BREAKAGES = (
     ),
     Breakage(
         name="hits of a worker that was lost after the first round",
-        file=f"{FRONT}/search/rerank.py",
+        file=f"{FRONT}/search/two_stage.py",
         old="        rescoring.forget_lost()  # the second search may have found that workers are gone\n",
         new="",
         tests="tests/frontend/search/test_refinement.py",
     ),
     Breakage(
         name="a worker out of time that fails a call half of which is scored",
-        file=f"{FRONT}/search/rerank.py",
+        file=f"{FRONT}/search/two_stage.py",
         old="except (TimeoutError, DeadlineError)",
         new="except TimeoutError",
         tests="tests/frontend/search/test_refinement.py",
@@ -163,8 +163,8 @@ BREAKAGES = (
     Breakage(
         name="groups: a sample with gaps",
         file=f"{FRONT}/calls/group_influence.py",
-        old="            break\n        found.append(replace",
-        new="            continue\n        found.append(replace",
+        old="            break\n        sample.append(replace",
+        new="            continue\n        sample.append(replace",
         tests="tests/frontend/calls/test_group_influence.py",
     ),
     Breakage(
@@ -197,8 +197,8 @@ BREAKAGES = (
     ),
     Breakage(
         name="an answer: nothing of what its worker warns of",
-        file="service/whence_service/frontend/responses/attributions.py",
-        old="if one.code in _IN_EVERY_ANSWER",
+        file="service/whence_service/frontend/responses/metadata.py",
+        old="if warning.code in _IN_EVERY_ANSWER",
         new="if False",
         tests="tests/frontend/responses/test_linear_range.py",
     ),

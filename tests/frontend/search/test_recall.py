@@ -7,7 +7,7 @@ import statistics
 
 import pytest
 
-from whence_service.frontend.search.candidates import Proposal
+from whence_service.frontend.search.candidates import Candidate
 from whence_service.frontend.search.recall import Pair, Recall, estimate_recall, recall_of
 
 
@@ -69,8 +69,8 @@ def test_with_fewer_of_the_sign_than_k_it_is_the_share_of_those(reached: float) 
     assert estimated == pytest.approx(statistics.mean(true for _, true in searched), abs=0.08)
 
 
-def proposals(count: int, first: float = 10.0) -> list[Proposal]:
-    return [Proposal(position=position, estimate=first - position, error=1.0) for position in range(count)]
+def proposals(count: int, first: float = 10.0) -> list[Candidate]:
+    return [Candidate(position=position, estimate=first - position, error=1.0) for position in range(count)]
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5])

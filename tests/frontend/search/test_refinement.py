@@ -8,7 +8,7 @@ from frontend.indexed_stub import SEQUENCES, SHARDS, IndexedStub, influence
 from whence import tensors
 from whence.errors import DeadlineError, InternalError, UnavailableError, UnimplementedError
 from whence.v1 import attribution_pb2, attribution_service_pb2
-from whence_service.frontend.search.candidates import Proposal, Proposals
+from whence_service.frontend.search.candidates import Candidate, Candidates
 from whence_service.frontend.search.refinement import FEWEST_CANDIDATES, MOST_ROWS, first_round, second_round
 
 BOTH = attribution_pb2.DIRECTION_BOTH
@@ -198,26 +198,26 @@ async def test_rows_that_are_missing_are_noticed(refining, halves, ask, failure_
     assert error.reason == "ANSWER_INCOMPLETE"
 
 
-def proposals(*positions: int) -> tuple[Proposal, ...]:
-    return tuple(Proposal(position=position, estimate=-float(position), error=1.0) for position in positions)
+def proposals(*positions: int) -> tuple[Candidate, ...]:
+    return tuple(Candidate(position=position, estimate=-float(position), error=1.0) for position in positions)
 
 
 def test_the_first_round_is_half_of_each_ranking_up_to_what_is_learned_from():
     few, many = proposals(*range(100)), proposals(*range(2 * MOST_ROWS + 10))
-    assert len(first_round(Proposals(positive=few), 5000).positive) == 50
-    assert len(first_round(Proposals(positive=many), 5000).positive) == MOST_ROWS
-    both = first_round(Proposals(positive=many, negative=few), 5000)
+    assert len(first_round(Candidates(positive=few), 5000).positive) == 50
+    assert len(first_round(Candidates(positive=many), 5000).positive) == MOST_ROWS
+    both = first_round(Candidates(positive=many, negative=few), 5000)
     assert (len(both.positive), len(both.negative)) == (MOST_ROWS // 2, 50)
 
 
 def test_what_was_scored_stays_with_what_is_known_of_it_now():
     """Broken by: an estimate of before, which the cut would be compared with; a candidate twice."""
     known = {one.position: one for one in proposals(7, 8)}
-    old = Proposals(positive=proposals(1, 2, 3, 4))
+    old = Candidates(positive=proposals(1, 2, 3, 4))
     now = second_round(
         old,
-        Proposals(positive=proposals(1, 2)),
-        Proposals(positive=proposals(2, 9, 1, 10, 11)),
+        Candidates(positive=proposals(1, 2)),
+        Candidates(positive=proposals(2, 9, 1, 10, 11)),
         {1: known[7], 2: known[8]},
     )
     assert now.positive == (known[7], known[8], *proposals(9, 10))
@@ -225,11 +225,11 @@ def test_what_was_scored_stays_with_what_is_known_of_it_now():
 
 def test_what_the_other_direction_scored_keeps_what_is_known_of_it():
     """Broken by: the estimate of a sketch that has learned from it."""
-    known = {5: Proposal(position=5, estimate=-7.0, error=1.0), **{one.position: one for one in proposals(1, 9)}}
+    known = {5: Candidate(position=5, estimate=-7.0, error=1.0), **{one.position: one for one in proposals(1, 9)}}
     now = second_round(
-        Proposals(positive=proposals(1, 5, 6), negative=proposals(9, 5)),
-        Proposals(positive=proposals(1), negative=proposals(9, 5)),
-        Proposals(positive=proposals(1, 5, 6), negative=proposals(9, 5)),
+        Candidates(positive=proposals(1, 5, 6), negative=proposals(9, 5)),
+        Candidates(positive=proposals(1), negative=proposals(9, 5)),
+        Candidates(positive=proposals(1, 5, 6), negative=proposals(9, 5)),
         known,
     )
     assert now.positive == (known[1], *proposals(6), known[5])
@@ -237,6 +237,6 @@ def test_what_the_other_direction_scored_keeps_what_is_known_of_it():
 
 
 def test_wide_rows_are_fewer():
-    many = Proposals(positive=proposals(*range(2 * MOST_ROWS)))
+    many = Candidates(positive=proposals(*range(2 * MOST_ROWS)))
     assert len(first_round(many, 5000, 100).positive) == 100
     assert len(first_round(many, 5000, 0).positive) == 1

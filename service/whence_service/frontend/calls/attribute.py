@@ -14,17 +14,18 @@ from whence.v1 import attribution_pb2
 from whence_service.frontend.request.checked import SearchOptions
 from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.responses import linear_range
-from whence_service.frontend.responses.attributions import Answer, build_attribution, build_metadata
+from whence_service.frontend.responses.attributions import Answer, build_attribution
 from whence_service.frontend.responses.hit_details import describe
+from whence_service.frontend.responses.metadata import build_metadata
 from whence_service.frontend.responses.warnings import fewer_warnings, search_warnings
-from whence_service.frontend.search.index_candidates import IndexProposer
+from whence_service.frontend.search.index_candidates import IndexCandidates
 from whence_service.frontend.search.policy import WITH_INDEX, Search, choose_search, require_matches
 from whence_service.frontend.search.preparation import Prepared, prepare
-from whence_service.frontend.search.rankings import Found, RecallOfQuery
+from whence_service.frontend.search.rankings import RecallOfQuery, SearchResult
 from whence_service.frontend.search.refinement import AT_ONCE, Refinement
-from whence_service.frontend.search.rerank import Rerank
 from whence_service.frontend.search.scan import FullScan
-from whence_service.frontend.search.token_candidates import TfidfProposer
+from whence_service.frontend.search.token_candidates import TokenCandidates
+from whence_service.frontend.search.two_stage import TwoStageSearch
 
 
 class Attributor:
@@ -44,7 +45,7 @@ class Attributor:
 
     async def stream(
         self, context: RequestContext[SearchOptions]
-    ) -> AsyncGenerator[tuple[Prepared, Found] | Answer, None]:
+    ) -> AsyncGenerator[tuple[Prepared, SearchResult] | Answer, None]:
         """Yield the result of the search so far, any number of times, and then the answer."""
         search = choose_search(context.generation, context.options.search)
         prepared = await prepare(context, sketch=search in WITH_INDEX)
@@ -56,19 +57,21 @@ class Attributor:
 
     def _search(
         self, context: RequestContext[SearchOptions], search: Search, prepared: Prepared, *, progress: bool
-    ) -> AsyncGenerator[Found, None]:
+    ) -> AsyncGenerator[SearchResult, None]:
         if search == attribution_pb2.SEARCH_FULL_SCAN:
             return FullScan(context, progress=progress).results()
         if search == attribution_pb2.SEARCH_TFIDF_RERANK:
-            return Rerank(context, TfidfProposer(context), refinement=None, progress=progress).results()
-        proposer = IndexProposer(context, prepared)
+            return TwoStageSearch(context, TokenCandidates(context), refinement=None, progress=progress).results()
+        proposer = IndexCandidates(context, prepared)
         if search == attribution_pb2.SEARCH_INDEX_ONLY:
-            return Rerank(context, proposer, refinement=None, progress=progress).estimates()
+            return TwoStageSearch(context, proposer, refinement=None, progress=progress).estimates()
         refinement = Refinement(context, prepared, proposer, self._refining)
-        return Rerank(context, proposer, refinement=refinement, progress=progress).results()
+        return TwoStageSearch(context, proposer, refinement=refinement, progress=progress).results()
 
 
-async def _answer(context: RequestContext[SearchOptions], search: Search, prepared: Prepared, result: Found) -> Answer:
+async def _answer(
+    context: RequestContext[SearchOptions], search: Search, prepared: Prepared, result: SearchResult
+) -> Answer:
     options = context.options
     require_matches(result.sequences_searched or result.sequences_total, options.filter)
     details = await describe(context, result.rankings, layers=options.include_layers, tokens=options.include_tokens)

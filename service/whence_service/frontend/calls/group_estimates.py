@@ -1,4 +1,4 @@
-"""Sums of influence over groups: what the index says, corrected by a sample, and how far off that may be. Pure.
+"""Sums of influence over groups: the index's estimates, corrected by an exact sample, with standard errors. Pure.
 
 For every sequence the index has an estimate e; of a sample drawn by priority sampling the exact influence x is known.
 The sum over a group is taken as b·Σe plus the sample's residuals x - b·e, each over its probability of having been
@@ -19,9 +19,9 @@ _BORROWED: Final = 8.0
 
 @dataclass(frozen=True, kw_only=True)
 class GroupTotals:
-    """What the index says of a group: how many sequences, Σ estimate, Σ scale, Σ scale².
+    """The index's sums over a group: the number of sequences, Σ estimate, Σ scale, Σ scale².
 
-    A scale is about how far an influence may be from what its estimate says.
+    A scale is about the distance of an influence from its estimate.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Drawn:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupSum:
-    """The influence of a group, its standard error, and how many of its sequences were scored."""
+    """The influence of a group, its standard error, and the number of its sequences that were scored."""
 
     name: str
     sequences: int
@@ -54,7 +54,7 @@ class GroupSum:
 
 @dataclass(kw_only=True)
 class _Sampled:
-    """What the sample says of a group, summed up."""
+    """The sums of the sample over a group."""
 
     count: int = 0  # all drawn
     uncertain: int = 0  # those that might not have been drawn
@@ -75,12 +75,12 @@ def estimate_groups(
     """
     slope = _slope(sample, threshold)
     per_square = _residual_square(sample, slope, threshold)
-    sampled, everything = {each.name: _Sampled() for each in totals}, _Sampled()
-    for one in sample:
-        for into in (everything, *(sampled[group] for group in one.groups)):
-            _add(into, one, slope, threshold)
-    sums = [_sum(each, sampled[each.name], slope, per_square, threshold) for each in totals]
-    ordered = sorted(sums, key=lambda each: (-each.influence, each.name))
+    sampled, everything = {group.name: _Sampled() for group in totals}, _Sampled()
+    for drawn in sample:
+        for into in (everything, *(sampled[name] for name in drawn.groups)):
+            _add(into, drawn, slope, threshold)
+    sums = [_sum(group, sampled[group.name], slope, per_square, threshold) for group in totals]
+    ordered = sorted(sums, key=lambda group: (-group.influence, group.name))
     return [*ordered, _sum(whole, everything, slope, per_square, threshold)]
 
 
@@ -103,41 +103,41 @@ def merge_totals(parts: Iterable[GroupTotals]) -> list[GroupTotals]:
     return [merged[name] for name in sorted(merged)]
 
 
-def _probability(one: Drawn, threshold: float | None) -> float:
-    return 1.0 if threshold is None else min(1.0, one.scale * threshold)
+def _probability(drawn: Drawn, threshold: float | None) -> float:
+    return 1.0 if threshold is None else min(1.0, drawn.scale * threshold)
 
 
 def _slope(sample: Sequence[Drawn], threshold: float | None) -> float:
-    """Return b: the regression of influences on estimates, each weighted by what it stands for and how exact it is."""
-    weighted = [(one, 1 / _probability(one, threshold) / one.scale**2) for one in sample if one.scale > 0]
-    squares = math.fsum(weight * one.estimate**2 for one, weight in weighted)
-    products = math.fsum(weight * one.estimate * one.influence for one, weight in weighted)
+    """Return b: the regression of influences on estimates, weighted by the inverse of probability and squared scale."""
+    weighted = [(drawn, 1 / _probability(drawn, threshold) / drawn.scale**2) for drawn in sample if drawn.scale > 0]
+    squares = math.fsum(weight * drawn.estimate**2 for drawn, weight in weighted)
+    products = math.fsum(weight * drawn.estimate * drawn.influence for drawn, weight in weighted)
     return products / squares if squares > 0 else 1.0
 
 
 def _residual_square(sample: Sequence[Drawn], slope: float, threshold: float | None) -> float:
-    """Return how large the square of a residual is for a scale of 1, over all that might not have been drawn."""
+    """Return the mean square of a residual at a scale of 1, over sequences that were not certain to be drawn."""
     squares = scales = 0.0
-    for one in sample:
-        probability = _probability(one, threshold)
+    for drawn in sample:
+        probability = _probability(drawn, threshold)
         if probability < 1:
-            squares += (one.influence - slope * one.estimate) ** 2 / probability
-            scales += one.scale**2 / probability
+            squares += (drawn.influence - slope * drawn.estimate) ** 2 / probability
+            scales += drawn.scale**2 / probability
     return squares / scales if scales > 0 else 0.0
 
 
-def _add(into: _Sampled, one: Drawn, slope: float, threshold: float | None) -> None:
-    probability = _probability(one, threshold)
-    residual = one.influence - slope * one.estimate
+def _add(into: _Sampled, drawn: Drawn, slope: float, threshold: float | None) -> None:
+    probability = _probability(drawn, threshold)
+    residual = drawn.influence - slope * drawn.estimate
     into.count += 1
-    into.influence += one.influence
+    into.influence += drawn.influence
     into.correction += residual / probability
     if probability < 1:
         into.uncertain += 1
         into.variance += (1 - probability) * (residual / probability) ** 2
     else:
-        into.certain_scale += one.scale
-        into.certain_square += one.scale**2
+        into.certain_scale += drawn.scale
+        into.certain_square += drawn.scale**2
 
 
 def _sum(totals: GroupTotals, sampled: _Sampled, slope: float, per_square: float, threshold: float | None) -> GroupSum:

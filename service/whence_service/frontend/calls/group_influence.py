@@ -1,4 +1,4 @@
-"""How much of an output comes from each part of the corpus: the index's sums, corrected by an exact sample."""
+"""GroupInfluence: the influence of each part of the corpus, by the index's sums and an exact sample."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from whence_service.frontend.request.checked import GroupOptions
 from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.request.options import MIN_SAMPLES
 from whence_service.frontend.responses import linear_range
-from whence_service.frontend.responses.attributions import build_metadata, training_set_size
+from whence_service.frontend.responses.metadata import build_metadata
+from whence_service.frontend.responses.units import InfluenceScale
 from whence_service.frontend.search.candidates import ShardSearch
 from whence_service.frontend.search.policy import choose_search, no_matches
 from whence_service.frontend.search.preparation import prepare
@@ -48,7 +49,7 @@ class Draw:
 
 
 async def group_influence(context: RequestContext[GroupOptions]) -> attribution_service_pb2.GroupInfluenceResponse:
-    """Return the influence of every group on the job's one query.
+    """Return the influence of every group on the query.
 
     A deadline that leaves no time for the whole sample leaves a smaller one: the draw is in an order each of whose
     beginnings is a draw. Raises :class:`~whence.errors.MismatchError` (``MISSING_INDEX``) without an index, and
@@ -70,12 +71,14 @@ async def group_influence(context: RequestContext[GroupOptions]) -> attribution_
         raise deadline_error(f"after {len(sample)} sequences were scored; fewer than {MIN_SAMPLES} tell no error")
     [whole] = merge_totals(_totals(answer.total) for answer in answers)
     *sums, total = estimate_groups(totals, whole, sample, threshold)
-    size = training_set_size(context)
+    scale = InfluenceScale.of(context.generation)
     log_likelihood = prepared.queries[0].log_likelihood
-    outside = linear_range.of_influences(context, ((each.influence / size, log_likelihood) for each in (*sums, total)))
+    outside = linear_range.of_influences(
+        context, ((scale.influence(group.influence), log_likelihood) for group in (*sums, total))
+    )
     return attribution_service_pb2.GroupInfluenceResponse(
-        groups=[_message(each, size) for each in sums],
-        total=_message(total, size),
+        groups=[_message(group, scale) for group in sums],
+        total=_message(total, scale),
         log_likelihood=log_likelihood,
         metadata=build_metadata(
             context,
@@ -103,7 +106,7 @@ async def _exact(context: RequestContext[GroupOptions], draws: Sequence[Draw]) -
 async def _sums(
     context: RequestContext[GroupOptions], prepared: messages.PreparedQuery
 ) -> list[messages.EstimateGroupsResponse]:
-    """Return what the index of every shard says."""
+    """Return the sums and draws of every shard's index."""
 
     async def call(group: ShardGroup) -> messages.EstimateGroupsResponse:
         request = messages.EstimateGroupsRequest(
@@ -127,7 +130,7 @@ def _require_groups(totals: Sequence[GroupTotals], group_by: str) -> None:
             reason=Reason.TOO_MANY_GROUPS,
             field="group_by",
         )
-    if [each.name for each in totals] == [""] and group_by.startswith("metadata."):
+    if [group.name for group in totals] == [""] and group_by.startswith("metadata."):
         raise InvalidRequestError(
             f"no sequence has a value for {group_by}; check the spelling of the field",
             reason=Reason.UNKNOWN_GROUPING,
@@ -149,48 +152,48 @@ def merge_draws(answers: list[messages.EstimateGroupsResponse], count: int) -> l
     """Return the draw over all shards: the smallest priorities of all, in order; ties go to the lower position."""
     draws = (
         Draw(
-            position=one.position,
-            priority=one.priority,
+            position=sequence.position,
+            priority=sequence.priority,
             drawn=Drawn(
-                groups=tuple(answer.groups[group].name for group in one.groups),
-                estimate=one.estimate,
-                scale=one.scale,
+                groups=tuple(answer.groups[group].name for group in sequence.groups),
+                estimate=sequence.estimate,
+                scale=sequence.scale,
                 influence=0.0,
             ),
         )
         for answer in answers
-        for one in answer.drawn
+        for sequence in answer.drawn
     )
     return heapq.nsmallest(count, draws, key=lambda draw: (draw.priority, draw.position))
 
 
 def scored_draw(draws: Sequence[Draw], exact: Mapping[int, float]) -> tuple[list[Drawn], float | None]:
     """Return the sample, as far as it was scored without a gap, and the priority where it ends."""
-    found: list[Drawn] = []
+    sample: list[Drawn] = []
     for draw in draws:
         if draw.position not in exact:
             break
-        found.append(replace(draw.drawn, influence=exact[draw.position]))
-    return found, draws[len(found)].priority if len(found) < len(draws) else None
+        sample.append(replace(draw.drawn, influence=exact[draw.position]))
+    return sample, draws[len(sample)].priority if len(sample) < len(draws) else None
 
 
-def _message(found: GroupSum, size: int) -> attribution_service_pb2.GroupInfluence:
+def _message(group: GroupSum, scale: InfluenceScale) -> attribution_service_pb2.GroupInfluence:
     return attribution_service_pb2.GroupInfluence(
-        name=found.name,
-        sequences=found.sequences,
-        influence=found.influence / size,
-        standard_error=found.standard_error / size,
-        sampled=found.sampled,
+        name=group.name,
+        sequences=group.sequences,
+        influence=scale.influence(group.influence),
+        standard_error=scale.influence(group.standard_error),
+        sampled=group.sampled,
     )
 
 
-def _warnings(scored: int, asked: int) -> list[attribution_pb2.Warning]:
-    if scored >= asked:
+def _warnings(scored: int, requested: int) -> list[attribution_pb2.Warning]:
+    if scored >= requested:
         return []
     return [
         attribution_pb2.Warning(
             code=WarningCode.SAMPLE_INCOMPLETE,
-            message=f"the deadline left time to score {scored} of {asked} sequences; the standard errors account for "
-            "it: allow more time for smaller ones",
+            message=f"the deadline left time to score {scored} of {requested} sequences; the standard errors account "
+            "for it: allow more time for smaller ones",
         )
     ]

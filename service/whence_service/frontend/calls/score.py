@@ -1,4 +1,4 @@
-"""The influence of given sequences on given queries: find who holds each sequence, then score it there.
+"""The influence of given sequences on given queries: locate each sequence, then score it on a worker that holds it.
 
 Finding first costs a short call, and gains that an unknown id fails before anything is computed and that no
 sequence is scored twice where workers hold the same shard. Where one call to one worker can do it all, it does.
@@ -20,11 +20,12 @@ from whence_service.frontend.request.checked import ScoreOptions, SelfInfluenceO
 from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.request.fields import fields_of_caller
 from whence_service.frontend.responses import linear_range
-from whence_service.frontend.responses.attributions import build_metadata, scaled, training_set_size
 from whence_service.frontend.responses.hit_details import Detail, check_whole, sequences_per_call
+from whence_service.frontend.responses.metadata import build_metadata
+from whence_service.frontend.responses.units import InfluenceScale
 from whence_service.frontend.search.preparation import distinct, prepare
-from whence_service.frontend.workers.concurrency import together
 from whence_service.frontend.workers.routing import canonical_bytes
+from whence_service.frontend.workers.tasks import run_all
 
 Selector = attribution_service_pb2.SequenceSelector
 Reference = worker_service_pb2.SequenceReference
@@ -41,7 +42,7 @@ class ScoreCall:
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """What was found for the request's sequences, in their order."""
+    """The scored sequences of a request, in its order."""
 
     sequences: tuple[worker_service_pb2.ScoredSequence, ...]
     log_likelihoods: tuple[float, ...]  # one for each query
@@ -81,22 +82,22 @@ async def _score_once(context: _Sequences, detail: Detail) -> Scored:
     for call in plan_scores(owners, chunk):
         by_worker.setdefault(call.worker, []).append(call)
     with context.watch.stage("score_sequences"):
-        groups = await together(_score_in_turn(context, calls, detail) for calls in by_worker.values())
+        groups = await run_all(_score_in_turn(context, calls, detail) for calls in by_worker.values())
     answers = [answered for group in groups for answered in group]
-    found = {
+    scored_by_number = {
         number: scored
         for call, answer in answers
         for number, scored in zip(call.numbers, answer.sequences, strict=True)
     }
     return Scored(
-        sequences=tuple(found[number] for number in range(len(context.options.sequences))),
+        sequences=tuple(scored_by_number[number] for number in range(len(context.options.sequences))),
         log_likelihoods=tuple(tensors.unpack(answers[0][1].log_likelihood)),
         warnings=distinct((*warnings, *(warning for _, answer in answers for warning in answer.warnings))),
     )
 
 
 async def _plan(context: _Sequences, chunk: int) -> tuple[tuple[str, ...], tuple[attribution_pb2.Warning, ...]]:
-    """Return the worker that scores each sequence, and what was noticed while the queries were prepared."""
+    """Return the worker that scores each sequence, and the warnings of preparing the queries."""
     groups, count = context.replicas.groups(), len(context.options.sequences)
     if len(groups) == 1 and count <= chunk:
         # One call does it all: its worker looks up every sequence before it computes anything, and there is
@@ -113,7 +114,7 @@ async def _locate(context: _Sequences) -> tuple[str, ...]:
     if numbers:
         workers = [group.worker for group in context.replicas.groups()]
         with context.watch.stage("locate"):
-            answers = await together(_look_up(context, worker, numbers) for worker in workers)
+            answers = await run_all(_look_up(context, worker, numbers) for worker in workers)
         for worker, answer in zip(workers, answers, strict=True):
             for scored in answer.sequences:
                 holders[numbers[scored.index]].append(worker)
@@ -201,13 +202,17 @@ def plan_scores(owners: Sequence[str], chunk: int) -> tuple[ScoreCall, ...]:
 
 def build_score(context: RequestContext[ScoreOptions], scored: Scored) -> attribution_service_pb2.ScoreResponse:
     """Return the response of Score: [queries, sequences] and, where asked, [queries, sequences, layers]."""
-    size, queries, sequences = training_set_size(context), len(context.request.queries), len(scored.sequences)
+    scale, queries, sequences = (
+        InfluenceScale.of(context.generation),
+        len(context.request.queries),
+        len(scored.sequences),
+    )
     parts = [_by_query(sequence.raw_influence, queries) for sequence in scored.sequences]
     cells = [part[query] for query in range(queries) for part in parts]  # [queries · sequences][layers, or 1]
     raw = [math.fsum(cell) for cell in cells]
-    pairs = ((value / size, scored.log_likelihoods[number // sequences]) for number, value in enumerate(raw))
+    pairs = ((scale.influence(value), scored.log_likelihoods[number // sequences]) for number, value in enumerate(raw))
     response = attribution_service_pb2.ScoreResponse(
-        influence=scaled(raw, [queries, sequences], size),
+        influence=scale.tensor(raw, [queries, sequences]),
         sequences=[_without_offsets(sequence.sequence) for sequence in scored.sequences],
         log_likelihood=tensors.pack(scored.log_likelihoods, [queries]),
         metadata=build_metadata(
@@ -219,21 +224,21 @@ def build_score(context: RequestContext[ScoreOptions], scored: Scored) -> attrib
     )
     if context.options.include_layers:
         values = [value for cell in cells for value in cell]
-        response.layer_influence.CopyFrom(scaled(values, [queries, sequences, len(cells[0])], size))
+        response.layer_influence.CopyFrom(scale.tensor(values, [queries, sequences, len(cells[0])]))
     return response
 
 
 def build_explanation(context: _Sequences, scored: Scored) -> attribution_service_pb2.ExplainResponse:
     """Return the response of Explain: the parts, float64 [layers, tokens], and their sum."""
     (sequence,) = scored.sequences
-    size = training_set_size(context)
+    scale = InfluenceScale.of(context.generation)
     values = tensors.unpack(sequence.raw_influence)
-    influence = math.fsum(values) / size
+    influence = scale.influence(math.fsum(values))
     outside = linear_range.of_influences(context, [(influence, scored.log_likelihoods[0])])
     return attribution_service_pb2.ExplainResponse(
         sequence=sequence.sequence,
         influence=influence,
-        parts=scaled(values, sequence.raw_influence.shape[1:], size),
+        parts=scale.tensor(values, sequence.raw_influence.shape[1:]),
         log_likelihood=scored.log_likelihoods[0],
         metadata=build_metadata(context, warnings=(*scored.warnings, *outside), sequences_scored=1, with_layers=True),
     )

@@ -9,12 +9,14 @@ from whence_service.frontend.calls.score import score_on_themselves
 from whence_service.frontend.request.checked import SelfInfluenceOptions
 from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.responses import linear_range
-from whence_service.frontend.responses.attributions import build_hits, build_metadata, training_set_size
+from whence_service.frontend.responses.attributions import build_hits
 from whence_service.frontend.responses.hit_details import describe
+from whence_service.frontend.responses.metadata import build_metadata
+from whence_service.frontend.responses.units import InfluenceScale
 from whence_service.frontend.responses.warnings import search_warnings
 from whence_service.frontend.search.candidates import ShardSearch
 from whence_service.frontend.search.policy import choose_search, require_matches
-from whence_service.frontend.search.rankings import Found, merge_rankings
+from whence_service.frontend.search.rankings import SearchResult, merge_rankings
 from whence_service.frontend.workers.routing import ShardGroup
 
 
@@ -26,14 +28,14 @@ async def self_influence_of_sequences(
     Raises :class:`~whence.errors.NotFoundError` (``SEQUENCE_NOT_FOUND``) for an id that no shard has.
     """
     scored = await score_on_themselves(context)
-    size = training_set_size(context)
+    scale = InfluenceScale.of(context.generation)
     raw = [tensors.unpack(sequence.raw_influence)[0] for sequence in scored.sequences]
     order = sorted(range(len(raw)), key=lambda number: -raw[number])[: context.options.top_k or len(raw)]
     hits = [
         attribution_pb2.Hit(
             rank=rank,
             sequence=scored.sequences[number].sequence,
-            influence=raw[number] / size,
+            influence=scale.influence(raw[number]),
             raw_influence=raw[number],
         )
         for rank, number in enumerate(order, start=1)
@@ -61,13 +63,13 @@ async def self_influence_of_corpus(
     rankings = merge_rankings(
         parts, queries=1, top_k=context.options.top_k, direction=attribution_pb2.DIRECTION_POSITIVE, signed=False
     )
-    found = Found(rankings=rankings, sequences_scored=0, sequences_total=0, sequences_searched=searched)
+    result = SearchResult(rankings=rankings, sequences_scored=0, sequences_total=0, sequences_searched=searched)
     require_matches(searched, context.options.filter)
     described = await describe(context, rankings, layers=False, tokens=False)
     warnings = search_warnings(
         context,
         attribution_pb2.SEARCH_UNSPECIFIED,
-        found,
+        result,
         top_k=context.options.top_k,
         filtered=context.options.filter is not None,
     )

@@ -12,7 +12,7 @@ O_co = TypeVar("O_co", covariant=True)
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
-    """How sequences are searched for, and what is said of each hit.
+    """The search, and the details of each hit that the answer has.
 
     ``search`` is unspecified where the best search that the model supports is wanted; ``filter`` selects the sequences
     of the corpus that count, ``None`` all.

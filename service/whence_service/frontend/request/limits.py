@@ -1,4 +1,4 @@
-"""How much one request may ask for: the server's limits."""
+"""The server's limits of one request."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class RequestLimits:
-    """The most that one request may ask."""
+    """The largest values that one request may have."""
 
     max_top_k: int
     max_queries: int

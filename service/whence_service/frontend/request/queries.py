@@ -55,7 +55,7 @@ def check_query(query: query_pb2.Query, field: str = "query") -> None:
 
 
 def check_lengths(queries: Sequence[query_pb2.Query], limits: model_pb2.Limits, fields: Sequence[str]) -> None:
-    """Check how long queries are against the model's limits: in bytes, and in tokens those that are given as such.
+    """Check the lengths of queries against the model's limits: in bytes, and token ids in tokens.
 
     A limit of 0 is not known; the worker checks.
     """

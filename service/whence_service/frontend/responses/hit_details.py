@@ -1,7 +1,7 @@
-"""The last hop: the sequences that were found, and the layers and tokens that their influence comes from.
+"""The last hop: texts of the hits, and the layers and tokens that their influence comes from.
 
-Planned purely (:func:`plan_details`): which worker is asked about which sequences for which query, in calls
-whose answers stay well under the message limit. Each worker gets its calls one after the other.
+:func:`plan_details` plans the calls to each worker, pure, so that answers stay well under the message limit. Each
+worker gets its calls one after the other.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from whence.v1 import attribution_pb2, model_pb2, tensor_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.search.rankings import Ranking
-from whence_service.frontend.workers.concurrency import together
 from whence_service.frontend.workers.replicas import Replicas
+from whence_service.frontend.workers.tasks import run_all
 
 Detail: TypeAlias = worker_service_pb2.Detail.ValueType
 
@@ -40,8 +40,8 @@ class DetailCall:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Described:
-    """A sequence that was found. Parts of its raw influence, float [layers] and [tokens], where asked for.
+class HitDetails:
+    """A hit's sequence, and parts of its raw influence, float [layers] and [tokens], where asked for.
 
     ``raw_influence`` is what the parts add up to; ``None`` where none were asked for.
     """
@@ -53,14 +53,14 @@ class Described:
 
 
 def detail_for(*, layers: bool, tokens: bool) -> Detail:
-    """Return how far the workers must split influences for what was asked."""
+    """Return the detail to which workers split influences for an answer with these parts."""
     if tokens:
         return worker_service_pb2.DETAIL_LAYERS_TOKENS
     return worker_service_pb2.DETAIL_LAYERS if layers else worker_service_pb2.DETAIL_TOTAL
 
 
 def sequences_per_call(model: model_pb2.Model, detail: Detail, queries: int, budget_bytes: int) -> int:
-    """Return how many sequences' influences fit in an answer of ``budget_bytes``; at least 1."""
+    """Return the number of sequences whose influences fit in an answer of ``budget_bytes``; at least 1."""
     values = queries
     if detail != worker_service_pb2.DETAIL_TOTAL:
         values *= max(1, len(model.layers))
@@ -97,11 +97,11 @@ async def describe(
     *,
     layers: bool,
     tokens: bool,
-) -> tuple[Mapping[int, Described], ...]:
+) -> tuple[Mapping[int, HitDetails], ...]:
     """Return, for each query, its hits' descriptions by position."""
     detail = detail_for(layers=layers, tokens=tokens)
 
-    async def work() -> tuple[Mapping[int, Described], ...]:
+    async def work() -> tuple[Mapping[int, HitDetails], ...]:
         return await _describe(context, rankings, detail, layers=layers, tokens=tokens)
 
     return await context.workers.surviving(work)
@@ -114,15 +114,15 @@ async def _describe(
     *,
     layers: bool,
     tokens: bool,
-) -> tuple[Mapping[int, Described], ...]:
+) -> tuple[Mapping[int, HitDetails], ...]:
     chunk = sequences_per_call(context.generation.model, detail, 1, context.answer_bytes)
     calls = plan_details(context.replicas, rankings, detail, chunk)
     by_worker: dict[str, list[DetailCall]] = {}
     for call in calls:
         by_worker.setdefault(call.worker, []).append(call)
-    described: tuple[dict[int, Described], ...] = tuple({} for _ in rankings)
+    described: tuple[dict[int, HitDetails], ...] = tuple({} for _ in rankings)
     with context.watch.stage("describe"):
-        for answers in await together(_ask_in_turn(context, calls, detail) for calls in by_worker.values()):
+        for answers in await run_all(_ask_in_turn(context, calls, detail) for calls in by_worker.values()):
             for call, answer in answers:
                 _collect(described, call, answer, layers=layers, tokens=tokens)
     return described
@@ -159,7 +159,7 @@ def check_whole(
 
 
 def _collect(
-    described: Sequence[dict[int, Described]],
+    described: Sequence[dict[int, HitDetails]],
     call: DetailCall,
     answer: worker_service_pb2.ScoreSequencesResponse,
     *,
@@ -170,11 +170,11 @@ def _collect(
         if not tokens:
             scored.sequence.ClearField("token_offsets")
         if call.query is None:
-            for found in described:
-                found[position] = Described(sequence=scored.sequence)
+            for details in described:
+                details[position] = HitDetails(sequence=scored.sequence)
             continue
         parts = scored.raw_influence
-        described[call.query][position] = Described(
+        described[call.query][position] = HitDetails(
             sequence=scored.sequence,
             raw_influence=math.fsum(tensors.unpack(parts)),
             layers=sum_by_layer(parts) if layers else (),

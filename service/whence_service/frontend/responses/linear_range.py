@@ -1,4 +1,4 @@
-"""Telling that influences are too large to be read as nats, why, and what makes them smaller."""
+"""Warnings of influences that are too large to be read as nats, with the cause and the remedy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from whence.linear_range import is_outside, is_outside_for_tokens
 from whence.reasons import WarningCode
 from whence.v1 import attribution_pb2
 from whence_service.frontend.request.context import RequestContext
-from whence_service.frontend.responses.attributions import training_set_size
+from whence_service.frontend.responses.units import InfluenceScale
 
 _SOURCES: Final = {
     "corpus": ", the number of sequences of the corpus that the factors were fitted on",
@@ -50,12 +50,13 @@ def of_self_influences(
 
 
 def _warning(context: RequestContext[object], influence: float, on_what: str) -> attribution_pb2.Warning:
+    size = InfluenceScale.of(context.generation).training_set_size
     source = _SOURCES.get(context.generation.model.training_set_source, "")
     return attribution_pb2.Warning(
         code=WarningCode.OUTSIDE_LINEAR_RANGE,
         message=f"influences as large as {influence:+,.1f} nats{on_what} are not to be read as nats: an influence is a "
         "linear extrapolation to one more copy of a sequence, true where the change is small; only their order means "
-        f"something. They are divided by N = {training_set_size(context):,}{source}: if the model was trained on more "
+        f"something. They are divided by N = {size:,}{source}: if the model was trained on more "
         "sequences, give their number (--training-sequences of `whence fit` or of the worker), else ask with a larger "
         "damping_factor",
     )

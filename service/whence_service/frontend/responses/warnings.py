@@ -9,12 +9,11 @@ from whence.v1 import attribution_pb2
 from whence_service.frontend.request.checked import SearchOptions
 from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.search.policy import NEGATIVE, POSITIVE, RERANKED, Search
-from whence_service.frontend.search.rankings import Found
-from whence_service.frontend.workers.coverage import covered_share
+from whence_service.frontend.search.rankings import SearchResult
 
 
 def fewer_warnings(
-    attributions: Sequence[attribution_pb2.Attribution], result: Found, options: SearchOptions
+    attributions: Sequence[attribution_pb2.Attribution], result: SearchResult, options: SearchOptions
 ) -> Iterator[attribution_pb2.Warning]:
     """Yield a warning for each ranking that is short because too few influences have its sign."""
     among = result.sequences_scored or result.sequences_searched
@@ -36,7 +35,7 @@ def fewer_warnings(
 
 
 def search_warnings(
-    context: RequestContext[object], search: Search, result: Found, *, top_k: int, filtered: bool
+    context: RequestContext[object], search: Search, result: SearchResult, *, top_k: int, filtered: bool
 ) -> Iterator[attribution_pb2.Warning]:
     """Yield the warnings about the search that led to a result."""
     sequences = result.sequences_searched or result.sequences_total
@@ -47,7 +46,7 @@ def search_warnings(
             message=f"top_k is {top_k}, but {which} {sequences} sequences{' through' if filtered else ''}",
         )
     if result.unreachable:
-        share = covered_share(context.generation, result.unreachable)
+        share = context.generation.share_without(result.unreachable)
         yield attribution_pb2.Warning(
             code=WarningCode.PARTIAL_ANSWER,
             message=f"the shards {', '.join(result.unreachable)} could not be reached; this answer covers {share:.1%} "

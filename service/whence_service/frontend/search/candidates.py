@@ -9,12 +9,12 @@ from typing import Protocol, TypeVar
 from whence.errors import InternalError
 from whence.reasons import Reason
 from whence_service.frontend.request.context import RequestContext
-from whence_service.frontend.workers.concurrency import together
 from whence_service.frontend.workers.routing import ShardGroup
+from whence_service.frontend.workers.tasks import run_all
 
 
 @dataclass(frozen=True, kw_only=True)
-class Proposal:
+class Candidate:
     """A sequence that is proposed for one query, the more promising the larger its estimate.
 
     ``error`` is the standard deviation of the estimate, 0 where it is not one of the influence.
@@ -26,11 +26,11 @@ class Proposal:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Proposals:
+class Candidates:
     """The candidates for one query, best first in each direction."""
 
-    positive: tuple[Proposal, ...] = ()
-    negative: tuple[Proposal, ...] = ()
+    positive: tuple[Candidate, ...] = ()
+    negative: tuple[Candidate, ...] = ()
 
 
 class SearchAnswer(Protocol):
@@ -46,7 +46,7 @@ A = TypeVar("A", bound=SearchAnswer)
 
 
 class ShardSearch:
-    """Asks the owner of each shard for candidates, and keeps count of what they looked at.
+    """Asks the owner of each shard for candidates, and counts the sequences that they compared.
 
     State: how many sequences each group of shards had, at the last search.
     """
@@ -69,14 +69,14 @@ class ShardSearch:
         none can be; and :class:`~whence.errors.InternalError` for one that did not look at all of its sequences.
         """
         groups = self._context.replicas.groups()
-        parts = await together(self._context.workers.ask_holders(group, call) for group in groups)
-        found = [answered for part in parts for answered in part]
-        if not found:
+        parts = await run_all(self._context.workers.ask_holders(group, call) for group in groups)
+        answers = [answered for part in parts for answered in part]
+        if not answers:
             raise self._context.replicas.nobody_left()
-        for group, answer in found:
+        for group, answer in answers:
             self._check_whole(group, answer)
-        self._searched = {group: answer.sequences_searched for group, answer in found}
-        return [answer for _, answer in found]
+        self._searched = {group: answer.sequences_searched for group, answer in answers}
+        return [answer for _, answer in answers]
 
     def _check_whole(self, group: ShardGroup, answer: A) -> None:
         if not self._filtered and answer.sequences_searched != group.sequences:
@@ -89,23 +89,23 @@ class ShardSearch:
             )
 
 
-class Proposer(Protocol):
-    """A cheap search. ``estimates``: whether what it says of a sequence is an estimate of its influence."""
+class CandidateSearch(Protocol):
+    """A cheap search for candidates. ``estimates``: whether its estimates are of the influence."""
 
     estimates: bool
     search: ShardSearch
 
-    async def propose(self) -> list[Proposals]:
+    async def propose(self) -> list[Candidates]:
         """Return the candidates for each query of the context, chosen over all shards at once."""
         ...
 
 
-def best_of(proposals: Iterable[Proposal], count: int, *, sign: int) -> tuple[Proposal, ...]:
-    """Return the ``count`` best of what the shards proposed, ties to the lower position; ``sign`` -1: the smallest."""
+def best_of(proposals: Iterable[Candidate], count: int, *, sign: int) -> tuple[Candidate, ...]:
+    """Return the ``count`` best candidates of all shards, ties to the lower position; ``sign`` -1: the smallest."""
     return tuple(sorted(proposals, key=lambda proposal: (-sign * proposal.estimate, proposal.position))[:count])
 
 
-def in_order_of_promise(proposals: Sequence[Proposals]) -> list[int]:
+def in_order_of_promise(proposals: Sequence[Candidates]) -> list[int]:
     """Return each proposed position once: first every query's first candidates, then their second ones, and so on."""
     ranks: dict[int, int] = {}
     for of_query in proposals:
@@ -115,6 +115,6 @@ def in_order_of_promise(proposals: Sequence[Proposals]) -> list[int]:
     return sorted(ranks, key=lambda position: (ranks[position], position))
 
 
-def distinct_positions(proposals: Sequence[Proposals]) -> set[int]:
+def distinct_positions(proposals: Sequence[Candidates]) -> set[int]:
     """Return the positions that are proposed for any query."""
     return {proposal.position for of_query in proposals for proposal in (*of_query.positive, *of_query.negative)}

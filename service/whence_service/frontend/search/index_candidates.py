@@ -9,14 +9,14 @@ from whence.v1 import tensor_pb2
 from whence.worker.v1 import worker_service_pb2 as messages
 from whence_service.frontend.request.checked import SearchOptions
 from whence_service.frontend.request.context import RequestContext
-from whence_service.frontend.search.candidates import Proposal, Proposals, ShardSearch, best_of
+from whence_service.frontend.search.candidates import Candidate, Candidates, ShardSearch, best_of
 from whence_service.frontend.search.policy import NEGATIVE, POSITIVE
 from whence_service.frontend.search.preparation import Prepared
 from whence_service.frontend.workers.routing import ShardGroup
 
 
-class IndexProposer:
-    """Asks the indexes of all shards for the most influential in each asked direction, by their estimates."""
+class IndexCandidates:
+    """Asks the indexes of all shards for the sequences of the largest estimates in each direction."""
 
     estimates = True
 
@@ -30,11 +30,11 @@ class IndexProposer:
         self._options = context.options
         self.search = ShardSearch(context, filtered=context.options.filter is not None)
 
-    async def propose(self) -> list[Proposals]:
+    async def propose(self) -> list[Candidates]:
         """Return the candidates for each query."""
         return await self.search_with([query.sketch for query in self._prepared.queries])
 
-    async def search_with(self, sketches: Sequence[tensor_pb2.Tensor]) -> list[Proposals]:
+    async def search_with(self, sketches: Sequence[tensor_pb2.Tensor]) -> list[Candidates]:
         """Return the candidates for sketches, one of each query."""
         stacked = _stacked(sketches)
 
@@ -50,7 +50,7 @@ class IndexProposer:
 
         answers = await self.search.ask(call)
         return [
-            Proposals(
+            Candidates(
                 positive=self._best((answer.positive for answer in answers), query, sign=1)
                 if self._options.direction in POSITIVE
                 else (),
@@ -61,15 +61,15 @@ class IndexProposer:
             for query in range(len(self._context.request.queries))
         ]
 
-    def _best(self, answers: Iterable[Sequence[messages.Estimates]], query: int, *, sign: int) -> tuple[Proposal, ...]:
-        found = (proposal for answer in answers for proposal in _proposals(answer[query]))
-        return best_of(found, self._options.candidates, sign=sign)
+    def _best(self, answers: Iterable[Sequence[messages.Estimates]], query: int, *, sign: int) -> tuple[Candidate, ...]:
+        candidates = (proposal for answer in answers for proposal in _candidates(answer[query]))
+        return best_of(candidates, self._options.candidates, sign=sign)
 
 
-def _proposals(found: messages.Estimates) -> Iterator[Proposal]:
-    columns = (tensors.unpack(column) for column in (found.positions, found.estimates, found.errors))
+def _candidates(estimates: messages.Estimates) -> Iterator[Candidate]:
+    columns = (tensors.unpack(column) for column in (estimates.positions, estimates.estimates, estimates.errors))
     for position, estimate, error in zip(*columns, strict=True):
-        yield Proposal(position=int(position), estimate=estimate, error=error)
+        yield Candidate(position=int(position), estimate=estimate, error=error)
 
 
 def _stacked(sketches: Sequence[tensor_pb2.Tensor]) -> tensor_pb2.Tensor:

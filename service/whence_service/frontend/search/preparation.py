@@ -11,13 +11,13 @@ from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.request.fields import fields_of_caller
-from whence_service.frontend.workers.concurrency import together
 from whence_service.frontend.workers.routing import canonical_bytes
+from whence_service.frontend.workers.tasks import run_all
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """What is known of the queries, in the order of the request, and what the caller should know."""
+    """The prepared queries, in the order of the request, and the warnings about them."""
 
     queries: tuple[worker_service_pb2.PreparedQuery, ...]
     warnings: tuple[attribution_pb2.Warning, ...]
@@ -30,14 +30,14 @@ async def prepare(context: RequestContext[object], *, sketch: bool = False) -> P
     """
     parts = _by_worker(context, range(len(context.request.queries)))
     with context.watch.stage("prepare"):
-        answered = await together(_ask_some(context, worker, numbers, sketch=sketch) for worker, numbers in parts)
-    answers = [one for part in answered for one in part]
-    found: dict[int, worker_service_pb2.PreparedQuery] = {}
+        answered = await run_all(_ask_some(context, worker, numbers, sketch=sketch) for worker, numbers in parts)
+    answers = [answer for part in answered for answer in part]
+    prepared: dict[int, worker_service_pb2.PreparedQuery] = {}
     for numbers, answer in answers:
-        found.update(zip(numbers, answer.queries, strict=True))
+        prepared.update(zip(numbers, answer.queries, strict=True))
     warnings = (warning for _, answer in answers for warning in answer.warnings)
     return Prepared(
-        queries=tuple(found[number] for number in range(len(context.request.queries))),
+        queries=tuple(prepared[number] for number in range(len(context.request.queries))),
         warnings=distinct(warnings),
     )
 
@@ -68,7 +68,7 @@ async def _ask_some(
         context.replicas.lose(worker)
         if not context.replicas.workers or (context.replicas.lost and not context.request.partial):
             raise
-    moved = await together(
+    moved = await run_all(
         _ask_some(context, other, part, sketch=sketch) for other, part in _by_worker(context, numbers)
     )
     return [answered for part in moved for answered in part]

@@ -11,32 +11,32 @@ from whence.errors import InternalError
 from whence.reasons import Reason
 from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2
-from whence_service.frontend.search.candidates import Proposal, Proposals
+from whence_service.frontend.search.candidates import Candidate, Candidates
 from whence_service.frontend.search.policy import NEGATIVE, POSITIVE
 from whence_service.frontend.workers.placement import Generation
 
-Candidate = worker_service_pb2.Candidate
+RankedSequence = worker_service_pb2.Candidate
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
     """The best sequences for one query, best first in each direction: only influences of that sign, 0 is in neither."""
 
-    positive: tuple[Candidate, ...] = ()
-    negative: tuple[Candidate, ...] = ()
+    positive: tuple[RankedSequence, ...] = ()
+    negative: tuple[RankedSequence, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecallOfQuery:
-    """How complete a query's rankings are; ``None`` for a direction that was not asked."""
+    """The recall of a query's rankings; ``None`` for a direction that was not asked."""
 
     positive: attribution_pb2.RecallEstimate | None = None
     negative: attribution_pb2.RecallEstimate | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """What a search has found so far: one ranking for each query.
+class SearchResult:
+    """The result of a search so far: one ranking for each query.
 
     ``sequences_total`` is how many it will score exactly; ``sequences_searched`` how many were compared with an index.
     ``unreachable`` are shards that it lacks, in an answer that may be partial. ``recalls`` has one for each query where
@@ -63,7 +63,7 @@ def merge_rankings(
 ) -> tuple[Ranking, ...]:
     """Return one ranking for each query from the workers' rankings, ``parts[worker][query]``.
 
-    A part may be empty: a worker that has found nothing yet. Ties go to the lower position in the corpus. Not
+    A part may be empty: that of a worker without candidates yet. Ties go to the lower position in the corpus. Not
     ``signed``: the ranking is of all there is, whatever its sign.
     Raises :class:`~whence.errors.InternalError` (``NON_FINITE_INFLUENCE``) for a NaN, which has no rank.
     """
@@ -87,9 +87,9 @@ def merge_found(
     total: int,
     top_k: int,
     direction: attribution_pb2.Direction.ValueType,
-) -> Found:
+) -> SearchResult:
     """Return the sum of the workers' latest answers. ``total`` counts those still silent, too."""
-    return Found(
+    return SearchResult(
         rankings=merge_rankings(
             [response.candidates for response in latest], queries=queries, top_k=top_k, direction=direction
         ),
@@ -112,10 +112,10 @@ def rank_scored(
     ``influences`` has each position's influence on every query.
     """
 
-    def best(sign: int) -> tuple[Candidate, ...]:
+    def best(sign: int) -> tuple[RankedSequence, ...]:
         scored = ((-sign * row[query], position) for position, row in influences.items() if sign * row[query] > 0)
         return tuple(
-            Candidate(shard=generation.shard_of(position), position=position, raw_influence=-sign * key)
+            RankedSequence(shard=generation.shard_of(position), position=position, raw_influence=-sign * key)
             for key, position in heapq.nsmallest(top_k, scored)
         )
 
@@ -125,12 +125,12 @@ def rank_scored(
     )
 
 
-def rank_estimated(generation: Generation, proposals: Proposals, top_k: int) -> Ranking:
+def rank_estimated(generation: Generation, proposals: Candidates, top_k: int) -> Ranking:
     """Return the ranking of one query's candidates by their estimates, of each sign."""
 
-    def best(ranking: Sequence[Proposal], sign: int) -> tuple[Candidate, ...]:
+    def best(ranking: Sequence[Candidate], sign: int) -> tuple[RankedSequence, ...]:
         return tuple(
-            Candidate(
+            RankedSequence(
                 shard=generation.shard_of(proposal.position),
                 position=proposal.position,
                 raw_influence=proposal.estimate,
@@ -148,7 +148,9 @@ def worst_of(errors: Iterable[Sequence[float]]) -> tuple[float, ...]:
     return tuple(map(max, zip(*known, strict=True))) if known else ()
 
 
-def _best(lists: Iterable[Iterable[Candidate]], top_k: int, sign: int, *, signed: bool) -> tuple[Candidate, ...]:
+def _best(
+    lists: Iterable[Iterable[RankedSequence]], top_k: int, sign: int, *, signed: bool
+) -> tuple[RankedSequence, ...]:
     candidates = [candidate for part in lists for candidate in part]
     for candidate in candidates:
         if not math.isfinite(candidate.raw_influence):

@@ -1,4 +1,4 @@
-"""How many of the truly most influential sequences a re-ranked answer has: judged by the answer itself. Pure.
+"""The share of the truly most influential sequences that a re-ranked answer has, estimated from the answer alone. Pure.
 
 The index proposes the sequences whose estimate is above a cut, and these are scored exactly. What it estimates for a
 sequence of influence x is about b·x, b being the share of the signal that its coordinates hold, with the known error of
@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from whence.v1 import attribution_pb2
-from whence_service.frontend.search.candidates import Proposal, Proposals
-from whence_service.frontend.search.rankings import Found, RecallOfQuery
+from whence_service.frontend.search.candidates import Candidate, Candidates
+from whence_service.frontend.search.rankings import RecallOfQuery, SearchResult
 
 # Candidates that the fit looks at, evenly chosen: more do not make it better.
 _FITTED: Final = 160
@@ -43,7 +43,7 @@ class Pair:
 class Recall:
     """The expected share of the true top k that was found, and how far the k-th is above the cut, in deviations.
 
-    ``margin`` is ``None`` where it cannot be told.
+    ``margin`` is ``None`` where it is unknown.
     """
 
     recall: float
@@ -97,10 +97,14 @@ def estimate_recall(pairs: Sequence[Pair], *, cut: float, k: int, share: float =
 
 
 def with_recall(
-    found: Found, proposals: Sequence[Proposals], exact: Mapping[int, Sequence[float]], top_k: int, share: float = 1.0
-) -> Found:
-    """Return what was found with the recall of each query's rankings; ``share`` of the corpus could be reached."""
-    recalls, searched = [], found.sequences_searched
+    result: SearchResult,
+    proposals: Sequence[Candidates],
+    exact: Mapping[int, Sequence[float]],
+    top_k: int,
+    share: float = 1.0,
+) -> SearchResult:
+    """Return the result with the recall of each query's rankings; ``share`` of the corpus could be reached."""
+    recalls, searched = [], result.sequences_searched
     for query, of_query in enumerate(proposals):
         influences = {position: row[query] for position, row in exact.items()}
         recalls.append(
@@ -109,11 +113,11 @@ def with_recall(
                 negative=recall_of(of_query.negative, influences, top_k, searched, sign=-1, share=share),
             )
         )
-    return replace(found, recalls=tuple(recalls))
+    return replace(result, recalls=tuple(recalls))
 
 
 def recall_of(
-    proposals: Sequence[Proposal],
+    proposals: Sequence[Candidate],
     exact: Mapping[int, float],
     top_k: int,
     searched: int,
@@ -153,10 +157,10 @@ def _expected_share(margins: Sequence[float], k: int, share: float, *, are_all: 
     ``are_all``: what they stand for is all that is worth finding, be it fewer than k.
     """
     expected_rank = 0.0
-    for found, margin in enumerate(margins):
+    for count, margin in enumerate(margins):
         stands_for = min(_MOST, 1 / max(_tail(-margin), 1 / _MOST)) / share
         if expected_rank + stands_for >= k:
-            return (found + (k - expected_rank) / stands_for) / k
+            return (count + (k - expected_rank) / stands_for) / k
         expected_rank += stands_for
     return len(margins) / (expected_rank if are_all else k)
 

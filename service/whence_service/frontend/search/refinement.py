@@ -1,4 +1,4 @@
-"""The second round of a search with the index: what the first candidates' exact influences say about all others.
+"""The second round of a search with the index: candidates chosen by the exact influences of the first round.
 
 Half of a query's candidates, the most promising, are scored first. From these and what the index holds of them a worker
 learns a better sketch of the query (RefineSketch), the index is searched again with that, and the other half of the
@@ -21,12 +21,12 @@ from whence.v1 import tensor_pb2
 from whence.worker.v1 import worker_service_pb2 as messages
 from whence_service.frontend.request.checked import SearchOptions
 from whence_service.frontend.request.context import RequestContext
-from whence_service.frontend.search.candidates import Proposal, Proposals, best_of
-from whence_service.frontend.search.index_candidates import IndexProposer
+from whence_service.frontend.search.candidates import Candidate, Candidates, best_of
+from whence_service.frontend.search.index_candidates import IndexCandidates
 from whence_service.frontend.search.preparation import Prepared
 from whence_service.frontend.search.rescoring import by_owner
-from whence_service.frontend.workers.concurrency import together
 from whence_service.frontend.workers.routing import canonical_bytes, rendezvous
+from whence_service.frontend.workers.tasks import run_all
 
 # A query's rows that are learned from: they pass through this process, in one message, and cost their number squared.
 MOST_ROWS: Final = 512
@@ -44,7 +44,7 @@ class Learned:
     """A query's corrected sketch, and by position what each known row's estimate would be by the others."""
 
     sketch: tensor_pb2.Tensor
-    known: Mapping[int, Proposal]
+    known: Mapping[int, Candidate]
 
 
 class Refinement:
@@ -54,7 +54,7 @@ class Refinement:
         self,
         context: RequestContext[SearchOptions],
         prepared: Prepared,
-        proposer: IndexProposer,
+        proposer: IndexCandidates,
         turns: asyncio.Semaphore,
     ) -> None:
         self._context = context
@@ -62,40 +62,41 @@ class Refinement:
         self._proposer = proposer
         self._turns = turns
 
-    def first_round(self, proposals: Sequence[Proposals], searched: int) -> list[Proposals]:
+    def first_round(self, proposals: Sequence[Candidates], searched: int) -> list[Candidates]:
         """Return the candidates that are scored before the others are chosen."""
         most = min(MOST_ROWS, _MOST_BYTES // max(1, self._context.generation.model.index.bytes_per_sequence))
-        return [first_round(each, searched, most) for each in proposals]
+        return [first_round(of_query, searched, most) for of_query in proposals]
 
     async def improve(
-        self, proposals: Sequence[Proposals], first: Sequence[Proposals], exact: Mapping[int, Sequence[float]]
-    ) -> list[Proposals]:
+        self, proposals: Sequence[Candidates], first: Sequence[Candidates], exact: Mapping[int, Sequence[float]]
+    ) -> list[Candidates]:
         """Return the proposals with better ones after those of the ``first`` round, which were scored.
 
         A query keeps its proposals where a worker is too old to know of second rounds and, in an answer that may be
         partial, where one that is needed went away.
         """
-        learned = await together(
+        learned = await run_all(
             self._learn(query, each, old, exact) for query, (each, old) in enumerate(zip(first, proposals, strict=True))
         )
         if not any(learned):
             return list(proposals)
         sketches = [
-            one.sketch if one else query.sketch for one, query in zip(learned, self._prepared.queries, strict=True)
+            lesson.sketch if lesson else query.sketch
+            for lesson, query in zip(learned, self._prepared.queries, strict=True)
         ]
-        found = await self._proposer.search_with(sketches)
+        searched = await self._proposer.search_with(sketches)
         return [
-            second_round(old, each, new, one.known) if one else old
-            for old, each, new, one in zip(proposals, first, found, learned, strict=True)
+            second_round(old, scored, new, lesson.known) if lesson else old
+            for old, scored, new, lesson in zip(proposals, first, searched, learned, strict=True)
         ]
 
     async def _learn(
-        self, query: int, first: Proposals, proposals: Proposals, exact: Mapping[int, Sequence[float]]
+        self, query: int, first: Candidates, proposals: Candidates, exact: Mapping[int, Sequence[float]]
     ) -> Learned | None:
-        """Return what one query's first round teaches; ``None`` where all are scored, or nobody can tell."""
+        """Return the lesson of one query's first round; ``None`` where all are scored, or no worker can refine."""
         if first == proposals:
             return None
-        positions = list(dict.fromkeys(one.position for one in (*first.positive, *first.negative)))
+        positions = list(dict.fromkeys(candidate.position for candidate in (*first.positive, *first.negative)))
         async with self._turns:
             try:
                 answer = await self._context.workers.surviving(lambda: self._refined(query, positions, exact))
@@ -108,21 +109,21 @@ class Refinement:
                 return None
         estimates, errors = tensors.unpack(answer.estimates), tensors.unpack(answer.errors)
         known = {
-            position: Proposal(position=position, estimate=estimate, error=error)
+            position: Candidate(position=position, estimate=estimate, error=error)
             for position, estimate, error in zip(positions, estimates, errors, strict=True)
         }
         return Learned(sketch=answer.sketch, known=known)
 
     async def _rows(self, positions: Sequence[int]) -> list[bytes]:
-        """Return what the index holds of each position, from whoever holds it."""
+        """Return the index's row of each position, from the workers that hold it."""
         owned = by_owner(self._context, positions)
-        read = await together(self._read(worker, held) for worker, held in owned.items())
-        found = {
+        read = await run_all(self._read(worker, held) for worker, held in owned.items())
+        row_of = {
             position: row
             for held, rows in zip(owned.values(), read, strict=True)
             for position, row in zip(held, rows, strict=True)
         }
-        return [found[position] for position in positions]
+        return [row_of[position] for position in positions]
 
     async def _read(self, worker: str, positions: Sequence[int]) -> Sequence[bytes]:
         request = messages.ReadIndexRowsRequest(positions=positions)
@@ -154,7 +155,7 @@ class Refinement:
         return rendezvous(canonical_bytes(self._context.request.queries[query]), workers)
 
 
-def first_round(proposals: Proposals, searched: int, most: int = MOST_ROWS) -> Proposals:
+def first_round(proposals: Candidates, searched: int, most: int = MOST_ROWS) -> Candidates:
     """Return the candidates that are scored before the others are chosen.
 
     They are half of each ranking, and together no more than ``most``; or all of it where it has everything that was
@@ -163,28 +164,28 @@ def first_round(proposals: Proposals, searched: int, most: int = MOST_ROWS) -> P
     rankings = [ranking for ranking in (proposals.positive, proposals.negative) if ranking]
     most = max(1, most // max(1, len(rankings)))
 
-    def beginning(ranking: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
+    def beginning(ranking: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
         if len(ranking) < FEWEST_CANDIDATES or len(ranking) >= searched:
             return ranking
         return ranking[: min(len(ranking) // 2, most)]
 
-    return Proposals(positive=beginning(proposals.positive), negative=beginning(proposals.negative))
+    return Candidates(positive=beginning(proposals.positive), negative=beginning(proposals.negative))
 
 
-def second_round(old: Proposals, first: Proposals, found: Proposals, known: Mapping[int, Proposal]) -> Proposals:
-    """Return as many candidates as the ``old`` ones: those of the ``first`` round, and the best ``found`` besides.
+def second_round(old: Candidates, first: Candidates, fresh: Candidates, known: Mapping[int, Candidate]) -> Candidates:
+    """Return as many candidates as the ``old`` ones: the ``first`` round's and the best ``fresh`` ones.
 
-    Whatever is known has the estimate that the other known ones lead to.
+    A candidate whose influence is known has the estimate that the other known influences lead to.
     """
 
     def ranking(
-        old: tuple[Proposal, ...], first: tuple[Proposal, ...], found: tuple[Proposal, ...], *, sign: int
-    ) -> tuple[Proposal, ...]:
-        scored = {one.position for one in first}
-        fresh = [known.get(one.position, one) for one in found if one.position not in scored]
-        return (*(known[one.position] for one in first), *best_of(fresh, len(old) - len(first), sign=sign))
+        old: tuple[Candidate, ...], first: tuple[Candidate, ...], fresh: tuple[Candidate, ...], *, sign: int
+    ) -> tuple[Candidate, ...]:
+        scored = {candidate.position for candidate in first}
+        others = [known.get(candidate.position, candidate) for candidate in fresh if candidate.position not in scored]
+        return (*(known[candidate.position] for candidate in first), *best_of(others, len(old) - len(first), sign=sign))
 
-    return Proposals(
-        positive=ranking(old.positive, first.positive, found.positive, sign=1),
-        negative=ranking(old.negative, first.negative, found.negative, sign=-1),
+    return Candidates(
+        positive=ranking(old.positive, first.positive, fresh.positive, sign=1),
+        negative=ranking(old.negative, first.negative, fresh.negative, sign=-1),
     )

@@ -14,13 +14,13 @@ from whence.reasons import Reason
 from whence.worker.v1 import worker_service_pb2 as messages
 from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.search.rankings import worst_of
-from whence_service.frontend.workers.concurrency import raise_first, together
+from whence_service.frontend.workers.tasks import raise_first, run_all
 
 
 class Rescoring:
     """Scores positions of the corpus, the first of them first, until all are or the time runs short.
 
-    It begins when it is made: ``until`` is when it ends, so that time is left to describe what was found.
+    It begins when it is made: ``until`` is when it ends, so that time is left to describe the hits.
 
     What a worker had left to score when it went away others that hold its shards score; in an answer that may be
     partial, what nobody holds is forgotten.
@@ -34,7 +34,7 @@ class Rescoring:
         self.until = context.deadline.break_off()
         self.wanted: dict[int, None] = {}
         self.exact: dict[int, Sequence[float]] = {}
-        self._truncation_errors: list[Sequence[float]] = []  # of each query, as each worker told
+        self._truncation_errors: list[Sequence[float]] = []  # of each query, as each worker reports them
         self._news = asyncio.Event()
 
     @property
@@ -44,7 +44,7 @@ class Rescoring:
 
     @property
     def truncation_errors(self) -> tuple[float, ...]:
-        """What keeping each query in a bounded rank cost it, once a worker has told."""
+        """What keeping each query in a bounded rank cost it, once a worker has reported it."""
         return worst_of(self._truncation_errors)
 
     async def run(self, positions: Iterable[int]) -> AsyncGenerator[None, None]:
@@ -54,8 +54,8 @@ class Rescoring:
         failed with.
         """
         started = time.perf_counter()
-        asked = self._ask(positions)
-        tasks = [asyncio.create_task(self._follow(worker, held)) for worker, held in asked.items()]
+        by_worker = self._ask(positions)
+        tasks = [asyncio.create_task(self._follow(worker, held)) for worker, held in by_worker.items()]
         for task in tasks:
             task.add_done_callback(lambda _: self._news.set())
         try:
@@ -73,7 +73,7 @@ class Rescoring:
         self._context.watch.add("rescore", time.perf_counter() - started)
 
     def forget_lost(self) -> None:
-        """Drop what was told of shards that are lost: they are missing as a whole, not in part."""
+        """Drop the influences of sequences in lost shards: they are missing as a whole, not in part."""
         held = self._held(self.wanted)
         for position in self.wanted.keys() - held:
             del self.wanted[position]
@@ -82,10 +82,12 @@ class Rescoring:
     def _held(self, positions: Iterable[int]) -> list[int]:
         """Return the positions whose shards are not lost."""
         lost = set(self._context.replicas.lost)
-        return [one for one in positions if not lost or self._context.generation.shard_of(one) not in lost]
+        return [
+            position for position in positions if not lost or self._context.generation.shard_of(position) not in lost
+        ]
 
     def _ask(self, positions: Iterable[int]) -> dict[str, list[int]]:
-        """Return what is to be asked of each worker now, and remember it."""
+        """Return the new positions by worker, and note that they are asked for."""
         fresh = self._held(position for position in positions if position not in self.wanted)
         self.wanted.update(dict.fromkeys(fresh))
         return by_owner(self._context, fresh)
@@ -110,7 +112,7 @@ class Rescoring:
                 raise
             self.forget_lost()
             # All of them again: influences may depend on the batches in their last bits, and batches on what is asked.
-            await together(self._follow(other, part) for other, part in by_owner(self._context, held).items())
+            await run_all(self._follow(other, part) for other, part in by_owner(self._context, held).items())
             return
         if left:
             raise InternalError(

@@ -1,8 +1,7 @@
 """The search without an index: every shard is scanned, by one worker each, all at the same time.
 
-A search is an async generator of :class:`~whence_service.frontend.search.rankings.Found`, each better than the one
-before and the last one final. A search with an index is another such generator, chosen in
-:mod:`whence_service.frontend.calls.attribute`.
+A search is an async generator of :class:`~whence_service.frontend.search.rankings.SearchResult`, each better than the
+one before and the last one final. :mod:`whence_service.frontend.calls.attribute` chooses among them.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from whence.reasons import Reason
 from whence.worker.v1 import worker_service_pb2
 from whence_service.frontend.request.checked import SearchOptions
 from whence_service.frontend.request.context import RequestContext
-from whence_service.frontend.search.rankings import Found, merge_found
-from whence_service.frontend.workers.concurrency import raise_first
+from whence_service.frontend.search.rankings import SearchResult, merge_found
 from whence_service.frontend.workers.routing import ShardGroup
+from whence_service.frontend.workers.tasks import raise_first
 
 
 class FullScan:
@@ -44,8 +43,8 @@ class FullScan:
         self._latest: dict[ShardGroup, worker_service_pb2.ScanResponse] = {}
         self._news = asyncio.Event()
 
-    async def results(self) -> AsyncGenerator[Found, None]:
-        """Yield what was found so far at every change, and at the end the whole."""
+    async def results(self) -> AsyncGenerator[SearchResult, None]:
+        """Yield the rankings so far at every change, and at the end the complete ones."""
         started = time.perf_counter()
         tasks = [asyncio.create_task(self._follow(group)) for group in self._context.replicas.groups()]
         for task in tasks:
@@ -111,15 +110,15 @@ class FullScan:
                 shards=", ".join(group.shards),
             )
 
-    def _merged(self) -> Found:
+    def _merged(self) -> SearchResult:
         with self._context.watch.stage("merge"):
             latest = list(self._latest.values())
             whole = sum(group.sequences for group in self._context.replicas.groups())
-            found = merge_found(
+            merged = merge_found(
                 latest,
                 queries=len(self._context.request.queries),
                 total=sum(answer.sequences_total for answer in latest) if self._options.filter else whole,
                 top_k=self._options.top_k,
                 direction=self._options.direction,
             )
-            return replace(found, unreachable=self._context.replicas.lost)
+            return replace(merged, unreachable=self._context.replicas.lost)

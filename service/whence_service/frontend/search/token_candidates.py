@@ -17,12 +17,12 @@ from whence.reasons import Reason
 from whence.worker.v1 import worker_service_pb2 as messages
 from whence_service.frontend.request.checked import SearchOptions
 from whence_service.frontend.request.context import RequestContext
-from whence_service.frontend.search.candidates import Proposal, Proposals, ShardSearch, best_of
+from whence_service.frontend.search.candidates import Candidate, Candidates, ShardSearch, best_of
 from whence_service.frontend.search.policy import NEGATIVE, POSITIVE
 from whence_service.frontend.workers.routing import ShardGroup
 
 
-class TfidfProposer:
+class TokenCandidates:
     """Asks all shards for the sequences that share the most telling tokens with each query."""
 
     estimates = False
@@ -35,7 +35,7 @@ class TfidfProposer:
         self._options = context.options
         self.search = ShardSearch(context, filtered=context.options.filter is not None)
 
-    async def propose(self) -> list[Proposals]:
+    async def propose(self) -> list[Candidates]:
         """Return the candidates for each query: the same for both directions."""
         weights = await self._weights()
 
@@ -51,14 +51,14 @@ class TfidfProposer:
         answers = await self.search.ask(call)
         rankings = [
             best_of(
-                (proposal for answer in answers for proposal in _proposals(answer.queries[query])),
+                (proposal for answer in answers for proposal in _candidates(answer.queries[query])),
                 self._options.candidates,
                 sign=1,
             )
             for query in range(len(self._context.request.queries))
         ]
         return [
-            Proposals(
+            Candidates(
                 positive=ranking if self._options.direction in POSITIVE else (),
                 negative=ranking if self._options.direction in NEGATIVE else (),
             )
@@ -66,7 +66,7 @@ class TfidfProposer:
         ]
 
     async def _weights(self) -> list[messages.TokenWeights]:
-        """Return what each of the queries' tokens counts, by how rare it is in the corpus."""
+        """Return the weight of each query's tokens, by their rarity in the corpus."""
 
         async def call(group: ShardGroup) -> messages.CountTokensResponse:
             request = messages.CountTokensRequest(queries=self._context.request.queries, shards=group.shards)
@@ -83,7 +83,7 @@ def weigh(answers: Sequence[messages.CountTokensResponse]) -> list[messages.Toke
     sequences = sum(answer.sequences_searched for answer in answers)
     first = answers[0].queries
     for answer in answers:
-        if [one.tokens for one in answer.queries] != [one.tokens for one in first]:
+        if [query.tokens for query in answer.queries] != [query.tokens for query in first]:
             raise InternalError(
                 "workers of one model read the same query as different tokens; check that they have the same tokenizer",
                 reason=Reason.TOKENS_MISMATCH,
@@ -102,6 +102,6 @@ def weigh(answers: Sequence[messages.CountTokensResponse]) -> list[messages.Toke
     ]
 
 
-def _proposals(found: messages.Matches) -> Iterator[Proposal]:
-    for position, score in zip(tensors.unpack(found.positions), tensors.unpack(found.scores), strict=True):
-        yield Proposal(position=int(position), estimate=score, error=0.0)
+def _candidates(matches: messages.Matches) -> Iterator[Candidate]:
+    for position, score in zip(tensors.unpack(matches.positions), tensors.unpack(matches.scores), strict=True):
+        yield Candidate(position=int(position), estimate=score, error=0.0)

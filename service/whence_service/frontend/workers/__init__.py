@@ -1,1 +1,1 @@
-"""The workers: who they are, what they hold, and how one request calls them."""
+"""The workers: their channels, the shards that they hold, and the calls of one request to them."""

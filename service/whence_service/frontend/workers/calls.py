@@ -11,11 +11,11 @@ from whence.errors import UnavailableError
 from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_service.frontend.workers.client import Method, StreamMethod
-from whence_service.frontend.workers.concurrency import together
 from whence_service.frontend.workers.placement import Generation
 from whence_service.frontend.workers.pool import WorkerPool
 from whence_service.frontend.workers.replicas import Replicas
 from whence_service.frontend.workers.routing import ShardGroup
+from whence_service.frontend.workers.tasks import run_all
 from whence_service.rpc.deadlines import Deadline
 from whence_service.rpc.stages import Stopwatch
 
@@ -90,7 +90,7 @@ class WorkerCalls:
             self.replicas.lose(group.worker)
             if not self.partial and not set(group.shards).isdisjoint(self.replicas.lost):
                 raise
-        moved = await together(self.ask_holders(part, call) for part in self.replicas.groups(group.shards))
+        moved = await run_all(self.ask_holders(part, call) for part in self.replicas.groups(group.shards))
         return [answered for part in moved for answered in part]
 
     async def surviving(self, work: Callable[[], Awaitable[A]]) -> A:

@@ -1,4 +1,4 @@
-"""Who holds what, and which of a model's generations answers: pure functions of the workers' answers.
+"""The shards that workers hold, and the generation of a model that answers: pure functions of the workers' answers.
 
 A *generation* is one combination of model, factors, corpus and index digests under one served name. An answer comes
 from workers of one generation only. Where several are complete, the one with the most replicas of its
@@ -20,7 +20,7 @@ from whence.worker.v1 import worker_service_pb2
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerView:
-    """What one worker last said it holds; ``reachable`` is false once it no longer answers."""
+    """A worker's last report of its artefacts and shards; ``reachable`` is false once it no longer answers."""
 
     address: str
     info: worker_service_pb2.GetInfoResponse
@@ -38,7 +38,7 @@ class GenerationId:
     index_digest: str = ""  # empty where there is no index
 
     def to_proto(self) -> worker_service_pb2.Generation:
-        """Return what workers are told to check themselves against."""
+        """Return the digests that workers compare with their own."""
         return worker_service_pb2.Generation(
             model_digest=self.model_digest,
             factors_digest=self.factors_digest,
@@ -84,6 +84,14 @@ class Generation:
             if first <= position < first + self.sizes[shard]:
                 return shard
         raise KeyError(position)
+
+    def share_without(self, unreachable: Iterable[str]) -> float:
+        """Return the share of the corpus's sequences that lies outside the unreachable shards."""
+        missing = set(unreachable)
+        if not missing:
+            return 1.0
+        reachable = sum(size for shard, size in self.sizes.items() if shard not in missing)
+        return reachable / max(1, self.model.corpus_sequences)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -199,11 +207,11 @@ def _generation(id_: GenerationId, views: list[WorkerView]) -> Generation:
 def _model_of_all(models: list[model_pb2.Model]) -> model_pb2.Model:
     """Return the model that workers describe, with what any of them warns of; of several N, the largest."""
     model = model_pb2.Model()
-    model.CopyFrom(max(models, key=lambda one: one.training_set_size))  # the first of equals
-    said = {(warning.code, warning.message): warning for one in models for warning in one.warnings}
+    model.CopyFrom(max(models, key=lambda description: description.training_set_size))  # the first of equals
+    said = {(warning.code, warning.message): warning for described in models for warning in described.warnings}
     del model.warnings[:]
     model.warnings.extend(said.values())
-    sizes = sorted({one.training_set_size for one in models})
+    sizes = sorted({described.training_set_size for described in models})
     if len(sizes) > 1:
         model.warnings.add(
             code=WarningCode.TRAINING_SETS_DIFFER,

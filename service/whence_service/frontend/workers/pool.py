@@ -159,8 +159,8 @@ async def _retire(channel: grpc.aio.Channel) -> None:
 
 
 async def _resolve(entries: Iterable[str]) -> tuple[str, ...]:
-    found = await asyncio.gather(*(_addresses(entry) for entry in entries))
-    return tuple(dict.fromkeys(address for addresses in found for address in addresses))
+    resolved = await asyncio.gather(*(_addresses(entry) for entry in entries))
+    return tuple(dict.fromkeys(address for addresses in resolved for address in addresses))
 
 
 async def _addresses(entry: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which worker does what for one request: pure functions of a generation and the queries' bytes.
+"""The workers that prepare a request's queries and search its shards: pure functions of generation and queries.
 
 Any front end routes the same query to the same worker, so that its gradient is computed once and found again.
 """
@@ -24,7 +24,7 @@ class ShardGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """Who prepares each query, and who scans which shards: every shard that can be reached exactly once."""
+    """The worker of each query and of each shard: every shard that can be reached exactly once."""
 
     generation: Generation
     preparers: tuple[str, ...]  # one for each query

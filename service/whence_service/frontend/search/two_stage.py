@@ -18,17 +18,16 @@ from whence.errors import DeadlineError
 from whence_service.frontend.request.checked import SearchOptions
 from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.search.candidates import (
-    Proposal,
-    Proposals,
-    Proposer,
+    Candidate,
+    Candidates,
+    CandidateSearch,
     distinct_positions,
     in_order_of_promise,
 )
-from whence_service.frontend.search.rankings import Found, rank_estimated, rank_scored
+from whence_service.frontend.search.rankings import SearchResult, rank_estimated, rank_scored
 from whence_service.frontend.search.recall import with_recall
 from whence_service.frontend.search.refinement import Refinement
 from whence_service.frontend.search.rescoring import Rescoring
-from whence_service.frontend.workers.coverage import covered_share
 from whence_service.rpc.deadlines import deadline_error
 
 # The share of the time left for scoring that choosing the second round may take: the round itself comes after.
@@ -37,13 +36,13 @@ _REFINING_SHARE: Final = 0.25
 _log: Final = structlog.get_logger(__name__)
 
 
-class Rerank:
+class TwoStageSearch:
     """One request's two-stage search: propose, score, refine, score the rest, rank."""
 
     def __init__(
         self,
         context: RequestContext[SearchOptions],
-        proposer: Proposer,
+        proposer: CandidateSearch,
         *,
         refinement: Refinement | None,
         progress: bool,
@@ -53,11 +52,11 @@ class Rerank:
         self._refinement = refinement
         self._progress = progress
 
-    async def estimates(self) -> AsyncGenerator[Found, None]:
+    async def estimates(self) -> AsyncGenerator[SearchResult, None]:
         """Yield the ranking of the candidates by their estimates, none of them scored."""
         proposals = await self._propose()
         generation, top_k = self._context.generation, self._context.options.top_k
-        yield Found(
+        yield SearchResult(
             rankings=tuple(rank_estimated(generation, of_query, top_k) for of_query in proposals),
             sequences_scored=0,
             sequences_total=0,
@@ -65,7 +64,7 @@ class Rerank:
             unreachable=self._context.replicas.lost,
         )
 
-    async def results(self) -> AsyncGenerator[Found, None]:
+    async def results(self) -> AsyncGenerator[SearchResult, None]:
         """Yield the ranking at every change, if progress is wanted, and at the end the complete one.
 
         Where the time runs out, fewer candidates are scored than were asked for, and the result says so. Raises
@@ -86,13 +85,13 @@ class Rerank:
                     yield step
         yield await self._complete(rescoring, self._without_lost(proposals))
 
-    async def _propose(self) -> list[Proposals]:
+    async def _propose(self) -> list[Candidates]:
         with self._context.watch.stage("search"):
             return await self._proposer.propose()
 
     async def _score(
-        self, rescoring: Rescoring, proposals: Sequence[Proposals], total: int
-    ) -> AsyncGenerator[Found, None]:
+        self, rescoring: Rescoring, proposals: Sequence[Candidates], total: int
+    ) -> AsyncGenerator[SearchResult, None]:
         """Score proposals, and yield the ranking of what is scored at every change, if progress is wanted."""
         async with aclosing(rescoring.run(in_order_of_promise(proposals))) as news:
             async for _ in news:
@@ -103,9 +102,9 @@ class Rerank:
         self,
         refinement: Refinement,
         rescoring: Rescoring,
-        proposals: list[Proposals],
-        first: Sequence[Proposals],
-    ) -> list[Proposals]:
+        proposals: list[Candidates],
+        first: Sequence[Candidates],
+    ) -> list[Candidates]:
         """Return better proposals; the same where there is nothing to learn, or too little time for it."""
         proposals, first = self._without_lost(proposals), self._without_lost(first)
         if first == proposals:
@@ -120,7 +119,7 @@ class Rerank:
         rescoring.forget_lost()  # the second search may have found that workers are gone
         return proposals
 
-    async def _complete(self, rescoring: Rescoring, proposals: Sequence[Proposals]) -> Found:
+    async def _complete(self, rescoring: Rescoring, proposals: Sequence[Candidates]) -> SearchResult:
         """Return the final ranking with its recall; raise where nothing could be scored."""
         if not self._context.replicas.groups():
             raise self._context.replicas.nobody_left()
@@ -130,18 +129,18 @@ class Rerank:
         result = self._rank(rescoring, total)
         if not self._proposer.estimates:
             return result
-        share = covered_share(self._context.generation, result.unreachable)
+        share = self._context.generation.share_without(result.unreachable)
         top_k = self._context.options.top_k
         return await asyncio.to_thread(with_recall, result, proposals, rescoring.exact, top_k, share)
 
-    def _rank(self, rescoring: Rescoring, total: int) -> Found:
+    def _rank(self, rescoring: Rescoring, total: int) -> SearchResult:
         options, generation = self._context.options, self._context.generation
         with self._context.watch.stage("merge"):
             rankings = tuple(
                 rank_scored(generation, rescoring.exact, query, top_k=options.top_k, direction=options.direction)
                 for query in range(len(self._context.request.queries))
             )
-            return Found(
+            return SearchResult(
                 rankings=rankings,
                 sequences_scored=len(rescoring.exact),
                 sequences_total=total,
@@ -150,18 +149,18 @@ class Rerank:
                 truncation_errors=rescoring.truncation_errors,
             )
 
-    def _without_lost(self, proposals: Sequence[Proposals]) -> list[Proposals]:
+    def _without_lost(self, proposals: Sequence[Candidates]) -> list[Candidates]:
         """Return the candidates of the shards that can be reached."""
         lost = set(self._context.replicas.lost)
         if not lost:
             return list(proposals)
 
-        def reachable(ranking: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
+        def reachable(ranking: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
             shard_of = self._context.generation.shard_of
             return tuple(proposal for proposal in ranking if shard_of(proposal.position) not in lost)
 
         return [
-            Proposals(positive=reachable(of_query.positive), negative=reachable(of_query.negative))
+            Candidates(positive=reachable(of_query.positive), negative=reachable(of_query.negative))
             for of_query in proposals
         ]
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+async def run_all(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Return the results in the order of ``work``; all have ended when this returns or raises."""
     work = list(work)
     if len(work) == 1:  # as for most requests, which ask one worker: no task is needed
