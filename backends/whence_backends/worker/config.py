@@ -40,7 +40,7 @@ def _check_redis(url: str) -> str:
 
 
 _Threads = Annotated[int, Field(gt=0, le=4096)]
-_Count = Annotated[int, Field(gt=0, lt=2**63)]  # what a message holds
+_Count = Annotated[int, Field(gt=0, lt=2**63)]  # the range of the message's field
 RedisUrl = Annotated[str, AfterValidator(_check_redis)]
 
 
@@ -61,8 +61,8 @@ class WorkerSettings(HostingSettings):
 
     training_sequences: _Count | None = Field(
         None,
-        description="N, the size of the training set that influences are divided by, where the corpus is a part of it; "
-        "unset: as the factors say.",
+        description="N, the size of the training set, by which influences are divided; for a corpus that is a part of "
+        "the training set. Unset: that of the factors.",
     )
 
     engine: str = Field(
@@ -73,7 +73,7 @@ class WorkerSettings(HostingSettings):
         "float32", description="What the engine computes in: float32, bfloat16 or float64; for ort what was exported."
     )
     threads: _Threads | None = Field(None, description="CPU threads of the engine; unset: the engine's choice.")
-    search_threads: _Threads | None = Field(None, description="CPU threads that search the index; unset: one a core.")
+    search_threads: _Threads | None = Field(None, description="CPU threads that search the index; unset: one per core.")
     search_device: str = Field(
         "cpu", description="Where the index is searched: cpu, or a GPU whose memory then holds it (cuda; needs torch)."
     )
@@ -85,8 +85,8 @@ class WorkerSettings(HostingSettings):
     )
 
     redis_url: RedisUrl = Field("", description="The shared gradient cache, redis://host:port/0; empty: none.")
-    redis_timeout_s: Seconds = Field(0.05, description="Seconds that Redis has to answer.")
-    redis_ttl_s: PositiveInt = Field(86_400, description="Seconds that a gradient is kept in Redis.")
+    redis_timeout_s: Seconds = Field(0.05, description="The timeout of Redis, in seconds.")
+    redis_ttl_s: PositiveInt = Field(86_400, description="How long Redis keeps a gradient, in seconds.")
     redis_max_value_bytes: PositiveInt = Field(64 * MEBIBYTE, description="Largest gradient that is kept in Redis.")
     memory_cache_bytes: int = Field(1024 * MEBIBYTE, ge=0, description="Query gradients to keep in this process.")
     preconditioned_cache_bytes: int = Field(
@@ -96,8 +96,8 @@ class WorkerSettings(HostingSettings):
     batch_tokens: PositiveInt = Field(4096, description="Most tokens, padding included, in one engine batch.")
     share_batches: bool = Field(
         True,
-        description="Re-ranks that are under way at the same time share batches; their influences then differ from "
-        "those of a call by itself in rounding.",
+        description="Whether concurrent re-ranks share batches; their influences then differ from those of a call by "
+        "itself in rounding.",
     )
     max_query_tokens: int = Field(0, ge=0, description="Longest query in tokens; 0: what the model takes.")
     default_damping_factor: PositiveFloat = Field(
@@ -106,17 +106,16 @@ class WorkerSettings(HostingSettings):
     )
     query_memory_bytes: PositiveInt = Field(
         8192 * MEBIBYTE,
-        description="Device memory that one request's queries may take, at 4 bytes (float64: 8) a tracked parameter "
-        "each; it bounds the queries of a request. One is always allowed.",
+        description="Device memory that one request's queries may take, at 4 bytes (float64: 8) for each tracked "
+        "parameter and query; it bounds the queries of a request. A single query is always allowed.",
     )
     verify_artefacts: bool = Field(True, description="Check every file against its digest at start.")
 
     address: Address = "127.0.0.1:50061"
     max_running: MaxRunning = 4
     max_waiting: MaxWaiting = 16
-    max_request_bytes: MaxRequestBytes = (
-        24 * MEBIBYTE
-    )  # front ends send sketches, and up to 16 MiB of rows of the index
+    # Front ends send sketches, and up to 16 MiB of rows of the index.
+    max_request_bytes: MaxRequestBytes = 24 * MEBIBYTE
 
     @property
     def served_name(self) -> str:

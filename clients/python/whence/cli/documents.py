@@ -7,31 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from whence.models import Model
-from whence.results import Attribution, Explanation, GroupInfluences, ScoreTable, SelfInfluences
+from whence.results import Answer
 
 
-def attribution(result: Attribution) -> dict[str, Any]:
-    """Return all fields of the answer."""
-    return dataclasses.asdict(result)
-
-
-def group_influences(result: GroupInfluences) -> dict[str, Any]:
-    """Return all fields of the answer."""
-    return dataclasses.asdict(result)
-
-
-def self_influences(result: SelfInfluences) -> dict[str, Any]:
-    """Return all fields of the answer."""
-    return dataclasses.asdict(result)
-
-
-def scores(table: ScoreTable) -> dict[str, Any]:
-    """Return all fields of the answer. ``influence`` is indexed by query, then by sequence."""
-    return dataclasses.asdict(table)
-
-
-def explanation(result: Explanation) -> dict[str, Any]:
-    """Return all fields of the answer. ``parts`` is indexed by layer, then by token."""
+def answer(result: Answer) -> dict[str, Any]:
+    """Return all fields of an answer."""
     return dataclasses.asdict(result)
 
 

@@ -80,7 +80,7 @@ def attribute(
         with contextlib.closing(events):
             result = progress.follow(events, console.stderr())
     if as_json:
-        console.print_json(documents.attribution(result))
+        console.print_json(documents.answer(result))
         return
     out = console.stdout()
     out.print(attribution(result, plain=out.color_system is None, full_text=full_text))

@@ -47,7 +47,7 @@ def explain(
             model=model,
         )
     if as_json:
-        console.print_json(documents.explanation(result))
+        console.print_json(documents.answer(result))
         return
     out = console.stdout()
     out.print(explanation(result, plain=out.color_system is None, width=out.width))

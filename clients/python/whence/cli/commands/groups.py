@@ -52,6 +52,6 @@ def groups(
             model=model,
         )
     if as_json:
-        console.print_json(documents.group_influences(result))
+        console.print_json(documents.answer(result))
         return
     console.stdout().print(group_influences(result))

@@ -54,7 +54,7 @@ def outliers(
             model=model,
         )
     if as_json:
-        console.print_json(documents.self_influences(result))
+        console.print_json(documents.answer(result))
         return
     out = console.stdout()
     out.print(self_influences(result, plain=out.color_system is None, full_text=full_text))

@@ -52,6 +52,6 @@ def score(
             model=model,
         )
     if as_json:
-        console.print_json(documents.scores(table))
+        console.print_json(documents.answer(table))
         return
     console.stdout().print(scores(table))
