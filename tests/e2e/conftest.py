@@ -53,14 +53,14 @@ def serve_unrefreshed(launch: Launcher, artefacts: Artefacts, workers: list[Proc
     return serve(artefacts, workers, [launch.front(*workers, REFRESH_S="600")])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def artefacts(tmp_path_factory: pytest.TempPathFactory) -> Artefacts:
     return make_artefacts(tmp_path_factory.mktemp("artefacts"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
-    """Starts what lives as long as the session."""
+    """Starts what lives as long as tests of this folder run."""
     with launcher(tmp_path_factory.mktemp("logs")) as starting:
         yield starting
 
@@ -72,14 +72,14 @@ def launch(tmp_path: Path) -> Iterator[Launcher]:
         yield starting
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def whole(shared: Launcher, artefacts: Artefacts) -> Service:
     """One worker with the whole corpus, on a unix socket."""
     worker = shared.worker(artefacts, address=f"unix:{shared.folder}/worker.sock", BATCH_TOKENS="256")
     return serve(artefacts, [worker], [shared.front(worker)])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def halves(shared: Launcher, artefacts: Artefacts, redis_url: str) -> Service:
     """Two workers with one shard each that share a Redis, behind two replicas of the front end."""
     names = [shard.name for shard in artefacts.open_corpus().shards]
@@ -88,20 +88,20 @@ def halves(shared: Launcher, artefacts: Artefacts, redis_url: str) -> Service:
     return serve(artefacts, workers, [shared.front(*workers), shared.front(*workers)])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def with_index(artefacts: Artefacts, tmp_path_factory: pytest.TempPathFactory) -> Artefacts:
     """The same artefacts with a gradient index."""
     return make_index(artefacts, tmp_path_factory.mktemp("index") / "index")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def indexed(shared: Launcher, with_index: Artefacts) -> Service:
     """One worker with the whole corpus and its index."""
     worker = shared.worker(with_index, BATCH_TOKENS="256")
     return serve(with_index, [worker], [shared.front(worker)])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def indexed_halves(shared: Launcher, with_index: Artefacts) -> Service:
     """Two workers with one shard each and its part of the index, behind two replicas of the front end."""
     names = [shard.name for shard in with_index.open_corpus().shards]
@@ -117,14 +117,14 @@ def start_slow(
     return launch.worker(artefacts, *options, engine="toy", **toy, **environment)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def slow(shared: Launcher, artefacts: Artefacts) -> Service:
     """A worker of a third-party engine that takes seconds for a scan; its front end works on one call at a time."""
     worker = start_slow(shared, artefacts)
     return serve(artefacts, [worker], [shared.front(worker, MAX_RUNNING="1", MAX_WAITING="0")])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real redis-server on a unix socket."""
     folder = tmp_path_factory.mktemp("redis")

@@ -197,7 +197,7 @@ class Launcher:
     def front(self, *workers: Process | str, **environment: str) -> Process:
         """Start a front end for running workers."""
         addresses = [worker if isinstance(worker, str) else worker.address for worker in workers]
-        quick = {"DRAIN_S": "0", "REFRESH_S": "0.1", **environment}
+        quick = {"DRAIN_S": "0", "REFRESH_S": "0.5", **environment}
         settings = {f"WHENCE_{name}": value for name, value in quick.items()}
         named = [option for address in addresses for option in ("--worker", address)]
         return self.start(("serve", *named, "--address", "127.0.0.1:0"), settings)
