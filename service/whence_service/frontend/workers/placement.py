@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from whence.errors import InvalidRequestError, NotFoundError, UnavailableError
 from whence.reasons import Reason, WarningCode
@@ -58,7 +59,7 @@ class Generation:
     firsts: Mapping[str, int]  # the position of each such shard's first sequence
     engines: tuple[str, ...]
 
-    @property
+    @cached_property
     def workers(self) -> tuple[str, ...]:
         """Every reachable worker that holds a part of it, sorted."""
         return tuple(sorted({worker for holders in self.shards.values() for worker in holders}))
@@ -93,7 +94,7 @@ class Generation:
         reachable = sum(size for shard, size in self.sizes.items() if shard not in missing)
         return reachable / max(1, self.model.corpus_sequences)
 
-    @property
+    @cached_property
     def layers(self) -> tuple[str, ...]:
         """The names of the tracked layers, in the order of every per-layer tensor."""
         return tuple(layer.name for layer in self.model.layers)

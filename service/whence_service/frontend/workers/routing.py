@@ -6,7 +6,7 @@ Any front end routes the same query to the same worker, so that its gradient is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from whence.v1 import query_pb2
@@ -48,7 +48,7 @@ def canonical_bytes(query: query_pb2.Query) -> bytes:
 
 def rendezvous(key: bytes, workers: Sequence[str]) -> str:
     """Return the worker with the highest hash of key and address: losing one moves only its own keys."""
-    return max(workers, key=lambda worker: _weight(key, worker))
+    return workers[0] if len(workers) == 1 else max(workers, key=lambda worker: _weight(key, worker))
 
 
 def plan_route(generation: Generation, queries: Sequence[query_pb2.Query]) -> Route:
@@ -70,7 +70,7 @@ def _spread(generation: Generation, key: bytes) -> tuple[ShardGroup, ...]:
     for shard in _largest_first(generation):
         if not generation.shards[shard]:
             continue  # only in an answer that may be partial
-        worker = min(generation.shards[shard], key=lambda name: (load[name], _weight(key, name)))
+        worker = _least_loaded(generation.shards[shard], load, key)
         load[worker] += generation.sizes.get(shard, 0)
         assigned.setdefault(worker, []).append(shard)
     order = list(generation.shards)
@@ -78,6 +78,10 @@ def _spread(generation: Generation, key: bytes) -> tuple[ShardGroup, ...]:
         ShardGroup(worker=worker, shards=tuple(sorted(shards, key=order.index)), sequences=load[worker])
         for worker, shards in sorted(assigned.items())
     )
+
+
+def _least_loaded(holders: Sequence[str], load: Mapping[str, int], key: bytes) -> str:
+    return holders[0] if len(holders) == 1 else min(holders, key=lambda name: (load[name], _weight(key, name)))
 
 
 def _largest_first(generation: Generation) -> Iterable[str]:
