@@ -16,7 +16,6 @@ EXEMPT = (
     "backends/whence_backends/worker",
     "clients/python/whence",
     "service/whence_service/frontend",
-    "service/whence_service/rpc",
 )
 VAGUE_DOCSTRING = re.compile(r"(Return|Yield) (what|how|which|where)\b")
 VAGUE_NAMES = {"one", "each", "told", "found", "how", "mine"}

@@ -1,1 +1,1 @@
-"""How a gRPC process of Whence is hosted: sockets, health, errors, admission, metrics and logs."""
+"""The hosting of gRPC servers, front ends and workers alike: sockets, health, errors, admission, metrics and logs."""

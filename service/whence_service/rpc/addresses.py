@@ -1,4 +1,4 @@
-"""Addresses to serve at: what they look like, and why one cannot be bound."""
+"""Addresses to serve at: their syntax, and the reasons why one cannot be bound."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final
 
 _UNIX: Final = "unix:"
 _DNS: Final = "dns:///"
-# What a socket address holds, less the byte that ends it.
+# The size of the path in a socket address, less the byte that ends it.
 _LONGEST_UNIX_PATH_BYTES: Final = 103 if sys.platform == "darwin" else 107
 _WHY: Final = {
     errno.EADDRINUSE: "another process listens there: stop it, or choose another port",
@@ -25,7 +25,7 @@ _WHY: Final = {
 
 
 def host_and_port(address: str) -> tuple[str, int]:
-    """Return the parts of ``host:port`` or ``[IPv6]:port``. Raises ``ValueError``, saying what is not right."""
+    """Return the parts of ``host:port`` or ``[IPv6]:port``. Raises ``ValueError`` for any other text."""
     host, colon, port = address.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if not colon or not host or (":" in host and not bracketed) or any(letter in "/ \t\n" for letter in host):
@@ -50,7 +50,7 @@ def check_worker(address: str) -> str:
 
 
 def why_not_bound(address: str) -> str:
-    """Return why an address that was not bound could not be, and what to do. Looks at the machine as it is now."""
+    """Return the reason why an address could not be bound, and the remedy, from the present state of the machine."""
     try:
         if address.startswith(_UNIX):
             return _why_no_socket_file(address.removeprefix("unix://").removeprefix(_UNIX))
@@ -58,10 +58,10 @@ def why_not_bound(address: str) -> str:
         for family, kind, protocol, _, place in socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         ):
-            with socket.socket(family, kind, protocol) as tried:
-                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                tried.bind(place)
-                tried.listen()
+            with socket.socket(family, kind, protocol) as candidate:
+                candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                candidate.bind(place)
+                candidate.listen()
     except socket.gaierror as error:
         return f"the host's name leads to no address ({error.strerror}): check its spelling"
     except OSError as error:

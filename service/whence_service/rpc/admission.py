@@ -1,4 +1,4 @@
-"""Who may work now: a bounded number of calls run, a bounded number wait in order, the rest are refused."""
+"""Admission of calls: a bounded number run, a bounded number wait in order, and the others are refused."""
 
 from __future__ import annotations
 

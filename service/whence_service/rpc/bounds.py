@@ -27,13 +27,13 @@ _MOST_DEPTH: Final = 100  # as protobuf itself allows
 LEAST_DAMPING: Final = 1e-12
 MOST_DAMPING: Final = 1e12
 
-# What is bounded as a whole, with all that it consists of: what is tokenized, and filters, which are kept.
+# Messages that are bounded as a whole, all of their fields together: texts to tokenize, and filters, which are kept.
 _TEXTS: Final = ("whence.v1.Query", "whence.v1.SequenceSelector", "whence.worker.v1.SequenceReference")
 _FILTERS: Final = ("whence.v1.Filter",)
 
 
 class Deserializer(Protocol):
-    """What generated code gives gRPC: ``SomeRequest.FromString``."""
+    """The function that generated code gives gRPC to parse with: ``SomeRequest.FromString``."""
 
     def __call__(self, data: bytes, /) -> Any:  # noqa: ANN401
         """Return the message."""
@@ -61,7 +61,7 @@ class RequestBounds:
 
 
 def parse(data: bytes, deserializer: Deserializer | None, bounds: RequestBounds) -> Any:  # noqa: ANN401
-    """Return the request that ``data`` is, or the bytes as they are where there is no deserializer.
+    """Return the request that ``data`` encodes, or the bytes themselves where there is no deserializer.
 
     Raises :class:`~whence.errors.InvalidRequestError` for bytes that are no such message (``INVALID_MESSAGE``) and for
     one that holds too much (``TOO_LARGE_TEXT``, ``TOO_LARGE_FILTER``, ``TOO_LARGE_NAME``, ``TOO_MANY_FIELDS``), before
@@ -82,7 +82,7 @@ def parse(data: bytes, deserializer: Deserializer | None, bounds: RequestBounds)
 
 @dataclass(frozen=True, kw_only=True)
 class _Field:
-    """What the walk must know of a field."""
+    """The properties of a field that the walk needs."""
 
     name: str
     repeated: bool
@@ -95,7 +95,7 @@ class _Field:
 
 
 class _Walk:
-    """One walk over a message's bytes. State: how many fields it came by."""
+    """A walk over the bytes of a message. State: the number of fields so far."""
 
     def __init__(self, data: bytes, root: Descriptor, bounds: RequestBounds) -> None:
         self._data = data
@@ -104,7 +104,7 @@ class _Walk:
         self._count = 0
 
     def message(self, descriptor: Descriptor, at: int, end: int, path: str, *, whole: bool, depth: int = 0) -> None:
-        """Check the message from ``at`` to ``end``. ``whole``: it is part of what is bounded as a whole."""
+        """Check the message from ``at`` to ``end``. ``whole``: a message that it is part of is bounded as a whole."""
         if depth > _MOST_DEPTH:
             raise _malformed(self._root)
         fields, seen, spent = _fields(descriptor), Counter[int](), Counter[int]()
@@ -154,7 +154,7 @@ class _Walk:
             )
 
     def _skipped(self, kind: int, at: int, end: int) -> int:
-        """Return where a field without a length ends."""
+        """Return the end of a field that has no length."""
         if kind == _VARINT:
             return self._varint(at, end)[1]
         width = {_FIXED64: 8, _FIXED32: 4}.get(kind)
@@ -178,7 +178,7 @@ class _Walk:
 
 @lru_cache(maxsize=256)
 def _fields(descriptor: Descriptor) -> Mapping[int, _Field]:
-    """Return a message's fields by number."""
+    """Return the fields of a message by number."""
     return {
         field.number: _Field(
             name=field.name,

@@ -1,4 +1,4 @@
-"""One clock for a call: the caller's deadline, and how much of it the calls it causes may use.
+"""The deadline of a call, and the part of it that the calls made on its behalf may use.
 
 gRPC for Python does not forward deadlines by itself.
 """
@@ -15,9 +15,9 @@ import grpc
 from whence.errors import DeadlineError
 from whence.reasons import Reason
 
-# What is kept back of the remaining time for merging and for the way home.
+# The part of the remaining time that is reserved for merging and for sending the answer.
 MARGIN_S: Final = 0.02
-# What is kept of it for what comes after work that may be broken off: a share, and at least so much.
+# The part that work which can be broken off leaves for later steps: a share of the time left, and at least so much.
 _KEPT_SHARE: Final = 0.1
 _KEPT_S: Final = 0.25
 
@@ -50,7 +50,7 @@ class Deadline:
         return self.expires_at_s - time.monotonic()
 
     def break_off(self) -> Deadline:
-        """Return the moment at which work ends that can be broken off, so that time is left for what comes after."""
+        """Return the moment at which work that can be broken off ends, so that time is left for later steps."""
         left_s = self.remaining_s()
         if math.isinf(left_s):
             return self
@@ -59,7 +59,7 @@ class Deadline:
     def forward_s(self, margin_s: float = MARGIN_S) -> float | None:
         """Return the timeout for a call made on this one's behalf; ``None`` where there is no deadline.
 
-        Raises :class:`~whence.errors.DeadlineError` where nothing would be left for it.
+        Raises :class:`~whence.errors.DeadlineError` where no time would be left for that call.
         """
         if math.isinf(self.expires_at_s):
             return None

@@ -1,8 +1,7 @@
-"""grpc.health.v1 for our processes: services start as NOT_SERVING, watchers do not hold up a shutdown.
+"""The service grpc.health.v1. Services start as NOT_SERVING, and watchers do not delay a shutdown.
 
-The package's own ``HealthServicer`` starts as SERVING, its ``Watch`` keeps a graceful stop waiting for the
-whole grace period, and its shutdown also reports the process itself as dead, which would make Kubernetes kill
-a draining pod.
+The ``HealthServicer`` of grpcio-health-checking starts as SERVING. Its ``Watch`` delays a graceful stop by the whole
+grace period. Its shutdown reports the process itself as dead, so that Kubernetes would kill a draining pod.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class Readiness(StrEnum):
-    """What a process is ready for: requests, or not yet, not now, or not any more."""
+    """The readiness of a process for requests."""
 
     STARTING = "starting"
     SERVING = "serving"
@@ -38,8 +37,8 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # pub
     """Answers health checks. The name ``""`` is SERVING while every service is; ``liveness`` always is."""
 
     def __init__(self, services: Iterable[str]) -> None:
-        # State: _serving, _served (whether all of them ever did), _draining, _closed and the watchers' events. Owner:
-        # the event loop's thread, and no method that changes them awaits, so every reader sees a consistent set.
+        # State: _serving, _served (whether all services ever were SERVING), _draining, _closed and the events of the
+        # watchers. Owner: the event loop. No method that changes them awaits, so every reader sees a consistent state.
         self._serving = dict.fromkeys(services, False)
         self._draining = False
         self._served = False
@@ -60,7 +59,7 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # pub
 
     @property
     def readiness(self) -> Readiness:
-        """What the whole process is ready for; may be read from any thread."""
+        """The readiness of the whole process, which any thread may read."""
         if self._draining:
             return Readiness.DRAINING
         if all(self._serving.values()):
@@ -104,7 +103,7 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # pub
                 if status != last:
                     yield health_pb2.HealthCheckResponse(status=status)
                     last = status
-                    continue  # it may have changed again while that was being sent
+                    continue  # the status may have changed while the answer was sent
                 if self._closed:
                     return
                 await changed.wait()

@@ -1,4 +1,4 @@
-"""A gRPC server of ours from bind to drain: health, reflection, message limits and signals in one place."""
+"""A gRPC server from bind to drain, with health, reflection, message limits and signals."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ class RpcHost:
 
     async def serve_until_signalled(self) -> None:
         """Wait for SIGTERM or SIGINT, then drain. A second signal ends the process the usual way."""
-        with termination() as told:
-            await told.wait()
+        with termination() as terminated:
+            await terminated.wait()
         await self.drain()
 
     def _bind(self) -> str:
@@ -112,13 +112,13 @@ class RpcHost:
 
 @contextmanager
 def termination() -> Iterator[asyncio.Event]:
-    """Give an event that SIGTERM and SIGINT set while the ``with`` lasts, instead of ending the process."""
+    """Yield an event that SIGTERM and SIGINT set during the ``with``, instead of ending the process."""
     loop = asyncio.get_running_loop()
-    told = asyncio.Event()
+    terminated = asyncio.Event()
     for number in _SIGNALS:
-        loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(number, terminated.set)
     try:
-        yield told
+        yield terminated
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)

@@ -58,9 +58,9 @@ def _with_health(metrics: WSGIApplication, readiness: Callable[[], Readiness]) -
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ.get("PATH_INFO") != "/healthz":
             return metrics(environ, start_response)
-        found = readiness()
-        status = "200 OK" if found is Readiness.SERVING else "503 Service Unavailable"
+        state = readiness()
+        status = "200 OK" if state is Readiness.SERVING else "503 Service Unavailable"
         start_response(status, [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
-        return [json.dumps({"status": found.value}).encode() + b"\n"]
+        return [json.dumps({"status": state.value}).encode() + b"\n"]
 
     return answer

@@ -16,13 +16,13 @@ from structlog.typing import EventDict, Processor
 from whence.terminal import escaped, printable
 from whence_service.rpc.records import CallRecord, Record
 
-# Every front end asks every worker this every few seconds.
+# The methods that every front end calls on every worker every few seconds.
 _POLLED: Final = ("GetInfo",)
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, default=repr)
 
 
 class LogFormat(StrEnum):
-    """How log lines look."""
+    """The form of log lines."""
 
     JSON = "json"
     CONSOLE = "console"
@@ -88,7 +88,7 @@ def _json(_: Any, __: str, line: EventDict) -> str:  # noqa: ANN401 - the logger
 
 
 def _neutral(_: Any, __: str, line: EventDict) -> EventDict:  # noqa: ANN401 - the logger
-    """Have nothing that a caller sent, or another server, steer the terminal that the log is read on."""
+    """Keep texts of callers and of other servers from steering the terminal that shows the log."""
     return {name: printable(value) if isinstance(value, str) else value for name, value in line.items()}
 
 

@@ -1,4 +1,4 @@
-"""What happened, as data: one frozen record for each event, which metrics and logs consume."""
+"""Events as data: one frozen record for each, which metrics and logs consume."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class CallRecord:
-    """One finished call of ours. ``code`` is the gRPC code's name; ``reason`` is empty unless it failed."""
+    """A finished call. ``code`` is the name of its gRPC code; ``reason`` is empty unless it failed."""
 
     service: str
     method: str
@@ -20,7 +20,7 @@ class CallRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class QueueRecord:
-    """How many calls run and how many wait, whenever either changes."""
+    """The numbers of calls that run and that wait, whenever either changes."""
 
     running: int
     waiting: int
@@ -28,21 +28,21 @@ class QueueRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class WaitRecord:
-    """How long one call waited for its turn, however the wait ended."""
+    """The time that a call waited for its turn, however the wait ended."""
 
     wait_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class RejectionRecord:
-    """A call that was sent away before any work was done for it."""
+    """A call that was refused before any work was done for it."""
 
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageRecord:
-    """How long one stage of one call took."""
+    """The duration of a stage of a call."""
 
     stage: str
     duration_s: float
@@ -50,7 +50,7 @@ class StageRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkersRecord:
-    """What the front end reaches: workers that answer, workers that do not, and models that can be asked."""
+    """The numbers of workers that answer, of workers that do not, and of models that can be asked."""
 
     reachable: int
     unreachable: int
@@ -59,7 +59,7 @@ class WorkersRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class FailoverRecord:
-    """A worker went away while a call was under way, which went on with others that hold the same shards."""
+    """The loss of a worker during a call that went on with others which hold the same shards."""
 
 
 Record = CallRecord | QueueRecord | WaitRecord | RejectionRecord | StageRecord | WorkersRecord | FailoverRecord
@@ -71,10 +71,10 @@ def ignore(_: Record) -> None:
 
 
 def tee(*observers: Observer) -> Observer:
-    """Return an observer that tells each of ``observers``, in order."""
+    """Return an observer that passes records to each of ``observers``, in order."""
 
-    def tell(record: Record) -> None:
+    def observe(record: Record) -> None:
         for observer in observers:
             observer(record)
 
-    return tell
+    return observe

@@ -1,6 +1,6 @@
-"""gRPC server reflection in both versions that clients ask for: ``v1``, and ``v1alpha`` as the package has it.
+"""gRPC server reflection in both versions that clients use: ``v1``, and ``v1alpha``, which grpcio-reflection has.
 
-The messages of the two are the same on the wire; only the service's name differs.
+Their messages are the same on the wire; only the name of the service differs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SERVICE_V1: Final = "grpc.reflection.v1.ServerReflection"
 
 
 def enable(service_names: Sequence[str], server: grpc.aio.Server) -> None:
-    """Describe these services, and reflection itself, to whoever asks."""
+    """Have the server describe these services, and reflection itself."""
     servicer = reflection.aio.ReflectionServicer((*service_names, SERVICE_V1, reflection.SERVICE_NAME))
     method = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,

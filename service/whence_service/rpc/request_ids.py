@@ -1,8 +1,7 @@
 """The id that names one call in answers, logs and the calls it causes.
 
-It is the request's ``request_id`` field, else the metadata ``x-request-id`` (which the front end sends to
-workers), else a new UUID. The interceptor decides it once for each call; everything below asks
-:func:`current_request_id`.
+It is the request's field ``request_id``, else the metadata ``x-request-id`` (which the front end sends to workers),
+else a new UUID. The interceptor chooses it; all other code reads :func:`current_request_id`.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ from whence.errors import InvalidRequestError
 from whence.reasons import Reason
 
 METADATA_KEY: Final = "x-request-id"
-# It travels as a metadata value, where only printable ASCII is allowed and the whole block is limited to 8
-# KiB.
+# A metadata value must be printable ASCII, and all metadata of a call may take 8 KiB.
 _ALLOWED: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 # Set by the interceptor in the task of each call; tasks inherit it, calls do not see each other's.

@@ -1,4 +1,4 @@
-"""Where the time of one call went, by stage."""
+"""The time of a call, by stage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from whence_service.rpc.records import Observer, StageRecord, ignore
 
 
 class Stopwatch:
-    """Adds up seconds by stage, on this process's monotonic clock. One for each call."""
+    """Adds up the seconds of each stage of one call, on the monotonic clock of this process."""
 
     def __init__(self, observe: Observer = ignore) -> None:
         self._observe = observe
@@ -30,12 +30,12 @@ class Stopwatch:
             self.add(name, time.perf_counter() - started)
 
     def add(self, name: str, duration_s: float) -> None:
-        """Add to a stage what was measured elsewhere in this process."""
+        """Add seconds to a stage that were measured elsewhere in this process."""
         self._observe(StageRecord(stage=name, duration_s=duration_s))
         self._seconds[name] = self._seconds.get(name, 0.0) + duration_s
 
     def merge(self, timings: Iterable[attribution_pb2.StageTiming]) -> None:
-        """Add the timings of another process's answer, which has them in its own metrics already."""
+        """Add the timings of another process's answer. They are not observed: that process has them in its metrics."""
         for timing in timings:
             self._seconds[timing.stage] = self._seconds.get(timing.stage, 0.0) + timing.seconds
 
