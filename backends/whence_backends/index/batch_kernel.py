@@ -197,12 +197,61 @@ def make_tables(levels: Any, tables: Any) -> None:  # noqa: ANN401
                     tables[query, word, four, choice] = total
 
 
+@njit  # type: ignore[untyped-decorator]
+def _lay_out_rows(codes: Any, first: Any, rows: Any, block: Any, fours: Any) -> None:  # noqa: ANN401
+    """Lay out ``rows`` rows of codes from ``first`` on; lanes beyond them keep older rows, whose sums nobody reads."""
+    for row in range(rows):
+        for word in range(codes.shape[1]):
+            block[row // LANES, row % LANES, word] = codes[first + row, word]
+    for group in range((rows + LANES - 1) // LANES):
+        _lay_out(block[group], fours[group])
+
+
+@njit  # type: ignore[untyped-decorator]
+def _add_pair(halves: Any, odd: Any, first: Any, sums: Any) -> None:  # noqa: ANN401
+    """Add the sums of LANES rows, from ``first`` on, to those of one query, the first or second (``odd``) of a pair."""
+    for lane in range(LANES // 2):
+        sums[first + 2 * lane] += halves[odd, 0, lane]
+        sums[first + 2 * lane + 1] += halves[odd, 1, lane]
+
+
+@njit  # type: ignore[untyped-decorator]
+def _add_words(fours: Any, groups: Any, tables: Any, words: Any, steps: Any, halves: Any, sums: Any) -> None:  # noqa: ANN401
+    """Add the sums of ``words`` (start, count) of all groups of rows to ``sums`` int64 [Q, rows], two queries a time.
+
+    ``steps`` are those of the segment, [Q]: a pair of queries that are both 0 there is left out.
+    """
+    (start, count), width, queries = words, tables.shape[1], tables.shape[0]
+    for query in range(0, queries, 2):
+        other = min(query + 1, queries - 1)
+        if steps[query] == 0 and steps[other] == 0:
+            continue
+        for group in range(groups):
+            _look_up(
+                _address(fours, 16 * LANES * (group * width + start)),
+                _address(tables, 256 * (query * width + start)),
+                _address(tables, 256 * (other * width + start)),
+                np.uintp(count),
+                _address(halves, 0),
+            )
+            for odd in range(other - query + 1):
+                _add_pair(halves, odd, LANES * group, sums[query + odd])
+
+
+@njit  # type: ignore[untyped-decorator]
+def _add_scaled(sums: Any, values: Any, step: Any, scales: Any, totals: Any) -> None:  # noqa: ANN401
+    """Add step · scale · ⟨query, code⟩ of one query and segment of ``values`` values to ``totals`` float64 [rows]."""
+    for row in range(scales.shape[0]):
+        product = 2 * sums[row] - 15 * values
+        totals[row] += step * np.float64(scales[row]) * product
+
+
 @compiled
 def estimate_many(codes: Any, scales: Any, tables: Any, steps: Any, starts: Any, out: Any) -> None:  # noqa: ANN401
-    """Write Σ_segments scale · ⟨query, code⟩ into ``out`` float32 [Q, N].
+    """Write Σ_segments scale · ⟨query, code⟩ to ``out`` float32 [Q, N].
 
-    codes uint64 [N, W], scales float32 [N, S], tables uint8 [Q, W, 16, 16] from :func:`make_tables`, steps
-    float32 [Q, S], starts int64 [S + 1]: the first word of each segment.
+    codes uint64 [N, W], scales float32 [N, S], tables uint8 [Q, W, 16, 16] of :func:`make_tables`, steps float32
+    [Q, S], starts int64 [S + 1]: the first word of each segment, and the end of the last.
     """
     words, segments, queries, at_once = codes.shape[1], steps.shape[1], steps.shape[0], _GROUPS * LANES
     block = np.zeros((_GROUPS, LANES, words), np.uint64)
@@ -212,47 +261,17 @@ def estimate_many(codes: Any, scales: Any, tables: Any, steps: Any, starts: Any,
     totals = np.empty((queries, at_once), np.float64)
     for first in range(0, codes.shape[0], at_once):
         rows = min(at_once, codes.shape[0] - first)
-        groups = (rows + LANES - 1) // LANES
-        for row in range(rows):
-            for word in range(words):
-                block[row // LANES, row % LANES, word] = codes[first + row, word]
-        for group in range(groups):
-            _lay_out(block[group], fours[group])
-        for query in range(queries):
-            for row in range(rows):
-                totals[query, row] = 0.0
+        _lay_out_rows(codes, first, rows, block, fours)
+        totals[:] = 0
         for segment in range(segments):
-            for query in range(queries):
-                for row in range(at_once):
-                    sums[query, row] = 0
+            sums[:] = 0
             for start in range(starts[segment], starts[segment + 1], _WORDS):
-                count = min(_WORDS, starts[segment + 1] - start)
-                for query in range(0, queries, 2):
-                    other = min(query + 1, queries - 1)
-                    if steps[query, segment] == 0 and steps[other, segment] == 0:
-                        continue
-                    for group in range(groups):
-                        _look_up(
-                            _address(fours, 16 * LANES * (group * words + start)),
-                            _address(tables, 256 * (query * words + start)),
-                            _address(tables, 256 * (other * words + start)),
-                            np.uintp(count),
-                            _address(halves, 0),
-                        )
-                        for which in range(other - query + 1):
-                            for lane in range(LANES // 2):
-                                row = LANES * group + 2 * lane
-                                sums[query + which, row] += halves[which, 0, lane]
-                                sums[query + which, row + 1] += halves[which, 1, lane]
+                part = (start, min(_WORDS, starts[segment + 1] - start))
+                _add_words(fours, (rows + LANES - 1) // LANES, tables, part, steps[:, segment], halves, sums)
             values = 64 * (starts[segment + 1] - starts[segment])
             for query in range(queries):
                 step = np.float64(steps[query, segment])
-                if step == 0:
-                    continue
-                for row in range(rows):
-                    product = 2 * sums[query, row] - 15 * values
-                    totals[query, row] += step * np.float64(scales[first + row, segment]) * product
-        for query in range(queries):
-            for row in range(rows):
-                out[query, first + row] = totals[query, row]
+                if step != 0:
+                    _add_scaled(sums[query], values, step, scales[first : first + rows, segment], totals[query])
+        out[:, first : first + rows] = totals[:, :rows]
     fours[0, 0, 0] = 0  # keeps the array alive, see _address

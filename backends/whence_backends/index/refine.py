@@ -1,7 +1,12 @@
 """Refinement: learning a better sketch of a query from the exact influences of some rows. Pure.
 
-An influence is linear in a sequence's gradient, and so nearly linear in its row of the index. Given the exact
-influences I of n rows, the refined sketch is q' = slope · q + u, with q the query's sketch. Slope and u minimize
+A search estimates influences as ⟨q, row⟩, with q the query's sketch and the row of each training sequence in the index.
+Its best rows are candidates, whose influences are then computed exactly. Each scored candidate is a labelled example of
+the function that the sketch approximates, so the sketch can be corrected before the remaining candidates are chosen.
+
+An influence is linear in a sequence's gradient, and so nearly linear in its row: a corrected sketch is the weight
+vector of a linear regression. There are fewer examples than coordinates, so the regression starts from q. Given the
+exact influences I of n rows, the refined sketch is q' = slope · q + u. Slope and u minimize
 
     Σ_rows (I - ⟨q', row⟩)² + ridge · (slope² / weight + ‖u‖²),
 
