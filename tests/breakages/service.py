@@ -34,6 +34,28 @@ BREAKAGES = (
         tests="tests/frontend/workers/test_failover.py",
     ),
     Breakage(
+        name="a worker of a newer generation that fails the request",
+        file=f"{FRONT}/workers/client.py",
+        old="if error.reason == Reason.GENERATION_MISMATCH:",
+        new="if False:",
+        tests="tests/frontend/workers/test_failover.py",
+        only="generation",
+    ),
+    Breakage(
+        name="a request to a worker that names no generation",
+        file=f"{FRONT}/workers/calls.py",
+        old="request.generation.CopyFrom(self.generation.id.to_proto())",
+        new="pass",
+        tests="tests/frontend/calls/test_score.py",
+    ),
+    Breakage(
+        name="the filter of groups under another call's field",
+        file=f"{FRONT}/request/options.py",
+        old='filter=check_filter(request.filter, "filter"),',
+        new='filter=check_filter(request.filter, "options.filter"),',
+        tests="tests/frontend/request/test_checked.py",
+    ),
+    Breakage(
         name="what a lost worker had told of a scan kept beside what others tell",
         file=f"{FRONT}/search/scan.py",
         old="            self._latest.pop(group, None)\n",
