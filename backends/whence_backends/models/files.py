@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any, Final
@@ -58,7 +58,8 @@ def weight_files(folder: Path) -> list[Path]:
 
     These are ``model.safetensors``, the files named by ``model.safetensors.index.json``, or the file that the
     configuration names as ``transformers_weights``. Raises :class:`~whence.errors.NotFoundError`: ``MISSING_WEIGHTS``
-    for a named file that is absent, ``MODEL_NOT_FOUND`` if there are no weights.
+    for a named file that is absent, ``MODEL_NOT_FOUND`` if there are no weights; and
+    :class:`~whence.errors.InvalidRequestError` (``INVALID_MODEL_FILE``) for a tensor that is in two of the files.
     """
     named = read_json(folder / CONFIG).get("transformers_weights") if (folder / CONFIG).is_file() else None
     first = named if isinstance(named, str) else _SINGLE if (folder / _SINGLE).is_file() else _INDEX
@@ -71,9 +72,11 @@ def weight_files(folder: Path) -> list[Path]:
         raise _missing_files(folder, missing)
     if first == _SINGLE:
         _require_one_set(folder)
-    for name in names:
-        require_whole(folder / name)
-    return [folder / name for name in names]
+    paths = [folder / name for name in names]
+    for path in paths:
+        require_whole(path)
+    _require_each_tensor_once(folder, [path for path in paths if path.suffix == ".safetensors"])
+    return paths
 
 
 def stored_shape(folder: Path, name: str) -> list[int]:
@@ -167,6 +170,19 @@ def _require_whole_safetensors(path: Path) -> None:
             pass
     except (SafetensorError, OSError) as error:
         raise _invalid(path, f"torn, or not a safetensors file ({error}); {_DOWNLOAD}") from error
+
+
+def _require_each_tensor_once(folder: Path, files: Sequence[Path]) -> None:
+    """Refuse a tensor that is in two files: only one of the two would be loaded, and they may differ."""
+    holders: dict[str, Path] = {}
+    for path in files:
+        with safe_open(path, framework="numpy") as file:
+            names = file.keys()
+        for name in names:
+            if (other := holders.setdefault(name, path)) != path:
+                raise _invalid(
+                    folder, f"a model with the tensor {name} in two files, {other.name} and {path.name}; save it again"
+                )
 
 
 def _missing_files(folder: Path, missing: list[str]) -> NotFoundError | InvalidRequestError:

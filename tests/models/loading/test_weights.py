@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import tiny_models
 from models.loading.checkpoints import Weights, change, configure, load, save
@@ -194,6 +195,18 @@ def test_an_index_that_leaves_a_file_out_is_refused(tmp_path: Path) -> None:
     settings["weight_map"] = {name: file for name, file in settings["weight_map"].items() if file != head}
     index.write_text(json.dumps(settings))
     refused(tmp_path / "model", r"lacks .*lm_head\.weight")
+
+
+def test_a_tensor_in_two_files_is_refused_by_name(tmp_path: Path) -> None:
+    """Broken by: loading either of the two without a word."""
+    tiny_models.llama().save_pretrained(tmp_path / "model", max_shard_size="5KB")
+    weights = load_file(tmp_path / "model" / "model-00001-of-00006.safetensors")
+    other = tmp_path / "model" / "model-00002-of-00006.safetensors"
+    name = min(weights)
+    save_file({**load_file(other), name: weights[name] + 1}, other, {"format": "pt"})
+    with pytest.raises(InvalidRequestError, match=f"{name} in two files, model-00001.*model-00002") as caught:
+        resolve_model(str(tmp_path / "model"))
+    assert caught.value.reason == "INVALID_MODEL_FILE"
 
 
 def test_an_export_refuses_what_a_fit_refuses(llama: Path, tmp_path: Path) -> None:
