@@ -47,7 +47,7 @@ def test_half_a_surrogate_pair_is_refused_wherever_text_goes(client, field):
     caught.value.message.encode()  # it can be printed
 
 
-@pytest.mark.parametrize("field", set(ASKED) - {"query.chat.messages[1].content"})
+@pytest.mark.parametrize("field", sorted(set(ASKED) - {"query.chat.messages[1].content"}))
 def test_what_is_no_text_is_refused_by_name(client, field):
     with pytest.raises(InvalidRequestError, match="text") as caught:
         ASKED[field](client, 5.5)

@@ -61,8 +61,8 @@ def run(tmp_path, tokenizer):
 @pytest.mark.parametrize(
     ("name", "compressed"),
     [
-        ("rows.jsonl.gz", gzip.compress(LINES)),
-        ("rows.jsonl.gz", gzip.compress(LINES[:9]) + gzip.compress(LINES[9:])),
+        ("rows.jsonl.gz", gzip.compress(LINES, mtime=0)),
+        ("rows.jsonl.gz", gzip.compress(LINES[:9], mtime=0) + gzip.compress(LINES[9:], mtime=0)),
         ("rows.jsonl.zst", zstd(LINES)),
         ("rows.ndjson.zst", zstd(LINES[:9]) + zstd(LINES[9:])),
         ("rows.jsonl.bz2", bz2.compress(LINES)),
@@ -70,7 +70,7 @@ def run(tmp_path, tokenizer):
         ("ROWS.JSONL.XZ", lzma.compress(LINES)),
         ("rows.jsonl.xz", lzma.compress(LINES[:9]) + bytes(8) + lzma.compress(LINES[9:]) + bytes(4)),
         ("rows.json.zst", zstd(json.dumps(ROWS).encode())),
-        ("rows.csv.gz", gzip.compress('id,text\na,The owl keeps the light.\nb,"Grüße, 東京 🎉"\n'.encode())),
+        ("rows.csv.gz", gzip.compress('id,text\na,The owl keeps the light.\nb,"Grüße, 東京 🎉"\n'.encode(), mtime=0)),
     ],
 )
 def test_a_compressed_file_is_read_to_its_end(rows, name, compressed):
@@ -81,7 +81,7 @@ def test_a_compressed_file_is_read_to_its_end(rows, name, compressed):
     ("name", "content"),
     [
         ("torn.jsonl.zst", zstd(MANY)[:-9]),
-        ("torn.jsonl.gz", gzip.compress(MANY)[:-9]),
+        ("torn.jsonl.gz", gzip.compress(MANY, mtime=0)[:-9]),
         ("torn.jsonl.bz2", bz2.compress(MANY)[:-9]),
         ("torn.jsonl.xz", lzma.compress(MANY)[:-9]),
         ("second.jsonl.zst", zstd(LINES) + zstd(LINES)[:-9]),

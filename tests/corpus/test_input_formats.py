@@ -165,7 +165,7 @@ def test_an_unknown_format_lists_the_known(tmp_path, make_corpus, name):
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("torn.jsonl.gz", gzip.compress(b'{"text": "The owl"}\n' * 1000)[:-20]),
+        ("torn.jsonl.gz", gzip.compress(b'{"text": "The owl"}\n' * 1000, mtime=0)[:-20]),
         ("plain.jsonl.gz", b'{"text": "The owl"}'),
         ("not.parquet", b"PAR1 or rather not"),
     ],
