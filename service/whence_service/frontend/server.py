@@ -110,9 +110,9 @@ async def run(settings: FrontEndSettings) -> None:
     configure_logging(settings.log_format, level=settings.log_level)
     registry = process_registry()
     front_end = await build_front_end(settings, registry)
-    with termination() as told:  # from the first call on, so that none is cut off
+    with termination() as signalled:  # from the first call on, so that none is cut off
         await front_end.start()
-        await told.wait()
+        await signalled.wait()
     await front_end.stop()
     _log.info("stopped")
 

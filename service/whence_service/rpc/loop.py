@@ -9,7 +9,7 @@ from typing import Any
 
 
 def run_process(main: Coroutine[Any, Any, None]) -> None:
-    """Run ``main`` to its end on uvloop, whose turns cost less, and on Windows on asyncio's own loop."""
+    """Run ``main`` to its end on uvloop, which takes less CPU time, or on Windows on asyncio's own loop."""
     with asyncio.Runner(loop_factory=_new_event_loop) as runner:
         runner.run(main)
 

@@ -52,7 +52,7 @@ Count = Annotated[int, Field(ge=1)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 WorkerAddresses = Annotated[tuple[Annotated[str, AfterValidator(check_worker)], ...], NoDecode, BeforeValidator(_split)]
 
-# Settings of both processes whose defaults differ.
+# Settings of both processes that have different defaults.
 Address = Annotated[
     str, AfterValidator(check_serving), Field(description="Where to serve gRPC: host:port or unix:path.")
 ]
@@ -66,7 +66,7 @@ MaxRequestBytes = Annotated[
 class Settings(BaseSettings):
     """The settings of a process, read once and never changed. Make them with :meth:`load`.
 
-    Options win over the environment, the environment over a TOML file. ``owner`` names the process in messages.
+    Options override the environment, which overrides a TOML file. ``owner`` names the process in messages.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     def load(cls, file: Path | None = None, /, **given: Any) -> Self:  # noqa: ANN401 - each checked by its field
         """Return the settings from what was ``given`` (None: nothing), the environment and the TOML ``file``.
 
-        Without a ``file`` it is the one that ``<PREFIX>CONFIG`` names in the environment, if any. Raises
+        The default of ``file`` is the one that ``<PREFIX>CONFIG`` names in the environment, if any. Raises
         :class:`~whence.errors.InvalidRequestError`: ``INVALID_SETTINGS``, naming every setting that is missing or
         wrong, and ``UNKNOWN_VARIABLE`` for a variable of the environment that nothing reads.
         """
@@ -134,7 +134,7 @@ class HostingSettings(Settings):
 
     @property
     def host(self) -> HostSettings:
-        """Where and how to serve."""
+        """The settings of the server."""
         return HostSettings(
             address=self.address,
             max_request_bytes=self.max_request_bytes,
@@ -154,13 +154,13 @@ class HostingSettings(Settings):
 
 
 def _read(kind: type[S], file: Path | None, options: dict[str, Any], advice: str) -> S:
-    """Read settings with pydantic, whose errors become ours."""
+    """Read settings with pydantic, and map its errors to Whence's."""
     from_file = type(
         kind.__name__, (kind,), {"model_config": SettingsConfigDict(toml_file=file), "__module__": __name__}
     )
     try:
         settings: S = from_file(**options)
-    except SettingsError as error:  # a variable that should be JSON and is not
+    except SettingsError as error:  # a variable that is not valid JSON
         message = f"{kind.owner}'s settings are not valid: {error}: {error.__cause__}. {advice}"
         raise InvalidRequestError(message, reason=Reason.INVALID_SETTINGS, field="") from error
     except ValidationError as error:

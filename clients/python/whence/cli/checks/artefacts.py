@@ -21,12 +21,12 @@ def check_artefacts(model: str, **others: Path | int | None) -> Iterator[Check]:
     try:
         inspected = inspect(Named(model=model, **named))
     except WhenceError as error:
-        yield Check(name="artefacts", outcome=Outcome.FAIL, found=error.message, advice=f"reason {error.reason}")
+        yield Check(name="artefacts", outcome=Outcome.FAIL, fact=error.message, advice=f"reason {error.reason}")
         return
     yield from _described(inspected)
     for finding in inspected.findings():
         outcome = Outcome.WARNING if finding.error is None else Outcome.FAIL
-        yield Check(name=finding.reason, outcome=outcome, found=finding.message)
+        yield Check(name=finding.reason, outcome=outcome, fact=finding.message)
 
 
 def _described(inspected: Inspected) -> Iterator[Check]:
@@ -44,5 +44,5 @@ def _described(inspected: Inspected) -> Iterator[Check]:
         yield _ok("index", index.name)
 
 
-def _ok(name: str, found: str) -> Check:
-    return Check(name=name, outcome=Outcome.OK, found=found)
+def _ok(name: str, fact: str) -> Check:
+    return Check(name=name, outcome=Outcome.OK, fact=fact)

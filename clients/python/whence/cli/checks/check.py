@@ -20,12 +20,10 @@ class Check:
 
     name: str
     outcome: Outcome
-    found: str
+    fact: str
     advice: str = ""
 
     @classmethod
-    def that(cls, name: str, holds: bool, found: str, *, advice: str) -> Check:
+    def that(cls, name: str, holds: bool, fact: str, *, advice: str) -> Check:
         """Return a check that passes where ``holds``, and otherwise fails with ``advice``."""
-        return cls(
-            name=name, outcome=Outcome.OK if holds else Outcome.FAIL, found=found, advice="" if holds else advice
-        )
+        return cls(name=name, outcome=Outcome.OK if holds else Outcome.FAIL, fact=fact, advice="" if holds else advice)

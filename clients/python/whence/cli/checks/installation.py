@@ -20,13 +20,13 @@ def check_installation() -> Iterator[Check]:
     yield Check.that(
         "Python", sys.version_info >= (3, 11), platform.python_version(), advice="Whence needs Python 3.11 or newer"
     )
-    yield Check(name="whence", outcome=Outcome.OK, found=__version__)
+    yield Check(name="whence", outcome=Outcome.OK, fact=__version__)
     for package in PACKAGES:
         version = _version(package)
         advice = "pip install --force-reinstall whence"
         yield Check.that(package, bool(version), version or "not installed", advice=advice)
     optional = [f"{package} {_version(package)}" for package in OPTIONAL if _version(package)]
-    yield Check(name="optional packages", outcome=Outcome.OK, found=", ".join(optional) or "none")
+    yield Check(name="optional packages", outcome=Outcome.OK, fact=", ".join(optional) or "none")
 
 
 def _version(package: str) -> str:

@@ -30,7 +30,7 @@ def check_server(connection: Connection) -> Iterator[Check]:
             served = list(client.models())
         except WhenceError as error:
             advice = f"reason {error.reason}; the server's log says more"
-            yield Check(name="models", outcome=Outcome.FAIL, found=error.message, advice=advice)
+            yield Check(name="models", outcome=Outcome.FAIL, fact=error.message, advice=advice)
             return
     yield from check_models(served)
 
@@ -46,7 +46,7 @@ def check_models(served: Sequence[Model]) -> Iterator[Check]:
         yield Check.that(f"{model.name}: shards", not missing, coverage, advice="start a worker that holds them")
         for warning in model.warnings:
             name = f"{model.name}: {warning.code}"
-            yield Check(name=name, outcome=Outcome.WARNING, found=warning.message)
+            yield Check(name=name, outcome=Outcome.WARNING, fact=warning.message)
 
 
 def _reachable(channel: grpc.Channel, connection: Connection) -> Check:
@@ -56,11 +56,11 @@ def _reachable(channel: grpc.Channel, connection: Connection) -> Check:
         return Check(
             name="server",
             outcome=Outcome.FAIL,
-            found=f"{connection.server} does not answer within {connection.timeout_s:g} s"
+            fact=f"{connection.server} does not answer within {connection.timeout_s:g} s"
             f"{_proxies.hint(connection.server)}",
             advice="is it running (`whence serve`), is --server right, does it want --tls?",
         )
-    return Check(name="server", outcome=Outcome.OK, found=f"{connection.server} answers")
+    return Check(name="server", outcome=Outcome.OK, fact=f"{connection.server} answers")
 
 
 def _health(channel: grpc.Channel, timeout_s: float) -> Check:
@@ -69,11 +69,11 @@ def _health(channel: grpc.Channel, timeout_s: float) -> Check:
     except grpc.RpcError as failure:
         error = status.from_call(failure)
         if error.code is grpc.StatusCode.UNIMPLEMENTED:
-            return Check(name="health", outcome=Outcome.WARNING, found="the server does not report its health")
+            return Check(name="health", outcome=Outcome.WARNING, fact="the server does not report its health")
         return Check(
             name="health",
             outcome=Outcome.FAIL,
-            found=f"{error.message} ({error.reason})",
+            fact=f"{error.message} ({error.reason})",
             advice="it answers, but not as a Whence service: is this the right port?",
         )
     advice = "it is starting, draining, or a shard of its corpus has no worker: see its log"

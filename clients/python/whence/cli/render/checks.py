@@ -18,7 +18,7 @@ def check(done: Check) -> Text:
     """Return a line with the outcome, the name and the finding of a check, and a line with its advice."""
     line = Text.assemble(
         (done.outcome.value.ljust(_WIDTH), _STYLES[done.outcome]),
-        f"  {printable(done.name)}: {printable(done.found)}",
+        f"  {printable(done.name)}: {printable(done.fact)}",
     )
     if done.advice:
         line.append(f"\n{'':{_WIDTH}}  try: {printable(done.advice)}", style="cyan")
