@@ -1,6 +1,6 @@
 """Front end and worker in one process, over a private unix socket: for notebooks and small models.
 
-The front end is the same as anywhere else; only here does its process import what the worker's engine needs.
+The front end is the usual one; only here does its process import the dependencies of the worker's engine.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 async def embedded(
     front: FrontEndSettings, worker: WorkerSettings, registry: CollectorRegistry | None = None
 ) -> AsyncIterator[FrontEnd]:
-    """Run both while the ``async with`` lasts; the front end is not started yet when it is handed over."""
+    """Run both for the duration of the ``async with``. The front end is yielded before it is started."""
     from whence_backends.worker.serving.server import Worker
 
     with tempfile.TemporaryDirectory(prefix="whence-") as folder:
-        # Nobody else can reach the worker, so there is no load balancer to wait for when it stops.
+        # The worker has no other clients, so there is no load balancer to wait for when it stops.
         update = {"address": f"unix:{folder}/worker.sock", "drain_s": 0.0}
         running = Worker(worker.model_copy(update=update))
         try:
@@ -41,7 +41,7 @@ async def embedded(
 
 
 async def run_embedded(front: FrontEndSettings, worker: WorkerSettings) -> None:
-    """Run both as this process until it is told to stop; the front end drains before the worker does."""
+    """Run both as this process until a signal. The front end drains before the worker does."""
     configure_logging(front.log_format, level=front.log_level)
     async with embedded(front, worker) as front_end:
         await front_end.start()

@@ -1,4 +1,4 @@
-"""The front end put together: the one place where its parts are made and connected."""
+"""The composition root of the front end: its parts are made and connected here."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class FrontEnd:
 
     @property
     def metrics_address(self) -> str:
-        """Where metrics are served; empty where they are not."""
+        """The address of the metrics; empty if they are not served."""
         return self._metrics_server.address if self._metrics_server is not None else ""
 
     async def start(self) -> str:
-        """Serve, look for the workers and return the bound address. Workers that are down may come later."""
+        """Serve, connect to the workers and return the bound address. Workers may become available later."""
         if self.settings.metrics_address:
             self._metrics_server = start_metrics_server(
                 self._registry, self.settings.metrics_address, lambda: self.host.health.readiness
@@ -84,7 +84,7 @@ class FrontEnd:
 
 
 async def build_front_end(settings: FrontEndSettings, registry: CollectorRegistry) -> FrontEnd:
-    """Return a front end that is ready to start. Its metrics go to ``registry``, its calls to the log too."""
+    """Return a front end that is ready to start. Its metrics go to ``registry``; calls are also logged."""
     observe = tee(Metrics(registry), log_calls)
     host = RpcHost(settings.host, [CallInterceptor(observe, settings.bounds)], [SERVICE])
 
@@ -106,7 +106,7 @@ async def build_front_end(settings: FrontEndSettings, registry: CollectorRegistr
 
 
 async def run(settings: FrontEndSettings) -> None:
-    """Run a front end as this process until it is told to stop."""
+    """Run a front end as this process until a signal."""
     configure_logging(settings.log_format, level=settings.log_level)
     registry = process_registry()
     front_end = await build_front_end(settings, registry)

@@ -1,7 +1,7 @@
 """Attribute, StreamAttribute and BatchAttribute: prepare the queries, search every shard, describe the hits.
 
-Every hop runs under the request's one deadline. If any worker fails, the request fails as a whole and its other calls
-are cancelled: a ranking that lacks a shard is a wrong answer, not a short one.
+Every hop runs under the request's one deadline. If any worker fails, the request fails and its other calls are
+cancelled: a ranking that lacks a shard would be wrong.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from whence_service.frontend.search.two_stage import TwoStageSearch
 
 
 class Attributor:
-    """Finds the training sequences that an output came from. State: the requests that refine now, all in all a few."""
+    """Finds the training sequences that influenced an output. State: the semaphore of concurrent refinements."""
 
     def __init__(self) -> None:
         self._refining = asyncio.Semaphore(AT_ONCE)
@@ -46,7 +46,7 @@ class Attributor:
     async def stream(
         self, context: RequestContext[SearchOptions]
     ) -> AsyncGenerator[tuple[Prepared, SearchResult] | Answer, None]:
-        """Yield the result of the search so far, any number of times, and then the answer."""
+        """Yield intermediate results of the search, any number of times, and then the answer."""
         search = choose_search(context.generation, context.options.search)
         prepared = await prepare(context, sketch=search in WITH_INDEX)
         async with aclosing(self._search(context, search, prepared, progress=True)) as results:

@@ -1,9 +1,9 @@
 """Sums of influence over groups: the index's estimates, corrected by an exact sample, with standard errors. Pure.
 
-For every sequence the index has an estimate e; of a sample drawn by priority sampling the exact influence x is known.
-The sum over a group is taken as b·Σe plus the sample's residuals x - b·e, each over its probability of having been
-drawn: a regression estimator (Särndal, Swensson and Wretman 1992, §6), unbiased for any fixed b and the better the
-closer b·e comes to x. Draws are all but independent (Duffield, Lund and Thorup 2007): variances add up over groups.
+The index has an estimate e for every sequence; the exact influence x is known for a priority sample. The sum over a
+group is estimated as b·Σe plus the sample's residuals x - b·e, each divided by its inclusion probability: a regression
+estimator (Särndal, Swensson and Wretman 1992, §6), which is unbiased for any fixed b and more precise the closer b·e is
+to x. Draws are nearly independent (Duffield, Lund and Thorup 2007), so variances add up over groups.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-# A group of few drawn sequences takes its variance from all groups as if so many of its own had shown that.
+# The weight, in sequences, of the variance of all groups in the variance of a group with few drawn sequences.
 _BORROWED: Final = 8.0
 
 
@@ -21,7 +21,7 @@ _BORROWED: Final = 8.0
 class GroupTotals:
     """The index's sums over a group: the number of sequences, Σ estimate, Σ scale, Σ scale².
 
-    A scale is about the distance of an influence from its estimate.
+    A scale is roughly the expected distance of an influence from its estimate.
     """
 
     name: str
@@ -57,11 +57,11 @@ class _Sampled:
     """The sums of the sample over a group."""
 
     count: int = 0  # all drawn
-    uncertain: int = 0  # those that might not have been drawn
+    uncertain: int = 0  # those drawn with a probability below 1
     influence: float = 0.0
     correction: float = 0.0
     variance: float = 0.0
-    certain_scale: float = 0.0  # of those that were drawn for certain
+    certain_scale: float = 0.0  # of those drawn with probability 1
     certain_square: float = 0.0
 
 
@@ -70,8 +70,8 @@ def estimate_groups(
 ) -> list[GroupSum]:
     """Return the sum of each group, the most positive first, ties by name; and last that of the ``whole``.
 
-    ``threshold`` is the smallest priority that was not drawn, ``None`` where every sequence was: then sums are exact.
-    So is that of a group all of whose sequences were drawn. The sum of all is estimated by itself, as the groups' are.
+    ``threshold`` is the smallest priority that was not drawn, ``None`` if every sequence was: sums are then exact, as
+    is the sum of a group all of whose sequences were drawn. The sum of the whole is estimated like that of a group.
     """
     slope = _slope(sample, threshold)
     per_square = _residual_square(sample, slope, threshold)
@@ -85,7 +85,7 @@ def estimate_groups(
 
 
 def merge_totals(parts: Iterable[GroupTotals]) -> list[GroupTotals]:
-    """Return the totals of groups that several shards have a part of, in the order of their names."""
+    """Merge the totals of groups over shards, in the order of their names."""
     merged: dict[str, GroupTotals] = {}
     for part in parts:
         known = merged.get(part.name)
@@ -116,7 +116,7 @@ def _slope(sample: Sequence[Drawn], threshold: float | None) -> float:
 
 
 def _residual_square(sample: Sequence[Drawn], slope: float, threshold: float | None) -> float:
-    """Return the mean square of a residual at a scale of 1, over sequences that were not certain to be drawn."""
+    """Return the mean square of a residual at a scale of 1, over sequences drawn with a probability below 1."""
     squares = scales = 0.0
     for drawn in sample:
         probability = _probability(drawn, threshold)

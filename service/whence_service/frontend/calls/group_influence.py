@@ -32,16 +32,16 @@ from whence_service.frontend.search.rescoring import Rescoring
 from whence_service.frontend.workers.routing import ShardGroup
 from whence_service.rpc.deadlines import deadline_error
 
-# A worker scores what it is asked for by length, so a sample that the deadline cuts short would have gaps: first it is
-# asked for so many, then for twice as many each time.
+# A worker scores sequences in the order of their lengths, so a deadline would leave gaps in the sample. It is therefore
+# asked for this many first, and for twice as many each further time.
 _ROUND: Final = 32
-# More groups than these are no summary.
+# The most groups in an answer.
 MAX_GROUPS: Final = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draw:
-    """A drawn sequence whose influence is not known yet."""
+    """A drawn sequence whose influence is not yet known."""
 
     position: int
     priority: float
@@ -51,9 +51,9 @@ class Draw:
 async def group_influence(context: RequestContext[GroupOptions]) -> attribution_service_pb2.GroupInfluenceResponse:
     """Return the influence of every group on the query.
 
-    A deadline that leaves no time for the whole sample leaves a smaller one: the draw is in an order each of whose
-    beginnings is a draw. Raises :class:`~whence.errors.MismatchError` (``MISSING_INDEX``) without an index, and
-    :class:`~whence.errors.NotFoundError` for a filter that lets nothing through.
+    If the deadline leaves no time for the whole sample, a smaller one is used: every prefix of the sample is a sample.
+    Raises :class:`~whence.errors.MismatchError` (``MISSING_INDEX``) without an index, and
+    :class:`~whence.errors.NotFoundError` for a filter that selects nothing.
     """
     options = context.options
     search = choose_search(context.generation, attribution_pb2.SEARCH_INDEX_RERANK)
@@ -92,7 +92,7 @@ async def group_influence(context: RequestContext[GroupOptions]) -> attribution_
 
 
 async def _exact(context: RequestContext[GroupOptions], draws: Sequence[Draw]) -> dict[int, float]:
-    """Return the influence of the drawn sequences, by position, as far as there was time."""
+    """Return the influence of the drawn sequences by position, as far as time permitted."""
     rescoring = Rescoring(context)
     start, step = 0, _ROUND * max(1, len(context.replicas.groups()))
     while start < len(draws) and rescoring.complete:
@@ -149,7 +149,7 @@ def _totals(group: messages.EstimatedGroup) -> GroupTotals:
 
 
 def merge_draws(answers: list[messages.EstimateGroupsResponse], count: int) -> list[Draw]:
-    """Return the draw over all shards: the smallest priorities of all, in order; ties go to the lower position."""
+    """Return the sample over all shards: the smallest priorities, in order. Ties go to the lower position."""
     draws = (
         Draw(
             position=sequence.position,
@@ -168,7 +168,7 @@ def merge_draws(answers: list[messages.EstimateGroupsResponse], count: int) -> l
 
 
 def scored_draw(draws: Sequence[Draw], exact: Mapping[int, float]) -> tuple[list[Drawn], float | None]:
-    """Return the sample, as far as it was scored without a gap, and the priority where it ends."""
+    """Return the scored sample up to the first gap, and the priority at which it ends."""
     sample: list[Drawn] = []
     for draw in draws:
         if draw.position not in exact:

@@ -1,4 +1,4 @@
-"""What is served, page by page: pure functions of the placement."""
+"""The served models, in pages: pure functions of the placement."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def list_models(
 ) -> attribution_service_pb2.ListModelsResponse:
     """Return one page of the known models by name.
 
-    A token names the last model of the page before, so that models that come and go between two pages neither
-    repeat nor hide others. Raises :class:`~whence.errors.InvalidRequestError` (``INVALID_PAGE_TOKEN``).
+    A token names the last model of the previous page, so that changes between two pages neither repeat nor hide others.
+    Raises :class:`~whence.errors.InvalidRequestError` (``INVALID_PAGE_TOKEN``).
     """
     after = _decode(page_token)
     size = min(page_size, _MAX_PAGE) if page_size > 0 else _DEFAULT_PAGE

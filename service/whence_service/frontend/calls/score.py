@@ -1,7 +1,7 @@
 """The influence of given sequences on given queries: locate each sequence, then score it on a worker that holds it.
 
-Finding first costs a short call, and gains that an unknown id fails before anything is computed and that no
-sequence is scored twice where workers hold the same shard. Where one call to one worker can do it all, it does.
+Locating first costs a short call. In return, an unknown id fails before anything is computed, and no sequence is scored
+twice if several workers hold its shard. If a single worker holds everything, one call suffices.
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ async def _plan(context: _Sequences, chunk: int) -> tuple[tuple[str, ...], tuple
     """Return the worker that scores each sequence, and the warnings of preparing the queries."""
     groups, count = context.replicas.groups(), len(context.options.sequences)
     if len(groups) == 1 and count <= chunk:
-        # One call does it all: its worker looks up every sequence before it computes anything, and there is
-        # nobody to share the queries' gradients with.
+        # One call suffices: its worker looks up every sequence before it computes anything, and no other worker
+        # needs the queries' gradients.
         return (groups[0].worker,) * count, ()
     owners = await _locate(context)
     return owners, (await prepare(context)).warnings if context.request.queries else ()
@@ -157,7 +157,7 @@ async def _score_in_turn(
 
 
 def to_reference(selector: Selector) -> Reference:
-    """Return a selector as workers take it."""
+    """Return a selector as a worker's message."""
     match selector.WhichOneof("selector"):
         case "text":
             return Reference(text=selector.text)
@@ -174,7 +174,7 @@ def choose_owners(
     """Return the worker that scores each sequence: of those that hold it, the one with the fewest so far.
 
     ``holders`` has every sequence given by id; raw texts go to ``text_worker``. Raises
-    :class:`~whence.errors.NotFoundError` (``SEQUENCE_NOT_FOUND``) where nobody holds a sequence.
+    :class:`~whence.errors.NotFoundError` (``SEQUENCE_NOT_FOUND``) if no worker holds a sequence.
     """
     load: dict[str, int] = {}
     owners = []

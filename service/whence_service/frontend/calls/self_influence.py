@@ -1,4 +1,4 @@
-"""The training sequences that influence themselves most: every shard's own, merged and described."""
+"""The training sequences with the largest self-influence: those of every shard, merged and described."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from whence_service.frontend.workers.routing import ShardGroup
 async def self_influence_of_sequences(
     context: RequestContext[SelfInfluenceOptions],
 ) -> attribution_service_pb2.SelfInfluenceResponse:
-    """Return the ``top_k`` of the given sequences, all where it is 0; ties in the order of the request.
+    """Return the ``top_k`` of the given sequences, all for 0. Ties are in the order of the request.
 
     Raises :class:`~whence.errors.NotFoundError` (``SEQUENCE_NOT_FOUND``) for an id that no shard has.
     """
@@ -53,7 +53,7 @@ async def self_influence_of_corpus(
     """Return the ``top_k`` sequences of the corpus.
 
     Raises :class:`~whence.errors.MismatchError` (``MISSING_INDEX``) without an index, and
-    :class:`~whence.errors.NotFoundError` for a filter that lets nothing through.
+    :class:`~whence.errors.NotFoundError` for a filter that selects nothing.
     """
     search = choose_search(context.generation, attribution_pb2.SEARCH_INDEX_ONLY)
     with context.watch.stage("search"):

@@ -1,4 +1,4 @@
-"""A checked request: its queries, its options with their defaults filled in, and its field names."""
+"""A checked request: its queries, its options with defaults filled in, and its field names."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ O_co = TypeVar("O_co", covariant=True)
 class SearchOptions:
     """The search, and the details of each hit that the answer has.
 
-    ``search`` is unspecified where the best search that the model supports is wanted; ``filter`` selects the sequences
-    of the corpus that count, ``None`` all.
+    An unspecified ``search`` stands for the best that the model supports; ``filter`` selects sequences of the corpus,
+    ``None`` all.
     """
 
     top_k: int
@@ -29,7 +29,7 @@ class SearchOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreOptions:
-    """The sequences whose influence is computed; ``fields`` are where the request has them."""
+    """The sequences whose influence is computed, and their field names in the request."""
 
     sequences: tuple[attribution_service_pb2.SequenceSelector, ...]
     fields: tuple[str, ...]
@@ -40,7 +40,7 @@ class ScoreOptions:
 class SelfInfluenceOptions:
     """Given sequences, or none for those of the corpus that ``filter`` selects.
 
-    ``top_k`` is 0 where all given sequences are wanted.
+    A ``top_k`` of 0 stands for all given sequences.
     """
 
     sequences: tuple[attribution_service_pb2.SequenceSelector, ...]

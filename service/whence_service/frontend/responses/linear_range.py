@@ -21,7 +21,7 @@ _SOURCES: Final = {
 def of_attributions(
     context: RequestContext[object], attributions: Iterable[attribution_pb2.Attribution]
 ) -> Iterator[attribution_pb2.Warning]:
-    """Yield a warning where a hit of any is outside the linear range."""
+    """Yield a warning if any hit is outside the linear range."""
     pairs = (
         (hit.influence, attribution.log_likelihood)
         for attribution in attributions
@@ -33,7 +33,7 @@ def of_attributions(
 def of_influences(
     context: RequestContext[object], pairs: Iterable[tuple[float, float]]
 ) -> Iterator[attribution_pb2.Warning]:
-    """Yield a warning where any influence, paired with the log-likelihood that it is on, is outside the range."""
+    """Yield a warning if any influence, paired with its log-likelihood, is outside the linear range."""
     outside = [pair for pair in pairs if is_outside(*pair)]
     if outside:
         influence, log_likelihood = max(outside, key=lambda pair: abs(pair[0]))
@@ -43,7 +43,7 @@ def of_influences(
 def of_self_influences(
     context: RequestContext[object], hits: Iterable[attribution_pb2.Hit]
 ) -> Iterator[attribution_pb2.Warning]:
-    """Yield a warning where a sequence's influence on itself is outside the linear range."""
+    """Yield a warning if any self-influence is outside the linear range."""
     outside = [hit.influence for hit in hits if is_outside_for_tokens(hit.influence, hit.sequence.token_count)]
     if outside:
         yield _warning(context, max(outside, key=abs), "")

@@ -12,7 +12,7 @@ from whence_service.frontend.responses.units import INFLUENCE_UNIT, InfluenceSca
 from whence_service.frontend.search.policy import WITH_INDEX
 from whence_service.rpc.request_ids import current_request_id
 
-# What workers say of a model that bears on every influence.
+# Warnings about a model that concern every influence.
 _IN_EVERY_ANSWER: Final = frozenset(
     {
         WarningCode.CORPUS_LARGER_THAN_TRAINING_SET,

@@ -1,4 +1,4 @@
-"""Candidates: the sequences that some cheap search proposes, of which the best are scored exactly."""
+"""Candidates: the sequences that a cheap search proposes for exact scoring."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from whence_service.frontend.workers.tasks import run_all
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A sequence that is proposed for one query, the more promising the larger its estimate.
+    """A sequence proposed for one query, with its estimate.
 
-    ``error`` is the standard deviation of the estimate, 0 where it is not one of the influence.
+    ``error`` is the standard deviation of the estimate, 0 if that is not an estimate of influence.
     """
 
     position: int
@@ -46,9 +46,9 @@ A = TypeVar("A", bound=SearchAnswer)
 
 
 class ShardSearch:
-    """Asks the owner of each shard for candidates, and counts the sequences that they compared.
+    """Asks the owner of each shard for candidates, and counts the sequences compared.
 
-    State: how many sequences each group of shards had, at the last search.
+    State: the number of sequences of each group of shards at the last search.
     """
 
     def __init__(self, context: RequestContext[object], *, filtered: bool) -> None:
@@ -58,15 +58,15 @@ class ShardSearch:
 
     @property
     def sequences_searched(self) -> int:
-        """How many sequences were compared, without those of shards that were lost later."""
+        """The number of sequences compared, without those of shards that were lost later."""
         lost = set(self._context.replicas.lost)
         return sum(count for group, count in self._searched.items() if lost.isdisjoint(group.shards))
 
     async def ask(self, call: Callable[[ShardGroup], Awaitable[A]]) -> list[A]:
-        """Return the answers of all that can be reached, in the order of the shards.
+        """Return the answers of all reachable owners, in the order of the shards.
 
-        Raises :class:`~whence.errors.UnavailableError` where one cannot be, unless the answer may be partial, and where
-        none can be; and :class:`~whence.errors.InternalError` for one that did not look at all of its sequences.
+        Raises :class:`~whence.errors.UnavailableError` if an owner cannot be reached (in an answer that may be partial,
+        if none can), and :class:`~whence.errors.InternalError` for an answer that does not cover all of its sequences.
         """
         groups = self._context.replicas.groups()
         parts = await run_all(self._context.workers.ask_holders(group, call) for group in groups)
@@ -90,7 +90,7 @@ class ShardSearch:
 
 
 class CandidateSearch(Protocol):
-    """A cheap search for candidates. ``estimates``: whether its estimates are of the influence."""
+    """A cheap search for candidates. ``estimates`` is true if its estimates are those of influence."""
 
     estimates: bool
     search: ShardSearch
@@ -101,7 +101,7 @@ class CandidateSearch(Protocol):
 
 
 def best_of(proposals: Iterable[Candidate], count: int, *, sign: int) -> tuple[Candidate, ...]:
-    """Return the ``count`` best candidates of all shards, ties to the lower position; ``sign`` -1: the smallest."""
+    """Return the ``count`` best candidates, the smallest for ``sign`` -1. Ties go to the lower position."""
     return tuple(sorted(proposals, key=lambda proposal: (-sign * proposal.estimate, proposal.position))[:count])
 
 
@@ -116,5 +116,5 @@ def in_order_of_promise(proposals: Sequence[Candidates]) -> list[int]:
 
 
 def distinct_positions(proposals: Sequence[Candidates]) -> set[int]:
-    """Return the positions that are proposed for any query."""
+    """Return the set of positions proposed for any query."""
     return {proposal.position for of_query in proposals for proposal in (*of_query.positive, *of_query.negative)}

@@ -1,4 +1,4 @@
-"""Candidates by the gradient index: the sequences that it takes to be the most influential."""
+"""Candidates from the gradient index: the sequences with the largest estimates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from whence_service.frontend.workers.routing import ShardGroup
 
 
 class IndexCandidates:
-    """Asks the indexes of all shards for the sequences of the largest estimates in each direction."""
+    """Searches the indexes of all shards for the largest estimates in each direction."""
 
     estimates = True
 
@@ -35,7 +35,7 @@ class IndexCandidates:
         return await self.search_with([query.sketch for query in self._prepared.queries])
 
     async def search_with(self, sketches: Sequence[tensor_pb2.Tensor]) -> list[Candidates]:
-        """Return the candidates for sketches, one of each query."""
+        """Return the candidates for the given sketches, one per query."""
         stacked = _stacked(sketches)
 
         async def call(group: ShardGroup) -> messages.SearchResponse:

@@ -1,4 +1,4 @@
-"""Which search answers a request, and which directions and sequences it is about: the policy of every search."""
+"""The policy of searches: the choice of a search, and the directions that have a ranking."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ NEGATIVE: Final = (attribution_pb2.DIRECTION_NEGATIVE, attribution_pb2.DIRECTION
 
 
 def choose_search(generation: Generation, requested: Search) -> Search:
-    """Return the requested search or, where none is named, the best that the generation supports.
+    """Return the requested search or, if it is unspecified, the best that the generation supports.
 
-    Raises :class:`~whence.errors.MismatchError` (``MISSING_INDEX``) for a search of an index that is not loaded.
+    Raises :class:`~whence.errors.MismatchError` (``MISSING_INDEX``) for a search that needs an index if none is loaded.
     """
     has_index = bool(generation.id.index_digest)
     if requested == attribution_pb2.SEARCH_UNSPECIFIED:
@@ -38,7 +38,7 @@ def choose_search(generation: Generation, requested: Search) -> Search:
 
 
 def require_matches(sequences: int, selection: attribution_pb2.Filter | None) -> None:
-    """Raise :class:`~whence.errors.NotFoundError` where a filter selects none of the corpus's sequences."""
+    """Raise :class:`~whence.errors.NotFoundError` if a filter selects none of the corpus's sequences."""
     if selection is not None and not sequences:
         raise no_matches()
 

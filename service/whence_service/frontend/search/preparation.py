@@ -1,4 +1,4 @@
-"""The first hop: each query's gradient is computed by the one worker that its hash names, and cached."""
+"""Preparation: each query's gradient is computed and cached by the worker that its hash selects."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Prepared:
 
 
 async def prepare(context: RequestContext[object], *, sketch: bool = False) -> Prepared:
-    """Have every query's gradient computed, each worker asked once for all of its queries.
+    """Compute every query's gradient, with one call per worker for all of its queries.
 
-    With ``sketch`` their sketches come too, for a search with the index.
+    With ``sketch`` the answers include sketches, for a search of the index.
     """
     parts = _by_worker(context, range(len(context.request.queries)))
     with context.watch.stage("prepare"):
@@ -61,7 +61,7 @@ def _by_worker(context: RequestContext[object], numbers: Iterable[int]) -> list[
 async def _ask_some(
     context: RequestContext[object], worker: str, numbers: Sequence[int], *, sketch: bool
 ) -> list[tuple[Sequence[int], worker_service_pb2.PrepareQueriesResponse]]:
-    """Return the worker's answer or, if it goes away, those of others. Which prepares a query makes no difference."""
+    """Return the worker's answer or, if it is lost, those of others. Any worker can prepare a query."""
     try:
         return [(numbers, await _ask(context, worker, numbers, sketch=sketch))]
     except UnavailableError:

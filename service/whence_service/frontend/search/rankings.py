@@ -20,7 +20,7 @@ RankedSequence = worker_service_pb2.Candidate
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """The best sequences for one query, best first in each direction: only influences of that sign, 0 is in neither."""
+    """The best sequences for one query, best first in each direction, which has only influences of its sign."""
 
     positive: tuple[RankedSequence, ...] = ()
     negative: tuple[RankedSequence, ...] = ()
@@ -28,7 +28,7 @@ class Ranking:
 
 @dataclass(frozen=True, kw_only=True)
 class RecallOfQuery:
-    """The recall of a query's rankings; ``None`` for a direction that was not asked."""
+    """The recall of a query's rankings; ``None`` for a direction that was not requested."""
 
     positive: attribution_pb2.RecallEstimate | None = None
     negative: attribution_pb2.RecallEstimate | None = None
@@ -36,12 +36,12 @@ class RecallOfQuery:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchResult:
-    """The result of a search so far: one ranking for each query.
+    """The result of a search so far: one ranking per query.
 
-    ``sequences_total`` is how many it will score exactly; ``sequences_searched`` how many were compared with an index.
-    ``unreachable`` are shards that it lacks, in an answer that may be partial. ``recalls`` has one for each query where
-    the rankings may lack something, and is empty until the end. So are ``truncation_errors``, what keeping each query
-    in a bounded rank cost it.
+    ``sequences_total`` is the number of sequences to score exactly, ``sequences_searched`` the number compared with an
+    index. ``unreachable`` are the shards missing from an answer that may be partial. ``recalls`` has one entry per
+    query if rankings may be incomplete, and ``truncation_errors`` the error of each query due to a bounded rank; both
+    are empty until the end.
     """
 
     rankings: tuple[Ranking, ...]
@@ -63,9 +63,9 @@ def merge_rankings(
 ) -> tuple[Ranking, ...]:
     """Return one ranking for each query from the workers' rankings, ``parts[worker][query]``.
 
-    A part may be empty: that of a worker without candidates yet. Ties go to the lower position in the corpus. Not
-    ``signed``: the ranking is of all there is, whatever its sign.
-    Raises :class:`~whence.errors.InternalError` (``NON_FINITE_INFLUENCE``) for a NaN, which has no rank.
+    A part may be empty: that of a worker without candidates yet. Ties go to the lower position in the corpus. If not
+    ``signed``, the ranking includes influences of either sign. Raises :class:`~whence.errors.InternalError`
+    (``NON_FINITE_INFLUENCE``) for NaN.
     """
     return tuple(
         Ranking(
@@ -88,7 +88,7 @@ def merge_found(
     top_k: int,
     direction: attribution_pb2.Direction.ValueType,
 ) -> SearchResult:
-    """Return the sum of the workers' latest answers. ``total`` counts those still silent, too."""
+    """Merge the workers' latest answers. ``total`` is the number of sequences of all workers, answered or not."""
     return SearchResult(
         rankings=merge_rankings(
             [response.candidates for response in latest], queries=queries, top_k=top_k, direction=direction
@@ -107,7 +107,7 @@ def rank_scored(
     top_k: int,
     direction: attribution_pb2.Direction.ValueType,
 ) -> Ranking:
-    """Return the best of the sequences that were scored for a query, of each asked sign; ties to the lower position.
+    """Return the best scored sequences of a query, for each requested sign. Ties go to the lower position.
 
     ``influences`` has each position's influence on every query.
     """
@@ -143,7 +143,7 @@ def rank_estimated(generation: Generation, proposals: Candidates, top_k: int) ->
 
 
 def worst_of(errors: Iterable[Sequence[float]]) -> tuple[float, ...]:
-    """Return each query's largest truncation error of those that workers report; empty where none does."""
+    """Return the largest truncation error that workers report for each query; empty if none does."""
     known = [of_worker for of_worker in errors if of_worker]
     return tuple(map(max, zip(*known, strict=True))) if known else ()
 

@@ -1,12 +1,12 @@
 """The share of the truly most influential sequences that a re-ranked answer has, estimated from the answer alone. Pure.
 
-The index proposes the sequences whose estimate is above a cut, and these are scored exactly. What it estimates for a
-sequence of influence x is about b·x, b being the share of the signal that its coordinates hold, with the known error of
-sketching and an unknown one in proportion to x. Both unknowns are fitted to the candidates by maximum likelihood,
-knowing that only estimates above the cut were seen. Then each candidate has a probability to be proposed at all, and
-stands for 1/probability sequences like it, most of which were not (Horvitz and Thompson 1952). The expected rank of a
-candidate among all sequences is the sum of these over those above it. A ranking has influences of one sign only: where
-there are fewer than k of that, the true top k is all of them.
+The index proposes the sequences whose estimates are above a cut, and these are scored exactly. The estimate of a
+sequence of influence x is about b·x, with b the share of the signal in the kept coordinates, plus the known error of
+sketching and an unknown spread proportional to x. b and the spread are fitted to the candidates by maximum likelihood
+for a truncated normal, since only estimates above the cut are observed. The fit gives each candidate a probability of
+being proposed; it represents 1/probability sequences like it, most of which were not proposed (Horvitz and Thompson
+1952). The expected rank of a candidate among all sequences is the sum of these weights over the candidates above it. A
+ranking has influences of one sign; if fewer than k sequences have that sign, the true top k is all of them.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from whence.v1 import attribution_pb2
 from whence_service.frontend.search.candidates import Candidate, Candidates
 from whence_service.frontend.search.rankings import RecallOfQuery, SearchResult
 
-# Candidates that the fit looks at, evenly chosen: more do not make it better.
+# Number of candidates in the fit, evenly chosen: more do not improve it.
 _FITTED: Final = 160
 _SHARES: Final = tuple(step / 10 for step in range(16))
 _SPREADS: Final = (0.01, 0.05, 0.15, 0.4)
-# No candidate stands for more sequences than this.
+# The largest number of sequences that a candidate may represent.
 _MOST: Final = 1000.0
 _ROOT_TWO: Final = math.sqrt(2)
 _FEWEST: Final = 3
@@ -32,7 +32,7 @@ _FEWEST: Final = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A candidate: its estimated influence with the standard deviation of that, and its exact influence."""
+    """A candidate: its estimated influence with its standard deviation, and its exact influence."""
 
     estimate: float
     error: float
@@ -41,9 +41,9 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class Recall:
-    """The expected share of the true top k that was found, and how far the k-th is above the cut, in deviations.
+    """The expected share of the true top k that was found, and the distance of the k-th from the cut, in deviations.
 
-    ``margin`` is ``None`` where it is unknown.
+    ``margin`` is ``None`` if it is unknown.
     """
 
     recall: float
@@ -61,7 +61,7 @@ class _Model:
         return math.hypot(pair.error, self.spread * pair.influence)
 
     def margin(self, pair: Pair, cut: float) -> float:
-        """How many deviations the estimate that is expected of such a sequence lies above the cut."""
+        """Return the distance of a sequence's expected estimate from the cut, in standard deviations."""
         return (self.share * pair.influence - cut) / self.deviation(pair)
 
     def log_likelihood(self, pairs: Sequence[Pair], cut: float) -> float:
@@ -74,11 +74,11 @@ class _Model:
 
 
 def estimate_recall(pairs: Sequence[Pair], *, cut: float, k: int, share: float = 1.0) -> Recall:
-    """Return the recall at ``k`` of the candidates ``pairs``, all of those whose estimates are at least ``cut``.
+    """Return the recall at ``k`` of the candidates ``pairs``: all sequences whose estimates are at least ``cut``.
 
-    For the most negative, negate estimates and influences. With fewer than three candidates, or none whose influence is
-    positive, nothing can be said: the recall is 0. ``share`` is that of all sequences that candidates were looked for
-    among; the others are taken to be like these.
+    For the most negative, negate estimates and influences. With fewer than three candidates, or without positive
+    influences, the recall is 0. ``share`` is the share of all sequences that was searched; the others are assumed to be
+    alike.
     """
     usable = [pair for pair in pairs if pair.error > 0]
     if len(usable) < _FEWEST:
@@ -103,7 +103,7 @@ def with_recall(
     top_k: int,
     share: float = 1.0,
 ) -> SearchResult:
-    """Return the result with the recall of each query's rankings; ``share`` of the corpus could be reached."""
+    """Return the result with the recall of each query's rankings; ``share`` of the corpus was reached."""
     recalls, searched = [], result.sequences_searched
     for query, of_query in enumerate(proposals):
         influences = {position: row[query] for position, row in exact.items()}
@@ -127,13 +127,13 @@ def recall_of(
 ) -> attribution_pb2.RecallEstimate | None:
     """Return the recall of one ranking of one query; ``sign`` -1 for the most negative.
 
-    It is of the whole corpus: where only a ``share`` of it was searched, the rest is taken to be like that. How far the
-    ranking is above the cut is not said then, since in the rest nothing was cut.
+    It refers to the whole corpus: if only a ``share`` of it was searched, the rest is assumed to be alike, and there is
+    no margin, since the rest has no cut.
     """
     if not proposals:
         return None
     scored = [proposal for proposal in proposals if proposal.position in exact]
-    if len(scored) == searched:  # every sequence that could be reached
+    if len(scored) == searched:  # every reachable sequence
         return attribution_pb2.RecallEstimate(recall=share, candidates=len(proposals), reranked=len(scored))
     unscored = [sign * proposal.estimate for proposal in proposals if proposal.position not in exact]
     cut = max(unscored, default=sign * proposals[-1].estimate)
@@ -154,7 +154,7 @@ def recall_of(
 def _expected_share(margins: Sequence[float], k: int, share: float, *, are_all: bool) -> float:
     """Return the share of the true top k among candidates in the order of their influence.
 
-    ``are_all``: what they stand for is all that is worth finding, be it fewer than k.
+    With ``are_all`` they represent all sequences of their sign, even if these are fewer than k.
     """
     expected_rank = 0.0
     for count, margin in enumerate(margins):
@@ -177,7 +177,7 @@ def _fit(pairs: Sequence[Pair], cut: float) -> _Model:
 
 
 def _golden_section(value: Callable[[float], float], low: float, high: float) -> float:
-    """Return where ``value`` is largest between ``low`` and ``high``, to about a hundredth of the width."""
+    """Return the maximizer of ``value`` between ``low`` and ``high``, to about a hundredth of the width."""
     ratio = (math.sqrt(5) - 1) / 2
     left, right = high - ratio * (high - low), low + ratio * (high - low)
     at_left, at_right = value(left), value(right)

@@ -1,8 +1,8 @@
 """The second round of a search with the index: candidates chosen by the exact influences of the first round.
 
-Half of a query's candidates, the most promising, are scored first. From these and what the index holds of them a worker
-learns a better sketch of the query (RefineSketch), the index is searched again with that, and the other half of the
-candidates are the best of what is found then. A query's candidates depend on what is known of that query alone.
+Half of a query's candidates, the most promising, are scored first. From their influences and their rows of the index a
+worker learns a better sketch of the query (RefineSketch). The index is searched again with that sketch, and the best of
+the result are the other half of the candidates. The candidates of a query do not depend on other queries.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from whence_service.frontend.search.rescoring import by_owner
 from whence_service.frontend.workers.routing import canonical_bytes, rendezvous
 from whence_service.frontend.workers.tasks import run_all
 
-# A query's rows that are learned from: they pass through this process, in one message, and cost their number squared.
+# The most rows of a query to learn from: they pass through this process in one message, and cost their number squared.
 MOST_ROWS: Final = 512
 _MOST_BYTES: Final = 16 << 20
-# A ranking of fewer candidates than this is scored in one round: too little would be known after the first.
+# Rankings of fewer candidates are scored in one round: the first would teach too little.
 FEWEST_CANDIDATES: Final = 32
-# Queries whose rows are in a front end at a time.
+# Number of queries whose rows are in a front end at a time.
 AT_ONCE: Final = 4
 
 _log: Final = structlog.get_logger(__name__)
@@ -41,14 +41,14 @@ _log: Final = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Learned:
-    """A query's corrected sketch, and by position what each known row's estimate would be by the others."""
+    """A query's corrected sketch, and the leave-one-out estimate of each known row, by position."""
 
     sketch: tensor_pb2.Tensor
     known: Mapping[int, Candidate]
 
 
 class Refinement:
-    """The second round of one request's search, which ``proposer`` began. All requests share the ``turns``."""
+    """The second round of one request's search, begun by ``proposer``. All requests share the semaphore ``turns``."""
 
     def __init__(
         self,
@@ -70,13 +70,14 @@ class Refinement:
     async def improve(
         self, proposals: Sequence[Candidates], first: Sequence[Candidates], exact: Mapping[int, Sequence[float]]
     ) -> list[Candidates]:
-        """Return the proposals with better ones after those of the ``first`` round, which were scored.
+        """Return the proposals: those of the ``first`` round, which were scored, then improved ones.
 
-        A query keeps its proposals where a worker is too old to know of second rounds and, in an answer that may be
-        partial, where one that is needed went away.
+        A query keeps its old proposals if a worker is too old to support second rounds or, in an answer that may be
+        partial, if a required worker is lost.
         """
         learned = await run_all(
-            self._learn(query, each, old, exact) for query, (each, old) in enumerate(zip(first, proposals, strict=True))
+            self._learn(query, scored, old, exact)
+            for query, (scored, old) in enumerate(zip(first, proposals, strict=True))
         )
         if not any(learned):
             return list(proposals)
@@ -93,7 +94,7 @@ class Refinement:
     async def _learn(
         self, query: int, first: Candidates, proposals: Candidates, exact: Mapping[int, Sequence[float]]
     ) -> Learned | None:
-        """Return the lesson of one query's first round; ``None`` where all are scored, or no worker can refine."""
+        """Learn from one query's first round; return ``None`` if all candidates are scored or no worker can refine."""
         if first == proposals:
             return None
         positions = list(dict.fromkeys(candidate.position for candidate in (*first.positive, *first.negative)))
@@ -150,7 +151,7 @@ class Refinement:
         return await self._context.workers.ask(worker, lambda stub: stub.RefineSketch, request)
 
     def _teacher(self, query: int) -> str:
-        """Return one of the workers that the answer needs in any case."""
+        """Return the worker that learns for a query: one that the answer requires anyway."""
         workers = [group.worker for group in self._context.replicas.groups()]
         return rendezvous(canonical_bytes(self._context.request.queries[query]), workers)
 
@@ -158,8 +159,8 @@ class Refinement:
 def first_round(proposals: Candidates, searched: int, most: int = MOST_ROWS) -> Candidates:
     """Return the candidates that are scored before the others are chosen.
 
-    They are half of each ranking, and together no more than ``most``; or all of it where it has everything that was
-    ``searched``, or too little to learn from.
+    They are half of each ranking, and together at most ``most``. A ranking that contains every ``searched`` sequence,
+    or has too few candidates to learn from, is scored as a whole.
     """
     rankings = [ranking for ranking in (proposals.positive, proposals.negative) if ranking]
     most = max(1, most // max(1, len(rankings)))
@@ -175,7 +176,7 @@ def first_round(proposals: Candidates, searched: int, most: int = MOST_ROWS) -> 
 def second_round(old: Candidates, first: Candidates, fresh: Candidates, known: Mapping[int, Candidate]) -> Candidates:
     """Return as many candidates as the ``old`` ones: the ``first`` round's and the best ``fresh`` ones.
 
-    A candidate whose influence is known has the estimate that the other known influences lead to.
+    A candidate whose influence is known has its leave-one-out estimate.
     """
 
     def ranking(

@@ -55,7 +55,7 @@ class WorkerClient:
         return f"<WorkerClient {self.address}>"
 
     async def info(self, timeout_s: float) -> messages.GetInfoResponse:
-        """Return what the worker holds; raises also while it drains, when it should get no new work."""
+        """Return the worker's model and shards. Also raises while the worker drains, when it accepts no new work."""
         try:
             await self._check_serving(timeout_s)
             answer: messages.GetInfoResponse = await self._stub.GetInfo(messages.GetInfoRequest(), timeout=timeout_s)

@@ -1,10 +1,10 @@
 """The shards that workers hold, and the generation of a model that answers: pure functions of the workers' answers.
 
 A *generation* is one combination of model, factors, corpus and index digests under one served name. An answer comes
-from workers of one generation only. Where several are complete, the one with the most replicas of its
-scarcest shard wins; then the one with the most workers; then one with an index; then the one whose digests sort first.
-This needs no clock and no memory, so all front ends that see the same workers agree, and a rollout moves over when the
-new generation outnumbers the old.
+from workers of one generation only. If several are complete, the one with the most replicas of its scarcest shard is
+chosen; then the one with the most workers; then one with an index; then the one whose digests sort first. The choice is
+stateless, so all front ends that see the same workers agree, and a rollout takes effect when the new generation
+outnumbers the old.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class GenerationId:
     model_digest: str
     factors_digest: str
     corpus_digest: str
-    index_digest: str = ""  # empty where there is no index
+    index_digest: str = ""  # empty if there is no index
 
     def to_proto(self) -> worker_service_pb2.Generation:
         """Return the digests that workers compare with their own."""
@@ -55,7 +55,7 @@ class Generation:
     id: GenerationId
     model: model_pb2.Model  # as a worker described it; never changed
     shards: Mapping[str, tuple[str, ...]]
-    sizes: Mapping[str, int]  # sequences by shard, where a worker that holds it said so
+    sizes: Mapping[str, int]  # sequences by shard, for shards that a worker reported
     firsts: Mapping[str, int]  # the position of each such shard's first sequence
     engines: tuple[str, ...]
 
@@ -71,16 +71,16 @@ class Generation:
 
     @property
     def covered(self) -> bool:
-        """Whether every shard can be asked."""
+        """True if every shard has a reachable worker."""
         return bool(self.shards) and not self.missing
 
     @property
     def replicas(self) -> int:
-        """How many workers hold the scarcest shard."""
+        """The number of workers that hold the scarcest shard."""
         return min((len(holders) for holders in self.shards.values()), default=0)
 
     def shard_of(self, position: int) -> str:
-        """Return the shard that a position of the corpus is in; ``KeyError`` where no worker has said so."""
+        """Return the shard that a position of the corpus is in; ``KeyError`` if no worker reported it."""
         for shard, first in self.firsts.items():
             if first <= position < first + self.sizes[shard]:
                 return shard
@@ -109,11 +109,11 @@ class Placement:
 
     @property
     def served(self) -> tuple[str, ...]:
-        """The names of the models that can be asked."""
+        """The names of the models that can be queried."""
         return tuple(name for name, generations in self.models.items() if generations[0].covered)
 
     def choose(self, name: str, *, partial: bool = False) -> Generation:
-        """Return the generation that answers for ``name`` (which may be empty where there is only one model).
+        """Return the generation that answers for ``name`` (which may be empty if there is only one model).
 
         With ``partial`` it may lack shards, as long as it has one.
         Raises :class:`~whence.errors.NotFoundError` (``MODEL_NOT_FOUND``),
@@ -152,9 +152,10 @@ class Placement:
 
 
 def build_placement(views: Iterable[WorkerView], silent: Iterable[str] = ()) -> Placement:
-    """Return the placement that the workers' answers amount to.
+    """Return the placement that follows from the workers' reports.
 
-    A worker that is no longer reachable still says which shards exist, but holds none of them.
+    The report of a worker that is no longer reachable still counts for the existence of shards, but not for holding
+    them.
     """
     by_id: dict[GenerationId, list[WorkerView]] = {}
     for view in sorted(views, key=lambda view: view.address):
@@ -206,7 +207,7 @@ def _generation(id_: GenerationId, views: list[WorkerView]) -> Generation:
 
 
 def _model_of_all(models: list[model_pb2.Model]) -> model_pb2.Model:
-    """Return the model that workers describe, with what any of them warns of; of several N, the largest."""
+    """Return the model that workers describe, with the warnings of all of them, and the largest N if they differ."""
     model = model_pb2.Model()
     model.CopyFrom(max(models, key=lambda description: description.training_set_size))  # the first of equals
     said = {(warning.code, warning.message): warning for described in models for warning in described.warnings}
@@ -223,7 +224,7 @@ def _model_of_all(models: list[model_pb2.Model]) -> model_pb2.Model:
 
 
 def _preference(generation: Generation) -> tuple[int, int, bool, GenerationId]:
-    # A generation that lacks a shard has no replica of its scarcest one, so complete ones come first.
+    # A generation that lacks a shard has 0 replicas of its scarcest one, so complete ones come first.
     return -generation.replicas, -len(generation.workers), not generation.id.index_digest, generation.id
 
 

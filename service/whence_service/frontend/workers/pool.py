@@ -1,4 +1,4 @@
-"""The workers that the front end knows: their channels, and the placement that their answers amount to."""
+"""The pool of workers: their channels, and the placement that follows from their reports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from whence_service.frontend.workers.placement import Placement, WorkerView, bui
 from whence_service.rpc.records import Observer, WorkersRecord, ignore
 
 _DNS: Final = "dns:///"
-# How long calls in flight may take on the channel of a worker that is no longer named.
+# The time for calls in flight on the channel of a worker that was removed.
 _RETIRE_S: Final = 600.0
 
 _log: Final = structlog.get_logger(__name__)
@@ -60,7 +60,7 @@ class WorkerPool:
         return f"<WorkerPool reachable={reachable} silent={list(self.placement.silent)}>"
 
     async def start(self) -> None:
-        """Ask every worker once, then go on in the background. Workers that are down are no error."""
+        """Ask every worker once, then continue in the background. Unreachable workers are not an error."""
         await self.refresh()
         self._keep(self._refresh_forever())
 
@@ -73,9 +73,9 @@ class WorkerPool:
             await channel.close()
 
     def client(self, address: str) -> WorkerClient:
-        """Return the client of a worker that is named.
+        """Return the client of a worker.
 
-        Raises :class:`~whence.errors.UnavailableError` for one that no longer is, as a call under way may find.
+        Raises :class:`~whence.errors.UnavailableError` for a worker that was removed, for example during a call.
         """
         if address not in self._clients:
             raise UnavailableError(
@@ -86,11 +86,11 @@ class WorkerPool:
         return self._clients[address]
 
     def refresh_soon(self) -> None:
-        """Ask for a refresh without waiting for it: something suggests that the placement is out of date."""
+        """Request a refresh without waiting for it, if the placement may be out of date."""
         self._wanted.set()
 
     async def refresh(self) -> None:
-        """Resolve names, ask every worker what it holds, and replace the placement."""
+        """Resolve names, query every worker, and replace the placement."""
         async with self._lock:
             addresses = await _resolve(self._entries)
             self._connect(addresses)
@@ -185,14 +185,14 @@ def _channel_options(max_message_bytes: int, refresh_s: float) -> list[tuple[str
     return [
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
-        # gRPC's own backoff grows to two minutes, in which a restarted worker would seem down.
+        # gRPC's default backoff grows to two minutes, during which a restarted worker would seem unreachable.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", max(100, round(refresh_s * 500))),
-        # A peer that vanished without a word (a lost node) is noticed in the middle of a long scan.
+        # Detects a peer that vanished silently (a lost node) in the middle of a long scan.
         ("grpc.keepalive_time_ms", 20_000),
         ("grpc.keepalive_timeout_ms", 10_000),
-        # Workers are internal: a proxy for HTTP that the environment names has no business between them and us.
+        # Workers are internal: an HTTP proxy of the environment is never used for them.
         ("grpc.enable_http_proxy", 0),
-        # Channels of other pools in this process share nothing with ours, failures included.
+        # Channels of different pools in a process share nothing, not even failures.
         ("grpc.use_local_subchannel_pool", 1),
     ]

@@ -1,8 +1,8 @@
-"""The worker that is asked about each shard while one request runs: that of its route or, once it is gone, another.
+"""The owner of each shard during one request: the worker of its route or, if that is lost, a replica.
 
-A request survives the loss of a worker as long as others hold its shards: they are asked instead, within the same
-deadline and with the same answer, for a shard's influences depend on nothing but the shard. A worker is gone when it
-cannot be reached, when it stops, and when it holds another generation than the request's.
+A request survives the loss of a worker if others hold its shards. They are asked instead, within the same deadline and
+with the same answer, since a shard's influences depend only on the shard. A worker is lost if it cannot be reached, if
+it stops, or if it holds another generation than the request's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _log: Final = structlog.get_logger(__name__)
 class Replicas:
     """The owners of a generation's shards during one request.
 
-    State: the workers that went away, and who owns each shard now. Owner: the event loop, and no method that changes
+    State: the lost workers, and the current owner of each shard. Owner: the event loop, and no method that changes
     them awaits.
     """
 
@@ -39,22 +39,22 @@ class Replicas:
 
     @property
     def workers(self) -> tuple[str, ...]:
-        """The workers of the generation that are still there."""
+        """The workers of the generation that are not lost."""
         return tuple(worker for worker in self._generation.workers if worker not in self._gone)
 
     @property
     def lost(self) -> tuple[str, ...]:
-        """The shards that nobody holds who can be reached, in the corpus's order."""
+        """The shards without a reachable worker, in the order of the corpus."""
         return tuple(shard for shard in self._generation.shards if shard not in self._owners)
 
     def owner(self, shard: str) -> str:
-        """Return the worker to ask about ``shard``; ``KeyError`` where it is lost."""
+        """Return the worker to ask about ``shard``; ``KeyError`` if it is lost."""
         return self._owners[shard]
 
     def preparer(self, number: int, key: bytes) -> str:
-        """Return the worker that prepares a query, or one for the query's ``key`` where that is gone.
+        """Return the worker that prepares a query or, if that is lost, another one chosen by the query's ``key``.
 
-        Raises :class:`~whence.errors.UnavailableError` where none is left.
+        Raises :class:`~whence.errors.UnavailableError` if no worker is left.
         """
         if self._preparers[number] not in self._gone:
             return self._preparers[number]
@@ -63,7 +63,7 @@ class Replicas:
         return rendezvous(key, self.workers)
 
     def groups(self, shards: Iterable[str] | None = None) -> tuple[ShardGroup, ...]:
-        """Return the shards, all by default, by who owns them now; without those that are lost."""
+        """Return the shards, all by default, grouped by their current owners, without lost ones."""
         among = set(self._owners if shards is None else shards)
         by_worker: dict[str, list[str]] = {}
         for shard in self._generation.shards:
@@ -76,7 +76,7 @@ class Replicas:
         )
 
     def lose(self, worker: str) -> None:
-        """Take note that a worker is gone, and give each of its shards to the other holder with the fewest."""
+        """Record the loss of a worker, and assign each of its shards to the holder with the fewest."""
         if worker in self._gone:
             return
         self._gone.add(worker)
@@ -93,7 +93,7 @@ class Replicas:
             self._observe(FailoverRecord())
 
     def survive(self, error: UnavailableError) -> bool:
-        """Lose the worker that could not be reached if others hold all that it held; return whether they do."""
+        """Record the loss of an unreachable worker if others hold all of its shards; return true if they do."""
         worker = error.details.get("worker", "")
         held = [shard for shard, holders in self._generation.shards.items() if worker in holders]
         if not held or worker in self._gone or not all(self._others(shard, worker) for shard in held):
@@ -102,7 +102,7 @@ class Replicas:
         return True
 
     def nobody_left(self) -> UnavailableError:
-        """Return the error of a call that can reach no shard at all."""
+        """Return the error of a call that cannot reach any shard."""
         return UnavailableError(
             f"no worker of {self._generation.id.model!r} could be reached, so there is not even a partial answer; try "
             "again",

@@ -1,6 +1,6 @@
 """The workers that prepare a request's queries and search its shards: pure functions of generation and queries.
 
-Any front end routes the same query to the same worker, so that its gradient is computed once and found again.
+All front ends route a query to the same worker, so that its gradient is computed once and then found in the cache.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ShardGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """The worker of each query and of each shard: every shard that can be reached exactly once."""
+    """The worker of each query and of each shard. Every reachable shard occurs exactly once."""
 
     generation: Generation
     preparers: tuple[str, ...]  # one for each query
@@ -63,8 +63,8 @@ def plan_route(generation: Generation, queries: Sequence[query_pb2.Query]) -> Ro
 
 
 def _spread(generation: Generation, key: bytes) -> tuple[ShardGroup, ...]:
-    # Largest shards first, each to the holder with the least to do so far: the scan ends when its slowest
-    # worker does. The hash breaks ties, so that requests with different queries start on different replicas.
+    # Largest shards first, each to the holder with the fewest sequences so far: the slowest worker determines the
+    # duration of a scan. The hash breaks ties, so that requests with different queries start on different replicas.
     load = dict.fromkeys(generation.workers, 0)
     assigned: dict[str, list[str]] = {}
     for shard in _largest_first(generation):
