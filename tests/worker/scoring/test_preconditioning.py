@@ -102,6 +102,7 @@ async def test_kept_queries_do_not_wait_for_the_engine(engine: StubEngine):
     preconditioner, query = Preconditioner(cache, thread), named(engine, 2)
     first = await preconditioner.precondition([query], WHOLE, Stopwatch())
     busy = asyncio.create_task(thread.run(free.wait))
+    await asyncio.sleep(0)  # until it has its turn
     try:
         async with asyncio.timeout(10):
             assert await preconditioner.precondition([query], WHOLE, Stopwatch()) is first
