@@ -274,7 +274,7 @@ BREAKAGES = (
         file=f"{FRONT}/workers/pool.py",
         old='        ("grpc.enable_http_proxy", 0),\n',
         new="",
-        tests="tests/frontend/test_readiness.py",
+        tests="tests/frontend/workers/test_readiness.py",
         only="proxy",
     ),
     Breakage(
@@ -289,7 +289,7 @@ BREAKAGES = (
         file="service/whence_service/rpc/hosting.py",
         old="if self.health.is_serving(service) != before:",
         new="if serving != before:",
-        tests="tests/frontend/test_readiness.py",
+        tests="tests/frontend/workers/test_readiness.py",
         only="draining",
     ),
     Breakage(

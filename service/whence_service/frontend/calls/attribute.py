@@ -15,7 +15,7 @@ from whence_service.frontend.request.checked import SearchOptions
 from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.responses import linear_range
 from whence_service.frontend.responses.attributions import Answer, build_attribution
-from whence_service.frontend.responses.hit_details import describe
+from whence_service.frontend.responses.hit_details import fetch_details
 from whence_service.frontend.responses.metadata import build_metadata
 from whence_service.frontend.responses.warnings import fewer_warnings, search_warnings
 from whence_service.frontend.search.index_candidates import IndexCandidates
@@ -62,11 +62,11 @@ class Attributor:
             return FullScan(context, progress=progress).results()
         if search == attribution_pb2.SEARCH_TFIDF_RERANK:
             return TwoStageSearch(context, TokenCandidates(context), refinement=None, progress=progress).results()
-        proposer = IndexCandidates(context, prepared)
+        source = IndexCandidates(context, prepared)
         if search == attribution_pb2.SEARCH_INDEX_ONLY:
-            return TwoStageSearch(context, proposer, refinement=None, progress=progress).estimates()
-        refinement = Refinement(context, prepared, proposer, self._refining)
-        return TwoStageSearch(context, proposer, refinement=refinement, progress=progress).results()
+            return TwoStageSearch(context, source, refinement=None, progress=progress).estimates()
+        refinement = Refinement(context, prepared, source, self._refining)
+        return TwoStageSearch(context, source, refinement=refinement, progress=progress).results()
 
 
 async def _answer(
@@ -74,7 +74,8 @@ async def _answer(
 ) -> Answer:
     options = context.options
     require_matches(result.sequences_searched or result.sequences_total, options.filter)
-    details = await describe(context, result.rankings, layers=options.include_layers, tokens=options.include_tokens)
+    layers = options.include_layers
+    details = await fetch_details(context, result.rankings, layers=layers, tokens=options.include_tokens)
     attributions = tuple(
         build_attribution(
             context,
@@ -99,6 +100,6 @@ async def _answer(
         sequences_searched=result.sequences_searched,
         search=search,
         unreachable=result.unreachable,
-        with_layers=options.include_layers,
+        with_layers=layers,
     )
     return Answer(attributions=attributions, metadata=metadata)

@@ -10,7 +10,7 @@ from whence_service.frontend.request.checked import SelfInfluenceOptions
 from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.responses import linear_range
 from whence_service.frontend.responses.attributions import build_hits
-from whence_service.frontend.responses.hit_details import describe
+from whence_service.frontend.responses.hit_details import fetch_details
 from whence_service.frontend.responses.metadata import build_metadata
 from whence_service.frontend.responses.units import InfluenceScale
 from whence_service.frontend.responses.warnings import search_warnings
@@ -65,7 +65,7 @@ async def self_influence_of_corpus(
     )
     result = SearchResult(rankings=rankings, sequences_scored=0, sequences_total=0, sequences_searched=searched)
     require_matches(searched, context.options.filter)
-    described = await describe(context, rankings, layers=False, tokens=False)
+    described = await fetch_details(context, rankings, layers=False, tokens=False)
     warnings = search_warnings(
         context,
         attribution_pb2.SEARCH_UNSPECIFIED,

@@ -91,23 +91,23 @@ def _calls(replicas: Replicas, rankings: Iterable[Ranking], query: int | None, c
             yield DetailCall(worker=worker, positions=positions[start : start + chunk], query=query)
 
 
-async def describe(
+async def fetch_details(
     context: RequestContext[object],
     rankings: Sequence[Ranking],
     *,
     layers: bool,
     tokens: bool,
 ) -> tuple[Mapping[int, HitDetails], ...]:
-    """Return, for each query, its hits' descriptions by position."""
+    """Return the details of each query's hits by position."""
     detail = detail_for(layers=layers, tokens=tokens)
 
     async def work() -> tuple[Mapping[int, HitDetails], ...]:
-        return await _describe(context, rankings, detail, layers=layers, tokens=tokens)
+        return await _fetch_details(context, rankings, detail, layers=layers, tokens=tokens)
 
     return await context.workers.surviving(work)
 
 
-async def _describe(
+async def _fetch_details(
     context: RequestContext[object],
     rankings: Sequence[Ranking],
     detail: Detail,

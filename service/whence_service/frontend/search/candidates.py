@@ -95,26 +95,26 @@ class CandidateSearch(Protocol):
     estimates: bool
     search: ShardSearch
 
-    async def propose(self) -> list[Candidates]:
+    async def find(self) -> list[Candidates]:
         """Return the candidates for each query of the context, chosen over all shards at once."""
         ...
 
 
-def best_of(proposals: Iterable[Candidate], count: int, *, sign: int) -> tuple[Candidate, ...]:
+def best_of(candidates: Iterable[Candidate], count: int, *, sign: int) -> tuple[Candidate, ...]:
     """Return the ``count`` best candidates, the smallest for ``sign`` -1. Ties go to the lower position."""
-    return tuple(sorted(proposals, key=lambda proposal: (-sign * proposal.estimate, proposal.position))[:count])
+    return tuple(sorted(candidates, key=lambda candidate: (-sign * candidate.estimate, candidate.position))[:count])
 
 
-def in_order_of_promise(proposals: Sequence[Candidates]) -> list[int]:
+def in_order_of_promise(candidates: Sequence[Candidates]) -> list[int]:
     """Return each proposed position once: first every query's first candidates, then their second ones, and so on."""
     ranks: dict[int, int] = {}
-    for of_query in proposals:
+    for of_query in candidates:
         for ranking in (of_query.positive, of_query.negative):
-            for rank, proposal in enumerate(ranking):
-                ranks[proposal.position] = min(rank, ranks.get(proposal.position, rank))
+            for rank, candidate in enumerate(ranking):
+                ranks[candidate.position] = min(rank, ranks.get(candidate.position, rank))
     return sorted(ranks, key=lambda position: (ranks[position], position))
 
 
-def distinct_positions(proposals: Sequence[Candidates]) -> set[int]:
+def distinct_positions(candidates: Sequence[Candidates]) -> set[int]:
     """Return the set of positions proposed for any query."""
-    return {proposal.position for of_query in proposals for proposal in (*of_query.positive, *of_query.negative)}
+    return {candidate.position for of_query in candidates for candidate in (*of_query.positive, *of_query.negative)}

@@ -30,7 +30,7 @@ class IndexCandidates:
         self._options = context.options
         self.search = ShardSearch(context, filtered=context.options.filter is not None)
 
-    async def propose(self) -> list[Candidates]:
+    async def find(self) -> list[Candidates]:
         """Return the candidates for each query."""
         return await self.search_with([query.sketch for query in self._prepared.queries])
 
@@ -62,7 +62,7 @@ class IndexCandidates:
         ]
 
     def _best(self, answers: Iterable[Sequence[messages.Estimates]], query: int, *, sign: int) -> tuple[Candidate, ...]:
-        candidates = (proposal for answer in answers for proposal in _candidates(answer[query]))
+        candidates = (candidate for answer in answers for candidate in _candidates(answer[query]))
         return best_of(candidates, self._options.candidates, sign=sign)
 
 

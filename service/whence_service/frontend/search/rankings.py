@@ -125,21 +125,21 @@ def rank_scored(
     )
 
 
-def rank_estimated(generation: Generation, proposals: Candidates, top_k: int) -> Ranking:
+def rank_estimated(generation: Generation, candidates: Candidates, top_k: int) -> Ranking:
     """Return the ranking of one query's candidates by their estimates, of each sign."""
 
     def best(ranking: Sequence[Candidate], sign: int) -> tuple[RankedSequence, ...]:
         return tuple(
             RankedSequence(
-                shard=generation.shard_of(proposal.position),
-                position=proposal.position,
-                raw_influence=proposal.estimate,
+                shard=generation.shard_of(candidate.position),
+                position=candidate.position,
+                raw_influence=candidate.estimate,
             )
-            for proposal in ranking[:top_k]
-            if sign * proposal.estimate > 0
+            for candidate in ranking[:top_k]
+            if sign * candidate.estimate > 0
         )
 
-    return Ranking(positive=best(proposals.positive, 1), negative=best(proposals.negative, -1))
+    return Ranking(positive=best(candidates.positive, 1), negative=best(candidates.negative, -1))
 
 
 def worst_of(errors: Iterable[Sequence[float]]) -> tuple[float, ...]:

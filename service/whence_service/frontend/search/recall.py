@@ -98,14 +98,14 @@ def estimate_recall(pairs: Sequence[Pair], *, cut: float, k: int, share: float =
 
 def with_recall(
     result: SearchResult,
-    proposals: Sequence[Candidates],
+    candidates: Sequence[Candidates],
     exact: Mapping[int, Sequence[float]],
     top_k: int,
     share: float = 1.0,
 ) -> SearchResult:
     """Return the result with the recall of each query's rankings; ``share`` of the corpus was reached."""
     recalls, searched = [], result.sequences_searched
-    for query, of_query in enumerate(proposals):
+    for query, of_query in enumerate(candidates):
         influences = {position: row[query] for position, row in exact.items()}
         recalls.append(
             RecallOfQuery(
@@ -117,7 +117,7 @@ def with_recall(
 
 
 def recall_of(
-    proposals: Sequence[Candidate],
+    candidates: Sequence[Candidate],
     exact: Mapping[int, float],
     top_k: int,
     searched: int,
@@ -130,23 +130,23 @@ def recall_of(
     It refers to the whole corpus: if only a ``share`` of it was searched, the rest is assumed to be alike, and there is
     no margin, since the rest has no cut.
     """
-    if not proposals:
+    if not candidates:
         return None
-    scored = [proposal for proposal in proposals if proposal.position in exact]
+    scored = [candidate for candidate in candidates if candidate.position in exact]
     if len(scored) == searched:  # every reachable sequence
-        return attribution_pb2.RecallEstimate(recall=share, candidates=len(proposals), reranked=len(scored))
-    unscored = [sign * proposal.estimate for proposal in proposals if proposal.position not in exact]
-    cut = max(unscored, default=sign * proposals[-1].estimate)
+        return attribution_pb2.RecallEstimate(recall=share, candidates=len(candidates), reranked=len(scored))
+    unscored = [sign * candidate.estimate for candidate in candidates if candidate.position not in exact]
+    cut = max(unscored, default=sign * candidates[-1].estimate)
     pairs = [
-        Pair(estimate=sign * proposal.estimate, error=proposal.error, influence=sign * exact[proposal.position])
-        for proposal in scored
-        if sign * proposal.estimate >= cut
+        Pair(estimate=sign * candidate.estimate, error=candidate.error, influence=sign * exact[candidate.position])
+        for candidate in scored
+        if sign * candidate.estimate >= cut
     ]
     recall: Recall = estimate_recall(pairs, cut=cut, k=min(top_k, round(searched / share)), share=share)
     return attribution_pb2.RecallEstimate(
         recall=recall.recall,
         margin=recall.margin if share == 1 else None,
-        candidates=len(proposals),
+        candidates=len(candidates),
         reranked=len(scored),
     )
 

@@ -48,54 +48,54 @@ class Learned:
 
 
 class Refinement:
-    """The second round of one request's search, begun by ``proposer``. All requests share the semaphore ``turns``."""
+    """The second round of one request's search, begun by ``source``. All requests share the semaphore ``turns``."""
 
     def __init__(
         self,
         context: RequestContext[SearchOptions],
         prepared: Prepared,
-        proposer: IndexCandidates,
+        source: IndexCandidates,
         turns: asyncio.Semaphore,
     ) -> None:
         self._context = context
         self._prepared = prepared
-        self._proposer = proposer
+        self._source = source
         self._turns = turns
 
-    def first_round(self, proposals: Sequence[Candidates], searched: int) -> list[Candidates]:
+    def first_round(self, candidates: Sequence[Candidates], searched: int) -> list[Candidates]:
         """Return the candidates that are scored before the others are chosen."""
         most = min(MOST_ROWS, _MOST_BYTES // max(1, self._context.generation.model.index.bytes_per_sequence))
-        return [first_round(of_query, searched, most) for of_query in proposals]
+        return [first_round(of_query, searched, most) for of_query in candidates]
 
     async def improve(
-        self, proposals: Sequence[Candidates], first: Sequence[Candidates], exact: Mapping[int, Sequence[float]]
+        self, candidates: Sequence[Candidates], first: Sequence[Candidates], exact: Mapping[int, Sequence[float]]
     ) -> list[Candidates]:
-        """Return the proposals: those of the ``first`` round, which were scored, then improved ones.
+        """Return the candidates: those of the ``first`` round, which were scored, then improved ones.
 
-        A query keeps its old proposals if a worker is too old to support second rounds or, in an answer that may be
+        A query keeps its old candidates if a worker is too old to support second rounds or, in an answer that may be
         partial, if a required worker is lost.
         """
         learned = await run_all(
             self._learn(query, scored, old, exact)
-            for query, (scored, old) in enumerate(zip(first, proposals, strict=True))
+            for query, (scored, old) in enumerate(zip(first, candidates, strict=True))
         )
         if not any(learned):
-            return list(proposals)
+            return list(candidates)
         sketches = [
             lesson.sketch if lesson else query.sketch
             for lesson, query in zip(learned, self._prepared.queries, strict=True)
         ]
-        searched = await self._proposer.search_with(sketches)
+        searched = await self._source.search_with(sketches)
         return [
             second_round(old, scored, new, lesson.known) if lesson else old
-            for old, scored, new, lesson in zip(proposals, first, searched, learned, strict=True)
+            for old, scored, new, lesson in zip(candidates, first, searched, learned, strict=True)
         ]
 
     async def _learn(
-        self, query: int, first: Candidates, proposals: Candidates, exact: Mapping[int, Sequence[float]]
+        self, query: int, first: Candidates, candidates: Candidates, exact: Mapping[int, Sequence[float]]
     ) -> Learned | None:
         """Learn from one query's first round; return ``None`` if all candidates are scored or no worker can refine."""
-        if first == proposals:
+        if first == candidates:
             return None
         positions = list(dict.fromkeys(candidate.position for candidate in (*first.positive, *first.negative)))
         async with self._turns:
@@ -156,13 +156,13 @@ class Refinement:
         return rendezvous(canonical_bytes(self._context.request.queries[query]), workers)
 
 
-def first_round(proposals: Candidates, searched: int, most: int = MOST_ROWS) -> Candidates:
+def first_round(candidates: Candidates, searched: int, most: int = MOST_ROWS) -> Candidates:
     """Return the candidates that are scored before the others are chosen.
 
     They are half of each ranking, and together at most ``most``. A ranking that contains every ``searched`` sequence,
     or has too few candidates to learn from, is scored as a whole.
     """
-    rankings = [ranking for ranking in (proposals.positive, proposals.negative) if ranking]
+    rankings = [ranking for ranking in (candidates.positive, candidates.negative) if ranking]
     most = max(1, most // max(1, len(rankings)))
 
     def beginning(ranking: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
@@ -170,7 +170,7 @@ def first_round(proposals: Candidates, searched: int, most: int = MOST_ROWS) -> 
             return ranking
         return ranking[: min(len(ranking) // 2, most)]
 
-    return Candidates(positive=beginning(proposals.positive), negative=beginning(proposals.negative))
+    return Candidates(positive=beginning(candidates.positive), negative=beginning(candidates.negative))
 
 
 def second_round(old: Candidates, first: Candidates, fresh: Candidates, known: Mapping[int, Candidate]) -> Candidates:

@@ -22,8 +22,8 @@ class Rescoring:
 
     It begins when it is made: ``until`` is when it ends, so that time is left to describe the hits.
 
-    What a worker had left to score when it went away others that hold its shards score; in an answer that may be
-    partial, what nobody holds is forgotten.
+    When a worker is gone, other holders of its shards score the positions that it left. In an answer that may be
+    partial, positions that nobody holds are dropped.
 
     State: ``wanted``, the positions that were asked for; and ``exact``, by position each query's influence as far as it
     has arrived. The tasks that follow the workers add to it and set ``_news``.
@@ -39,7 +39,7 @@ class Rescoring:
 
     @property
     def complete(self) -> bool:
-        """Whether all that was asked for has arrived, but for what is lost."""
+        """Whether every position that was asked for has its influences, except those of lost shards."""
         return all(position in self.exact for position in self._held(self.wanted))
 
     @property

@@ -35,7 +35,7 @@ class TokenCandidates:
         self._options = context.options
         self.search = ShardSearch(context, filtered=context.options.filter is not None)
 
-    async def propose(self) -> list[Candidates]:
+    async def find(self) -> list[Candidates]:
         """Return the candidates for each query: the same for both directions."""
         weights = await self._weights()
 
@@ -51,7 +51,7 @@ class TokenCandidates:
         answers = await self.search.ask(call)
         rankings = [
             best_of(
-                (proposal for answer in answers for proposal in _candidates(answer.queries[query])),
+                (candidate for answer in answers for candidate in _candidates(answer.queries[query])),
                 self._options.candidates,
                 sign=1,
             )

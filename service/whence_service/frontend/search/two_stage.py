@@ -1,4 +1,4 @@
-"""Two-stage searches: a proposer names candidates of all shards, and the best of them are scored exactly.
+"""Two-stage searches: a cheap search names candidates of all shards, and the best of them are scored exactly.
 
 With a refinement the candidates are scored in two rounds, and the second is chosen by what the first showed.
 Candidates are chosen over all shards at once, so that the answer does not depend on how the corpus is cut into shards.
@@ -37,27 +37,27 @@ _log: Final = structlog.get_logger(__name__)
 
 
 class TwoStageSearch:
-    """One request's two-stage search: propose, score, refine, score the rest, rank."""
+    """One request's two-stage search: find candidates, score some, refine, score the rest, rank."""
 
     def __init__(
         self,
         context: RequestContext[SearchOptions],
-        proposer: CandidateSearch,
+        source: CandidateSearch,
         *,
         refinement: Refinement | None,
         progress: bool,
     ) -> None:
         self._context = context
-        self._proposer = proposer
+        self._source = source
         self._refinement = refinement
         self._progress = progress
 
     async def estimates(self) -> AsyncGenerator[SearchResult, None]:
         """Yield the ranking of the candidates by their estimates, none of them scored."""
-        proposals = await self._propose()
+        candidates = await self._find()
         generation, top_k = self._context.generation, self._context.options.top_k
         yield SearchResult(
-            rankings=tuple(rank_estimated(generation, of_query, top_k) for of_query in proposals),
+            rankings=tuple(rank_estimated(generation, of_query, top_k) for of_query in candidates),
             sequences_scored=0,
             sequences_total=0,
             sequences_searched=self._sequences_searched,
@@ -70,30 +70,30 @@ class TwoStageSearch:
         Where the time runs out, fewer candidates are scored than were asked for, and the result says so. Raises
         :class:`~whence.errors.DeadlineError` where there was time for none.
         """
-        proposals = await self._propose()
+        candidates = await self._find()
         rescoring = Rescoring(self._context)
         if self._refinement is not None:
-            first = self._refinement.first_round(proposals, self._sequences_searched)
-            async with aclosing(self._score(rescoring, first, len(distinct_positions(proposals)))) as steps:
+            first = self._refinement.first_round(candidates, self._sequences_searched)
+            async with aclosing(self._score(rescoring, first, len(distinct_positions(candidates)))) as steps:
                 async for step in steps:
                     yield step
             if rescoring.complete:
-                proposals = await self._refine(self._refinement, rescoring, proposals, first)
+                candidates = await self._refine(self._refinement, rescoring, candidates, first)
         if rescoring.complete:
-            async with aclosing(self._score(rescoring, proposals, len(distinct_positions(proposals)))) as steps:
+            async with aclosing(self._score(rescoring, candidates, len(distinct_positions(candidates)))) as steps:
                 async for step in steps:
                     yield step
-        yield await self._complete(rescoring, self._without_lost(proposals))
+        yield await self._complete(rescoring, self._without_lost(candidates))
 
-    async def _propose(self) -> list[Candidates]:
+    async def _find(self) -> list[Candidates]:
         with self._context.watch.stage("search"):
-            return await self._proposer.propose()
+            return await self._source.find()
 
     async def _score(
-        self, rescoring: Rescoring, proposals: Sequence[Candidates], total: int
+        self, rescoring: Rescoring, candidates: Sequence[Candidates], total: int
     ) -> AsyncGenerator[SearchResult, None]:
-        """Score proposals, and yield the ranking of what is scored at every change, if progress is wanted."""
-        async with aclosing(rescoring.run(in_order_of_promise(proposals))) as news:
+        """Score candidates, and yield the ranking of what is scored at every change, if progress is wanted."""
+        async with aclosing(rescoring.run(in_order_of_promise(candidates))) as news:
             async for _ in news:
                 if self._progress:
                     yield self._rank(rescoring, total)
@@ -102,36 +102,36 @@ class TwoStageSearch:
         self,
         refinement: Refinement,
         rescoring: Rescoring,
-        proposals: list[Candidates],
+        candidates: list[Candidates],
         first: Sequence[Candidates],
     ) -> list[Candidates]:
-        """Return better proposals; the same where there is nothing to learn, or too little time for it."""
-        proposals, first = self._without_lost(proposals), self._without_lost(first)
-        if first == proposals:
-            return proposals
+        """Return better candidates; the same where there is nothing to learn, or too little time for it."""
+        candidates, first = self._without_lost(candidates), self._without_lost(first)
+        if first == candidates:
+            return candidates
         left_s = rescoring.until.remaining_s()
         try:
             with self._context.watch.stage("refine"):
                 async with asyncio.timeout(None if math.isinf(left_s) else _REFINING_SHARE * left_s):
-                    proposals = await refinement.improve(proposals, first, rescoring.exact)
+                    candidates = await refinement.improve(candidates, first, rescoring.exact)
         except (TimeoutError, DeadlineError):
             _log.warning("no time to refine", model=self._context.generation.id.model)
         rescoring.forget_lost()  # the second search may have found that workers are gone
-        return proposals
+        return candidates
 
-    async def _complete(self, rescoring: Rescoring, proposals: Sequence[Candidates]) -> SearchResult:
+    async def _complete(self, rescoring: Rescoring, candidates: Sequence[Candidates]) -> SearchResult:
         """Return the final ranking with its recall; raise where nothing could be scored."""
         if not self._context.replicas.groups():
             raise self._context.replicas.nobody_left()
-        total = len(distinct_positions(proposals))
+        total = len(distinct_positions(candidates))
         if total and not rescoring.exact:
             raise deadline_error("before a single candidate was scored exactly")
         result = self._rank(rescoring, total)
-        if not self._proposer.estimates:
+        if not self._source.estimates:
             return result
         share = self._context.generation.share_without(result.unreachable)
         top_k = self._context.options.top_k
-        return await asyncio.to_thread(with_recall, result, proposals, rescoring.exact, top_k, share)
+        return await asyncio.to_thread(with_recall, result, candidates, rescoring.exact, top_k, share)
 
     def _rank(self, rescoring: Rescoring, total: int) -> SearchResult:
         options, generation = self._context.options, self._context.generation
@@ -149,21 +149,21 @@ class TwoStageSearch:
                 truncation_errors=rescoring.truncation_errors,
             )
 
-    def _without_lost(self, proposals: Sequence[Candidates]) -> list[Candidates]:
+    def _without_lost(self, candidates: Sequence[Candidates]) -> list[Candidates]:
         """Return the candidates of the shards that can be reached."""
         lost = set(self._context.replicas.lost)
         if not lost:
-            return list(proposals)
+            return list(candidates)
 
         def reachable(ranking: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
             shard_of = self._context.generation.shard_of
-            return tuple(proposal for proposal in ranking if shard_of(proposal.position) not in lost)
+            return tuple(candidate for candidate in ranking if shard_of(candidate.position) not in lost)
 
         return [
             Candidates(positive=reachable(of_query.positive), negative=reachable(of_query.negative))
-            for of_query in proposals
+            for of_query in candidates
         ]
 
     @property
     def _sequences_searched(self) -> int:
-        return self._proposer.search.sequences_searched
+        return self._source.search.sequences_searched
