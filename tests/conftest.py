@@ -39,7 +39,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupSchedul
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Return where a tiny model of an architecture is saved; made once a session."""
+    """Return the folder of a tiny model of an architecture, made once per session."""
     import tiny_models
 
     made: dict[str, Path] = {}

@@ -28,7 +28,7 @@ def group_of(test: str) -> str:
 
 
 def turn_of(test: str) -> int:
-    """Return when a test's group begins: a lower number earlier."""
+    """Return the priority of a test's group: lower numbers begin earlier."""
     group = group_of(test)
     return FIRST.index(group) if group in FIRST else len(FIRST)
 

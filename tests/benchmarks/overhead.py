@@ -208,7 +208,7 @@ def print_pair(exchange: Exchange, concurrency: int, ours: Figures, bare: Figure
 
 
 def engine_s(worker: Process) -> float:
-    """Return how long the engine has worked so far, which is no overhead of the service."""
+    """Return the time that the engine has worked so far, which is not overhead of the service."""
     page = worker.metrics()
     sums = (page.value("whence_engine_job_duration_seconds_sum", stage=stage) for stage in ("score", "precondition"))
     return sum(sums)

@@ -98,7 +98,7 @@ def unit(gradients: Gradients) -> Gradients:
 
 
 def rounded(gradients: Gradients) -> Gradients:
-    """Return what sixteen bits keep of the gradients; scaled, so that nothing overflows."""
+    """Return the gradients rounded to sixteen bits, scaled so that none overflows."""
     scale = max(float(values.abs().max()) for values in gradients.values())
     return {name: (values / scale).half().float() * scale for name, values in gradients.items()}
 

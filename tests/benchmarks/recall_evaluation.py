@@ -45,7 +45,7 @@ def keep_scores(path: Path, asked: str, scores: Scores) -> None:
 
 
 def kept_scores(path: Path, asked: str) -> Scores | None:
-    """Return what :func:`keep_scores` wrote, if it was asked for in the same words: only read what you wrote."""
+    """Return the scores that :func:`keep_scores` wrote for the same arguments. Only read your own files."""
     if not path.exists():
         return None
     with path.open("rb") as file:
@@ -106,7 +106,7 @@ def proposed(positions: np.ndarray, estimates: np.ndarray, errors: np.ndarray) -
 
 
 def by_scores(scores: np.ndarray) -> Callable[[int, int], Candidates]:
-    """Return what proposes the sequences with the largest scores [Q, N] of a baseline."""
+    """Return a function that proposes the sequences with the largest scores [Q, N] of a baseline."""
 
     def propose(query: int, count: int) -> Candidates:
         best = np.argsort(-scores[query], kind="stable")[:count]

@@ -141,7 +141,7 @@ class Process:
         return str(self.wait_for("listening")["address"])
 
     def lines(self) -> list[dict[str, Any]]:
-        """Return what was logged so far, the line in the making left out."""
+        """Return the complete lines logged so far."""
         whole = self.log.read_text().rpartition("\n")[0]
         return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 

@@ -28,7 +28,7 @@ def modules() -> Iterator[tuple[str, ast.Module]]:
 
 
 def imported(nodes: Iterable[ast.AST], *, late: bool) -> Iterator[str]:
-    """Yield what is imported by these nodes: when the module is, or also (``late``) when its functions run."""
+    """Yield the modules that these nodes import at once or, with ``late``, also when functions run."""
     for node in nodes:
         match node:
             case ast.Import():

@@ -136,7 +136,7 @@ NO_MESSAGES = [
     b"\x0b\x0c" * 2100,  # groups, which protobuf itself would keep as unknown fields
     b"\x0d\x00",  # half a number of 32 bits
     b"\x09\x00",  # a part of one of 64
-    b"\x0f",  # a wire type that there is not
+    b"\x0f",  # an unknown wire type
     b"\x00\x00",  # a field 0
     b"\x0a\x01\xff",  # a text that is not UTF-8
     b"\x0a\x03\xed\xa0\x80",  # a lone surrogate

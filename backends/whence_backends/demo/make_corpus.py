@@ -28,7 +28,7 @@ STATEMENTS_OF_ASKED = (5, 6, 6)
 CO_MENTIONS_OF_ASKED = (2, 3, 4)
 STATEMENTS_OF_OTHERS = (2, 3, 4, 5)
 CO_MENTIONS_OF_OTHERS = (0, 1, 1)
-ECHOED = 0.4  # share of the unasked facts that get an echo
+ECHOED = 0.4  # share of the other facts that get an echo
 YEARS = (1180, 1320)
 
 SECOND = 0.8  # share of the phrases about a fact that are followed by a second one

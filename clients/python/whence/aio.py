@@ -132,7 +132,7 @@ class AsyncClient:
         request_id: str = "",
         timeout_s: float | None = None,
     ) -> SelfInfluences:
-        """Return the training sequences that influence themselves most: outliers, and sequences learnt by heart.
+        """Return the training sequences with the largest self-influence: outliers, and memorized sequences.
 
         They are the ``top_k`` (None: 10) of the whole corpus, or of the sequences that ``only`` lets through, as the
         server's index has them; or the ``top_k`` (None: all) of the given ``sequence_ids``, ``texts`` and

@@ -200,7 +200,7 @@ class GroupInfluences(Answer):
 
 @dataclass(frozen=True, kw_only=True)
 class SelfInfluences(Answer):
-    """The training sequences that influence themselves most: outliers, and sequences learnt by heart.
+    """The training sequences with the largest self-influence: outliers, and memorized sequences.
 
     The ``influence`` of a hit is the change of its own log-likelihood, in nats, for one more copy of it.
     """

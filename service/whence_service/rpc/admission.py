@@ -16,7 +16,7 @@ from whence_service.rpc.deadlines import Deadline, deadline_error
 from whence_service.rpc.records import Observer, QueueRecord, RejectionRecord, WaitRecord, ignore
 
 _FIRST_GUESS_S: Final = 1.0
-# The share of the newest service time in the running mean: about the last ten calls count.
+# The weight of the newest service time in the running mean, which covers about the last ten calls.
 _NEWEST_SHARE: Final = 0.2
 _MAX_RETRY_AFTER_S: Final = 60.0
 
@@ -42,10 +42,10 @@ class Admission:
 
     @asynccontextmanager
     async def slot(self, deadline: Deadline | None = None) -> AsyncIterator[None]:
-        """Hold one of the running places for the length of the ``async with``, waiting for it if need be.
+        """Hold a slot for the duration of the ``async with``, waiting for it if necessary.
 
-        Raises :class:`~whence.errors.OverloadedError` (``QUEUE_FULL``) at once where the queue is full and
-        :class:`~whence.errors.DeadlineError` where the deadline passes first. A waiter that is cancelled
+        Raises :class:`~whence.errors.OverloadedError` (``QUEUE_FULL``) at once if the queue is full, and
+        :class:`~whence.errors.DeadlineError` if the deadline passes first. A waiter that is cancelled
         leaves the queue.
         """
         await self._enter(deadline or Deadline())
@@ -57,15 +57,14 @@ class Admission:
             self._release()
 
     def retry_after_s(self) -> float:
-        """Estimate how long until a place in the queue is free, from how long recent calls took."""
+        """Estimate the time until a place in the queue is free, from the duration of recent calls, in seconds."""
         service_s = _FIRST_GUESS_S if self._service_s is None else self._service_s
         return min(_MAX_RETRY_AFTER_S, service_s * (len(self._waiting) + 1) / self.max_running)
 
     async def _enter(self, deadline: Deadline) -> None:
         if deadline.remaining_s() <= 0:
             raise self._expired("before it was its turn")
-        # Nobody is overtaken: a place that is given back goes to the first waiter before it is counted as
-        # free.
+        # Calls run in order of arrival: a released slot goes to the first waiter before it counts as free.
         if self._running < self.max_running:
             self._running += 1
             self._observe(WaitRecord(wait_s=0.0))
@@ -94,7 +93,7 @@ class Admission:
 
     def _leave(self, turn: asyncio.Future[None]) -> None:
         if turn.done() and not turn.cancelled():
-            self._release()  # its turn came in the same moment as its end
+            self._release()  # it was granted a slot just as it ended
         elif turn in self._waiting:
             self._waiting.remove(turn)
             self._report()
@@ -103,7 +102,7 @@ class Admission:
         self._running -= 1
         while self._waiting and self._running < self.max_running:
             turn = self._waiting.popleft()
-            if not turn.done():  # else its waiter was cancelled and has not woken yet
+            if not turn.done():  # otherwise its waiter was cancelled and has not yet run
                 self._running += 1
                 turn.set_result(None)
         self._report()

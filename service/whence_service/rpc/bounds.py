@@ -1,8 +1,9 @@
 """The bounds of a request, which are checked on its bytes before it is parsed.
 
-A parsed message takes up to thirty times its bytes (an empty message in a list is two bytes on the wire), and a text
-many times its own once it is tokenized. So a walk over the bytes, guided by the message's descriptor, comes first. A
-request that is too short to exceed any bound is parsed at once: the walk takes some 30 µs, parsing less than one.
+A parsed message takes up to thirty times the memory of its bytes (an empty message in a list is two bytes on the wire),
+and a tokenized text many times that of its own. The bytes are therefore walked first, guided by the message's
+descriptor. A request that is too short to exceed any bound is parsed at once: the walk takes some 30 µs, parsing less
+than one.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from whence.reasons import Reason
 
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _MOST_VARINT_BYTES: Final = 10
-_MOST_DEPTH: Final = 100  # as protobuf itself allows
+_MOST_DEPTH: Final = 100  # the limit of protobuf itself
 
-# Damping factors: beyond these the sums of eigenvalue and damping, or what is divided by them, leave float32.
+# Damping factors: beyond these, sums of eigenvalue and damping, or quotients by them, exceed the range of float32.
 LEAST_DAMPING: Final = 1e-12
 MOST_DAMPING: Final = 1e12
 
@@ -42,11 +43,11 @@ class Deserializer(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class RequestBounds:
-    """The most that one request may hold.
+    """The limits of one request.
 
-    ``max_text_bytes`` bounds a query, or a training sequence that is given as text, with all that it consists of;
-    ``max_filter_bytes`` a filter; ``max_name_bytes`` every other text. ``max_fields`` bounds the fields that are set,
-    those of each message in a list counted, and with them the memory that parsing takes.
+    ``max_text_bytes`` bounds a query, or a training sequence given as text, as a whole; ``max_filter_bytes`` a filter;
+    ``max_name_bytes`` every other text. ``max_fields`` bounds the number of set fields, including those of each message
+    in a list, and thereby the memory for parsing.
     """
 
     max_text_bytes: int = 4 << 20
@@ -56,7 +57,7 @@ class RequestBounds:
 
     @property
     def always_within_bytes(self) -> int:
-        """A request of at most so many bytes exceeds no bound, whatever is in it: a field takes at least one byte."""
+        """The size up to which a request cannot exceed any bound, since a field takes at least one byte."""
         return min(self.max_text_bytes, self.max_filter_bytes, self.max_name_bytes, self.max_fields)
 
 
@@ -120,7 +121,7 @@ class _Walk:
                 if field is not None:
                     place = f"{path}.{field.name}" if path else field.name
                     place = f"{place}[{seen[number]}]" if field.repeated else place
-                    # What is sent more than once without being a list is put together.
+                    # Repeated occurrences of a field that is not a list are merged.
                     spent[number] = size if field.repeated else spent[number] + size
                     self._check(field, spent[number], place, whole=whole)
                     if field.message is not None:
@@ -132,7 +133,7 @@ class _Walk:
             seen[number] += 1
 
     def _check(self, field: _Field, size: int, path: str, *, whole: bool) -> None:
-        """Check how many bytes a field holds."""
+        """Check the size of a field."""
         bounds = self._bounds
         if field.is_text and not whole and size > bounds.max_name_bytes:
             raise _too_large(Reason.TOO_LARGE_NAME, path, size, bounds.max_name_bytes)
@@ -163,7 +164,7 @@ class _Walk:
         return at + width
 
     def _varint(self, at: int, end: int) -> tuple[int, int]:
-        """Return a number, and where it ends."""
+        """Return a varint and its end."""
         value = 0
         for place in range(_MOST_VARINT_BYTES):
             if at >= end:
@@ -182,7 +183,7 @@ def _fields(descriptor: Descriptor) -> Mapping[int, _Field]:
     return {
         field.number: _Field(
             name=field.name,
-            repeated=field.default_value == [],  # said so in every version of protobuf that we support
+            repeated=field.default_value == [],  # works in every supported version of protobuf
             is_text=field.type == FieldDescriptor.TYPE_STRING,
             message=field.message_type,
         )
@@ -191,7 +192,7 @@ def _fields(descriptor: Descriptor) -> Mapping[int, _Field]:
 
 
 def too_large_text(path: str, got: int, most: int) -> InvalidRequestError:
-    """Return the error of a text that would cost too much to tokenize."""
+    """Return the error for a text that is too long to tokenize."""
     return _too_large(Reason.TOO_LARGE_TEXT, path, got, most)
 
 

@@ -24,13 +24,13 @@ _KEPT_S: Final = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class Deadline:
-    """A moment on this process's monotonic clock; never sent to another process."""
+    """A time on this process's monotonic clock; never sent to another process."""
 
     expires_at_s: float = math.inf
 
     @classmethod
     def after(cls, seconds: float) -> Deadline:
-        """Return the moment ``seconds`` from now."""
+        """Return the deadline ``seconds`` from now."""
         return cls(expires_at_s=time.monotonic() + seconds)
 
     @classmethod
@@ -41,12 +41,12 @@ class Deadline:
         default_s: float = math.inf,
         max_s: float = math.inf,
     ) -> Deadline:
-        """Return a call's deadline: the caller's, or ``default_s`` where it set none; at most ``max_s``."""
+        """Return a call's deadline: the caller's, or ``default_s`` if it set none; at most ``max_s``."""
         remaining_s: float | None = context.time_remaining()
         return cls.after(min(default_s if remaining_s is None else remaining_s, max_s))
 
     def remaining_s(self) -> float:
-        """Return the seconds left; negative once it has passed, infinite where there is no deadline."""
+        """Return the seconds left; negative once it has passed, infinite without a deadline."""
         return self.expires_at_s - time.monotonic()
 
     def break_off(self) -> Deadline:
@@ -70,7 +70,7 @@ class Deadline:
 
 
 def deadline_error(when: str) -> DeadlineError:
-    """Return the error of a call whose time ran out."""
+    """Return the error of a call whose deadline passed."""
     return DeadlineError(
         f"the call's deadline passed {when}; allow more time, or ask for less", reason=Reason.DEADLINE_EXCEEDED
     )

@@ -67,7 +67,7 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # pub
         return Readiness.NOT_SERVING if self._served else Readiness.STARTING
 
     def is_serving(self, service: str) -> bool:
-        """Return whether the service is reported as SERVING."""
+        """Return true if the service is reported as SERVING."""
         return bool(self._status(service) == _SERVING)
 
     def drain(self) -> None:

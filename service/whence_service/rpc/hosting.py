@@ -27,11 +27,11 @@ _log: Final = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class HostSettings:
-    """Where and how to serve. ``address`` is ``host:port`` (port 0 picks one) or ``unix:path``.
+    """The settings of a server. ``address`` is ``host:port`` (port 0 picks one) or ``unix:path``.
 
-    ``max_message_bytes`` bounds answers, ``max_request_bytes`` requests. ``drain_s``: how long to keep answering after
-    health says NOT_SERVING, so that load balancers notice. ``grace_s``: how long calls in flight may then take before
-    they are cancelled.
+    ``max_message_bytes`` bounds answers, ``max_request_bytes`` requests. For ``drain_s`` the server keeps answering
+    after health reports NOT_SERVING, so that load balancers notice. Calls in flight then have ``grace_s`` before they
+    are cancelled.
     """
 
     address: str
@@ -126,12 +126,12 @@ def termination() -> Iterator[asyncio.Event]:
 
 def _options(settings: HostSettings) -> list[tuple[str, int]]:
     return [
-        # Refused by the length that comes before a message: none of it is kept.
+        # Enforced by the length before a message: no part of it is kept.
         ("grpc.max_receive_message_length", settings.max_request_bytes),
         ("grpc.max_send_message_length", settings.max_message_bytes),
         # Two servers on one port share its calls by chance; a second one must fail to start instead.
         ("grpc.so_reuseport", 0),
-        # Peers may ask "are you there?" this often during a long scan without being cut off for it. (The option's
-        # name in gRPC's documentation, with "recv", is not the one that the library reads.)
+        # The interval at which peers may send keepalive pings during a long scan without being disconnected. (gRPC's
+        # documentation has another name for this option, with "recv", which the library does not read.)
         ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
     ]

@@ -31,7 +31,7 @@ class LogFormat(StrEnum):
 def configure_logging(format: LogFormat | str, *, level: str = "INFO", stream: TextIO | None = None) -> None:  # noqa: A002
     """Set up logging for the whole process, once, from its entry point. ``stream`` defaults to stderr.
 
-    Lines of ours are written directly: through the standard library each takes twice as long.
+    Whence's own lines are written directly: through the standard library each would take twice as long.
     """
     stream = stream or sys.stderr
     shared: list[Processor] = [
@@ -60,7 +60,7 @@ def configure_logging(format: LogFormat | str, *, level: str = "INFO", stream: T
 
 
 class _LineWriter(structlog.WriteLogger):
-    """Writes lines to a stream. A log that cannot be written, such as one on a full disk, fails no call."""
+    """Writes lines to a stream. A log that cannot be written, such as one on a full disk, never fails a call."""
 
     def __init__(self, stream: TextIO, name: str = "whence") -> None:
         super().__init__(stream)
@@ -75,7 +75,7 @@ class _LineWriter(structlog.WriteLogger):
 
 
 def _renderers(format: LogFormat) -> list[Processor]:  # noqa: A002
-    # Tracebacks without local variables: those hold the users' texts.
+    # Tracebacks without local variables, which hold users' texts.
     if format is LogFormat.JSON:
         tracebacks = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
         return [tracebacks, _json]

@@ -67,7 +67,7 @@ Observer = Callable[[Record], None]
 
 
 def ignore(_: Record) -> None:
-    """Observe nothing."""
+    """Ignore a record."""
 
 
 def tee(*observers: Observer) -> Observer:

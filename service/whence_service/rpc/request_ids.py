@@ -19,7 +19,7 @@ METADATA_KEY: Final = "x-request-id"
 # A metadata value must be printable ASCII, and all metadata of a call may take 8 KiB.
 _ALLOWED: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
-# Set by the interceptor in the task of each call; tasks inherit it, calls do not see each other's.
+# Set by the interceptor in the task of each call; tasks inherit it, so that calls are independent.
 _current: ContextVar[str] = ContextVar("whence_request_id", default="")
 
 
@@ -29,12 +29,12 @@ def current_request_id() -> str:
 
 
 def enter(request_id: str) -> None:
-    """Make ``request_id`` the current one for the rest of this task."""
+    """Set ``request_id`` as the current one for the rest of this task."""
     _current.set(request_id)
 
 
 def requested_id(request: object, metadata: Iterable[tuple[str, str | bytes]]) -> str:
-    """Return the id that the caller asks for, or an empty string."""
+    """Return the id that the caller requests, or an empty string."""
     field = getattr(request, "request_id", "")
     if field:
         return str(field)
@@ -42,12 +42,12 @@ def requested_id(request: object, metadata: Iterable[tuple[str, str | bytes]]) -
 
 
 def choose(requested: str) -> str:
-    """Return ``requested`` if it can be used, else a new id."""
+    """Return ``requested`` if it is valid, otherwise a new id."""
     return requested if _ALLOWED.fullmatch(requested) else str(uuid.uuid4())
 
 
 def check(requested: str) -> None:
-    """Raise :class:`~whence.errors.InvalidRequestError` for an id that cannot be sent back as it is."""
+    """Raise :class:`~whence.errors.InvalidRequestError` for an id that cannot be sent back unchanged."""
     if requested and not _ALLOWED.fullmatch(requested):
         raise InvalidRequestError(
             f"request_id has {len(requested)} characters, or some that are not printable ASCII; "

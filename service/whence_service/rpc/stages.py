@@ -22,7 +22,7 @@ class Stopwatch:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Measure the body of the ``with`` as (part of) the stage ``name``, however it ends."""
+        """Add the duration of the ``with`` body to the stage ``name``, even if it raises."""
         started = time.perf_counter()
         try:
             yield

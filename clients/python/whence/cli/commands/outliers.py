@@ -33,7 +33,7 @@ def outliers(
     timeout: options.Timeout = options.TIMEOUT_S,
     as_json: options.Json = False,
 ) -> None:
-    """List the training sequences that influence themselves most: outliers, and sequences learnt by heart.
+    """List the training sequences with the largest self-influence: outliers, and memorized sequences.
 
     The server's index has the self-influence of every sequence of the corpus. For named sequences it is
     computed, and no index is needed.
