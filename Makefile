@@ -79,7 +79,7 @@ test: $(INSTALLED) ## Run the tests, but for the exhaustive
 	$(BIN)/python -m pytest -n $(JOBS) $(TESTS)
 
 .PHONY: test-all
-test-all: $(INSTALLED) breakages ## Run every test and every breakage, for an hour
+test-all: $(INSTALLED) breakages ## Run every test, the exhaustive too, and every breakage
 	$(BIN)/python -m pytest -n $(JOBS) -m "" $(TESTS)
 
 .PHONY: breakages
