@@ -8,6 +8,7 @@ import torch
 
 from index.test_search import SEGMENTS, queries, searcher, shard
 from whence.errors import InvalidRequestError
+from whence_backends.ekfac.budgets import Budget
 from whence_backends.index.device_search import DeviceSearcher
 from whence_backends.index.storage import ShardRows
 from whence_backends.topk import Order
@@ -28,7 +29,7 @@ def on(device: str, shards: list[ShardRows]) -> DeviceSearcher:
 @pytest.mark.parametrize("device", DEVICES)
 def test_estimates_are_those_of_the_kernel_to_the_bit(device: str, monkeypatch: pytest.MonkeyPatch):
     """Broken by: bits in another order; scales multiplied in float32; a step of one segment for the other."""
-    monkeypatch.setattr("whence_backends.index.device_search._NUMBERS_AT_ONCE", {"cpu": 9000, "cuda": 9000})
+    monkeypatch.setattr("whence_backends.index.device_search.UNPACKED_CODES", Budget(cpu=9000, cuda=9000))
     rows = shard("s", 0, 300)
     asked = queries(5)
     asked[1, : SEGMENTS[0].stop] = 0  # nothing in the first segment
