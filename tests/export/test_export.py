@@ -26,6 +26,7 @@ from whence_backends.export.graph import TracedModel, trace_model
 from whence_backends.export.verify import verify
 from whence_backends.models import Tokenizer, resolve_model
 from whence_backends.models.exported import GRAPH, Export
+from whence_backends.models.facts import find_tokenizer
 from whence_backends.models.torch_loading import load_causal_lm
 from whence_backends.models.tracked import track
 
@@ -301,5 +302,5 @@ def test_a_model_without_a_tokenizer_can_be_exported(monkeypatch: pytest.MonkeyP
     def without(_source: object) -> None:
         raise NotFoundError("no tokenizer", reason="TOKENIZER_NOT_FOUND")
 
-    monkeypatch.setattr(job.Tokenizer, "load", without)
-    assert job._tokenizer(resolve_model(str(model))) is None
+    monkeypatch.setattr(Tokenizer, "load", without)
+    assert find_tokenizer(resolve_model(str(model))) is None
