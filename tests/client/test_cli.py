@@ -147,7 +147,7 @@ def test_a_file_that_is_not_utf_8_says_where(run, service, tmp_path, option, sta
     rest = ["--completion", "x"] if option == "--prompt-file" else []
     done = run("attribute", option, "-" if standard_input else str(path), *rest, input=content)
     assert (done.exit_code, service.calls) == (1, [])
-    assert "its byte 17 is 0xe9" in done.stderr.replace("\n", " ")
+    assert "its byte 17 is 0xe9" in " ".join(done.stderr.split())
     assert "INVALID_TEXT" in done.stderr
 
 
