@@ -42,6 +42,21 @@ BREAKAGES = (
         only="generation",
     ),
     Breakage(
+        name="a request that a rollout overtakes and that does not begin anew",
+        file=f"{FRONT}/request/turn.py",
+        old="_BEGINNINGS: Final = 3",
+        new="_BEGINNINGS: Final = 1",
+        tests="tests/frontend/request/test_turn.py",
+    ),
+    Breakage(
+        name="a refresh for each request that begins anew",
+        file=f"{FRONT}/workers/pool.py",
+        old="if self._refreshes >= wanted:",
+        new="if False:",
+        tests="tests/frontend/request/test_turn.py",
+        only="together",
+    ),
+    Breakage(
         name="a request to a worker that names no generation",
         file=f"{FRONT}/workers/calls.py",
         old="request.generation.CopyFrom(self.generation.id.to_proto())",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -20,9 +21,10 @@ from whence_service.frontend.calls.models import describe_model, list_models
 from whence_service.frontend.calls.score import explain, score
 from whence_service.frontend.calls.self_influence import self_influence_of_corpus, self_influence_of_sequences
 from whence_service.frontend.config import FrontEndSettings
-from whence_service.frontend.request.checked import CheckedRequest
-from whence_service.frontend.request.context import RequestContext, build_context, check_model_limits
+from whence_service.frontend.request.checked import CheckedRequest, ScoreOptions
+from whence_service.frontend.request.context import RequestContext, check_model_limits
 from whence_service.frontend.request.limits import RequestLimits
+from whence_service.frontend.request.turn import Turn
 from whence_service.frontend.request.validation import (
     check_attribute,
     check_explain,
@@ -30,12 +32,9 @@ from whence_service.frontend.request.validation import (
     check_score,
     check_self_influence,
 )
-from whence_service.frontend.responses.attributions import Answer, build_partial
-from whence_service.frontend.workers.calls import WorkerCalls
+from whence_service.frontend.responses.attributions import Answer
 from whence_service.frontend.workers.placement import Generation
 from whence_service.frontend.workers.pool import WorkerPool
-from whence_service.frontend.workers.replicas import Replicas
-from whence_service.frontend.workers.routing import plan_route
 from whence_service.rpc.admission import Admission
 from whence_service.rpc.deadlines import Deadline
 from whence_service.rpc.records import Observer
@@ -66,31 +65,29 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
         self, request: messages.AttributeRequest, call: _Context
     ) -> messages.AttributeResponse:
         """Answer with the most influential sequences of one query."""
-        async with self._admit(call, check_attribute(request, self._limits)) as context:
-            return self._fitting(_single(await self._attributor.attribute(context)))
+        async with self._admit(call, check_attribute(request, self._limits)) as turn:
+            return self._fitting(_single(await turn.answer(self._attributor.attribute)))
 
     async def StreamAttribute(  # noqa: N802 - the protocol's name
         self, request: messages.StreamAttributeRequest, call: _Context
     ) -> AsyncIterator[messages.StreamAttributeResponse]:
         """Answer as Attribute does, after rankings of what was scanned so far."""
         async with (
-            self._admit(call, check_attribute(request, self._limits)) as context,
-            aclosing(self._attributor.stream(context)) as events,
+            self._admit(call, check_attribute(request, self._limits)) as turn,
+            aclosing(turn.stream(self._attributor.stream)) as events,
         ):
             async for event in events:
                 if isinstance(event, Answer):
                     yield self._fitting(messages.StreamAttributeResponse(result=_single(event)))
                 else:
-                    prepared, result = event
-                    partial = build_partial(context, prepared.queries[0], result)
-                    yield messages.StreamAttributeResponse(partial=partial)
+                    yield messages.StreamAttributeResponse(partial=event)
 
     async def BatchAttribute(  # noqa: N802 - the protocol's name
         self, request: messages.BatchAttributeRequest, call: _Context
     ) -> messages.BatchAttributeResponse:
         """Answer with the most influential sequences of many queries, after one pass over the corpus."""
-        async with self._admit(call, check_attribute(request, self._limits)) as context:
-            answer = await self._attributor.attribute(context)
+        async with self._admit(call, check_attribute(request, self._limits)) as turn:
+            answer = await turn.answer(self._attributor.attribute)
             return self._fitting(
                 messages.BatchAttributeResponse(attributions=answer.attributions, metadata=answer.metadata)
             )
@@ -99,32 +96,31 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
         self, request: messages.ScoreRequest, call: _Context
     ) -> messages.ScoreResponse:
         """Answer with the influence of given sequences on given queries."""
-        async with self._admit(call, check_score(request, self._limits)) as context:
-            self._check_answer_size(request, context.generation)
-            return self._fitting(await score(context))
+        async with self._admit(call, check_score(request, self._limits)) as turn:
+            return self._fitting(await turn.answer(functools.partial(self._score, request)))
 
     async def Explain(  # noqa: N802 - the protocol's name
         self, request: messages.ExplainRequest, call: _Context
     ) -> messages.ExplainResponse:
         """Answer with one sequence's influence on one query, split over layers and tokens."""
-        async with self._admit(call, check_explain(request)) as context:
-            return self._fitting(await explain(context))
+        async with self._admit(call, check_explain(request)) as turn:
+            return self._fitting(await turn.answer(explain))
 
     async def SelfInfluence(  # noqa: N802 - the protocol's name
         self, request: messages.SelfInfluenceRequest, call: _Context
     ) -> messages.SelfInfluenceResponse:
         """Answer with the sequences that influence themselves most, of the corpus or of the given ones."""
-        async with self._admit(call, check_self_influence(request, self._limits)) as context:
-            if context.options.sequences:
-                return self._fitting(await self_influence_of_sequences(context))
-            return self._fitting(await self_influence_of_corpus(context))
+        async with self._admit(call, check_self_influence(request, self._limits)) as turn:
+            named = turn.request.options.sequences
+            work = self_influence_of_sequences if named else self_influence_of_corpus
+            return self._fitting(await turn.answer(work))
 
     async def GroupInfluence(  # noqa: N802 - the protocol's name
         self, request: messages.GroupInfluenceRequest, call: _Context
     ) -> messages.GroupInfluenceResponse:
         """Answer with the share of an output's log-likelihood that each group of sequences contributes."""
-        async with self._admit(call, check_group_influence(request, self._limits)) as context:
-            return self._fitting(await group_influence(context))
+        async with self._admit(call, check_group_influence(request, self._limits)) as turn:
+            return self._fitting(await turn.answer(group_influence))
 
     async def ListModels(  # noqa: N802 - the protocol's name
         self, request: messages.ListModelsRequest, call: _Context
@@ -140,8 +136,8 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
         return messages.GetModelResponse(model=describe_model(generation, self._limits))
 
     @asynccontextmanager
-    async def _admit(self, call: _Context, request: CheckedRequest[Options]) -> AsyncIterator[RequestContext[Options]]:
-        """Wait for a turn within the call's deadline, and route the request to one generation."""
+    async def _admit(self, call: _Context, request: CheckedRequest[Options]) -> AsyncIterator[Turn[Options]]:
+        """Wait for the request's turn within the call's deadline."""
         deadline = Deadline.of(call, default_s=self._settings.default_deadline_s, max_s=self._settings.max_deadline_s)
         # A request that no generation can answer is refused before it waits.
         check_model_limits(request, self._pool.placement.choose(request.model, partial=request.partial))
@@ -149,17 +145,20 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
         started = time.perf_counter()
         async with self._admission.slot(deadline):
             watch.add("queue", time.perf_counter() - started)
-            # The workers may have changed while the request waited.
-            generation = self._pool.placement.choose(request.model, partial=request.partial)
-            workers = WorkerCalls(
+            yield Turn(
+                request=request,
                 pool=self._pool,
-                generation=generation,
-                replicas=Replicas(plan_route(generation, request.queries), self._observe),
                 deadline=deadline,
                 watch=watch,
-                partial=request.partial,
+                observe=self._observe,
+                answer_bytes=self._settings.max_message_bytes // _BUDGET_SHARE,
             )
-            yield build_context(request, workers, answer_bytes=self._settings.max_message_bytes // _BUDGET_SHARE)
+
+    async def _score(
+        self, request: messages.ScoreRequest, context: RequestContext[ScoreOptions]
+    ) -> messages.ScoreResponse:
+        self._check_answer_size(request, context.generation)
+        return await score(context)
 
     def _fitting(self, answer: AnswerMessage) -> AnswerMessage:
         # gRPC itself would fail such a call as RESOURCE_EXHAUSTED, which clients take for overload and try

@@ -116,16 +116,6 @@ async def test_a_worker_of_a_newer_generation_is_replaced_by_one_of_the_requests
     assert [told(await front.stub.Attribute(asked(ask(count * "a")))) for count in (1, 2, 3)] == expected
 
 
-async def test_a_rollout_that_leaves_nobody_says_to_try_again(start_worker, start_front, ask, failure_of):
-    worker = await start_worker()
-    front = await start_front(worker, refresh_s=60)
-    worker.stub.factors = "f2"
-    error = await failure_of(front.stub.Attribute(asked(ask())))
-    assert isinstance(error, UnavailableError)
-    assert (error.reason, error.details["worker"]) == ("WORKER_UNAVAILABLE", worker.address)
-    assert "another generation" in error.message
-
-
 @pytest.mark.parametrize("method", ["PrepareQueries", "Scan", "ScoreSequences"])
 async def test_streams_and_batches_survive_too(start_worker, start_front, ask, method):
     expected_front = await start_front(await start_worker())

@@ -120,7 +120,7 @@ async def test_an_uncaught_exception_of_ours_does_not_leak_its_text(front, ask, 
     def fail(*_):
         raise ValueError("the secret path")
 
-    monkeypatch.setattr("whence_service.frontend.servicer.plan_route", fail)
+    monkeypatch.setattr("whence_service.frontend.request.turn.plan_route", fail)
     error = await failure_of(front.stub.Attribute(request(ask(), request_id="r1")))
     assert (error.reason, error.details) == ("INTERNAL", {"request_id": "r1"})
     assert "secret" not in error.message

@@ -10,11 +10,11 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from whence.v1 import attribution_pb2
+from whence.v1 import attribution_pb2, attribution_service_pb2
 from whence_service.frontend.request.checked import SearchOptions
 from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.responses import linear_range
-from whence_service.frontend.responses.attributions import Answer, build_attribution
+from whence_service.frontend.responses.attributions import Answer, build_attribution, build_partial
 from whence_service.frontend.responses.hit_details import fetch_details
 from whence_service.frontend.responses.metadata import build_metadata
 from whence_service.frontend.responses.warnings import fewer_warnings, search_warnings
@@ -45,14 +45,14 @@ class Attributor:
 
     async def stream(
         self, context: RequestContext[SearchOptions]
-    ) -> AsyncGenerator[tuple[Prepared, SearchResult] | Answer, None]:
-        """Yield intermediate results of the search, any number of times, and then the answer."""
+    ) -> AsyncGenerator[attribution_service_pb2.PartialAttribution | Answer, None]:
+        """Yield the intermediate results of the search of one query, any number of them, and then the answer."""
         search = choose_search(context.generation, context.options.search)
         prepared = await prepare(context, sketch=search in WITH_INDEX)
         async with aclosing(self._search(context, search, prepared, progress=True)) as results:
             async for result in results:
                 last = result
-                yield prepared, result
+                yield build_partial(context, prepared.queries[0], result)
         yield await _answer(context, search, prepared, last)
 
     def _search(

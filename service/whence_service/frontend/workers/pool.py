@@ -45,10 +45,11 @@ class WorkerPool:
         self._options = _channel_options(max_message_bytes, refresh_s)
         self._on_change = on_change
         self._observe = observe
-        # State: placement, _channels, _clients and _views. Only refresh() changes them, one refresh at a time
-        # (_lock); everybody else reads `placement`, which is replaced as a whole and never altered.
+        # State: placement, _channels, _clients, _views and _refreshes (the number that began). Only refresh() changes
+        # them, one at a time (_lock); everybody else reads `placement`, which is replaced as a whole, never altered.
         self.placement = Placement()
         self._lock = asyncio.Lock()
+        self._refreshes = 0
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._clients: dict[str, WorkerClient] = {}
         self._views: dict[str, WorkerView] = {}
@@ -90,8 +91,12 @@ class WorkerPool:
         self._wanted.set()
 
     async def refresh(self) -> None:
-        """Resolve names, query every worker, and replace the placement."""
+        """Resolve names, query every worker, and replace the placement; one refresh for all who ask meanwhile."""
+        wanted = self._refreshes + 1  # one that begins after now
         async with self._lock:
+            if self._refreshes >= wanted:
+                return
+            self._refreshes += 1
             addresses = await _resolve(self._entries)
             self._connect(addresses)
             await asyncio.gather(*(self._probe(address) for address in addresses))
