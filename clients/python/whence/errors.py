@@ -2,6 +2,8 @@
 
     WhenceError
     ├── InvalidRequestError      INVALID_ARGUMENT     the request can never succeed as it is
+    ├── UnauthenticatedError     UNAUTHENTICATED      the caller's credentials are missing, not valid or at their end
+    ├── ForbiddenError           PERMISSION_DENIED    the caller may not do this
     ├── NotFoundError            NOT_FOUND            a model or training sequence that is not served here
     ├── MismatchError            FAILED_PRECONDITION  artefacts that do not belong together
     ├── CorruptArtefactError     DATA_LOSS            a file that is not what its manifest says
@@ -49,6 +51,18 @@ class InvalidRequestError(WhenceError):
     def __init__(self, message: str, *, reason: str, field: str = "", **details: object) -> None:
         super().__init__(message, reason=reason, **details)
         self.field = field
+
+
+class UnauthenticatedError(WhenceError):
+    """The server takes calls with valid credentials only, and these came with none, or with others."""
+
+    code = grpc.StatusCode.UNAUTHENTICATED
+
+
+class ForbiddenError(WhenceError):
+    """The caller is known, and lacks the permission for this."""
+
+    code = grpc.StatusCode.PERMISSION_DENIED
 
 
 class NotFoundError(WhenceError):
@@ -121,6 +135,8 @@ class StorageError(WhenceError):
 # The errors that travel, one for each code.
 ERRORS: tuple[type[WhenceError], ...] = (
     InvalidRequestError,
+    UnauthenticatedError,
+    ForbiddenError,
     NotFoundError,
     MismatchError,
     CorruptArtefactError,

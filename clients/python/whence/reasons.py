@@ -22,6 +22,7 @@ A reason follows one grammar, :data:`GRAMMAR`. ``X`` and ``Y`` are nouns of the 
 ``X_INCOMPLETE``                             a part of X is missing; nothing partial is passed off as whole
 ``X_FAILED``                                 X was tried and failed
 ``X_UNAVAILABLE``                            X cannot be reached now, and may be later
+``X_EXPIRED``                                X was valid until a time that is past
 ``GRPC_<CODE>``                              a failure of the transport, which says nothing but its gRPC code
 ===========================================  ==========================================================================
 
@@ -40,7 +41,7 @@ _NOUN: Final = rf"{_WORD}(_{_WORD})*"
 GRAMMAR: Final = re.compile(
     rf"(INVALID|NON_FINITE|UNKNOWN|MISSING|EMPTY|UNEXPECTED|AMBIGUOUS|UNSUPPORTED|UNREADABLE|CORRUPT)_{_NOUN}"
     rf"|TOO_(MANY|FEW|LARGE|LONG|SHORT|DEEP)_{_NOUN}"
-    rf"|{_NOUN}_(NOT_FOUND|MISMATCH|EXISTS?|IN_USE|FULL|INCOMPLETE|FAILED|UNAVAILABLE)"
+    rf"|{_NOUN}_(NOT_FOUND|MISMATCH|EXISTS?|IN_USE|FULL|INCOMPLETE|FAILED|UNAVAILABLE|EXPIRED)"
     rf"|MODEL_NOT_{_WORD}"
     rf"|GRPC_{_NOUN}"
     r"|CANCELLED|DEADLINE_EXCEEDED|INTERNAL|INTERRUPTED|OUT_OF_MEMORY"
@@ -86,6 +87,17 @@ class Reason(_Named):
     """Shorten the text, or raise ``max_text_bytes``."""
     TOO_MANY_FIELDS = auto()
     """Send fewer queries, sequences, token ids or filter values at once."""
+
+    # Who calls
+
+    MISSING_CREDENTIALS = auto()
+    """Send an API key or a token as ``authorization: Bearer …``, or connect with a client certificate."""
+    INVALID_CREDENTIALS = auto()
+    """Check the key or token for completeness and for the server that it is for; it may have been revoked."""
+    CREDENTIALS_EXPIRED = auto()
+    """Get a new token or key, and call again."""
+    MISSING_SCOPE = auto()
+    """Ask whoever runs the server for the scope that the message names."""
 
     # What is asked about
 

@@ -32,6 +32,8 @@ FRONT_END: Final = {
     "max_candidates": Setting("WHENCE_MAX_CANDIDATES", "Most candidates of the index that one query has scored.", "10000"),
     "max_message_bytes": Setting("WHENCE_MAX_MESSAGE_BYTES", "The largest gRPC message from and to workers, and to clients, in bytes.", "67108864"),
     "reflection": Setting("WHENCE_REFLECTION", "Whether to offer gRPC server reflection.", "true"),
+    "open_reflection": Setting("WHENCE_OPEN_REFLECTION", "Whether reflection needs no credentials where other calls do. Health checks never do.", "false"),
+    "keys_file": Setting("WHENCE_KEYS_FILE", "The file of API keys, which `whence keys` writes. It is read again when it changes.", ""),
     "address": Setting("WHENCE_ADDRESS", "Where to serve gRPC: host:port or unix:path.", "127.0.0.1:50051"),
     "metrics_address": Setting("WHENCE_METRICS_ADDRESS", "Where to serve /metrics and /healthz over HTTP: host:port. Empty: nowhere.", ""),
     "max_running": Setting("WHENCE_MAX_RUNNING", "Most calls that run at a time.", "16"),

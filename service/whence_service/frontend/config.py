@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from whence_service.access.assembly import AccessSettings
 from whence_service.rpc.hosting import MEBIBYTE, HostSettings
 from whence_service.rpc.settings import (
     Address,
@@ -44,11 +46,22 @@ class FrontEndSettings(HostingSettings):
         64 * MEBIBYTE, description="The largest gRPC message from and to workers, and to clients, in bytes."
     )
     reflection: bool = Field(True, description="Whether to offer gRPC server reflection.")
+    open_reflection: bool = Field(
+        False, description="Whether reflection needs no credentials where other calls do. Health checks never do."
+    )
+    keys_file: Path | None = Field(
+        None, description="The file of API keys, which `whence keys` writes. It is read again when it changes."
+    )
 
     address: Address = "127.0.0.1:50051"
     max_running: MaxRunning = 16
     max_waiting: MaxWaiting = 128
     max_request_bytes: MaxRequestBytes = 16 * MEBIBYTE
+
+    @property
+    def access(self) -> AccessSettings:
+        """Whose calls are answered."""
+        return AccessSettings(keys_file=self.keys_file, open_reflection=self.open_reflection)
 
     @property
     def host(self) -> HostSettings:

@@ -8,6 +8,7 @@ import structlog
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
 from whence.v1 import attribution_service_pb2_grpc
+from whence_service.access.assembly import build_gate
 from whence_service.frontend.config import FrontEndSettings
 from whence_service.frontend.servicer import SERVICE, AttributionServicer
 from whence_service.frontend.workers.placement import Placement
@@ -86,7 +87,7 @@ class FrontEnd:
 async def build_front_end(settings: FrontEndSettings, registry: CollectorRegistry) -> FrontEnd:
     """Return a front end that is ready to start. Its metrics go to ``registry``; calls are also logged."""
     observe = tee(Metrics(registry), log_calls)
-    host = RpcHost(settings.host, [CallInterceptor(observe, settings.bounds)], [SERVICE])
+    host = RpcHost(settings.host, [CallInterceptor(observe, settings.bounds, build_gate(settings.access))], [SERVICE])
 
     def update_readiness(placement: Placement) -> None:
         host.set_serving(SERVICE, bool(placement.served))

@@ -1,4 +1,4 @@
-"""The interceptor of every call: it assigns the request id, parses the request, records the call and maps errors.
+"""The interceptor of every call: request id, caller, the parsed request, the record of the call, errors as statuses.
 
 By itself, gRPC sends the text of an uncaught exception to the client, and that of a request that cannot be parsed. Here
 clients see the text of a :class:`WhenceError` alone. Any other exception becomes INTERNAL with the request id, and its
@@ -27,8 +27,10 @@ from whence.errors import (
 )
 from whence.reasons import Reason
 from whence.status import WireStatus, to_wire
-from whence_service.rpc import request_ids
+from whence_service.rpc import expiry, identity, request_ids
 from whence_service.rpc.bounds import RequestBounds, parse
+from whence_service.rpc.gate import Gate, OpenGate
+from whence_service.rpc.identity import current_identity
 from whence_service.rpc.records import CallRecord, Observer, ignore
 
 _log: Final = structlog.get_logger(__name__)
@@ -36,7 +38,7 @@ _log: Final = structlog.get_logger(__name__)
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Behaviour = Callable[[Any, Any], Any]
-_Receive = Callable[[Any], Awaitable[Any]]
+_Receive = Callable[[AsyncIterator[bytes]], Awaitable[Any]]
 # Health checks and reflection; they are not our calls.
 _FOREIGN_PREFIX: Final = "/grpc."
 
@@ -44,13 +46,19 @@ _FOREIGN_PREFIX: Final = "/grpc."
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps calls of all four kinds. Handlers are coroutine functions or async generator functions that raise errors.
 
-    A request that exceeds ``bounds`` never reaches its handler. State: the wrapped handlers by method, each made at
-    the method's first call. Owner: the event loop.
+    Of a call that ``gate`` refuses no byte is read, and a request that exceeds ``bounds`` never reaches its handler.
+    State: the wrapped handlers by method, each made at the method's first call. Owner: the event loop.
     """
 
-    def __init__(self, observe: Observer = ignore, bounds: RequestBounds = RequestBounds()) -> None:  # noqa: B008 - frozen
+    def __init__(
+        self,
+        observe: Observer = ignore,
+        bounds: RequestBounds = RequestBounds(),  # noqa: B008 - frozen
+        gate: Gate = OpenGate(),  # noqa: B008 - without state
+    ) -> None:
         self._observe = observe
         self._bounds = bounds
+        self._gate = gate
         self._wrapped: dict[str, _Handler] = {}
 
     async def intercept_service(
@@ -58,12 +66,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> _Handler | None:
-        """Return the wrapped handler, or the handler itself where the method is not one of ours."""
+        """Return the wrapped handler, or the handler itself where the method is not one of ours and open to all."""
         path = handler_call_details.method
         if path in self._wrapped:
             return self._wrapped[path]
         handler = await continuation(handler_call_details)
-        if handler is None or path.startswith(_FOREIGN_PREFIX):
+        if handler is None or (path.startswith(_FOREIGN_PREFIX) and not self._gate.guards(path)):
             return handler
         self._wrapped[path] = self._wrap_handler(handler, path)
         return self._wrapped[path]
@@ -81,15 +89,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if not inspect.isasyncgenfunction(behaviour):
 
             async def respond(arriving: AsyncIterator[bytes], context: _Context) -> Any:  # noqa: ANN401
-                async with self._guard(path, receive(arriving), context) as request:
+                async with self._guard(path, receive, arriving, context) as request:
                     return await behaviour(request, context)
 
             return respond
 
         async def stream(arriving: AsyncIterator[bytes], context: _Context) -> AsyncIterator[Any]:
             async with (
-                self._guard(path, receive(arriving), context) as request,
-                aclosing(behaviour(request, context)) as responses,
+                self._guard(path, receive, arriving, context) as request,
+                aclosing(behaviour(request, context)) as complete,
+                aclosing(expiry.until(current_identity().expires_at, complete)) as responses,
             ):
                 async for response in responses:
                     yield response
@@ -117,7 +126,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return stream if handler.request_streaming else single
 
     @asynccontextmanager
-    async def _guard(self, path: str, receiving: Awaitable[Any], context: _Context) -> AsyncIterator[Any]:
+    async def _guard(
+        self, path: str, receive: _Receive, arriving: AsyncIterator[bytes], context: _Context
+    ) -> AsyncIterator[Any]:
         """Yield the request to the body of the ``async with``, and map what the body raises."""
         started = time.perf_counter()
         metadata = tuple(context.invocation_metadata() or ())
@@ -125,7 +136,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         _enter(request_id, context)
         failure: WhenceError | None = None
         try:
-            request = await receiving
+            identity.enter(await self._gate.identify(path, context))
+            request = await receive(arriving)
             requested = request_ids.requested_id(request, metadata)
             if requested and requested != request_id:
                 request_id = request_ids.choose(requested)

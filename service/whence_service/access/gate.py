@@ -1,0 +1,42 @@
+"""The gate of a server with identities: it authenticates a call, then checks that the caller may make it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+
+from whence.errors import UnauthenticatedError
+from whence.reasons import Reason
+from whence_service.access.credentials import Authenticator, presented
+from whence_service.access.permissions import HEALTH, REFLECTION, check_method
+from whence_service.rpc.identity import Identity
+
+
+class AccessGate:
+    """Lets those through whom one of ``authenticators`` knows: the first that knows the kind of the credentials.
+
+    Health checks are open, and reflection is with ``open_reflection``.
+    """
+
+    def __init__(self, authenticators: Sequence[Authenticator], *, open_reflection: bool = False) -> None:
+        self._authenticators = tuple(authenticators)
+        self._open = (HEALTH, REFLECTION) if open_reflection else (HEALTH,)
+
+    def guards(self, path: str) -> bool:
+        """Return whether calls under this path are asked for credentials."""
+        return not path.startswith(self._open)
+
+    async def identify(self, path: str, context: grpc.aio.ServicerContext[Any, Any]) -> Identity:
+        """Return the caller of a call, who may make it. Raises as :class:`~whence_service.rpc.gate.Gate` says."""
+        credentials = presented(context)
+        for authenticator in self._authenticators:
+            identity = await authenticator.authenticate(credentials)
+            if identity is not None:
+                check_method(identity, path)
+                return identity
+        raise UnauthenticatedError(
+            "this server answers known callers only; send an API key or a token as 'authorization: Bearer …'",
+            reason=Reason.INVALID_CREDENTIALS if credentials.token else Reason.MISSING_CREDENTIALS,
+        )
