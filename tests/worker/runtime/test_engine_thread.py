@@ -81,10 +81,10 @@ async def test_it_tells_how_many_wait_and_records_each_job():
 
 
 async def test_closing_joins_the_thread_drops_what_waits_and_refuses_what_comes():
-    thread, gate = EngineThread(name="closing"), threading.Event()
-    running = asyncio.create_task(thread.run(gate.wait))
+    thread, begun, gate = EngineThread(name="closing"), threading.Event(), threading.Event()
+    running = asyncio.create_task(thread.run(lambda: begun.set() or gate.wait()))
     waiting = asyncio.create_task(thread.run(lambda: None))
-    await asyncio.sleep(0)
+    await asyncio.to_thread(begun.wait)
     closing = asyncio.create_task(thread.close())
     await asyncio.sleep(0)
     gate.set()

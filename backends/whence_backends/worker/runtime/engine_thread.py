@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import queue
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from whence.errors import UnavailableError
 from whence.reasons import Reason
@@ -16,18 +18,47 @@ from whence_service.rpc.stages import Stopwatch
 _T = TypeVar("_T")
 
 
+@dataclass(kw_only=True)
+class _Job:
+    """A function to run, and the future of the event loop that gets its result. The thread notes when it ``began``."""
+
+    work: Callable[[], Any]
+    future: asyncio.Future[Any]
+    began: float = 0.0
+
+    def run(self) -> None:
+        """Run the function, on the engine's thread, unless nobody waits for it any more."""
+        if self.future.cancelled():
+            return
+        self.began = time.perf_counter()
+        try:
+            result = self.work()
+        except BaseException as error:  # it is the caller's
+            self._deliver(self.future.set_exception, error)
+        else:
+            self._deliver(self.future.set_result, result)
+
+    def _deliver(self, settle: Callable[[Any], None], outcome: object) -> None:
+        loop = self.future.get_loop()
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(lambda: None if self.future.done() else settle(outcome))
+
+
 class EngineThread:
     """Runs jobs one at a time, in order of arrival, off the event loop.
 
     A job whose caller is cancelled before its turn is dropped. One that has begun runs to its end, and its result is
-    discarded. State: the number of callers that wait. Owner: the event loop.
+    discarded. State: the number of callers that wait. Owner: the event loop. It has a queue of its own instead of an
+    executor, whose futures have a lock that the event loop and the thread contend for in each job.
     """
 
     def __init__(self, name: str = "engine", *, observe: WorkerObserver = ignore) -> None:
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._observe = observe
         self._waiting = 0
         self._closed = False
+        self._thread.start()
 
     def __repr__(self) -> str:
         return f"EngineThread({'closed' if self._closed else 'open'}, waiting={self._waiting})"
@@ -37,7 +68,7 @@ class EngineThread:
         """The number of callers that wait for a job, the running one included."""
         return self._waiting
 
-    async def run(self, job: Callable[[], _T], *, stage: str = "other", stopwatch: Stopwatch | None = None) -> _T:
+    async def run(self, work: Callable[[], _T], *, stage: str = "other", stopwatch: Stopwatch | None = None) -> _T:
         """Return the result of the job, or raise its error. Its time counts as the ``stage`` of ``stopwatch``.
 
         Raises :class:`~whence.errors.UnavailableError` (``WORKER_UNAVAILABLE``) after :meth:`close`.
@@ -45,37 +76,41 @@ class EngineThread:
         if self._closed:
             raise shutting_down()
         submitted = time.perf_counter()
-
-        def timed() -> tuple[_T, float]:
-            began = time.perf_counter()
-            return job(), began
-
+        job = _Job(work=work, future=asyncio.get_running_loop().create_future())
         self._waiting += 1
+        self._jobs.put(job)
         try:
-            result, began = await asyncio.wrap_future(self._executor.submit(timed))
-        except asyncio.CancelledError:
-            if self._closed and not _is_being_cancelled():
-                raise shutting_down() from None
-            raise
+            result: _T = await job.future
         finally:
             self._waiting -= 1
-        duration_s = time.perf_counter() - began
-        self._observe(JobRecord(stage=stage, wait_s=began - submitted, duration_s=duration_s))
+        wait_s, duration_s = job.began - submitted, time.perf_counter() - job.began
+        self._observe(JobRecord(stage=stage, wait_s=wait_s, duration_s=duration_s))
         if stopwatch is not None:
-            stopwatch.add("engine_wait", began - submitted)
+            stopwatch.add("engine_wait", wait_s)
             stopwatch.add(stage, duration_s)
         return result
 
     async def close(self) -> None:
         """Drop the jobs that wait, let the running one end, and join the thread."""
         self._closed = True
-        self._executor.shutdown(wait=False, cancel_futures=True)
-        await asyncio.to_thread(self._executor.shutdown, wait=True)
+        while (job := self._next()) is not None:
+            if not job.future.done():
+                job.future.set_exception(shutting_down())
+        self._jobs.put(None)
+        await asyncio.to_thread(self._thread.join)
 
+    def _next(self) -> _Job | None:
+        """Take a job that waits, if there is one."""
+        try:
+            return self._jobs.get_nowait()
+        except queue.Empty:
+            return None
 
-def _is_being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    def _work(self) -> None:
+        """Run jobs until :meth:`close`, on the engine's thread. None is kept while the next one is waited for."""
+        while (job := self._jobs.get()) is not None:
+            job.run()
+            del job
 
 
 def shutting_down() -> UnavailableError:
