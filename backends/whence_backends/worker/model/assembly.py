@@ -18,6 +18,7 @@ from whence_backends.worker.model.description import describe_model
 from whence_backends.worker.model.loading import Loaded
 from whence_backends.worker.model.model_server import ModelServer
 from whence_backends.worker.requests.filters import FilterMasks
+from whence_backends.worker.requests.recent_sequences import RecentSequences
 from whence_backends.worker.requests.sequences import SequenceResolver
 from whence_backends.worker.requests.tokenization import QueryLimits, QueryTokenizer, most_text_bytes
 from whence_backends.worker.runtime.engine_thread import EngineThread
@@ -79,8 +80,10 @@ def assemble(
             max_queries=memory.max_queries,
             share=settings.share_batches,
         ),
-        resolver=SequenceResolver(
-            corpus, SequenceEncoder(tokenizer, corpus.policy, corpus.chat), max_text_bytes=limits.max_bytes
+        resolver=RecentSequences(
+            SequenceResolver(
+                corpus, SequenceEncoder(tokenizer, corpus.policy, corpus.chat), max_text_bytes=limits.max_bytes
+            )
         ),
         filters=FilterMasks(corpus),
         groupings=Groupings(corpus),

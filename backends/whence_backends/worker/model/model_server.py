@@ -16,8 +16,8 @@ from whence_backends.worker.gradients.source import NamedGradient
 from whence_backends.worker.model.checks import preconditioning_of, require_shards
 from whence_backends.worker.model.loading import Loaded
 from whence_backends.worker.requests.filters import FilterMasks
+from whence_backends.worker.requests.recent_sequences import RecentSequences
 from whence_backends.worker.requests.scope import Scope
-from whence_backends.worker.requests.sequences import SequenceResolver
 from whence_backends.worker.requests.tokenization import QueryTokenizer, TokenizedQuery
 from whence_backends.worker.runtime.context import CallContext
 from whence_backends.worker.runtime.engine_thread import EngineThread
@@ -59,7 +59,7 @@ class ModelServer:
     self_influence: SelfInfluenceScorer
     scanner: Scanner
     rescores: RescoreQueue
-    resolver: SequenceResolver
+    resolver: RecentSequences
     filters: FilterMasks
     groupings: Groupings
     token_search: TokenSearch

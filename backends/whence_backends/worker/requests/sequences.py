@@ -32,24 +32,26 @@ class RecordedCorpus(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedSequence:
-    """A sequence, its index in the request, and warnings for the caller."""
+    """A sequence, its index in the request, its description without token offsets, and warnings for the caller."""
 
     index: int
     record: SequenceRecord
+    description: attribution_pb2.TrainingSequence
     warnings: tuple[attribution_pb2.Warning, ...] = ()
 
     def message(self, *, with_offsets: bool) -> attribution_pb2.TrainingSequence:
-        """Return the sequence as a message."""
-        record = self.record
-        return attribution_pb2.TrainingSequence(
-            sequence_id=record.sequence_id,
-            document_id=record.document_id,
-            source=record.source,
-            text=record.text,
-            metadata=wire.struct(record.metadata),
-            token_count=len(record.token_ids),
-            token_offsets=wire.tensor(record.offsets) if with_offsets else None,
-        )
+        """Return the sequence as a message, which is not to be changed."""
+        if not with_offsets:
+            return self.description
+        message = attribution_pb2.TrainingSequence(token_offsets=wire.tensor(self.record.offsets))
+        message.MergeFrom(self.description)
+        return message
+
+    @property
+    def size_bytes(self) -> int:
+        """The memory that it takes, but for objects of fixed size. Its text is both in the record and described."""
+        arrays = (self.record.token_ids, self.record.weights, self.record.offsets)
+        return 2 * self.description.ByteSize() + sum(array.nbytes for array in arrays)
 
 
 class SequenceResolver:
@@ -83,7 +85,9 @@ class SequenceResolver:
                     raise
                 kind = reference.WhichOneof("reference")
                 raise located(error, f"{field}.chat.messages" if kind == "chat" else f"{field}.{kind}") from error
-            resolved.append(ResolvedSequence(index=index, record=record, warnings=warnings))
+            resolved.append(
+                ResolvedSequence(index=index, record=record, description=_description(record), warnings=warnings)
+            )
         return resolved
 
     def _find(
@@ -127,6 +131,17 @@ class SequenceResolver:
                 record, rendered = self._encoder.chat(conversation, marks_of(reference.chat))
                 return record, warnings_of(rendered, reference.chat, f"{field}.chat")
         return self._encoder.text(reference.text), ()
+
+
+def _description(record: SequenceRecord) -> attribution_pb2.TrainingSequence:
+    return attribution_pb2.TrainingSequence(
+        sequence_id=record.sequence_id,
+        document_id=record.document_id,
+        source=record.source,
+        text=record.text,
+        metadata=wire.struct(record.metadata),
+        token_count=len(record.token_ids),
+    )
 
 
 def sequence_not_held(position: int) -> NotFoundError:

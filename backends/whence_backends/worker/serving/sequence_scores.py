@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import nullcontext
 
@@ -26,9 +25,7 @@ async def score_sequences(request: pb.ScoreSequencesRequest, call: Call) -> pb.S
     # Looking up sequences for an answer does not wait behind calls that compute.
     async with nullcontext() if request.lookup_only else call.slot():
         with call.stage("lookup"):
-            resolved = await asyncio.to_thread(
-                call.model.resolver.resolve, request.sequences, skip_unknown=request.skip_unknown
-            )
+            resolved = await call.model.resolver.resolve(request.sequences, skip_unknown=request.skip_unknown)
         with_offsets = detail is Detail.LAYERS_TOKENS
         messages = [scored_sequence(sequence, with_offsets=with_offsets) for sequence in resolved]
         response = pb.ScoreSequencesResponse(sequences=messages, warnings=chat_warnings(resolved))
