@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2
@@ -51,11 +50,13 @@ class Outcome:
     answer: bytes = b""
 
 
-async def call(channel: grpc.aio.Channel, path: str, *tokens: str, data: bytes | None = None, **more: Any) -> Outcome:
+async def call(
+    channel: grpc.aio.Channel, path: str, *tokens: str, data: bytes | None = None, **headers: str
+) -> Outcome:
     """Make a call with ``tokens`` as its bearer tokens, and wait for its first answer or its failure."""
-    metadata = [("authorization", f"Bearer {token}") for token in tokens]
+    metadata = [*(("authorization", f"Bearer {token}") for token in tokens), *headers.items()]
     request = REQUESTS[path].SerializeToString() if data is None else data
-    started = channel.unary_stream(path)(request, metadata=metadata, timeout=20, **more)
+    started = channel.unary_stream(path)(request, metadata=metadata, timeout=20)
     try:
         async for answer in started:
             started.cancel()

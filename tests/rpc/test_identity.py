@@ -39,3 +39,8 @@ async def test_calls_have_identities_of_their_own():
 
     assert await asyncio.gather(call("ada"), call("grace")) == ["ada", "grace"]
     assert current_identity() is ANYONE
+
+
+def test_models_of_others_do_not_exist_even_if_a_pattern_has_them():
+    restricted = caller(models=("*",), others_models=("acme-*", "secret"))
+    assert [restricted.sees(model) for model in ("open", "acme-1", "secret")] == [True, False, False]

@@ -49,6 +49,7 @@ class WorkerSettings(HostingSettings):
 
     model_config = SettingsConfigDict(env_prefix="WHENCE_WORKER_")
     owner: ClassVar[str] = "the worker"
+    protection: ClassVar[str] = "set tls_client_ca, so that only who has a certificate of yours is served"
 
     model: str = Field(description="The model: a folder, a GGUF file, 'smollm2' or a hub name; for ort an export.")
     factors: Path = Field(description="The folder that 'whence fit' wrote.")

@@ -422,6 +422,13 @@ class Reason(_Named):
     INVALID_CHAT_DATE = auto()
     """Give a date such as 2026-01-31."""
 
+    # API keys
+
+    KEY_NOT_FOUND = auto()
+    """Check the id: ``whence keys list`` shows the keys of a file."""
+    UNKNOWN_SCOPE = auto()
+    """Give ``attribute``, ``read-texts`` or ``administer``."""
+
     # Making a corpus
 
     MISSING_INPUT = auto()

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 
 from whence.errors import UnauthenticatedError
 from whence.reasons import Reason
 from whence_service.access.credentials import Authenticator, presented
 from whence_service.access.permissions import HEALTH, REFLECTION, check_method
-from whence_service.rpc.identity import Identity
+from whence_service.access.texts import withhold_texts
+from whence_service.rpc.gate import Answer
+from whence_service.rpc.identity import Identity, Scope, current_identity
 
 
 class AccessGate:
@@ -40,3 +43,9 @@ class AccessGate:
             "this server answers known callers only; send an API key or a token as 'authorization: Bearer …'",
             reason=Reason.INVALID_CREDENTIALS if credentials.token else Reason.MISSING_CREDENTIALS,
         )
+
+    def release(self, answer: Answer) -> Answer:
+        """Return the answer, without training data where the caller may not read it."""
+        if isinstance(answer, Message) and not current_identity().may(Scope.READ_TEXTS):
+            withhold_texts(answer)
+        return answer

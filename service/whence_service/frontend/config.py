@@ -28,6 +28,7 @@ class FrontEndSettings(HostingSettings):
 
     model_config = SettingsConfigDict(env_prefix="WHENCE_")
     owner: ClassVar[str] = "the front end"
+    protection: ClassVar[str] = "set keys_file (`whence keys add` makes a key), oidc_issuer, or policy_file"
 
     workers: WorkerAddresses = Field(
         (),
@@ -57,6 +58,11 @@ class FrontEndSettings(HostingSettings):
     max_running: MaxRunning = 16
     max_waiting: MaxWaiting = 128
     max_request_bytes: MaxRequestBytes = 16 * MEBIBYTE
+
+    @property
+    def asks_who_calls(self) -> bool:
+        """Whether callers need credentials."""
+        return self.access.identifies
 
     @property
     def access(self) -> AccessSettings:

@@ -24,6 +24,7 @@ from whence_service.frontend.config import FrontEndSettings
 from whence_service.frontend.request.checked import CheckedRequest, ScoreOptions
 from whence_service.frontend.request.context import RequestContext, check_model_limits
 from whence_service.frontend.request.limits import RequestLimits
+from whence_service.frontend.request.permissions import check_texts
 from whence_service.frontend.request.turn import Turn
 from whence_service.frontend.request.validation import (
     check_attribute,
@@ -37,6 +38,7 @@ from whence_service.frontend.workers.placement import Generation
 from whence_service.frontend.workers.pool import WorkerPool
 from whence_service.rpc.admission import Admission
 from whence_service.rpc.deadlines import Deadline
+from whence_service.rpc.identity import current_identity
 from whence_service.rpc.records import Observer
 from whence_service.rpc.stages import Stopwatch
 
@@ -126,21 +128,22 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
         self, request: messages.ListModelsRequest, call: _Context
     ) -> messages.ListModelsResponse:
         """Answer with one page of the known models, by name."""
-        return list_models(self._pool.placement, self._limits, request.page_size, request.page_token)
+        return list_models(self._pool.visible, self._limits, request.page_size, request.page_token)
 
     async def GetModel(  # noqa: N802 - the protocol's name
         self, request: messages.GetModelRequest, call: _Context
     ) -> messages.GetModelResponse:
         """Answer with one known model, whether or not all of its shards are reachable."""
-        generation = self._pool.placement.find(request.name)
+        generation = self._pool.visible.find(request.name)
         return messages.GetModelResponse(model=describe_model(generation, self._limits))
 
     @asynccontextmanager
     async def _admit(self, call: _Context, request: CheckedRequest[Options]) -> AsyncIterator[Turn[Options]]:
         """Wait for the request's turn within the call's deadline."""
         deadline = Deadline.of(call, default_s=self._settings.default_deadline_s, max_s=self._settings.max_deadline_s)
+        check_texts(request, current_identity())
         # A request that no generation can answer is refused before it waits.
-        check_model_limits(request, self._pool.placement.choose(request.model, partial=request.partial))
+        check_model_limits(request, self._pool.visible.choose(request.model, partial=request.partial))
         watch = Stopwatch(self._observe)
         started = time.perf_counter()
         async with self._admission.slot(deadline):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import socket
 import stat
@@ -47,6 +48,17 @@ def check_serving(address: str) -> str:
 def check_worker(address: str) -> str:
     """Return a worker's address: host:port, dns:///host:port or unix:path. Raises ``ValueError``."""
     return address if address.startswith(_DNS) and host_and_port(address.removeprefix(_DNS)) else check_serving(address)
+
+
+def is_local(address: str) -> bool:
+    """Return whether only processes of this machine can reach an address to serve at."""
+    if address.startswith(_UNIX):
+        return True
+    host, _ = host_and_port(address)
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"
 
 
 def why_not_bound(address: str) -> str:

@@ -28,14 +28,15 @@ class Scope(StrEnum):
 class Identity:
     """A caller. ``subject`` names them in logs; quotas and fairness count by ``tenant``.
 
-    ``models`` are patterns of the model names that exist for them, such as ``smollm-*``. ``expires_at`` is when the
-    credentials end, in seconds since the epoch; None: never.
+    ``models`` are patterns of the model names that exist for them, such as ``smollm-*``, except those that match a
+    pattern of ``others_models``. ``expires_at`` is when the credentials end, in seconds since the epoch; None: never.
     """
 
     subject: str
     tenant: str
     scopes: frozenset[Scope]
     models: tuple[str, ...] = ("*",)
+    others_models: tuple[str, ...] = ()
     expires_at: float | None = None
 
     def may(self, scope: Scope) -> bool:
@@ -44,7 +45,11 @@ class Identity:
 
     def sees(self, model: str) -> bool:
         """Return whether a model of that name exists for the caller."""
-        return any(fnmatchcase(model, pattern) for pattern in self.models)
+        return _matches(model, self.models) and not _matches(model, self.others_models)
+
+
+def _matches(model: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(model, pattern) for pattern in patterns)
 
 
 ANYONE: Final = Identity(subject="", tenant="", scopes=frozenset(Scope))

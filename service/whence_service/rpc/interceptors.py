@@ -90,7 +90,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
             async def respond(arriving: AsyncIterator[bytes], context: _Context) -> Any:  # noqa: ANN401
                 async with self._guard(path, receive, arriving, context) as request:
-                    return await behaviour(request, context)
+                    return self._gate.release(await behaviour(request, context))
 
             return respond
 
@@ -101,7 +101,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 aclosing(expiry.until(current_identity().expires_at, complete)) as responses,
             ):
                 async for response in responses:
-                    yield response
+                    yield self._gate.release(response)
 
         return stream
 

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -20,7 +20,7 @@ from pydantic_settings import (
 from whence import environment
 from whence.errors import InvalidRequestError
 from whence.reasons import Reason
-from whence_service.rpc.addresses import check_serving, check_worker, host_and_port
+from whence_service.rpc.addresses import check_serving, check_worker, host_and_port, is_local
 from whence_service.rpc.bounds import RequestBounds
 from whence_service.rpc.hosting import HostSettings
 from whence_service.rpc.logging import LogFormat
@@ -106,7 +106,9 @@ class Settings(BaseSettings):
 
 
 class HostingSettings(Settings):
-    """The settings of every process that serves gRPC."""
+    """The settings of every process that serves gRPC. ``protection`` is the advice to those that let anyone in."""
+
+    protection: ClassVar[str]
 
     address: Address
     metrics_address: Annotated[str, AfterValidator(_metrics)] = Field(
@@ -127,10 +129,27 @@ class HostingSettings(Settings):
     max_fields: Count = Field(
         RequestBounds.max_fields, description="Most fields in one request, those of each message in a list counted."
     )
+    insecure: bool = Field(
+        False, description="Serve at an address that other machines can reach although nobody is asked who calls."
+    )
     drain_s: Delay = Field(5.0, description="Seconds to go on answering after health says NOT_SERVING on shutdown.")
     grace_s: Delay = Field(30.0, description="Seconds that calls in flight may then take before they are cancelled.")
     log_format: LogFormat = Field(LogFormat.JSON, description="The format of log lines: json or console.")
     log_level: Annotated[str, AfterValidator(_level)] = Field("INFO", description="The least severe level to log.")
+
+    @property
+    def asks_who_calls(self) -> bool:
+        """Whether callers need credentials, or a client certificate."""
+        return False
+
+    @model_validator(mode="after")
+    def _check_protection(self) -> Self:
+        if not (self.insecure or self.asks_who_calls or is_local(self.address)):
+            raise ValueError(
+                f"other machines can reach {self.address}, and nobody is asked who calls there: {self.protection}; "
+                "or serve at 127.0.0.1 or unix:path; or say --insecure where the network itself is trusted"
+            )
+        return self
 
     @property
     def host(self) -> HostSettings:
@@ -173,6 +192,8 @@ def _read(kind: type[S], file: Path | None, options: dict[str, Any], advice: str
 
 def _problem(problem: Any, kind: type[BaseSettings]) -> str:  # noqa: ANN401 - pydantic's own dictionary
     name = ".".join(map(str, problem["loc"]))
+    if not name:  # of all settings together, which are not to be repeated
+        return str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         return f"{name}: there is no such setting{environment.nearest(name, kind.model_fields)}"
     got = "" if "url" in name or problem["type"] == "missing" else f" (got {problem['input']!r})"

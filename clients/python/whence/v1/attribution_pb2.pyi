@@ -381,7 +381,9 @@ global___Hit = Hit
 
 @typing.final
 class TrainingSequence(google.protobuf.message.Message):
-    """One sequence of the training corpus, or one that the request supplied."""
+    """One sequence of the training corpus, or one that the request supplied. For callers without the scope "read-texts",
+    source, text and metadata of the corpus's sequences are empty, and the offsets of tokens are all 0.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

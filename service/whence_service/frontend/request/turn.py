@@ -90,7 +90,7 @@ class Turn(Generic[Options]):
         return build_context(self.request, workers, answer_bytes=self.answer_bytes)
 
     def _choose(self) -> Generation:
-        return self.pool.placement.choose(self.request.model, partial=self.request.partial)
+        return self.pool.visible.choose(self.request.model, partial=self.request.partial)
 
     async def _has_others(self, before: Generation) -> bool:
         """Look at the workers again, and return true if the request would begin with others now."""

@@ -9,8 +9,8 @@ outnumbers the old.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from whence.errors import InvalidRequestError, NotFoundError, UnavailableError
@@ -106,11 +106,17 @@ class Placement:
 
     models: Mapping[str, tuple[Generation, ...]] = field(default_factory=dict)
     silent: tuple[str, ...] = ()  # workers that do not answer
+    restricted: bool = False  # whether models are left out that do not exist for the caller
 
     @property
     def served(self) -> tuple[str, ...]:
         """The names of the models that can be queried."""
         return tuple(name for name, generations in self.models.items() if generations[0].covered)
+
+    def visible(self, sees: Callable[[str], bool]) -> Placement:
+        """Return the placement for a caller for whom only those models exist that it ``sees``."""
+        models = {name: generations for name, generations in self.models.items() if sees(name)}
+        return self if len(models) == len(self.models) else replace(self, models=models, restricted=True)
 
     def choose(self, name: str, *, partial: bool = False) -> Generation:
         """Return the generation that answers for ``name`` (which may be empty if there is only one model).
@@ -127,7 +133,7 @@ class Placement:
 
     def find(self, name: str) -> Generation:
         """Return the best generation of ``name``, covered or not; raises as :meth:`choose` does otherwise."""
-        if not self.models:
+        if not self.models and not self.restricted:
             raise UnavailableError(
                 f"no worker has answered yet (silent: {_listing(self.silent)}); check that they run and try again",
                 reason=Reason.WORKERS_UNAVAILABLE,
@@ -140,7 +146,7 @@ class Placement:
                 field="model",
                 models=_listing(self.models),
             )
-        generations = self.models.get(name) if name else next(iter(self.models.values()))
+        generations = self.models.get(name) if name else next(iter(self.models.values()), None)
         if generations is None:
             raise NotFoundError(
                 f"no model {name!r} is served here; known: {_listing(self.models)}",

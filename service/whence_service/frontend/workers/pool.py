@@ -14,6 +14,7 @@ from whence.errors import UnavailableError, WhenceError
 from whence.reasons import Reason
 from whence_service.frontend.workers.client import WorkerClient
 from whence_service.frontend.workers.placement import Placement, WorkerView, build_placement
+from whence_service.rpc.identity import current_identity
 from whence_service.rpc.records import Observer, WorkersRecord, ignore
 
 _DNS: Final = "dns:///"
@@ -59,6 +60,11 @@ class WorkerPool:
     def __repr__(self) -> str:
         reachable = sorted(view.address for view in self._views.values() if view.reachable)
         return f"<WorkerPool reachable={reachable} silent={list(self.placement.silent)}>"
+
+    @property
+    def visible(self) -> Placement:
+        """The placement as it is for the caller of the call being served."""
+        return self.placement.visible(current_identity().sees)
 
     async def start(self) -> None:
         """Ask every worker once, then continue in the background. Unreachable workers are not an error."""

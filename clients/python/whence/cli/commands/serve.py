@@ -27,6 +27,8 @@ def serve(
         Path | None, typer.Option(help="A TOML file with any of the settings.", show_default="that of WHENCE_CONFIG")
     ] = None,
     address: Annotated[str | None, setting_option(FRONT_END["address"])] = None,
+    keys_file: Annotated[Path | None, setting_option(FRONT_END["keys_file"])] = None,
+    insecure: Annotated[bool | None, setting_option(FRONT_END["insecure"], "--insecure")] = None,
     metrics_address: Annotated[str | None, setting_option(FRONT_END["metrics_address"])] = None,
     refresh_s: Annotated[float | None, setting_option(FRONT_END["refresh_s"])] = None,
     max_running: Annotated[int | None, setting_option(FRONT_END["max_running"])] = None,
@@ -54,6 +56,8 @@ def serve(
     front = {
         "workers": tuple(worker) if worker else None,
         "address": address,
+        "keys_file": keys_file,
+        "insecure": insecure,
         "metrics_address": metrics_address,
         "refresh_s": refresh_s,
         "max_running": max_running,
