@@ -13,8 +13,10 @@ from whence import InvalidRequestError, Query
 BOTH = {
     "whence_rpc_requests", "whence_rpc_duration_seconds", "whence_queue_depth", "whence_queue_running",
     "whence_queue_wait_seconds", "whence_rejections", "whence_stage_duration_seconds", "whence_build_info",
+    "whence_rpc_errors", "process_resident_memory_bytes", "process_start_time_seconds",
 }  # fmt: skip
-FRONT = BOTH | {"whence_workers", "whence_models_served", "process_resident_memory_bytes"}
+FRONT_ALONE = {"whence_workers", "whence_models_served", "whence_models_incomplete", "whence_failovers"}
+FRONT = BOTH | FRONT_ALONE
 WORKER = BOTH | {
     "whence_batch_tokens", "whence_sequences_scored", "whence_tokens_scored", "whence_cache_operations",
     "whence_cache_duration_seconds", "whence_engine_queue_depth", "whence_engine_job_wait_seconds",
@@ -35,6 +37,11 @@ def asked(service: Service, query: Query) -> tuple[Metrics, Metrics]:
 def test_every_promised_family_is_there(whole: Service, page: int, families: set[str]):
     metrics = asked(whole, QUERY)[page]
     assert families <= metrics.families.keys()
+
+
+def test_a_worker_does_not_say_how_many_models_are_served(whole: Service):
+    """Broken by: an alert on models that fires for every worker."""
+    assert FRONT_ALONE.isdisjoint(whole.worker.metrics().families)
 
 
 def test_every_stage_has_its_latency(whole: Service):

@@ -12,6 +12,7 @@ from prometheus_client.metrics_core import Metric
 from whence_backends.contract import EngineInfo
 from whence_backends.worker.runtime import metrics as worker_metrics
 from whence_backends.worker.runtime.records import BatchRecord, CacheOutcome, CacheRecord, JobRecord, SearchRecord
+from whence_service.frontend.metrics import FrontEndMetrics
 from whence_service.rpc import metrics as rpc_metrics
 from whence_service.rpc.records import (
     CallRecord,
@@ -34,13 +35,16 @@ BUCKETS = {
 def filled_registry() -> CollectorRegistry:
     """Return a registry with every family of front end and worker, each with a sample of its labels."""
     registry = CollectorRegistry()
-    observe, observe_worker = rpc_metrics.Metrics(registry), worker_metrics.WorkerMetrics(registry)
-    observe(CallRecord(service="s", method="m", code="OK", duration_s=1, request_id="r"))
+    observe, observe_front = rpc_metrics.Metrics(registry), FrontEndMetrics(registry)
+    observe_worker = worker_metrics.WorkerMetrics(registry)
+    observe(
+        CallRecord(service="s", method="m", code="NOT_FOUND", duration_s=1, request_id="r", reason="MODEL_NOT_FOUND")
+    )
     observe(QueueRecord(running=0, waiting=0))
     observe(WaitRecord(wait_s=0))
     observe(RejectionRecord(reason="QUEUE_FULL"))
     observe(StageRecord(stage="queue", duration_s=0))
-    observe(WorkersRecord(reachable=1, unreachable=0, models=1))
+    observe_front(WorkersRecord(reachable=1, unreachable=0, models=1, incomplete=0))
     observe_worker(CacheRecord(layer="redis", operation="get", outcome=CacheOutcome.HIT, key="k"))
     observe_worker(JobRecord(stage="score", wait_s=0, duration_s=0))
     observe_worker(BatchRecord(sequences=1, tokens=1, padded_tokens=1, queries=1))

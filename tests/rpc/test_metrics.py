@@ -39,6 +39,12 @@ def test_calls_are_counted_by_method_and_code(scraped):
     assert scraped["whence_rpc_duration_seconds_count", ("code", "OK"), method] == 1
 
 
+def test_failures_are_counted_by_reason_and_nothing_else_is(scraped):
+    method = ("method", "whence.v1.AttributionService/Attribute")
+    failures = {key: value for key, value in scraped.items() if key[0] == "whence_rpc_errors_total"}
+    assert failures == {("whence_rpc_errors_total", method, ("reason", "MISSING_QUERY_INPUT")): 1}
+
+
 def test_health_checks_are_not_counted(scraped):
     assert not [key for key in scraped if "Health" in str(key)]
 
@@ -50,6 +56,7 @@ def test_queue_stages_workers_and_build_are_shown(scraped):
     assert scraped["whence_stage_duration_seconds_count", ("stage", "prepare")] == 1
     assert scraped["whence_workers", ("state", "reachable")] == 1
     assert scraped["whence_models_served",] == 1
+    assert scraped["whence_models_incomplete",] == 0
     assert [value for key, value in scraped.items() if key[0] == "whence_build_info"] == [1]
 
 

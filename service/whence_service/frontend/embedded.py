@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry
 
 from whence_service.frontend.config import FrontEndSettings
-from whence_service.frontend.server import FrontEnd, build_front_end, process_registry
+from whence_service.frontend.server import FrontEnd, build_front_end
 from whence_service.rpc.logging import configure_logging
+from whence_service.rpc.metrics import process_registry
 
 if TYPE_CHECKING:
     from whence_backends.worker.config import WorkerSettings

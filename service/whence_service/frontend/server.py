@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 import structlog
-from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry
 
 from whence.v1 import attribution_service_pb2_grpc
 from whence_service.access.assembly import build_gate
 from whence_service.frontend.config import FrontEndSettings
+from whence_service.frontend.metrics import FrontEndMetrics
 from whence_service.frontend.servicer import SERVICE, AttributionServicer
 from whence_service.frontend.workers.placement import Placement
 from whence_service.frontend.workers.pool import WorkerPool
@@ -18,7 +19,7 @@ from whence_service.rpc.hosting import RpcHost, termination
 from whence_service.rpc.http import MetricsServer, start_metrics_server
 from whence_service.rpc.interceptors import CallInterceptor
 from whence_service.rpc.logging import configure_logging, log_calls
-from whence_service.rpc.metrics import Metrics
+from whence_service.rpc.metrics import Metrics, process_registry
 from whence_service.rpc.records import tee
 
 _log: Final = structlog.get_logger(__name__)
@@ -86,7 +87,7 @@ class FrontEnd:
 
 async def build_front_end(settings: FrontEndSettings, registry: CollectorRegistry) -> FrontEnd:
     """Return a front end that is ready to start. Its metrics go to ``registry``; calls are also logged."""
-    observe = tee(Metrics(registry), log_calls)
+    observe = tee(Metrics(registry), FrontEndMetrics(registry), log_calls)
     host = RpcHost(settings.host, [CallInterceptor(observe, settings.bounds, build_gate(settings.access))], [SERVICE])
 
     def update_readiness(placement: Placement) -> None:
@@ -116,11 +117,3 @@ async def run(settings: FrontEndSettings) -> None:
         await signalled.wait()
     await front_end.stop()
     _log.info("stopped")
-
-
-def process_registry() -> CollectorRegistry:
-    """Return a new registry with the usual metrics of this process (memory, CPU, files, Python's version)."""
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    return registry

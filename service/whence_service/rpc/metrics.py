@@ -11,17 +11,15 @@ from functools import cache
 from importlib.metadata import version
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, PlatformCollector, ProcessCollector
 
 from whence_service.rpc.records import (
     CallRecord,
-    FailoverRecord,
     QueueRecord,
     Record,
     RejectionRecord,
     StageRecord,
     WaitRecord,
-    WorkersRecord,
 )
 
 CALL_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 150, 300, 600)
@@ -38,6 +36,12 @@ class Metrics:
         requests = Counter(
             "whence_rpc_requests", "Finished calls.", ["method", "code"], registry=registry
         )  # exposed as whence_rpc_requests_total
+        errors = Counter(
+            "whence_rpc_errors",
+            "Calls that failed, by the reason of their error.",
+            ["method", "reason"],
+            registry=registry,
+        )
         duration = Histogram(
             "whence_rpc_duration_seconds",
             "Duration of finished calls.",
@@ -66,23 +70,11 @@ class Metrics:
             registry=registry,
             buckets=STAGE_BUCKETS_S,
         )
-        workers = Gauge(
-            "whence_workers",
-            "Workers that the front end knows, by whether they answer.",
-            ["state"],
-            registry=registry,
-        )
-        self._models = Gauge("whence_models_served", "Models whose every corpus shard is reachable.", registry=registry)
-        self._failovers = Counter(
-            "whence_failovers",
-            "Workers lost in the middle of a call that went on with other holders of their shards.",
-            registry=registry,
-        )
         build = Info("whence_build", "The running version.", registry=registry)
         build.info({"version": version("whence")})
         self._requests, self._duration = cache(requests.labels), cache(duration.labels)
+        self._errors = cache(errors.labels)
         self._rejections, self._stages = cache(rejections.labels), cache(stages.labels)
-        self._workers = cache(workers.labels)
 
     def __call__(self, record: Record) -> None:
         """Count one record."""
@@ -91,6 +83,8 @@ class Metrics:
                 labels = (f"{record.service}/{record.method}", record.code)
                 self._requests(*labels).inc()
                 self._duration(*labels).observe(record.duration_s)
+                if record.reason:
+                    self._errors(labels[0], record.reason).inc()
             case QueueRecord():
                 self._running.set(record.running)
                 self._waiting.set(record.waiting)
@@ -100,9 +94,11 @@ class Metrics:
                 self._rejections(record.reason).inc()
             case StageRecord():
                 self._stages(record.stage).observe(record.duration_s)
-            case WorkersRecord():
-                self._workers("reachable").set(record.reachable)
-                self._workers("unreachable").set(record.unreachable)
-                self._models.set(record.models)
-            case FailoverRecord():
-                self._failovers.inc()
+
+
+def process_registry() -> CollectorRegistry:
+    """Return a new registry with the usual metrics of this process (memory, CPU, files, Python's version)."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    return registry

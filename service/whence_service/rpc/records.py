@@ -50,11 +50,12 @@ class StageRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkersRecord:
-    """The numbers of workers that answer, of workers that do not, and of models that can be asked."""
+    """The numbers of workers that answer and that do not, and of models that can be asked and that lack a shard."""
 
     reachable: int
     unreachable: int
     models: int
+    incomplete: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,21 @@ class FailoverRecord:
     """The loss of a worker during a call that went on with others which hold the same shards."""
 
 
-Record = CallRecord | QueueRecord | WaitRecord | RejectionRecord | StageRecord | WorkersRecord | FailoverRecord
+@dataclass(frozen=True, kw_only=True)
+class BegunAnewRecord:
+    """A call that began again with other workers, because those that it began with are gone."""
+
+
+Record = (
+    CallRecord
+    | QueueRecord
+    | WaitRecord
+    | RejectionRecord
+    | StageRecord
+    | WorkersRecord
+    | FailoverRecord
+    | BegunAnewRecord
+)
 Observer = Callable[[Record], None]
 
 

@@ -68,6 +68,7 @@ async def test_a_scan_whose_workers_end_is_begun_anew_by_the_other_generation(st
     answer = await under_way
     assert (factors(answer), answer.metadata.sequences_scored) == ("f2", 12)
     assert [len(worker.stub.scanned) for worker in new] == [1, 1, 1]
+    assert front.front._registry.get_sample_value("whence_calls_begun_anew_total") == 1
 
 
 async def test_a_stream_begins_anew_too_and_ends_with_one_answer(start_worker, start_front, ask):

@@ -6,7 +6,6 @@ import asyncio
 from typing import Final
 
 import structlog
-from prometheus_client import CollectorRegistry
 
 from whence.errors import UnavailableError
 from whence.reasons import Reason
@@ -26,7 +25,7 @@ from whence_service.rpc.http import MetricsServer, start_metrics_server
 from whence_service.rpc.interceptors import CallInterceptor
 from whence_service.rpc.logging import configure_logging, log_calls
 from whence_service.rpc.loop import run_process
-from whence_service.rpc.metrics import Metrics
+from whence_service.rpc.metrics import Metrics, process_registry
 from whence_service.rpc.records import tee as tee_calls
 
 SERVICE: Final = worker_service_pb2.DESCRIPTOR.services_by_name["WorkerService"].full_name
@@ -48,7 +47,7 @@ class Worker:
         observe: WorkerObserver = ignore,
     ) -> None:
         self.settings = settings
-        self.registry = CollectorRegistry()
+        self.registry = process_registry()
         self._engine_factory = engine_factory
         self._metrics = WorkerMetrics(self.registry)
         self._observe = tee(self._metrics, log_trouble, observe)

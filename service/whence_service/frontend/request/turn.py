@@ -24,7 +24,7 @@ from whence_service.frontend.workers.pool import WorkerPool
 from whence_service.frontend.workers.replicas import Replicas
 from whence_service.frontend.workers.routing import plan_route
 from whence_service.rpc.deadlines import Deadline
-from whence_service.rpc.records import Observer
+from whence_service.rpc.records import BegunAnewRecord, Observer
 from whence_service.rpc.stages import Stopwatch
 
 # How often a request begins: a rollout takes one more, and one that is rolled back at once another.
@@ -98,6 +98,7 @@ class Turn(Generic[Options]):
         with contextlib.suppress(WhenceError):
             now = self._choose()
             if (now.id, now.workers) != (before.id, before.workers):
+                self.observe(BegunAnewRecord())
                 _log.info("a call begins anew with other workers", model=now.id.model, workers=now.workers)
                 return True
         return False

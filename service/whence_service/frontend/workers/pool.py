@@ -156,6 +156,7 @@ class WorkerPool:
                 reachable=len(reachable),
                 unreachable=len(self.placement.silent),
                 models=len(self.placement.served),
+                incomplete=len(self.placement.models) - len(self.placement.served),
             )
         )
 
