@@ -19,6 +19,7 @@ from whence.errors import WhenceError
 from whence.v1 import attribution_service_pb2_grpc, query_pb2
 from whence_service.frontend.config import FrontEndSettings
 from whence_service.frontend.server import FrontEnd, build_front_end
+from whence_service.rpc.certificates import TlsFiles
 from whence_service.rpc.hosting import RpcHost
 
 SERVICE = "whence.v1.AttributionService"
@@ -31,7 +32,7 @@ class RunningWorker:
     address: str
 
     async def stop(self) -> None:
-        await self.host.server.stop(None)
+        await self.host.close()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,14 +64,18 @@ def logs() -> list[structlog.typing.EventDict]:
 
 @pytest.fixture
 async def start_worker() -> AsyncIterator[StartWorker]:
-    """Start a stub worker of a ``kind``; takes that kind's arguments and ``address``."""
+    """Start a stub worker of a ``kind``; takes that kind's arguments, ``address`` and ``tls``."""
     running: list[RunningWorker] = []
 
     async def start(
-        *args: object, address: str = "127.0.0.1:0", kind: type[StubWorker] = StubWorker, **kwargs: object
+        *args: object,
+        address: str = "127.0.0.1:0",
+        kind: type[StubWorker] = StubWorker,
+        tls: TlsFiles | None = None,
+        **kwargs: object,
     ) -> RunningWorker:
         stub = kind(*args, **kwargs)
-        host, bound = await host_stub(stub, address)
+        host, bound = await host_stub(stub, address, tls)
         running.append(RunningWorker(stub=stub, host=host, address=bound))
         return running[-1]
 

@@ -15,6 +15,7 @@ from whence.errors import MismatchError, NotFoundError
 from whence.v1 import attribution_pb2, model_pb2, query_pb2
 from whence.worker.v1 import worker_service_pb2 as messages
 from whence.worker.v1 import worker_service_pb2_grpc
+from whence_service.rpc.certificates import TlsFiles
 from whence_service.rpc.hosting import HostSettings, RpcHost
 from whence_service.rpc.interceptors import CallInterceptor
 from whence_service.rpc.logging import configure_logging
@@ -203,9 +204,9 @@ def _shard_of(position: int) -> str:
     return next(shard for shard, positions in CORPUS.items() if position in positions)
 
 
-async def host_stub(stub: StubWorker, address: str = "127.0.0.1:0") -> tuple[RpcHost, str]:
+async def host_stub(stub: StubWorker, address: str = "127.0.0.1:0", tls: TlsFiles | None = None) -> tuple[RpcHost, str]:
     """Serve ``stub`` and return its host and its address."""
-    settings = HostSettings(address=address, drain_s=0.0, grace_s=1.0, reflection=False)
+    settings = HostSettings(address=address, drain_s=0.0, grace_s=1.0, reflection=False, tls=tls, tls_reload_s=0.05)
     host = RpcHost(settings, [CallInterceptor()], [SERVICE])
     worker_service_pb2_grpc.add_WorkerServiceServicer_to_server(stub, host.server)
     bound = await host.start()

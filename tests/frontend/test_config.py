@@ -40,6 +40,30 @@ def test_workers_in_the_environment_are_separated_by_commas(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"tls_certificate": "c.pem"}, "tls_certificate and tls_key belong together, and tls_key is missing"),
+        ({"tls_key": "k.pem"}, "tls_certificate is missing"),
+        ({"tls_client_ca": "ca.pem"}, "tls_client_ca has no effect without tls_certificate"),
+        (
+            {"address": "unix:/run/whence.sock", "tls_certificate": "c.pem", "tls_key": "k.pem"},
+            "tls_certificate is of no use at unix:/run/whence.sock",
+        ),
+        ({"worker_tls_ca": "ca.pem", "worker_tls_key": "k.pem"}, "worker_tls_certificate is missing"),
+        (
+            {"worker_tls_certificate": "c.pem", "worker_tls_key": "k.pem"},
+            "worker_tls_certificate has no effect without worker_tls_ca",
+        ),
+    ],
+)
+def test_settings_of_tls_that_need_another_one_name_it(given, says):
+    with pytest.raises(InvalidRequestError) as caught:
+        FrontEndSettings.load(**given)
+    assert says in caught.value.message
+    assert caught.value.reason == "INVALID_SETTINGS"
+
+
+@pytest.mark.parametrize(
     ("text", "named"),
     [
         ("max_top_k = 0", "max_top_k"),

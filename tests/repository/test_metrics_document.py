@@ -16,6 +16,7 @@ from whence_service.frontend.metrics import FrontEndMetrics
 from whence_service.rpc import metrics as rpc_metrics
 from whence_service.rpc.records import (
     CallRecord,
+    CertificateRecord,
     QueueRecord,
     RejectionRecord,
     StageRecord,
@@ -45,6 +46,7 @@ def filled_registry() -> CollectorRegistry:
     observe(RejectionRecord(reason="QUEUE_FULL"))
     observe(StageRecord(stage="queue", duration_s=0))
     observe_front(WorkersRecord(reachable=1, unreachable=0, models=1, incomplete=0))
+    observe(CertificateRecord(hop="server", expires_at=(("tls_certificate", 1.0),), reloaded=True, rejected=False))
     observe_worker(CacheRecord(layer="redis", operation="get", outcome=CacheOutcome.HIT, key="k"))
     observe_worker(JobRecord(stage="score", wait_s=0, duration_s=0))
     observe_worker(BatchRecord(sequences=1, tokens=1, padded_tokens=1, queries=1))

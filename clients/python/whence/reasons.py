@@ -302,6 +302,8 @@ class Reason(_Named):
 
     INVALID_SETTINGS = auto()
     """Mend the setting that the message names; the README lists every one with its type and default."""
+    UNREADABLE_CERTIFICATE = auto()
+    """Put a valid certificate, the key that belongs to it, or the authorities into the file that the message names."""
     ADDRESS_UNAVAILABLE = auto()
     """Choose an address of this machine and a free port."""
     ARTEFACT_NOT_FOUND = auto()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from whence_service.access.assembly import AccessSettings
+from whence_service.rpc.certificates import TlsFiles
 from whence_service.rpc.hosting import MEBIBYTE, HostSettings
 from whence_service.rpc.settings import (
     Address,
@@ -20,6 +21,9 @@ from whence_service.rpc.settings import (
     MaxWaiting,
     Seconds,
     WorkerAddresses,
+    named_file,
+    require,
+    require_all_or_none,
 )
 
 
@@ -34,6 +38,22 @@ class FrontEndSettings(HostingSettings):
         (),
         description="The workers' addresses, separated by commas. dns:///host:port stands for every address "
         "that the host name resolves to, asked again at each refresh.",
+    )
+    worker_tls_ca: Path | None = Field(
+        None,
+        description="A PEM file of authorities. With it workers, except those at unix:path, are called over TLS and "
+        "must have a certificate of one of them.",
+    )
+    worker_tls_certificate: Path | None = Field(
+        None, description="The front end's own certificate and its chain, a PEM file, for workers that ask for one."
+    )
+    worker_tls_key: Path | None = Field(
+        None, description="The key of worker_tls_certificate, a PEM file without a password."
+    )
+    worker_tls_name: str = Field(
+        "",
+        description="The name that workers' certificates must have. Empty: the host in the worker's address, also in "
+        "dns:///host:port.",
     )
     refresh_s: Seconds = Field(5.0, description="Seconds between one look at what the workers hold and the next.")
     probe_timeout_s: Seconds = Field(5.0, description="Seconds that a worker may take to say what it holds.")
@@ -73,3 +93,21 @@ class FrontEndSettings(HostingSettings):
     def host(self) -> HostSettings:
         """Where and how to serve."""
         return dataclasses.replace(super().host, max_message_bytes=self.max_message_bytes, reflection=self.reflection)
+
+    @property
+    def worker_tls(self) -> TlsFiles | None:
+        """The files of TLS to workers; None: without TLS."""
+        if self.worker_tls_ca is None:
+            return None
+        return TlsFiles(
+            hop="workers",
+            certificate=named_file(self, "worker_tls_certificate"),
+            key=named_file(self, "worker_tls_key"),
+            authorities=named_file(self, "worker_tls_ca"),
+        )
+
+    @model_validator(mode="after")
+    def _check_worker_tls(self) -> Self:
+        require_all_or_none(self, "worker_tls_certificate", "worker_tls_key")
+        require(self, "worker_tls_certificate", needs="worker_tls_ca")
+        return self

@@ -30,7 +30,7 @@ async def embedded(
 
     with tempfile.TemporaryDirectory(prefix="whence-") as folder:
         # The worker has no other clients, so there is no load balancer to wait for when it stops.
-        update = {"address": f"unix:{folder}/worker.sock", "drain_s": 0.0}
+        update = {"address": f"unix:{folder}/worker.sock", "drain_s": 0.0, "tls_certificate": None}
         running = Worker(worker.model_copy(update=update))
         try:
             address = await running.start()

@@ -12,6 +12,7 @@ from whence_service.access.assembly import build_gate
 from whence_service.frontend.config import FrontEndSettings
 from whence_service.frontend.metrics import FrontEndMetrics
 from whence_service.frontend.servicer import SERVICE, AttributionServicer
+from whence_service.frontend.workers.channels import WorkerChannels
 from whence_service.frontend.workers.placement import Placement
 from whence_service.frontend.workers.pool import WorkerPool
 from whence_service.rpc.admission import Admission
@@ -20,7 +21,8 @@ from whence_service.rpc.http import MetricsServer, start_metrics_server
 from whence_service.rpc.interceptors import CallInterceptor
 from whence_service.rpc.logging import configure_logging, log_calls
 from whence_service.rpc.metrics import Metrics, process_registry
-from whence_service.rpc.records import tee
+from whence_service.rpc.records import Observer, tee
+from whence_service.rpc.tls import CertificateWatch
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -88,7 +90,8 @@ class FrontEnd:
 async def build_front_end(settings: FrontEndSettings, registry: CollectorRegistry) -> FrontEnd:
     """Return a front end that is ready to start. Its metrics go to ``registry``; calls are also logged."""
     observe = tee(Metrics(registry), FrontEndMetrics(registry), log_calls)
-    host = RpcHost(settings.host, [CallInterceptor(observe, settings.bounds, build_gate(settings.access))], [SERVICE])
+    interceptor = CallInterceptor(observe, settings.bounds, build_gate(settings.access))
+    host = RpcHost(settings.host, [interceptor], [SERVICE], observe)
 
     def update_readiness(placement: Placement) -> None:
         host.set_serving(SERVICE, bool(placement.served))
@@ -97,7 +100,7 @@ async def build_front_end(settings: FrontEndSettings, registry: CollectorRegistr
         settings.workers,
         refresh_s=settings.refresh_s,
         probe_timeout_s=settings.probe_timeout_s,
-        max_message_bytes=settings.max_message_bytes,
+        channels=_worker_channels(settings, observe),
         on_change=update_readiness,
         observe=observe,
     )
@@ -105,6 +108,16 @@ async def build_front_end(settings: FrontEndSettings, registry: CollectorRegistr
     servicer = AttributionServicer(settings, pool, admission, observe)
     attribution_service_pb2_grpc.add_AttributionServiceServicer_to_server(servicer, host.server)
     return FrontEnd(settings, host=host, pool=pool, admission=admission, registry=registry)
+
+
+def _worker_channels(settings: FrontEndSettings, observe: Observer) -> WorkerChannels:
+    files = settings.worker_tls
+    return WorkerChannels(
+        max_message_bytes=settings.max_message_bytes,
+        refresh_s=settings.refresh_s,
+        tls=None if files is None else CertificateWatch(files, observe),
+        tls_name=settings.worker_tls_name,
+    )
 
 
 async def run(settings: FrontEndSettings) -> None:

@@ -17,7 +17,10 @@ from whence.errors import UnavailableError
 from whence.reasons import Reason
 from whence_service.rpc import reflection
 from whence_service.rpc.addresses import why_not_bound
+from whence_service.rpc.certificates import TlsFiles
 from whence_service.rpc.health import HealthService
+from whence_service.rpc.records import Observer, ignore
+from whence_service.rpc.tls import CertificateWatch, server_credentials
 
 MEBIBYTE: Final = 1024 * 1024
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -31,7 +34,7 @@ class HostSettings:
 
     ``max_message_bytes`` bounds answers, ``max_request_bytes`` requests. For ``drain_s`` the server keeps answering
     after health reports NOT_SERVING, so that load balancers notice. Calls in flight then have ``grace_s`` before they
-    are cancelled.
+    are cancelled. With ``tls`` connections are encrypted, and the files are looked at every ``tls_reload_s``.
     """
 
     address: str
@@ -40,6 +43,8 @@ class HostSettings:
     drain_s: float = 5.0
     grace_s: float = 30.0
     reflection: bool = True
+    tls: TlsFiles | None = None
+    tls_reload_s: float = 10.0
 
 
 class RpcHost:
@@ -47,7 +52,8 @@ class RpcHost:
 
     Before the first :meth:`set_serving` every service is NOT_SERVING; the health name ``liveness`` is SERVING
     as soon as the process answers at all. There is no limit of concurrent calls here, because gRPC's own
-    would refuse health checks too: see :mod:`whence_service.rpc.admission`.
+    would refuse health checks too: see :mod:`whence_service.rpc.admission`. Raises
+    :class:`~whence.errors.InvalidRequestError` (``UNREADABLE_CERTIFICATE``) for TLS files that cannot be used.
     """
 
     def __init__(
@@ -55,8 +61,11 @@ class RpcHost:
         settings: HostSettings,
         interceptors: Sequence[grpc.aio.ServerInterceptor],
         service_names: Sequence[str],
+        observe: Observer = ignore,
     ) -> None:
         self.settings = settings
+        self._certificates = CertificateWatch(settings.tls, observe) if settings.tls is not None else None
+        self._watching: asyncio.Task[None] | None = None
         self.health = HealthService(service_names)
         self.server = grpc.aio.server(interceptors=interceptors, options=_options(settings))
         self._service_names = tuple(service_names)
@@ -74,7 +83,9 @@ class RpcHost:
         """
         address = self._bind()
         await self.server.start()
-        _log.info("listening", address=address, services=self._service_names)
+        if self._certificates is not None:
+            self._watching = asyncio.create_task(self._certificates.look_every(self.settings.tls_reload_s))
+        _log.info("listening", address=address, services=self._service_names, tls=self._certificates is not None)
         return address
 
     def set_serving(self, service: str, serving: bool) -> None:
@@ -90,7 +101,14 @@ class RpcHost:
         _log.info("draining", drain_s=self.settings.drain_s, grace_s=self.settings.grace_s)
         await asyncio.sleep(self.settings.drain_s)
         self.health.close()
-        await self.server.stop(self.settings.grace_s)
+        await self.close(self.settings.grace_s)
+
+    async def close(self, grace_s: float | None = None) -> None:
+        """Refuse new calls, and cancel those in flight after ``grace_s`` (None: at once)."""
+        await self.server.stop(grace_s)
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
 
     async def serve_until_signalled(self) -> None:
         """Wait for SIGTERM or SIGINT, then drain. A second signal ends the process the usual way."""
@@ -101,7 +119,10 @@ class RpcHost:
     def _bind(self) -> str:
         address = self.settings.address
         try:
-            port = self.server.add_insecure_port(address)
+            if self._certificates is None:
+                port = self.server.add_insecure_port(address)
+            else:
+                port = self.server.add_secure_port(address, server_credentials(self._certificates))
         except RuntimeError as error:
             message = f"cannot bind {address}: {why_not_bound(address)}"
             raise UnavailableError(message, reason=Reason.ADDRESS_UNAVAILABLE, address=address) from error

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from whence_service.rpc.records import (
     CallRecord,
+    CertificateRecord,
     QueueRecord,
     Record,
     RejectionRecord,
@@ -70,11 +71,30 @@ class Metrics:
             registry=registry,
             buckets=STAGE_BUCKETS_S,
         )
+        expiry = Gauge(
+            "whence_certificate_expiry_timestamp_seconds",
+            "When the certificates in use expire, in seconds since the epoch.",
+            ["setting"],
+            registry=registry,
+        )
+        reloads = Counter(
+            "whence_certificate_reloads",
+            "Times that certificates in use were replaced by those of changed files.",
+            ["hop"],
+            registry=registry,
+        )
+        rejected = Gauge(
+            "whence_certificates_rejected",
+            "1 while the files have certificates that cannot be used, so that older ones stay in use.",
+            ["hop"],
+            registry=registry,
+        )
         build = Info("whence_build", "The running version.", registry=registry)
         build.info({"version": version("whence")})
         self._requests, self._duration = cache(requests.labels), cache(duration.labels)
         self._errors = cache(errors.labels)
         self._rejections, self._stages = cache(rejections.labels), cache(stages.labels)
+        self._expiry, self._reloads, self._rejected = expiry.labels, reloads.labels, rejected.labels
 
     def __call__(self, record: Record) -> None:
         """Count one record."""
@@ -94,6 +114,11 @@ class Metrics:
                 self._rejections(record.reason).inc()
             case StageRecord():
                 self._stages(record.stage).observe(record.duration_s)
+            case CertificateRecord():
+                for setting, ends in record.expires_at:
+                    self._expiry(setting).set(ends)
+                self._reloads(record.hop).inc(int(record.reloaded))
+                self._rejected(record.hop).set(int(record.rejected))
 
 
 def process_registry() -> CollectorRegistry:

@@ -68,6 +68,19 @@ class BegunAnewRecord:
     """A call that began again with other workers, because those that it began with are gone."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class CertificateRecord:
+    """The certificates that one end of TLS uses: their ends in seconds since the epoch, by setting.
+
+    ``reloaded``: they have just replaced others. ``rejected``: the files have others, which cannot be used.
+    """
+
+    hop: str
+    expires_at: tuple[tuple[str, float], ...]
+    reloaded: bool
+    rejected: bool
+
+
 Record = (
     CallRecord
     | QueueRecord
@@ -77,6 +90,7 @@ Record = (
     | WorkersRecord
     | FailoverRecord
     | BegunAnewRecord
+    | CertificateRecord
 )
 Observer = Callable[[Record], None]
 

@@ -22,6 +22,7 @@ from whence.errors import InvalidRequestError
 from whence.reasons import Reason
 from whence_service.rpc.addresses import check_serving, check_worker, host_and_port, is_local
 from whence_service.rpc.bounds import RequestBounds
+from whence_service.rpc.certificates import NamedFile, TlsFiles
 from whence_service.rpc.hosting import HostSettings
 from whence_service.rpc.logging import LogFormat
 
@@ -134,6 +135,19 @@ class HostingSettings(Settings):
     )
     drain_s: Delay = Field(5.0, description="Seconds to go on answering after health says NOT_SERVING on shutdown.")
     grace_s: Delay = Field(30.0, description="Seconds that calls in flight may then take before they are cancelled.")
+    tls_certificate: Path | None = Field(
+        None,
+        description="The server's certificate and its chain, a PEM file. With it, and tls_key, gRPC is served over "
+        "TLS.",
+    )
+    tls_key: Path | None = Field(None, description="The key of tls_certificate, a PEM file without a password.")
+    tls_client_ca: Path | None = Field(
+        None,
+        description="A PEM file of authorities. With it clients must have a certificate of one of them (mutual TLS).",
+    )
+    tls_reload_s: Seconds = Field(
+        10.0, description="Seconds between one look at the server's TLS files and the next; changed ones are taken."
+    )
     log_format: LogFormat = Field(LogFormat.JSON, description="The format of log lines: json or console.")
     log_level: Annotated[str, AfterValidator(_level)] = Field("INFO", description="The least severe level to log.")
 
@@ -159,7 +173,32 @@ class HostingSettings(Settings):
             max_request_bytes=self.max_request_bytes,
             drain_s=self.drain_s,
             grace_s=self.grace_s,
+            tls=self.tls,
+            tls_reload_s=self.tls_reload_s,
         )
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """The files of TLS for those who call this process; None: without TLS."""
+        if self.tls_certificate is None:
+            return None
+        return TlsFiles(
+            hop="server",
+            certificate=named_file(self, "tls_certificate"),
+            key=named_file(self, "tls_key"),
+            authorities=named_file(self, "tls_client_ca"),
+        )
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        require_all_or_none(self, "tls_certificate", "tls_key")
+        require(self, "tls_client_ca", needs="tls_certificate")
+        if self.tls_certificate is not None and self.address.startswith("unix:"):
+            raise ValueError(
+                f"tls_certificate is of no use at {self.address}, since a unix socket does not leave this machine: "
+                "leave it out, or serve at host:port"
+            )
+        return self
 
     @property
     def bounds(self) -> RequestBounds:
@@ -170,6 +209,25 @@ class HostingSettings(Settings):
             max_name_bytes=self.max_name_bytes,
             max_fields=self.max_fields,
         )
+
+
+def named_file(settings: Settings, name: str) -> NamedFile | None:
+    """Return the file that a setting names, if it does."""
+    path = getattr(settings, name)
+    return None if path is None else NamedFile(setting=name, path=path)
+
+
+def require_all_or_none(settings: Settings, *names: str) -> None:
+    """Raise ``ValueError`` where some of the settings are given and others are not."""
+    missing = [name for name in names if getattr(settings, name) is None]
+    if missing and len(missing) < len(names):
+        raise ValueError(f"{' and '.join(names)} belong together, and {', '.join(missing)} is missing: give it as well")
+
+
+def require(settings: Settings, name: str, *, needs: str) -> None:
+    """Raise ``ValueError`` for a setting that is given without another one that it needs."""
+    if getattr(settings, name) is not None and getattr(settings, needs) is None:
+        raise ValueError(f"{name} has no effect without {needs}: give that as well, or leave {name} out")
 
 
 def _read(kind: type[S], file: Path | None, options: dict[str, Any], advice: str) -> S:
@@ -196,8 +254,11 @@ def _problem(problem: Any, kind: type[BaseSettings]) -> str:  # noqa: ANN401 - p
         return str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         return f"{name}: there is no such setting{environment.nearest(name, kind.model_fields)}"
+    message: str = problem["msg"].removeprefix("Value error, ")
+    if not name:  # of several settings together, which the message names
+        return message
     got = "" if "url" in name or problem["type"] == "missing" else f" (got {problem['input']!r})"
-    return f"{name}: {problem['msg'].removeprefix('Value error, ')}{got}"
+    return f"{name}: {message}{got}"
 
 
 def _require_toml(file: Path, variable: str) -> None:

@@ -55,7 +55,7 @@ class Worker:
         self._metrics.watch_queue(lambda: self._thread.waiting)
         self._cache = make_cache(settings, self._observe)
         calls = tee_calls(Metrics(self.registry), log_calls)
-        self._host = RpcHost(settings.host, [CallInterceptor(calls, settings.bounds)], [SERVICE])
+        self._host = RpcHost(settings.host, [CallInterceptor(calls, settings.bounds)], [SERVICE], calls)
         self._admission = Admission(settings.max_running, settings.max_waiting, calls)
         servicer = WorkerServicer(CallFrame(self._require_model, self._admission, calls))
         worker_service_pb2_grpc.add_WorkerServiceServicer_to_server(servicer, self._host.server)
@@ -108,7 +108,7 @@ class Worker:
         if self._closed:
             return
         self._closed = True
-        await self._host.server.stop(None)
+        await self._host.close()
         if self._loading is not None:
             self._loading.cancel()
             await asyncio.gather(self._loading, return_exceptions=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Final
 
-import grpc
 import structlog
 
 from whence.errors import UnavailableError, WhenceError
 from whence.reasons import Reason
+from whence_service.frontend.workers.channels import WorkerChannel, WorkerChannels
 from whence_service.frontend.workers.client import WorkerClient
 from whence_service.frontend.workers.placement import Placement, WorkerView, build_placement
 from whence_service.rpc.identity import current_identity
@@ -36,14 +36,14 @@ class WorkerPool:
         *,
         refresh_s: float,
         probe_timeout_s: float,
-        max_message_bytes: int,
+        channels: WorkerChannels,
         on_change: Callable[[Placement], None],
         observe: Observer = ignore,
     ) -> None:
         self._entries = tuple(entries)
         self._refresh_s = refresh_s
         self._probe_timeout_s = probe_timeout_s
-        self._options = _channel_options(max_message_bytes, refresh_s)
+        self._opener = channels
         self._on_change = on_change
         self._observe = observe
         # State: placement, _channels, _clients, _views and _refreshes (the number that began). Only refresh() changes
@@ -51,7 +51,7 @@ class WorkerPool:
         self.placement = Placement()
         self._lock = asyncio.Lock()
         self._refreshes = 0
-        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._channels: dict[str, WorkerChannel] = {}
         self._clients: dict[str, WorkerClient] = {}
         self._views: dict[str, WorkerView] = {}
         self._wanted = asyncio.Event()
@@ -76,8 +76,8 @@ class WorkerPool:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for channel in self._channels.values():
-            await channel.close()
+        for opened in self._channels.values():
+            await opened.channel.close()
 
     def client(self, address: str) -> WorkerClient:
         """Return the client of a worker.
@@ -103,10 +103,12 @@ class WorkerPool:
             if self._refreshes >= wanted:
                 return
             self._refreshes += 1
-            addresses = await _resolve(self._entries)
-            self._connect(addresses)
-            await asyncio.gather(*(self._probe(address) for address in addresses))
-            self._publish(addresses)
+            await self._opener.look()
+            names = await _resolve(self._entries)
+            self._connect(names)
+            await asyncio.gather(*(self._renew(address, name) for address, name in names.items()))
+            await asyncio.gather(*(self._probe(address) for address in names))
+            self._publish(names)
 
     async def _refresh_forever(self) -> None:
         while True:
@@ -121,16 +123,35 @@ class WorkerPool:
             except Exception:
                 _log.exception("refreshing the placement failed; the next refresh may succeed")
 
-    def _connect(self, addresses: Sequence[str]) -> None:
-        for address in addresses:
+    def _connect(self, names: Mapping[str, str]) -> None:
+        for address, name in names.items():
             if address not in self._channels:
-                channel = grpc.aio.insecure_channel(address, options=self._options)
-                self._channels[address] = channel
-                self._clients[address] = WorkerClient(address, channel, self.refresh_soon)
-        for address in set(self._channels) - set(addresses):
+                self._use(address, self._opener.open(address, name))
+        for address in set(self._channels) - set(names):
             self._views.pop(address, None)
             self._clients.pop(address)
             self._keep(_retire(self._channels.pop(address)))
+
+    async def _renew(self, address: str, name: str) -> None:
+        """Replace a channel that has other certificates than a new one would.
+
+        A worker that is reachable keeps its channel until the new one connects, so that the two ends need not take
+        their new certificates at the same time.
+        """
+        before, view = self._channels[address], self._views.get(address)
+        if self._opener.is_current(address, before):
+            return
+        latest = self._opener.open(address, name)
+        if view is not None and view.reachable and not await _connects(latest, self._probe_timeout_s):
+            _log.warning("worker refuses the new certificates; the connection with the old ones stays", worker=address)
+            await latest.channel.close()
+            return
+        self._use(address, latest)
+        self._keep(_retire(before))
+
+    def _use(self, address: str, opened: WorkerChannel) -> None:
+        self._channels[address] = opened
+        self._clients[address] = WorkerClient(address, opened.channel, self.refresh_soon)
 
     async def _probe(self, address: str) -> None:
         before = self._views.get(address)
@@ -146,7 +167,7 @@ class WorkerPool:
             _log.info("worker reachable", worker=address, model=info.model.name)
         self._views[address] = WorkerView(address=address, info=info)
 
-    def _publish(self, addresses: Sequence[str]) -> None:
+    def _publish(self, addresses: Iterable[str]) -> None:
         views = self._views.values()
         reachable = {view.address for view in views if view.reachable}
         self.placement = build_placement(views, silent=set(addresses) - reachable)
@@ -166,13 +187,26 @@ class WorkerPool:
         task.add_done_callback(self._tasks.discard)
 
 
-async def _retire(channel: grpc.aio.Channel) -> None:
-    await channel.close(grace=_RETIRE_S)
+async def _connects(opened: WorkerChannel, timeout_s: float) -> bool:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await opened.channel.channel_ready()
+    except TimeoutError:
+        return False
+    return True
 
 
-async def _resolve(entries: Iterable[str]) -> tuple[str, ...]:
-    resolved = await asyncio.gather(*(_addresses(entry) for entry in entries))
-    return tuple(dict.fromkeys(address for addresses in resolved for address in addresses))
+async def _retire(opened: WorkerChannel) -> None:
+    await opened.channel.close(grace=_RETIRE_S)
+
+
+async def _resolve(entries: Sequence[str]) -> dict[str, str]:
+    """Return the workers' addresses, each with the name and port that led to it."""
+    names: dict[str, str] = {}
+    for entry, addresses in zip(entries, await asyncio.gather(*map(_addresses, entries)), strict=True):
+        for address in addresses:
+            names.setdefault(address, entry.removeprefix(_DNS))
+    return names
 
 
 async def _addresses(entry: str) -> list[str]:
@@ -191,20 +225,3 @@ async def _addresses(entry: str) -> list[str]:
 
 def _join(family: int, host: str, port: object) -> str:
     return f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
-
-
-def _channel_options(max_message_bytes: int, refresh_s: float) -> list[tuple[str, int]]:
-    return [
-        ("grpc.max_receive_message_length", max_message_bytes),
-        ("grpc.max_send_message_length", max_message_bytes),
-        # gRPC's default backoff grows to two minutes, during which a restarted worker would seem unreachable.
-        ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", max(100, round(refresh_s * 500))),
-        # Detects a peer that vanished silently (a lost node) in the middle of a long scan.
-        ("grpc.keepalive_time_ms", 20_000),
-        ("grpc.keepalive_timeout_ms", 10_000),
-        # Workers are internal: an HTTP proxy of the environment is never used for them.
-        ("grpc.enable_http_proxy", 0),
-        # Channels of different pools in a process share nothing, not even failures.
-        ("grpc.use_local_subchannel_pool", 1),
-    ]

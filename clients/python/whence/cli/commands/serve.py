@@ -13,6 +13,7 @@ from whence.reasons import Reason
 from whence.settings import FRONT_END, WORKER
 
 _WORKER: Final = "With --embedded: the worker"
+_TLS: Final = "TLS"
 
 
 def serve(
@@ -35,6 +36,14 @@ def serve(
     max_waiting: Annotated[int | None, setting_option(FRONT_END["max_waiting"])] = None,
     drain_s: Annotated[float | None, setting_option(FRONT_END["drain_s"])] = None,
     log_format: Annotated[str | None, setting_option(FRONT_END["log_format"])] = None,
+    tls_certificate: Annotated[Path | None, setting_option(FRONT_END["tls_certificate"], panel=_TLS)] = None,
+    tls_key: Annotated[Path | None, setting_option(FRONT_END["tls_key"], panel=_TLS)] = None,
+    tls_client_ca: Annotated[Path | None, setting_option(FRONT_END["tls_client_ca"], panel=_TLS)] = None,
+    worker_tls_ca: Annotated[Path | None, setting_option(FRONT_END["worker_tls_ca"], panel=_TLS)] = None,
+    worker_tls_certificate: Annotated[
+        Path | None, setting_option(FRONT_END["worker_tls_certificate"], panel=_TLS)
+    ] = None,
+    worker_tls_key: Annotated[Path | None, setting_option(FRONT_END["worker_tls_key"], panel=_TLS)] = None,
     model: Annotated[str | None, setting_option(WORKER["model"], panel=_WORKER)] = None,
     factors: Annotated[Path | None, setting_option(WORKER["factors"], panel=_WORKER)] = None,
     corpus: Annotated[Path | None, setting_option(WORKER["corpus"], panel=_WORKER)] = None,
@@ -64,6 +73,12 @@ def serve(
         "max_waiting": max_waiting,
         "drain_s": drain_s,
         "log_format": log_format,
+        "tls_certificate": tls_certificate,
+        "tls_key": tls_key,
+        "tls_client_ca": tls_client_ca,
+        "worker_tls_ca": worker_tls_ca,
+        "worker_tls_certificate": worker_tls_certificate,
+        "worker_tls_key": worker_tls_key,
     }
     of_worker = {
         "model": model,

@@ -12,6 +12,7 @@ from whence.settings import WORKER
 
 _ENGINE: Final = "Engine"
 _SERVING: Final = "Serving"
+_TLS: Final = "TLS"
 _CACHE: Final = "Gradient cache"
 
 
@@ -36,6 +37,9 @@ def worker(
     insecure: Annotated[bool | None, setting_option(WORKER["insecure"], "--insecure", panel=_SERVING)] = None,
     metrics_address: Annotated[str | None, setting_option(WORKER["metrics_address"], panel=_SERVING)] = None,
     log_format: Annotated[str | None, setting_option(WORKER["log_format"], panel=_SERVING)] = None,
+    tls_certificate: Annotated[Path | None, setting_option(WORKER["tls_certificate"], panel=_TLS)] = None,
+    tls_key: Annotated[Path | None, setting_option(WORKER["tls_key"], panel=_TLS)] = None,
+    tls_client_ca: Annotated[Path | None, setting_option(WORKER["tls_client_ca"], panel=_TLS)] = None,
     redis_url: Annotated[str | None, setting_option(WORKER["redis_url"], panel=_CACHE)] = None,
     verify_artefacts: Annotated[bool | None, setting_option(WORKER["verify_artefacts"], "--verify/--no-verify")] = None,
 ) -> None:
@@ -60,6 +64,9 @@ def worker(
         "insecure": insecure,
         "metrics_address": metrics_address,
         "log_format": log_format,
+        "tls_certificate": tls_certificate,
+        "tls_key": tls_key,
+        "tls_client_ca": tls_client_ca,
         "redis_url": redis_url,
         "verify_artefacts": verify_artefacts,
     }
