@@ -1,14 +1,14 @@
 """Which tests run side by side where pytest-xdist runs several at once, and which begin first.
 
-What shares processes or artefacts stays in one process: the end-to-end tests, the conformance suite, and each other
-file by itself. What takes longest begins first, so that no process is left alone with it at the end.
+What shares processes or artefacts stays in one process: the end-to-end tests, the conformance suite, what fuzzes, and
+each other file by itself. What takes longest begins first, so that no process is left alone with it at the end.
 """
 
 from __future__ import annotations
 
 from xdist.scheduler import LoadScopeScheduling
 
-FOLDERS = ("tests/e2e/", "tests/conformance/")
+FOLDERS = ("tests/e2e/", "tests/conformance/", "tests/fuzz/")
 # Files of those folders that share nothing with the rest.
 APART = ("tests/e2e/test_real_model.py", "tests/e2e/test_ort_worker.py")
 FIRST = (

@@ -6,6 +6,14 @@ from breakage import FRONT, WORKER, Breakage
 
 BREAKAGES = (
     Breakage(
+        name="gRPC that writes into the log what a peer says",
+        file="clients/python/whence/__init__.py",
+        old='os.environ.setdefault("GRPC_VERBOSITY", "ERROR")',
+        new="",
+        tests="tests/fuzz/test_connections.py",
+        only="front-random_frames",
+    ),
+    Breakage(
         name="candidates that stand for themselves alone",
         file="service/whence_service/frontend/search/recall.py",
         old="stands_for = min(_MOST, 1 / max(_tail(-margin), 1 / _MOST))",

@@ -7,6 +7,12 @@
 :class:`Client` and :class:`AsyncClient` ask a service; every error they raise is a :class:`WhenceError`.
 """
 
+import os
+
+# The level that gRPC documents as its default. Left alone, it logs more, such as the text that a peer closes its
+# connection with, as it came: whoever reaches the port of a server could write lines of its log. Read at its import.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
 from whence._retries import RetryPolicy
 from whence.aio import AsyncClient
 from whence.client import Client
