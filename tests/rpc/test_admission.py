@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from whence.errors import DeadlineError, OverloadedError
 from whence_service.rpc.admission import Admission
 from whence_service.rpc.deadlines import Deadline
+from whence_service.rpc.identity import ANYONE, enter
 from whence_service.rpc.records import QueueRecord, RejectionRecord, WaitRecord
 
 
@@ -23,10 +25,11 @@ def hold():
     """Start a task that holds a slot until it is told to go: ``hold(admission, name) -> (task, go)``."""
     entered = []
 
-    def start(admission, name="x", deadline=None):
+    def start(admission, name="x", deadline=None, tenant=""):
         go = asyncio.Event()
 
         async def work():
+            enter(replace(ANYONE, tenant=tenant))
             async with admission.slot(deadline):
                 entered.append(name)
                 await go.wait()
@@ -156,6 +159,78 @@ async def test_depth_waits_and_rejections_are_told(hold):
         RejectionRecord(reason="QUEUE_FULL"),
         QueueRecord(running=0, waiting=0),
     ]
+
+
+async def end(*held):
+    """Let everyone go who holds or waits for a slot."""
+    for _, go in held:
+        go.set()
+    return await asyncio.gather(*(task for task, _ in held), return_exceptions=True)
+
+
+async def test_the_next_slot_is_the_tenants_that_had_less(hold):
+    now_s = 0.0
+    admission = Admission(1, 9, clock=lambda: now_s)
+    held = [hold(admission, name, tenant=name[0]) for name in ("a1", "a2", "a3", "a4", "b1", "b2")]
+    await settle()
+    for turn in (0, 4, 1, 5, 2, 3):
+        now_s += 1.0
+        held[turn][1].set()
+        await settle()
+    await end(*held)
+    assert hold.entered == ["a1", "b1", "a2", "b2", "a3", "a4"]
+
+
+@pytest.mark.parametrize(("slots", "most"), [(16, 12), (4, 3), (3, 2), (2, 1), (1, 1)])
+async def test_a_tenant_leaves_slots_to_others(hold, slots, most):
+    admission = Admission(slots, 99)
+    held = [hold(admission, "a", tenant="a") for _ in range(slots + 5)]
+    await settle()
+    assert len(hold.entered) == most
+    held.append(hold(admission, "b", tenant="b"))
+    await settle()
+    assert hold.entered[most:] == ["b"] * (slots > 1)
+    await end(*held)
+    assert repr(admission).startswith("<Admission running=0/")
+
+
+async def test_callers_without_a_tenant_may_hold_every_slot(hold):
+    admission = Admission(16, 99)
+    held = [hold(admission) for _ in range(20)]
+    await settle()
+    assert repr(admission) == "<Admission running=16/16 waiting=4/99>"
+    await end(*held)
+
+
+async def test_a_full_queue_makes_room_at_the_cost_of_the_tenant_with_the_most_in_it(hold):
+    admission = Admission(1, 4)
+    held = [hold(admission, name, tenant=name[0]) for name in ("a0", "a1", "a2", "a3", "a4", "b1", "b2", "b3")]
+    await settle()
+    refused = [number for number, (task, _) in enumerate(held) if task.done()]
+    assert refused == [3, 4, 7]  # the last of a's calls, and the call of b that would have made it the one with most
+    outcomes = await end(*held)
+    assert {outcomes[number].reason for number in refused} == {"QUEUE_FULL"}
+    assert sorted(hold.entered) == ["a0", "a1", "a2", "b1", "b2"]
+
+
+async def test_a_call_that_would_wait_too_long_is_refused_at_once(hold):
+    admission = Admission(1, 99, max_wait_s=2.5)  # a call is thought to take 1 s while nothing is known
+    held = [hold(admission) for _ in range(4)]
+    await settle()
+    assert [task.done() for task, _ in held] == [False, False, False, True]
+    assert [getattr(outcome, "reason", None) for outcome in await end(*held)] == [None, None, None, "QUEUE_FULL"]
+
+
+async def test_a_call_that_has_waited_too_long_is_refused(hold):
+    admission = Admission(1, 99, max_wait_s=0.05)
+    first = hold(admission)
+    await settle()
+    admission._learn(-1000.0)  # calls seem to take no time
+    with pytest.raises(OverloadedError) as caught:
+        async with admission.slot(Deadline.after(10)):
+            pass
+    assert caught.value.reason == "QUEUE_FULL"
+    await end(first)
 
 
 @pytest.mark.parametrize(("max_running", "max_waiting"), [(0, 1), (1, -1)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
@@ -13,6 +14,8 @@ from typing import Any, TypeVar
 from whence.errors import UnavailableError
 from whence.reasons import Reason
 from whence_backends.worker.runtime.records import JobRecord, WorkerObserver, ignore
+from whence_service.rpc.fair_queue import FairQueue
+from whence_service.rpc.identity import current_identity
 from whence_service.rpc.stages import Stopwatch
 
 _T = TypeVar("_T")
@@ -23,6 +26,7 @@ class _Job:
     """A function to run, and the future of the event loop that gets its result. The thread notes when it ``began``."""
 
     work: Callable[[], Any]
+    tenant: str
     future: asyncio.Future[Any]
     began: float = 0.0
 
@@ -34,9 +38,13 @@ class _Job:
         try:
             result = self.work()
         except BaseException as error:  # it is the caller's
-            self._deliver(self.future.set_exception, error)
+            self.fail(error)
         else:
             self._deliver(self.future.set_result, result)
+
+    def fail(self, error: BaseException) -> None:
+        """Have the caller get an error, on the engine's thread."""
+        self._deliver(self.future.set_exception, error)
 
     def _deliver(self, settle: Callable[[Any], None], outcome: object) -> None:
         loop = self.future.get_loop()
@@ -45,10 +53,10 @@ class _Job:
 
 
 class EngineThread:
-    """Runs jobs one at a time, in order of arrival, off the event loop.
+    """Runs jobs one at a time, off the event loop: a tenant's in order of arrival, and each tenant for the same time.
 
     A job whose caller is cancelled before its turn is dropped. One that has begun runs to its end, and its result is
-    discarded. State: the number of callers that wait. Owner: the event loop. It has a queue of its own instead of an
+    discarded. State: the number of callers that wait, whose owner is the event loop. It has a queue of its own instead of an
     executor, whose futures have a lock that the event loop and the thread contend for in each job.
     """
 
@@ -76,7 +84,7 @@ class EngineThread:
         if self._closed:
             raise shutting_down()
         submitted = time.perf_counter()
-        job = _Job(work=work, future=asyncio.get_running_loop().create_future())
+        job = _Job(work=work, tenant=current_identity().tenant, future=asyncio.get_running_loop().create_future())
         self._waiting += 1
         self._jobs.put(job)
         try:
@@ -93,24 +101,35 @@ class EngineThread:
     async def close(self) -> None:
         """Drop the jobs that wait, let the running one end, and join the thread."""
         self._closed = True
-        while (job := self._next()) is not None:
-            if not job.future.done():
-                job.future.set_exception(shutting_down())
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
 
-    def _next(self) -> _Job | None:
-        """Take a job that waits, if there is one."""
-        try:
-            return self._jobs.get_nowait()
-        except queue.Empty:
-            return None
-
     def _work(self) -> None:
         """Run jobs until :meth:`close`, on the engine's thread. None is kept while the next one is waited for."""
-        while (job := self._jobs.get()) is not None:
+        waiting: FairQueue[_Job] = FairQueue()
+        while self._fetch(waiting):
+            if (turn := waiting.pop()) is None:
+                continue
+            tenant, job = turn
+            waiting.begin(tenant)
+            began = time.perf_counter()
             job.run()
-            del job
+            waiting.charge(tenant, time.perf_counter() - began)
+            del turn, job
+        for job in waiting:
+            job.fail(shutting_down())
+
+    def _fetch(self, waiting: FairQueue[_Job]) -> bool:
+        """Move the jobs that arrived into the fair queue, waiting for one where there is none; false once closed."""
+        closed = False
+        with contextlib.suppress(queue.Empty):
+            while True:
+                arrived = self._jobs.get(block=not waiting and not closed)
+                if arrived is None:
+                    closed = True
+                else:
+                    waiting.push(arrived.tenant, arrived)
+        return not closed
 
 
 def shutting_down() -> UnavailableError:

@@ -14,6 +14,7 @@ from whence_backends.worker.gradients.source import NamedGradient
 from whence_backends.worker.runtime.context import CallContext
 from whence_backends.worker.scoring.preconditioning import PreconditionedQueries, Preconditioning
 from whence_backends.worker.scoring.rescore_batches import Rescored
+from whence_service.rpc.identity import current_identity
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,6 +44,7 @@ class PendingRescore:
         self.names = {query.key for query in self.gradients}
         self.preconditioning = preconditioning
         self.context = context
+        self.caller = current_identity()
         self.total = sum(map(len, batches))
         self.ready: asyncio.Queue[Rescored | Exception] = asyncio.Queue()
         self.abandoned = False

@@ -38,7 +38,8 @@ def plan_shared(
 
     The batch is the next one of the first in turn. Others with the same preconditioning, whose queries fit within
     ``max_queries`` of their rank, add their next batches as long as the padded tokens stay within the budget. All that
-    want one of its positions take part, and go to the end of the queue.
+    want one of its positions take part, and go to the end of the queue. Before them go others of the first one's
+    tenant, and before those the other tenants': they take turns, however many re-ranks each has.
     """
     live = [pending for pending in waiting if not pending.abandoned]
     expired = tuple(pending for pending in live if pending.context.deadline.expires_at_s <= now_s)
@@ -46,13 +47,13 @@ def plan_shared(
     if not able:
         return SharedBatch(chosen=(), group=(), positions=np.zeros(0, np.int64), expired=expired, waiting=())
     group = _alike(able, max_queries) if share else able[:1]
-    positions = group[0].next_batch()
+    positions, tenant = group[0].next_batch(), group[0].caller.tenant
     for pending in group[1:]:
         filled = np.concatenate([positions, np.setdiff1d(pending.next_batch(), positions)])
         if padded_tokens(filled) <= token_budget:
             positions = filled
     chosen = [pending for pending in group if len(pending.wanted(positions))]
-    in_turn = [pending for pending in able if pending not in chosen] + chosen
+    in_turn = sorted(able, key=lambda pending: 2 if pending in chosen else pending.caller.tenant == tenant)
     return SharedBatch(
         chosen=tuple(chosen), group=tuple(group), positions=positions, expired=expired, waiting=tuple(in_turn)
     )

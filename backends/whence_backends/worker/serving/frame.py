@@ -15,6 +15,7 @@ from whence.worker.v1 import worker_service_pb2
 from whence_backends.worker.model.checks import require_generation
 from whence_backends.worker.model.model_server import ModelServer
 from whence_backends.worker.runtime.context import CallContext
+from whence_service.rpc import tenants
 from whence_service.rpc.admission import Admission
 from whence_service.rpc.deadlines import Deadline
 from whence_service.rpc.records import Observer, StageRecord, ignore
@@ -84,6 +85,7 @@ class CallFrame:
         """Return the call; :class:`~whence.errors.MismatchError` where it is for other artefacts than are loaded."""
         model = self.model()
         require_generation(model.description, request.generation)
+        tenants.enter(context.invocation_metadata() or ())
         return Call(
             model=model,
             context=CallContext(deadline=Deadline.of(context)),

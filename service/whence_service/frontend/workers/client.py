@@ -22,8 +22,9 @@ from whence.errors import (
 from whence.reasons import Reason
 from whence.worker.v1 import worker_service_pb2 as messages
 from whence.worker.v1 import worker_service_pb2_grpc
-from whence_service.rpc import request_ids
+from whence_service.rpc import request_ids, tenants
 from whence_service.rpc.deadlines import Deadline, deadline_error
+from whence_service.rpc.identity import current_identity
 
 SERVICE: Final = "whence.worker.v1.WorkerService"
 
@@ -151,4 +152,5 @@ def _too_large(error: WhenceError) -> InvalidRequestError:
 
 def _metadata() -> tuple[tuple[str, str], ...]:
     request_id = request_ids.current_request_id()
-    return ((request_ids.METADATA_KEY, request_id),) if request_id else ()
+    named = ((request_ids.METADATA_KEY, request_id),) if request_id else ()
+    return (*named, *tenants.to_metadata(current_identity().tenant))
