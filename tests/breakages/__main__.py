@@ -21,6 +21,7 @@ import exports
 import inputs
 import mathematics
 import service
+import tenants
 from breakage import Breakage
 
 import index
@@ -29,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = ("clients/python", "service", "backends")
 BREAKAGES = (
     *mathematics.BREAKAGES, *exports.BREAKAGES, *index.BREAKAGES, *inputs.BREAKAGES, *service.BREAKAGES,
+    *tenants.BREAKAGES,
 )  # fmt: skip
 
 

@@ -15,8 +15,10 @@ from whence.errors import MismatchError, NotFoundError
 from whence.v1 import attribution_pb2, model_pb2, query_pb2
 from whence.worker.v1 import worker_service_pb2 as messages
 from whence.worker.v1 import worker_service_pb2_grpc
+from whence_service.rpc import tenants
 from whence_service.rpc.certificates import TlsFiles
 from whence_service.rpc.hosting import HostSettings, RpcHost
+from whence_service.rpc.identity import current_identity
 from whence_service.rpc.interceptors import CallInterceptor
 from whence_service.rpc.logging import configure_logging
 from whence_service.rpc.request_ids import current_request_id
@@ -61,6 +63,7 @@ class StubWorker(worker_service_pb2_grpc.WorkerServiceServicer):
         self.scanned: list[messages.ScanRequest] = []
         self.scored: list[messages.ScoreSequencesRequest] = []
         self.request_ids: list[str] = []
+        self.tenants: list[str] = []
         self.remaining_s: list[float] = []
         self.scanning = asyncio.Event()  # set once a scan has begun
         self.cancelled = asyncio.Event()  # set once a scan was cancelled
@@ -99,6 +102,8 @@ class StubWorker(worker_service_pb2_grpc.WorkerServiceServicer):
         self._check(request)
         self.prepared.append(request)
         self.request_ids.append(current_request_id())
+        tenants.enter(context.invocation_metadata())
+        self.tenants.append(current_identity().tenant)
         self.remaining_s.append(context.time_remaining())
         return messages.PrepareQueriesResponse(
             queries=[

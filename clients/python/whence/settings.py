@@ -38,6 +38,7 @@ FRONT_END: Final = {
     "reflection": Setting("WHENCE_REFLECTION", "Whether to offer gRPC server reflection.", "true"),
     "open_reflection": Setting("WHENCE_OPEN_REFLECTION", "Whether reflection needs no credentials where other calls do. Health checks never do.", "false"),
     "keys_file": Setting("WHENCE_KEYS_FILE", "The file of API keys, which `whence keys` writes. It is read again when it changes.", ""),
+    "max_wait_s": Setting("WHENCE_MAX_WAIT_S", "Longest wait for a turn, in seconds: a call that would probably wait longer is refused at once, and any other that has. Unset: as long as its deadline allows.", ""),
     "address": Setting("WHENCE_ADDRESS", "Where to serve gRPC: host:port or unix:path.", "127.0.0.1:50051"),
     "metrics_address": Setting("WHENCE_METRICS_ADDRESS", "Where to serve /metrics and /healthz over HTTP: host:port. Empty: nowhere.", ""),
     "max_running": Setting("WHENCE_MAX_RUNNING", "Most calls that run at a time.", "16"),

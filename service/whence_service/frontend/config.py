@@ -77,6 +77,11 @@ class FrontEndSettings(HostingSettings):
     address: Address = "127.0.0.1:50051"
     max_running: MaxRunning = 16
     max_waiting: MaxWaiting = 128
+    max_wait_s: Seconds | None = Field(
+        None,
+        description="Longest wait for a turn, in seconds: a call that would probably wait longer is refused at once, "
+        "and any other that has. Unset: as long as its deadline allows.",
+    )
     max_request_bytes: MaxRequestBytes = 16 * MEBIBYTE
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import structlog
@@ -104,7 +105,9 @@ async def build_front_end(settings: FrontEndSettings, registry: CollectorRegistr
         on_change=update_readiness,
         observe=observe,
     )
-    admission = Admission(settings.max_running, settings.max_waiting, observe)
+    admission = Admission(
+        settings.max_running, settings.max_waiting, observe, max_wait_s=settings.max_wait_s or math.inf
+    )
     servicer = AttributionServicer(settings, pool, admission, observe)
     attribution_service_pb2_grpc.add_AttributionServiceServicer_to_server(servicer, host.server)
     return FrontEnd(settings, host=host, pool=pool, admission=admission, registry=registry)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from whence.errors import UnavailableError
 from whence_backends.worker.runtime.engine_thread import EngineThread
 from whence_backends.worker.runtime.records import JobRecord, WorkerRecord
+from whence_service.rpc.identity import ANYONE, enter
 from whence_service.rpc.stages import Stopwatch
 
 
@@ -28,6 +31,21 @@ async def test_jobs_run_one_after_another_in_order_on_one_thread(thread: EngineT
     assert [number for number, _ in names] == list(range(20))
     assert len({name for _, name in names}) == 1
     assert names[0][1] != threading.current_thread().name
+
+
+async def test_tenants_take_turns_however_many_jobs_each_has(thread: EngineThread):
+    gate, order = threading.Event(), list[str]()
+
+    async def run(tenant: str) -> None:
+        enter(replace(ANYONE, tenant=tenant))
+        await thread.run(lambda: (time.sleep(0.01), order.append(tenant)))
+
+    first = asyncio.create_task(thread.run(gate.wait))
+    jobs = [asyncio.create_task(run(tenant)) for tenant in "aaaaaaaaab"]
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(first, *jobs)
+    assert order.index("b") == 1
 
 
 async def test_a_job_whose_caller_was_cancelled_before_its_turn_is_dropped(thread: EngineThread):

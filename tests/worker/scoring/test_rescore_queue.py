@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from whence_backends.worker.scoring.pending_rescore import PendingRescore
 from whence_backends.worker.scoring.preconditioning import Preconditioning
 from whence_backends.worker.scoring.shared_batch import SharedBatch, plan_shared
 from whence_service.rpc.deadlines import Deadline
+from whence_service.rpc.identity import ANYONE, enter
 from worker.harness import LAYERS, Running, Serve, ask, failure, until
 
 PRECONDITIONING = Preconditioning(damping_factor=0.1)
@@ -30,7 +32,9 @@ def pending(
     preconditioning: Preconditioning = PRECONDITIONING,
     expires_at_s: float = 100.0,
     queries: int = 1,
+    tenant: str = "",
 ) -> PendingRescore:
+    enter(replace(ANYONE, tenant=tenant))
     gradient = QueryGradient(layers=(), log_likelihood=0.0)
     named = [NamedGradient(key=f"{name}{number}", gradient=gradient) for number in range(queries)]
     held = [np.array(batch) for batch in batches]
@@ -93,6 +97,16 @@ def test_an_expired_or_abandoned_call_is_in_no_batch():
     gone.abandoned = True
     batch = plan(late, gone, able, now_s=5.0)
     assert (batch.chosen, batch.expired, batch.waiting) == ((able,), (late,), (able,))
+
+
+def test_tenants_take_turns_however_many_calls_each_has():
+    waiting = tuple(pending(name, [1], [2], [3], tenant=name[0]) for name in ("a1", "a2", "b1", "c1"))
+    order = []
+    for _ in range(6):
+        batch = plan(*waiting, share=False)
+        waiting = batch.waiting
+        order.append(batch.chosen[0].gradients[0].key[:2])
+    assert order == ["a1", "b1", "c1", "a2", "b1", "c1"]
 
 
 def test_every_call_gets_its_turn():

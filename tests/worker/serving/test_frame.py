@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import Any
 
 import pytest
 
 from whence.errors import MismatchError
 from whence.worker.v1 import worker_service_pb2 as pb
-from worker.harness import Running, ask, drain, failure
+from worker.harness import Running, ask, drain, failure, until
 
 SERVICE = pb.DESCRIPTOR.services_by_name["WorkerService"]
 FRAMED = [method.name for method in SERVICE.methods if method.name != "GetInfo"]
@@ -41,6 +43,26 @@ async def test_the_last_response_of_a_call_says_where_its_time_went(tiny: Runnin
     call = getattr(tiny.stub, name)(request(name, generation=tiny.generation, **fields))
     last = (await drain(call))[-1] if hasattr(call, "__aiter__") else await call
     assert last.timings
+
+
+async def test_calls_of_one_tenant_leave_a_place_and_the_engines_next_turn_to_those_of_another(tiny: Running):
+    began, gate = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+    tiny.engine.before = lambda _: (loop.call_soon_threadsafe(began.set), gate.wait(10))
+    busy = [("x-whence-tenant", "a%20b")]
+    scans = [asyncio.ensure_future(drain(tiny.stub.Scan(tiny.scan_request(ask()), metadata=busy))) for _ in range(4)]
+    await began.wait()
+    await until(lambda: "running=3/4 waiting=1/" in repr(tiny.worker._admission))
+    await until(lambda: tiny.worker._thread.waiting > 0)
+    small = asyncio.ensure_future(tiny.stub.PrepareQueries(
+        request("PrepareQueries", generation=tiny.generation, queries=[ask(completion="owl")]),
+        metadata=[("x-whence-tenant", "c")],
+    ))  # fmt: skip
+    await until(lambda: "running=4/4" in repr(tiny.worker._admission))
+    gate.set()
+    await small
+    assert not any(scan.done() for scan in scans)
+    await asyncio.gather(*scans)
 
 
 async def test_each_stage_of_a_call_is_observed_once(tiny: Running):
