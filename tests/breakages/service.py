@@ -229,7 +229,7 @@ BREAKAGES = (
     Breakage(
         name="a shared batch: begins with the same call each time",
         file=f"{WORKER}/scoring/shared_batch.py",
-        old="in_turn = [pending for pending in able if pending not in chosen] + chosen",
+        old="in_turn = sorted(able, key=lambda pending: 2 if pending in chosen else pending.caller.tenant == tenant)",
         new="in_turn = able",
         tests="tests/worker/scoring/test_rescore_queue.py",
     ),

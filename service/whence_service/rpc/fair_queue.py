@@ -82,7 +82,7 @@ class FairQueue(Generic[_Item]):
         return len(self._items.get(tenant, ()))
 
     def ahead_of(self, newcomer: str) -> int:
-        """Return the number of items whose turn comes before that of a new one of ``newcomer``, if all cost the same."""
+        """Return the number of items whose turn is before that of a new one of ``newcomer``, if all cost the same."""
         own = self.count(newcomer)
         others = (len(items) for tenant, items in self._items.items() if tenant != newcomer)
         return own + sum(min(count, own + 1) for count in others)

@@ -56,8 +56,9 @@ class EngineThread:
     """Runs jobs one at a time, off the event loop: a tenant's in order of arrival, and each tenant for the same time.
 
     A job whose caller is cancelled before its turn is dropped. One that has begun runs to its end, and its result is
-    discarded. State: the number of callers that wait, whose owner is the event loop. It has a queue of its own instead of an
-    executor, whose futures have a lock that the event loop and the thread contend for in each job.
+    discarded. State: the number of callers that wait, whose owner is the event loop; the jobs in turn, which only the
+    thread knows. It has a queue of its own instead of an executor, whose futures have a lock that the event loop and
+    the thread contend for in each job.
     """
 
     def __init__(self, name: str = "engine", *, observe: WorkerObserver = ignore) -> None:
