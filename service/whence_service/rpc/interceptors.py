@@ -154,8 +154,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         except Exception as error:
             failure = _uncaught(error, path, request_id)
         finally:
-            duration_s = time.perf_counter() - started
-            self._observe(_record(path, failure, duration_s=duration_s, request_id=request_id))
+            record = _record(path, failure, duration_s=time.perf_counter() - started, request_id=request_id)
+            # Once the answer is on its way, which has not to wait for a line of the log.
+            asyncio.get_running_loop().call_soon(self._observe, record)
         if failure is not None:
             await _abort(context, failure, request_id)
 
