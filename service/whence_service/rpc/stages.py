@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 
 from whence.v1 import attribution_pb2
 from whence_service.rpc.records import Observer, StageRecord, ignore
+
+
+class _Stage(AbstractContextManager[None]):
+    """A stage under way. A class of its own takes a third of the time of a generator: a call has many stages."""
+
+    def __init__(self, stopwatch: Stopwatch, name: str) -> None:
+        self._stopwatch = stopwatch
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._stopwatch.add(self._name, time.perf_counter() - self._started)
 
 
 class Stopwatch:
@@ -20,14 +34,9 @@ class Stopwatch:
     def __repr__(self) -> str:
         return f"<Stopwatch {self._seconds}>"
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str) -> AbstractContextManager[None]:
         """Add the duration of the ``with`` body to the stage ``name``, even if it raises."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.add(name, time.perf_counter() - started)
+        return _Stage(self, name)
 
     def add(self, name: str, duration_s: float) -> None:
         """Add seconds to a stage that were measured elsewhere in this process."""
