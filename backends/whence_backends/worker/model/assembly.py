@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from whence_backends.corpus import SequenceEncoder
 from whence_backends.index import Index
 from whence_backends.index.search import Searcher
@@ -9,6 +11,7 @@ from whence_backends.worker.config import WorkerSettings
 from whence_backends.worker.gradients.cache import GradientCache, LayeredCache, WriteBehind
 from whence_backends.worker.gradients.cached import Cached
 from whence_backends.worker.gradients.computed import Computed
+from whence_backends.worker.gradients.kept import Kept
 from whence_backends.worker.gradients.keys import GradientNamer
 from whence_backends.worker.gradients.memory_cache import MemoryCache
 from whence_backends.worker.gradients.query_gradients import QueryGradients
@@ -35,6 +38,9 @@ from whence_backends.worker.searching.groupings import Groupings
 from whence_backends.worker.searching.sketches import Sketches
 from whence_backends.worker.searching.token_search import TokenSearch
 
+# The part of the memory for gradients that is for those that are kept decoded, which are kept encoded, too.
+_KEPT_SHARE: Final = 4
+
 
 def assemble(
     loaded: Loaded,
@@ -48,7 +54,11 @@ def assemble(
     engine, corpus, tokenizer = loaded.engine, loaded.corpus, loaded.tokenizer
     limits = _query_limits(loaded, settings)
     memory = QueryMemory(engine, limit_bytes=settings.query_memory_bytes)
-    source = SingleFlight(Cached(Computed(engine, thread), cache, observe=observe))
+    source = Kept(
+        SingleFlight(Cached(Computed(engine, thread), cache, observe=observe)),
+        _kept_bytes(settings),
+        observe=observe,
+    )
     preconditioner = Preconditioner(
         PreconditionedCache(engine, memory, capacity_bytes=settings.preconditioned_cache_bytes), thread
     )
@@ -94,7 +104,7 @@ def assemble(
 
 def make_cache(settings: WorkerSettings, observe: WorkerObserver) -> GradientCache:
     """Return the gradient cache: this process's memory, in front of Redis where one is configured."""
-    memory = MemoryCache(settings.memory_cache_bytes, observe=observe)
+    memory = MemoryCache(settings.memory_cache_bytes - _kept_bytes(settings), observe=observe)
     if not settings.redis_url:
         return memory
     redis = RedisCache(
@@ -105,6 +115,10 @@ def make_cache(settings: WorkerSettings, observe: WorkerObserver) -> GradientCac
         observe=observe,
     )
     return LayeredCache(memory, WriteBehind(redis))
+
+
+def _kept_bytes(settings: WorkerSettings) -> int:
+    return settings.memory_cache_bytes // _KEPT_SHARE
 
 
 def _query_limits(loaded: Loaded, settings: WorkerSettings) -> QueryLimits:
