@@ -146,8 +146,13 @@ class Process:
         return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
     def metrics(self) -> Metrics:
-        with urllib.request.urlopen(f"http://{self.metrics_address}/metrics", timeout=10) as page:
-            return Metrics(page.read().decode())
+        return Metrics(self.page())
+
+    def page(self, accept: str = "text/plain") -> str:
+        """Return the page of metrics in a format."""
+        request = urllib.request.Request(f"http://{self.metrics_address}/metrics", headers={"Accept": accept})
+        with urllib.request.urlopen(request, timeout=10) as page:
+            return page.read().decode()
 
     def libraries(self) -> str:
         """Return the paths of everything that is mapped into its memory."""

@@ -13,6 +13,8 @@ from prometheus_client import CollectorRegistry
 from whence.errors import UnavailableError
 from whence_service.rpc.health import HealthService, Readiness
 from whence_service.rpc.http import start_metrics_server
+from whence_service.rpc.metrics import Metrics
+from whence_service.rpc.records import CallRecord
 
 
 async def healthz(address: str) -> tuple[int, str]:
@@ -80,3 +82,26 @@ def test_a_metrics_address_that_cannot_be_bound_is_an_error_that_says_why(addres
         assert (caught.value.reason, caught.value.details["address"]) == ("ADDRESS_UNAVAILABLE", asked)
     finally:
         first.stop()
+
+
+@pytest.mark.parametrize(("accept", "linked"), [("application/openmetrics-text", True), ("text/plain", False)])
+async def test_a_kept_trace_is_an_exemplar_of_its_calls_duration_in_the_format_that_has_them(accept, linked):
+    registry = CollectorRegistry()
+    observe = Metrics(registry)
+    for trace_id, kept in (("ab" * 16, True), ("cd" * 16, False)):
+        call = CallRecord(
+            service="s",
+            method="m",
+            code="OK",
+            duration_s=kept + 0.02,
+            request_id="r",
+            trace_id=trace_id,
+            trace_kept=kept,
+        )
+        observe(call)
+    server = start_metrics_server(registry, "127.0.0.1:0", lambda: Readiness.SERVING)
+    request = urllib.request.Request(f"http://{server.address}/metrics", headers={"Accept": accept})
+    page = (await asyncio.to_thread(urllib.request.urlopen, request)).read().decode()
+    await asyncio.to_thread(server.stop)
+    assert (f'# {{trace_id="{"ab" * 16}"}} 1.02' in page) == linked
+    assert "cdcd" not in page

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import grpc
 import grpc.aio
@@ -25,6 +25,9 @@ KEEPALIVE_TIME_MS: Final = 60_000
 KEEPALIVE_TIMEOUT_MS: Final = 20_000
 
 _PRINTABLE: Final = re.compile(r"[ -~]*")
+
+
+Metadata: TypeAlias = "tuple[tuple[str, str], ...]"
 
 
 class RequestMessage(Protocol):
@@ -94,7 +97,7 @@ def open_async(target: str, credentials: grpc.ChannelCredentials | None, retry: 
     return grpc.aio.secure_channel(target, credentials, options=options(retry, target))
 
 
-def check_metadata(pairs: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+def check_metadata(pairs: Sequence[tuple[str, str]]) -> Metadata:
     """Return the pairs. Raises ``InvalidRequestError`` (``INVALID_METADATA``) for pairs that gRPC cannot send."""
     for pair in pairs:
         name, value = pair if isinstance(pair, tuple) and len(pair) == 2 else (None, None)

@@ -14,6 +14,7 @@ from whence._channel import DEFAULT_TARGET, RequestMessage, check_metadata, chec
 from whence._failures import explain_failure, require_answer
 from whence._inputs import one_or_more_queries, one_query, one_selector, selectors
 from whence._retries import DEFAULT_RETRY, Deadline, RetryPolicy, wait_s
+from whence._tracing import with_trace
 from whence._transport import Transport
 from whence.examples import TrainingExample
 from whence.filters import Filter
@@ -31,10 +32,10 @@ class Client:
     """A client of a Whence service. Threads may share it.
 
     ``target`` is ``host:port`` or any gRPC target; the first call connects to it. ``credentials`` switch TLS on
-    (``grpc.ssl_channel_credentials()``), and ``metadata`` goes with every call. ``timeout_s`` bounds a call with all
-    its attempts; methods take another value for one call. ``retry`` is the policy for calls to an unavailable server
-    (None: no retries). With ``retry_overload`` calls that were refused for load are made again after the wait that the
-    server asks for.
+    (``grpc.ssl_channel_credentials()``), and ``metadata`` goes with every call, as does the context of OpenTelemetry's
+    current span. ``timeout_s`` bounds a call with all its attempts; methods take another value for one call. ``retry``
+    is the policy for calls to an unavailable server (None: no retries). With ``retry_overload`` calls that were refused
+    for load are made again after the wait that the server asks for.
 
     Every method raises :class:`whence.WhenceError`, whose details have the ``request_id``.
     """
@@ -274,7 +275,7 @@ class Client:
         deadline = self._deadline(request, timeout_s)
         while True:
             try:
-                return method(request, timeout=deadline.left_s(), metadata=self._metadata)
+                return method(request, timeout=deadline.left_s(), metadata=with_trace(self._metadata))
             except grpc.RpcError as failure:
                 self._wait_or_raise(failure, request, deadline)
 
@@ -284,7 +285,9 @@ class Client:
         deadline = self._deadline(request, timeout_s)
         while True:
             answer: Attribution | None = None
-            call = self._transport.stub.StreamAttribute(request, timeout=deadline.left_s(), metadata=self._metadata)
+            call = self._transport.stub.StreamAttribute(
+                request, timeout=deadline.left_s(), metadata=with_trace(self._metadata)
+            )
             try:
                 for message in call:
                     event = parsing.event(message)

@@ -57,6 +57,8 @@ FRONT_END: Final = {
     "tls_reload_s": Setting("WHENCE_TLS_RELOAD_S", "Seconds between one look at the server's TLS files and the next; changed ones are taken.", "10.0"),
     "log_format": Setting("WHENCE_LOG_FORMAT", "The format of log lines: json or console.", "json"),
     "log_level": Setting("WHENCE_LOG_LEVEL", "The least severe level to log.", "INFO"),
+    "otlp_endpoint": Setting("WHENCE_OTLP_ENDPOINT", "The OpenTelemetry collector that traces are sent to over OTLP/gRPC: http://host:port, or https:// for TLS. Empty: that of OTEL_EXPORTER_OTLP_ENDPOINT, or none.", ""),
+    "trace_sampling": Setting("WHENCE_TRACE_SAMPLING", "The share of traces to keep, from 0 to 1, of those that a caller did not begin. Unset: what OTEL_TRACES_SAMPLER says, or all.", ""),
 }
 WORKER: Final = {
     "model": Setting("WHENCE_WORKER_MODEL", "The model: a folder, a GGUF file, 'smollm2' or a hub name; for ort an export.", ""),
@@ -104,6 +106,8 @@ WORKER: Final = {
     "tls_reload_s": Setting("WHENCE_WORKER_TLS_RELOAD_S", "Seconds between one look at the server's TLS files and the next; changed ones are taken.", "10.0"),
     "log_format": Setting("WHENCE_WORKER_LOG_FORMAT", "The format of log lines: json or console.", "json"),
     "log_level": Setting("WHENCE_WORKER_LOG_LEVEL", "The least severe level to log.", "INFO"),
+    "otlp_endpoint": Setting("WHENCE_WORKER_OTLP_ENDPOINT", "The OpenTelemetry collector that traces are sent to over OTLP/gRPC: http://host:port, or https:// for TLS. Empty: that of OTEL_EXPORTER_OTLP_ENDPOINT, or none.", ""),
+    "trace_sampling": Setting("WHENCE_WORKER_TRACE_SAMPLING", "The share of traces to keep, from 0 to 1, of those that a caller did not begin. Unset: what OTEL_TRACES_SAMPLER says, or all.", ""),
 }
 # end: settings
 # fmt: on

@@ -10,12 +10,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from opentelemetry.trace import Tracer
 from prometheus_client import CollectorRegistry
 
 from whence_service.frontend.config import FrontEndSettings
 from whence_service.frontend.server import FrontEnd, build_front_end
 from whence_service.rpc.logging import configure_logging
 from whence_service.rpc.metrics import process_registry
+from whence_service.rpc.otlp import exporting
+from whence_service.rpc.tracing import SILENT
 
 if TYPE_CHECKING:
     from whence_backends.worker.config import WorkerSettings
@@ -23,7 +26,10 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def embedded(
-    front: FrontEndSettings, worker: WorkerSettings, registry: CollectorRegistry | None = None
+    front: FrontEndSettings,
+    worker: WorkerSettings,
+    registry: CollectorRegistry | None = None,
+    tracer: Tracer = SILENT,
 ) -> AsyncIterator[FrontEnd]:
     """Run both for the duration of the ``async with``. The front end is yielded before it is started."""
     from whence_backends.worker.serving.server import Worker
@@ -31,12 +37,12 @@ async def embedded(
     with tempfile.TemporaryDirectory(prefix="whence-") as folder:
         # The worker has no other clients, so there is no load balancer to wait for when it stops.
         update = {"address": f"unix:{folder}/worker.sock", "drain_s": 0.0, "tls_certificate": None}
-        running = Worker(worker.model_copy(update=update))
+        running = Worker(worker.model_copy(update=update), tracer=tracer)
         try:
             address = await running.start()
             await running.wait_ready()
             settings = front.model_copy(update={"workers": (address,)})
-            yield await build_front_end(settings, registry or process_registry())
+            yield await build_front_end(settings, registry or process_registry(), tracer)
         finally:
             await running.stop()
 
@@ -44,6 +50,7 @@ async def embedded(
 async def run_embedded(front: FrontEndSettings, worker: WorkerSettings) -> None:
     """Run both as this process until a signal. The front end drains before the worker does."""
     configure_logging(front.log_format, level=front.log_level)
-    async with embedded(front, worker) as front_end:
-        await front_end.start()
-        await front_end.serve_until_signalled()
+    with exporting(front.tracing, "whence") as tracer:
+        async with embedded(front, worker, tracer=tracer) as front_end:
+            await front_end.start()
+            await front_end.serve_until_signalled()

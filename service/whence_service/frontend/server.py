@@ -6,6 +6,7 @@ import math
 from typing import Final
 
 import structlog
+from opentelemetry.trace import Tracer
 from prometheus_client import CollectorRegistry
 
 from whence.v1 import attribution_service_pb2_grpc
@@ -22,8 +23,12 @@ from whence_service.rpc.http import MetricsServer, start_metrics_server
 from whence_service.rpc.interceptors import CallInterceptor
 from whence_service.rpc.logging import configure_logging, log_calls
 from whence_service.rpc.metrics import Metrics, process_registry
+from whence_service.rpc.otlp import exporting
 from whence_service.rpc.records import Observer, tee
 from whence_service.rpc.tls import CertificateWatch
+from whence_service.rpc.tracing import SILENT
+
+PROCESS: Final = "whence-front-end"
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -88,10 +93,10 @@ class FrontEnd:
             self._metrics_server = None
 
 
-async def build_front_end(settings: FrontEndSettings, registry: CollectorRegistry) -> FrontEnd:
-    """Return a front end that is ready to start. Its metrics go to ``registry``; calls are also logged."""
+async def build_front_end(settings: FrontEndSettings, registry: CollectorRegistry, tracer: Tracer = SILENT) -> FrontEnd:
+    """Return a front end that is ready to start, with its metrics in ``registry`` and its spans in ``tracer``."""
     observe = tee(Metrics(registry), FrontEndMetrics(registry), log_calls)
-    interceptor = CallInterceptor(observe, settings.bounds, build_gate(settings.access))
+    interceptor = CallInterceptor(observe, settings.bounds, build_gate(settings.access), tracer)
     host = RpcHost(settings.host, [interceptor], [SERVICE], observe)
 
     def update_readiness(placement: Placement) -> None:
@@ -126,10 +131,10 @@ def _worker_channels(settings: FrontEndSettings, observe: Observer) -> WorkerCha
 async def run(settings: FrontEndSettings) -> None:
     """Run a front end as this process until a signal."""
     configure_logging(settings.log_format, level=settings.log_level)
-    registry = process_registry()
-    front_end = await build_front_end(settings, registry)
-    with termination() as signalled:  # from the first call on, so that none is cut off
-        await front_end.start()
-        await signalled.wait()
-    await front_end.stop()
+    with exporting(settings.tracing, PROCESS) as tracer:
+        front_end = await build_front_end(settings, process_registry(), tracer)
+        with termination() as signalled:  # from the first call on, so that none is cut off
+            await front_end.start()
+            await signalled.wait()
+        await front_end.stop()
     _log.info("stopped")

@@ -41,6 +41,7 @@ from whence_service.rpc.deadlines import Deadline
 from whence_service.rpc.identity import current_identity
 from whence_service.rpc.records import Observer
 from whence_service.rpc.stages import Stopwatch
+from whence_service.rpc.tracing import current_trace
 
 SERVICE: Final = "whence.v1.AttributionService"
 # A worker's answer may take this share of the message limit; a client's answer has to hold several of them.
@@ -144,7 +145,7 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
         check_texts(request, current_identity())
         # A request that no generation can answer is refused before it waits.
         check_model_limits(request, self._pool.visible.choose(request.model, partial=request.partial))
-        watch = Stopwatch(self._observe)
+        watch = Stopwatch(self._observe, current_trace())
         started = time.perf_counter()
         async with self._admission.slot(deadline):
             watch.add("queue", time.perf_counter() - started)

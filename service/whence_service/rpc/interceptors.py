@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 
 import grpc
 import structlog
+from opentelemetry.trace import Tracer
 
 from whence.errors import (
     CancelledByCallerError,
@@ -27,11 +28,12 @@ from whence.errors import (
 )
 from whence.reasons import Reason
 from whence.status import WireStatus, to_wire
-from whence_service.rpc import expiry, identity, request_ids
+from whence_service.rpc import expiry, identity, request_ids, tracing
 from whence_service.rpc.bounds import RequestBounds, parse
 from whence_service.rpc.gate import Gate, OpenGate
 from whence_service.rpc.identity import current_identity
 from whence_service.rpc.records import CallRecord, Observer, ignore
+from whence_service.rpc.tracing import SILENT, CallTrace
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -55,10 +57,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         observe: Observer = ignore,
         bounds: RequestBounds = RequestBounds(),  # noqa: B008 - frozen
         gate: Gate = OpenGate(),  # noqa: B008 - without state
+        tracer: Tracer = SILENT,
     ) -> None:
         self._observe = observe
         self._bounds = bounds
         self._gate = gate
+        self._tracer = tracer
         self._wrapped: dict[str, _Handler] = {}
 
     async def intercept_service(
@@ -132,8 +136,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """Yield the request to the body of the ``async with``, and map what the body raises."""
         started = time.perf_counter()
         metadata = tuple(context.invocation_metadata() or ())
+        trace = tracing.enter(self._tracer, path, metadata)
         request_id = request_ids.choose(request_ids.requested_id(None, metadata))
         _enter(request_id, context)
+        if trace.trace_id:
+            structlog.contextvars.bind_contextvars(trace_id=trace.trace_id)
         failure: WhenceError | None = None
         try:
             identity.enter(await self._gate.identify(path, context))
@@ -154,7 +161,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         except Exception as error:
             failure = _uncaught(error, path, request_id)
         finally:
-            record = _record(path, failure, duration_s=time.perf_counter() - started, request_id=request_id)
+            duration_s = time.perf_counter() - started
+            record = _record(path, failure, duration_s=duration_s, request_id=request_id, trace=trace)
+            trace.end(record.code, record.reason, request_id)
             # Once the answer is on its way, which has not to wait for a line of the log.
             asyncio.get_running_loop().call_soon(self._observe, record)
         if failure is not None:
@@ -191,7 +200,9 @@ def _uncaught(error: BaseException, path: str, request_id: str) -> InternalError
     )
 
 
-def _record(path: str, failure: WhenceError | None, *, duration_s: float, request_id: str) -> CallRecord:
+def _record(
+    path: str, failure: WhenceError | None, *, duration_s: float, request_id: str, trace: CallTrace
+) -> CallRecord:
     service, _, method = path.strip("/").rpartition("/")
     code = grpc.StatusCode.OK if failure is None else failure.code
     return CallRecord(
@@ -201,6 +212,8 @@ def _record(path: str, failure: WhenceError | None, *, duration_s: float, reques
         duration_s=duration_s,
         request_id=request_id,
         reason="" if failure is None else failure.reason,
+        trace_id=trace.trace_id,
+        trace_kept=trace.kept,
     )
 
 

@@ -102,7 +102,8 @@ class Metrics:
             case CallRecord():
                 labels = (f"{record.service}/{record.method}", record.code)
                 self._requests(*labels).inc()
-                self._duration(*labels).observe(record.duration_s)
+                exemplar = {"trace_id": record.trace_id} if record.trace_kept else None
+                self._duration(*labels).observe(record.duration_s, exemplar)
                 if record.reason:
                     self._errors(labels[0], record.reason).inc()
             case QueueRecord():

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class CallRecord:
-    """A finished call. ``code`` is the name of its gRPC code; ``reason`` is empty unless it failed."""
+    """A finished call. ``code`` is the name of its gRPC code; ``reason`` is empty unless it failed.
+
+    ``trace_id`` is empty for a call without a trace; ``trace_kept`` says whether the trace can be looked up.
+    """
 
     service: str
     method: str
@@ -16,6 +19,8 @@ class CallRecord:
     duration_s: float
     request_id: str
     reason: str = ""
+    trace_id: str = ""
+    trace_kept: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

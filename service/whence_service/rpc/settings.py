@@ -6,6 +6,7 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import (
@@ -25,6 +26,7 @@ from whence_service.rpc.bounds import RequestBounds
 from whence_service.rpc.certificates import NamedFile, TlsFiles
 from whence_service.rpc.hosting import HostSettings
 from whence_service.rpc.logging import LogFormat
+from whence_service.rpc.otlp import TracingSettings
 
 S = TypeVar("S", bound="Settings")
 
@@ -35,6 +37,13 @@ def _metrics(address: str) -> str:
     if address:
         host_and_port(address)
     return address
+
+
+def _collector(url: str) -> str:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("http", "https") or not parts.hostname or not parts.port or parts.username):
+        raise ValueError("expected http://host:port or https://host:port, as in http://localhost:4317")
+    return url
 
 
 def _level(name: str) -> str:
@@ -150,6 +159,22 @@ class HostingSettings(Settings):
     )
     log_format: LogFormat = Field(LogFormat.JSON, description="The format of log lines: json or console.")
     log_level: Annotated[str, AfterValidator(_level)] = Field("INFO", description="The least severe level to log.")
+
+    otlp_endpoint: Annotated[str, AfterValidator(_collector)] = Field(
+        "",
+        description="The OpenTelemetry collector that traces are sent to over OTLP/gRPC: http://host:port, or https:// "
+        "for TLS. Empty: that of OTEL_EXPORTER_OTLP_ENDPOINT, or none.",
+    )
+    trace_sampling: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None,
+        description="The share of traces to keep, from 0 to 1, of those that a caller did not begin. Unset: what "
+        "OTEL_TRACES_SAMPLER says, or all.",
+    )
+
+    @property
+    def tracing(self) -> TracingSettings:
+        """Where traces go."""
+        return TracingSettings(endpoint=self.otlp_endpoint, sampling=self.trace_sampling)
 
     @property
     def asks_who_calls(self) -> bool:

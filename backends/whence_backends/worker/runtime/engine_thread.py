@@ -92,11 +92,12 @@ class EngineThread:
             result: _T = await job.future
         finally:
             self._waiting -= 1
-        wait_s, duration_s = job.began - submitted, time.perf_counter() - job.began
+        ended = time.perf_counter()
+        wait_s, duration_s = job.began - submitted, ended - job.began
         self._observe(JobRecord(stage=stage, wait_s=wait_s, duration_s=duration_s))
         if stopwatch is not None:
-            stopwatch.add("engine_wait", wait_s)
-            stopwatch.add(stage, duration_s)
+            stopwatch.add("engine_wait", wait_s, ended_s=job.began)
+            stopwatch.add(stage, duration_s, ended_s=ended)
         return result
 
     async def close(self) -> None:

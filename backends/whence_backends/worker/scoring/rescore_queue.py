@@ -28,6 +28,7 @@ from whence_backends.worker.scoring.shared_batch import SharedBatch, plan_shared
 from whence_service.rpc.deadlines import deadline_error
 from whence_service.rpc.identity import enter
 from whence_service.rpc.stages import Stopwatch
+from whence_service.rpc.tracing import SharedTrace
 
 REPORT_INTERVAL_S: Final = 0.25
 
@@ -142,7 +143,8 @@ class RescoreQueue:
 
     async def _score(self, plan: SharedBatch) -> None:
         """Score a batch, and hand each call its part."""
-        stopwatch, positions = Stopwatch(), plan.positions
+        traces = [pending.context.stopwatch.trace for pending in plan.chosen]
+        stopwatch, positions = Stopwatch(trace=SharedTrace(traces)), plan.positions
         composition = await self._compose(plan, stopwatch)
         influence = await self._scorer.score(
             composition.preconditioned, lambda: self._corpus.tokens_at(positions.tolist()), Detail.TOTAL, stopwatch

@@ -19,6 +19,8 @@ from whence_service.rpc import tenants
 from whence_service.rpc.admission import Admission
 from whence_service.rpc.deadlines import Deadline
 from whence_service.rpc.records import Observer, StageRecord, ignore
+from whence_service.rpc.stages import Stopwatch
+from whence_service.rpc.tracing import current_trace
 
 ServicerContext = grpc.aio.ServicerContext[Any, Any]
 
@@ -88,7 +90,7 @@ class CallFrame:
         tenants.enter(context.invocation_metadata() or ())
         return Call(
             model=model,
-            context=CallContext(deadline=Deadline.of(context)),
+            context=CallContext(deadline=Deadline.of(context), stopwatch=Stopwatch(trace=current_trace())),
             admission=self._admission,
             observe=self._observe,
         )

@@ -6,6 +6,7 @@ import asyncio
 from typing import Final
 
 import structlog
+from opentelemetry.trace import Tracer
 
 from whence.errors import UnavailableError
 from whence.reasons import Reason
@@ -26,7 +27,9 @@ from whence_service.rpc.interceptors import CallInterceptor
 from whence_service.rpc.logging import configure_logging, log_calls
 from whence_service.rpc.loop import run_process
 from whence_service.rpc.metrics import Metrics, process_registry
+from whence_service.rpc.otlp import exporting
 from whence_service.rpc.records import tee as tee_calls
+from whence_service.rpc.tracing import SILENT
 
 SERVICE: Final = worker_service_pb2.DESCRIPTOR.services_by_name["WorkerService"].full_name
 
@@ -45,6 +48,7 @@ class Worker:
         *,
         engine_factory: EngineFactory | None = None,
         observe: WorkerObserver = ignore,
+        tracer: Tracer = SILENT,
     ) -> None:
         self.settings = settings
         self.registry = process_registry()
@@ -55,7 +59,8 @@ class Worker:
         self._metrics.watch_queue(lambda: self._thread.waiting)
         self._cache = make_cache(settings, self._observe)
         calls = tee_calls(Metrics(self.registry), log_calls)
-        self._host = RpcHost(settings.host, [CallInterceptor(calls, settings.bounds)], [SERVICE], calls)
+        interceptor = CallInterceptor(calls, settings.bounds, tracer=tracer)
+        self._host = RpcHost(settings.host, [interceptor], [SERVICE], calls)
         self._admission = Admission(settings.max_running, settings.max_waiting, calls)
         servicer = WorkerServicer(CallFrame(self._require_model, self._admission, calls))
         worker_service_pb2_grpc.add_WorkerServiceServicer_to_server(servicer, self._host.server)
@@ -152,10 +157,11 @@ def run(settings: WorkerSettings) -> None:
 
 
 async def _run(settings: WorkerSettings) -> None:
-    worker = Worker(settings)
-    try:
-        await worker.start()
-        await worker.serve_until_signalled()
-    finally:
-        await worker.close()
-        _log.info("stopped")
+    with exporting(settings.tracing, "whence-worker") as tracer:
+        worker = Worker(settings, tracer=tracer)
+        try:
+            await worker.start()
+            await worker.serve_until_signalled()
+        finally:
+            await worker.close()
+    _log.info("stopped")

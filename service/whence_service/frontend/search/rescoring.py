@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 
@@ -53,9 +52,10 @@ class Rescoring:
         Yields whenever more has arrived, and ends with all of it, or with what there was time for. Raises what a worker
         failed with.
         """
-        started = time.perf_counter()
+        stage = self._context.watch.stage("rescore")
         by_worker = self._ask(positions)
-        tasks = [asyncio.create_task(self._follow(worker, held)) for worker, held in by_worker.items()]
+        with stage.current():
+            tasks = [asyncio.create_task(self._follow(worker, held)) for worker, held in by_worker.items()]
         for task in tasks:
             task.add_done_callback(lambda _: self._news.set())
         try:
@@ -69,8 +69,8 @@ class Rescoring:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            stage.end()
         raise_first(tasks)
-        self._context.watch.add("rescore", time.perf_counter() - started)
 
     def forget_lost(self) -> None:
         """Drop the influences of sequences in lost shards: they are missing as a whole, not in part."""

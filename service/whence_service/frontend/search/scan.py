@@ -7,7 +7,6 @@ one before and the last one final. :mod:`whence_service.frontend.calls.attribute
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -45,8 +44,9 @@ class FullScan:
 
     async def results(self) -> AsyncGenerator[SearchResult, None]:
         """Yield the rankings so far at every change, and at the end the complete ones."""
-        started = time.perf_counter()
-        tasks = [asyncio.create_task(self._follow(group)) for group in self._context.replicas.groups()]
+        stage = self._context.watch.stage("scan")
+        with stage.current():
+            tasks = [asyncio.create_task(self._follow(group)) for group in self._context.replicas.groups()]
         for task in tasks:
             task.add_done_callback(lambda _: self._news.set())
         try:
@@ -60,10 +60,10 @@ class FullScan:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            stage.end()
         raise_first(tasks)
         if not self._latest:
             raise self._context.replicas.nobody_left()
-        self._context.watch.add("scan", time.perf_counter() - started)
         for answer in self._latest.values():
             self._context.watch.merge(answer.timings)
         yield self._merged()

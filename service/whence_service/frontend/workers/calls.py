@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 from whence.errors import UnavailableError
 from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2
-from whence_service.frontend.workers.client import Method, StreamMethod
+from whence_service.frontend.workers.client import Method, Named, StreamMethod
 from whence_service.frontend.workers.placement import Generation
 from whence_service.frontend.workers.pool import WorkerPool
 from whence_service.frontend.workers.replicas import Replicas
@@ -20,7 +20,7 @@ from whence_service.rpc.deadlines import Deadline
 from whence_service.rpc.stages import Stopwatch
 
 
-class WorkerRequest(Protocol):
+class WorkerRequest(Named, Protocol):
     """A request to a worker, which names the generation that it is for."""
 
     @property

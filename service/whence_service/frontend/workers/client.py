@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import grpc
 import structlog
+from google.protobuf.descriptor import Descriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from whence import status
@@ -25,10 +26,21 @@ from whence.worker.v1 import worker_service_pb2_grpc
 from whence_service.rpc import request_ids, tenants
 from whence_service.rpc.deadlines import Deadline, deadline_error
 from whence_service.rpc.identity import current_identity
+from whence_service.rpc.tracing import Metadata, current_trace
 
 SERVICE: Final = "whence.worker.v1.WorkerService"
 
-Q = TypeVar("Q")
+
+class Named(Protocol):
+    """A message."""
+
+    @property
+    def DESCRIPTOR(self) -> Descriptor:  # noqa: N802 - protobuf's name
+        """Its type."""
+        ...
+
+
+Q = TypeVar("Q", bound=Named)
 A = TypeVar("A")
 # The type exists in the stubs for type checkers only.
 Stub: TypeAlias = "worker_service_pb2_grpc.WorkerServiceAsyncStub"
@@ -66,23 +78,25 @@ class WorkerClient:
 
     async def ask(self, method: Method[Q, A], request: Q, deadline: Deadline, shards: Sequence[str]) -> A:
         """Return the answer to one call; ``method`` takes the call from the stub, ``shards`` are named in errors."""
-        try:
-            return await method(self._stub)(request, timeout=deadline.forward_s(), metadata=_metadata())
-        except grpc.aio.AioRpcError as error:
-            raise self._translate(error, shards) from error
+        with current_trace().calling(SERVICE, _name_of(request), self.address) as headers:
+            try:
+                return await method(self._stub)(request, timeout=deadline.forward_s(), metadata=_metadata(headers))
+            except grpc.aio.AioRpcError as error:
+                raise self._translate(error, shards) from error
 
     async def stream(
         self, method: StreamMethod[Q, A], request: Q, deadline: Deadline, shards: Sequence[str]
     ) -> AsyncGenerator[A, None]:
         """Yield the answers to one call as :meth:`ask` does; the worker stops when the iteration is left."""
-        call = method(self._stub)(request, timeout=deadline.forward_s(), metadata=_metadata())
-        try:
-            async for response in call:
-                yield response
-        except grpc.aio.AioRpcError as error:
-            raise self._translate(error, shards) from error
-        finally:
-            call.cancel()
+        with current_trace().calling(SERVICE, _name_of(request), self.address) as headers:
+            call = method(self._stub)(request, timeout=deadline.forward_s(), metadata=_metadata(headers))
+            try:
+                async for response in call:
+                    yield response
+            except grpc.aio.AioRpcError as error:
+                raise self._translate(error, shards) from error
+            finally:
+                call.cancel()
 
     async def _check_serving(self, timeout_s: float) -> None:
         try:
@@ -150,7 +164,12 @@ def _too_large(error: WhenceError) -> InvalidRequestError:
     )
 
 
-def _metadata() -> tuple[tuple[str, str], ...]:
+def _metadata(headers: Metadata) -> Metadata:
     request_id = request_ids.current_request_id()
     named = ((request_ids.METADATA_KEY, request_id),) if request_id else ()
-    return (*named, *tenants.to_metadata(current_identity().tenant))
+    return (*named, *tenants.to_metadata(current_identity().tenant), *headers)
+
+
+def _name_of(request: Named) -> str:
+    # Each method's request is named after it.
+    return request.DESCRIPTOR.name.removesuffix("Request")
