@@ -1,6 +1,6 @@
-"""Writes the README's tables of settings and ``whence/settings.py``. With --check it only compares.
+"""Writes the README's tables of settings, ``whence/settings.py`` and the chart's schema of settings.
 
-Both come from the settings' own fields.
+With --check it only compares. All come from the settings' own fields.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import NamedTuple
 
+import chart_documents
 import generated_blocks
 from pydantic.fields import FieldInfo
 
@@ -76,3 +77,4 @@ if __name__ == "__main__":
     generated_blocks.run(generated_blocks.ROOT / "README.md", blocks)
     known = constant("FRONT_END", FrontEndSettings) + constant("WORKER", WorkerSettings)
     generated_blocks.run(generated_blocks.ROOT / "clients" / "python" / "whence" / "settings.py", {"settings": known})
+    generated_blocks.write(chart_documents.SCHEMA, chart_documents.schema())

@@ -20,18 +20,22 @@ ROOT = Path(__file__).parents[1]
 
 def run(document: Path, blocks: Mapping[str, str]) -> None:
     """Write each block into ``document``; with ``--check`` only compare, and exit with 1 where one differs."""
+    after = document.read_text(encoding="utf-8")
+    for name, text in blocks.items():
+        after = replaced(after, name, text)
+    write(document, after)
+
+
+def write(document: Path, text: str) -> None:
+    """Write the whole ``document``; with ``--check`` only compare, and exit with 1 where it differs."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--check", action="store_true", help="write nothing; fail where the document is out of date")
     check = parser.parse_args().check
-    before = document.read_text(encoding="utf-8")
-    after = before
-    for name, text in blocks.items():
-        after = replaced(after, name, text)
-    if after == before:
+    if document.read_text(encoding="utf-8") == text:
         return
     if check:
         sys.exit(f"{document.relative_to(ROOT)} is out of date; run: make docs")
-    document.write_text(after, encoding="utf-8")
+    document.write_text(text, encoding="utf-8")
 
 
 def replaced(document: str, name: str, text: str) -> str:
