@@ -13,10 +13,11 @@ import pytest
 import structlog
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from whence.errors import DeadlineError
+from whence.errors import DeadlineError, InternalError
 from whence.v1 import attribution_pb2, attribution_service_pb2, attribution_service_pb2_grpc
 from whence_service.rpc.deadlines import Deadline
 from whence_service.rpc.health import HealthService
+from whence_service.rpc.hosting import HostSettings, RpcHost
 from whence_service.rpc.logging import configure_logging, log_calls
 from whence_service.rpc.records import CallRecord, StageRecord
 from whence_service.rpc.stages import Stopwatch
@@ -63,6 +64,25 @@ async def test_a_long_call_whose_caller_asks_now_and_then_whether_we_are_there_i
         await asyncio.sleep(8)  # five pings; the third would be one too many
         worker.stub.may_finish.set()
         assert (await call).attribution.positive
+
+
+async def test_a_server_that_ends_by_itself_ends_its_process():
+    host = RpcHost(HostSettings(address="127.0.0.1:0"), [], [])
+    await host.start()
+    serving = asyncio.create_task(host.serve_until(asyncio.Event()))
+    await asyncio.sleep(0)
+    await host.server.stop(None)
+    with pytest.raises(InternalError, match="ended by itself"):
+        await asyncio.wait_for(serving, 10)
+
+
+async def test_a_server_that_is_told_to_stop_stops_afterwards():
+    host, terminated = RpcHost(HostSettings(address="127.0.0.1:0", drain_s=0), [], []), asyncio.Event()
+    await host.start()
+    serving = asyncio.create_task(host.serve_until(terminated))
+    terminated.set()
+    await asyncio.wait_for(serving, 10)
+    await asyncio.wait_for(host.drain(), 10)
 
 
 def test_overall_health_needs_every_service_and_liveness_none():

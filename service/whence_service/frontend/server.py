@@ -135,6 +135,6 @@ async def run(settings: FrontEndSettings) -> None:
         front_end = await build_front_end(settings, process_registry(), tracer)
         with termination() as signalled:  # from the first call on, so that none is cut off
             await front_end.start()
-            await signalled.wait()
+            await front_end.host.serve_until(signalled)
         await front_end.stop()
     _log.info("stopped")

@@ -13,7 +13,7 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2_grpc
 
-from whence.errors import UnavailableError
+from whence.errors import InternalError, UnavailableError
 from whence.reasons import Reason
 from whence_service.rpc import reflection
 from whence_service.rpc.addresses import why_not_bound
@@ -66,6 +66,7 @@ class RpcHost:
         self.settings = settings
         self._certificates = CertificateWatch(settings.tls, observe) if settings.tls is not None else None
         self._watching: asyncio.Task[None] | None = None
+        self._ended: asyncio.Task[bool] | None = None
         self.health = HealthService(service_names)
         self.server = grpc.aio.server(interceptors=interceptors, options=_options(settings))
         self._service_names = tuple(service_names)
@@ -113,8 +114,28 @@ class RpcHost:
     async def serve_until_signalled(self) -> None:
         """Wait for SIGTERM or SIGINT, then drain. A second signal ends the process the usual way."""
         with termination() as terminated:
-            await terminated.wait()
+            await self.serve_until(terminated)
         await self.drain()
+
+    async def serve_until(self, terminated: asyncio.Event) -> None:
+        """Wait for the event.
+
+        Raises :class:`~whence.errors.InternalError` where gRPC's server ends by itself: a process that listens no more
+        has to end, so that another is started.
+        """
+        # Never cancelled: what it waits for is a future of the server's own, which stopping needs.
+        self._ended = asyncio.create_task(self.server.wait_for_termination())
+        waiting = asyncio.create_task(terminated.wait())
+        try:
+            await asyncio.wait({self._ended, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        if not terminated.is_set():
+            cause = self._ended.exception()
+            raise InternalError(
+                f"gRPC's server has ended by itself: {cause or 'it does not say why'}; start this process again",
+                reason=Reason.INTERNAL,
+            ) from cause
 
     def _bind(self) -> str:
         address = self.settings.address
