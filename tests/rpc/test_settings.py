@@ -31,6 +31,12 @@ class TestEitherProcess:
         assert kind.load(address=address, insecure=True, **needed).address == address
 
 
+@pytest.mark.parametrize(("kind", "needed"), [(FrontEndSettings, {}), (WorkerSettings, WORKER)])
+def test_either_that_wants_certificates_of_its_callers_serves_anywhere(kind, needed, tmp_path):
+    tls = {"tls_certificate": tmp_path / "c", "tls_key": tmp_path / "k", "tls_client_ca": tmp_path / "ca"}
+    assert kind.load(address="0.0.0.0:1", **tls, **needed).asks_who_calls
+
+
 def test_a_front_end_that_asks_who_calls_serves_anywhere(tmp_path):
     assert FrontEndSettings.load(address="0.0.0.0:1", keys_file=tmp_path / "keys.json").asks_who_calls
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 from pydantic_settings import SettingsConfigDict
 from redis.asyncio.connection import parse_url
 
@@ -20,6 +20,7 @@ from whence_service.rpc.settings import (
     MaxWaiting,
     Names,
     Seconds,
+    require,
 )
 
 
@@ -85,7 +86,18 @@ class WorkerSettings(HostingSettings):
         {}, description="The engine's own options, as JSON; docs/engines.md has those of ort."
     )
 
-    redis_url: RedisUrl = Field("", description="The shared gradient cache, redis://host:port/0; empty: none.")
+    redis_url: RedisUrl = Field(
+        "",
+        repr=False,  # it may have a password
+        description="The shared gradient cache, redis://host:port/0, or rediss:// for TLS; empty: none.",
+    )
+    redis_username: str | None = Field(None, description="The user of Redis' ACL; unset: Redis' default user.")
+    redis_password_file: Path | None = Field(
+        None, description="A file with the password for Redis; read again for each new connection."
+    )
+    redis_tls_ca: Path | None = Field(
+        None, description="A PEM file of authorities to trust for rediss://, besides the system's."
+    )
     redis_timeout_s: Seconds = Field(0.05, description="The timeout of Redis, in seconds.")
     redis_ttl_s: PositiveInt = Field(86_400, description="How long Redis keeps a gradient, in seconds.")
     redis_max_value_bytes: PositiveInt = Field(64 * MEBIBYTE, description="Largest gradient that is kept in Redis.")
@@ -122,3 +134,16 @@ class WorkerSettings(HostingSettings):
     def served_name(self) -> str:
         """The name that requests use."""
         return self.name or Path(self.model).name.removesuffix(".gguf") or self.model
+
+    @model_validator(mode="after")
+    def _check_access_to_redis(self) -> Self:
+        url = urlsplit(self.redis_url)
+        for name in ("redis_password_file", "redis_tls_ca"):
+            if getattr(self, name) is not None and not self.redis_url:
+                raise ValueError(f"{name} has no effect without redis_url: give that as well, or leave {name} out")
+        require(self, "redis_username", needs="redis_password_file")
+        if self.redis_password_file is not None and (url.username or url.password):
+            raise ValueError("redis_url and redis_password_file both say who asks Redis: leave it out of the URL")
+        if self.redis_tls_ca is not None and url.scheme != "rediss":
+            raise ValueError(f"redis_tls_ca has no effect with {url.scheme}://: write rediss://, or leave it out")
+        return self

@@ -86,8 +86,8 @@ class FrontEndSettings(HostingSettings):
 
     @property
     def asks_who_calls(self) -> bool:
-        """Whether callers need credentials."""
-        return self.access.identifies
+        """Whether callers need credentials, or a client certificate."""
+        return self.access.identifies or super().asks_who_calls
 
     @property
     def access(self) -> AccessSettings:

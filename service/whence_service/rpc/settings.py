@@ -179,7 +179,7 @@ class HostingSettings(Settings):
     @property
     def asks_who_calls(self) -> bool:
         """Whether callers need credentials, or a client certificate."""
-        return False
+        return self.tls_client_ca is not None
 
     @model_validator(mode="after")
     def _check_protection(self) -> Self:

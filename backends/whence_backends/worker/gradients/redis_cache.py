@@ -7,13 +7,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from whence_backends.worker.gradients.circuit_breaker import CircuitBreaker
+from whence_backends.worker.gradients.redis_connection import RedisAccess, connect
 from whence_backends.worker.runtime.records import CacheOutcome, CacheRecord, WorkerObserver, ignore
 
 _PREFIX: Final = "whence:gradient:"
@@ -32,6 +30,7 @@ class RedisCache:
     def __init__(
         self,
         url: str,
+        access: RedisAccess = RedisAccess(),  # noqa: B008 - frozen
         *,
         timeout_s: float,
         ttl_s: int,
@@ -44,7 +43,12 @@ class RedisCache:
         self._max_value_bytes = max_value_bytes
         self._breaker = breaker or CircuitBreaker()
         self._observe = observe
-        self._redis = _connect(url, timeout_s, timeout_s + max_value_bytes / _SLOWEST_BYTES_PER_S)
+        self._redis = connect(
+            url,
+            access,
+            connect_timeout_s=timeout_s,
+            read_timeout_s=timeout_s + max_value_bytes / _SLOWEST_BYTES_PER_S,
+        )
 
     def __repr__(self) -> str:
         return f"RedisCache({self._breaker!r})"
@@ -91,13 +95,13 @@ class RedisCache:
             outcome, value = await act()
         except ResponseError as error:  # the server is up and refuses: out of memory, read-only, a key of another type
             self._breaker.succeeded()
-            self._record(operation, CacheOutcome.ERROR, key, started, why=repr(error))
+            self._record(operation, CacheOutcome.ERROR, key, started, why=_named(error))
             return None
         except (TimeoutError, RedisError, OSError, ValueError) as error:
             self._breaker.failed()
             late = isinstance(error, (TimeoutError, RedisTimeoutError))
             outcome = CacheOutcome.TIMEOUT if late else CacheOutcome.ERROR
-            self._record(operation, outcome, key, started, why=repr(error))
+            self._record(operation, outcome, key, started, why=_named(error))
             return None
         except BaseException:  # cancelled: the state of the server is unknown
             self._breaker.abandoned()
@@ -135,16 +139,6 @@ class RedisCache:
         )
 
 
-def _connect(url: str, connect_timeout_s: float, read_timeout_s: float) -> Redis:
-    # By default the library retries a silent server for about a minute. RESP2, because with RESP3 the library reuses a
-    # pooled connection without checking it for the late reply to a cancelled command.
-    return Redis.from_url(
-        url,
-        protocol=2,
-        socket_connect_timeout=connect_timeout_s,
-        socket_timeout=read_timeout_s,
-        retry=Retry(NoBackoff(), 0),
-        retry_on_timeout=False,
-        health_check_interval=0,
-        decode_responses=False,
-    )
+def _named(error: Exception) -> str:
+    # The library's own repr leaves the message out.
+    return f"{type(error).__name__}: {error}"

@@ -16,6 +16,7 @@ from whence_backends.worker.gradients.keys import GradientNamer
 from whence_backends.worker.gradients.memory_cache import MemoryCache
 from whence_backends.worker.gradients.query_gradients import QueryGradients
 from whence_backends.worker.gradients.redis_cache import RedisCache
+from whence_backends.worker.gradients.redis_connection import RedisAccess
 from whence_backends.worker.gradients.single_flight import SingleFlight
 from whence_backends.worker.model.description import describe_model
 from whence_backends.worker.model.loading import Loaded
@@ -103,12 +104,22 @@ def assemble(
 
 
 def make_cache(settings: WorkerSettings, observe: WorkerObserver) -> GradientCache:
-    """Return the gradient cache: this process's memory, in front of Redis where one is configured."""
+    """Return the gradient cache: this process's memory, in front of Redis where one is configured.
+
+    Raises :class:`~whence.errors.InvalidRequestError` for a password file, or authorities, that cannot be used.
+    """
     memory = MemoryCache(settings.memory_cache_bytes - _kept_bytes(settings), observe=observe)
     if not settings.redis_url:
         return memory
+    access = RedisAccess(
+        username=settings.redis_username,
+        password_file=settings.redis_password_file,
+        authorities=settings.redis_tls_ca,
+    )
+    access.check()
     redis = RedisCache(
         settings.redis_url,
+        access,
         timeout_s=settings.redis_timeout_s,
         ttl_s=settings.redis_ttl_s,
         max_value_bytes=settings.redis_max_value_bytes,

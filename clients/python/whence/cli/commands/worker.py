@@ -41,6 +41,9 @@ def worker(
     tls_key: Annotated[Path | None, setting_option(WORKER["tls_key"], panel=_TLS)] = None,
     tls_client_ca: Annotated[Path | None, setting_option(WORKER["tls_client_ca"], panel=_TLS)] = None,
     redis_url: Annotated[str | None, setting_option(WORKER["redis_url"], panel=_CACHE)] = None,
+    redis_username: Annotated[str | None, setting_option(WORKER["redis_username"], panel=_CACHE)] = None,
+    redis_password_file: Annotated[Path | None, setting_option(WORKER["redis_password_file"], panel=_CACHE)] = None,
+    redis_tls_ca: Annotated[Path | None, setting_option(WORKER["redis_tls_ca"], panel=_CACHE)] = None,
     verify_artefacts: Annotated[bool | None, setting_option(WORKER["verify_artefacts"], "--verify/--no-verify")] = None,
 ) -> None:
     """Serve one model, its factors and its corpus shards to front ends.
@@ -68,6 +71,9 @@ def worker(
         "tls_key": tls_key,
         "tls_client_ca": tls_client_ca,
         "redis_url": redis_url,
+        "redis_username": redis_username,
+        "redis_password_file": redis_password_file,
+        "redis_tls_ca": redis_tls_ca,
         "verify_artefacts": verify_artefacts,
     }
     _serve(config, options)
