@@ -85,11 +85,16 @@ def test_the_wait_is_what_the_server_asks_and_a_little_more():
     assert len(set(waits)) > 1
 
 
+def test_a_quota_is_waited_for_where_that_does_not_take_long():
+    assert _retries.wait_s(overloaded(29.0, "QUOTA_EXCEEDED"), _retries.Deadline(60), retry_overload=True) is not None
+
+
 @pytest.mark.parametrize(
     ("error", "timeout_s", "retry_overload"),
     [
         (overloaded(2.0), 1.0, True),
         (overloaded(2.0), 60.0, False),
+        (overloaded(31.0, "QUOTA_EXCEEDED"), 60.0, True),
         (overloaded(2.0, "GRPC_RESOURCE_EXHAUSTED"), 60.0, True),
         (UnavailableError("down", reason="DRAINING"), 60.0, True),
         (DeadlineError("late", reason="LATE"), 60.0, True),

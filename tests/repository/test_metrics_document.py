@@ -18,6 +18,8 @@ from whence_service.rpc.records import (
     CallRecord,
     CertificateRecord,
     QueueRecord,
+    QuotaRefusalRecord,
+    QuotaUseRecord,
     RejectionRecord,
     StageRecord,
     WaitRecord,
@@ -46,6 +48,8 @@ def filled_registry() -> CollectorRegistry:
     observe(RejectionRecord(reason="QUEUE_FULL"))
     observe(StageRecord(stage="queue", duration_s=0))
     observe_front(WorkersRecord(reachable=1, unreachable=0, models=1, incomplete=0))
+    observe_front(QuotaUseRecord(tenant="other", sequences=1))
+    observe_front(QuotaRefusalRecord(tenant="other", quota="calls"))
     observe(CertificateRecord(hop="server", expires_at=(("tls_certificate", 1.0),), reloaded=True, rejected=False))
     observe_worker(CacheRecord(layer="redis", operation="get", outcome=CacheOutcome.HIT, key="k"))
     observe_worker(JobRecord(stage="score", wait_s=0, duration_s=0))

@@ -12,6 +12,8 @@ from whence.reasons import Reason
 
 # Added to the wait that a server asks for, so that callers refused together do not come back together.
 SPREAD: Final = 0.25
+# A longer wait for a quota is the caller's to decide about: it may last a day, while a queue moves on.
+LONGEST_WAIT_FOR_QUOTA_S: Final = 30.0
 # gRPC counts deadlines in milliseconds, in an integer that must hold them; after a year nobody waits.
 FOREVER_S: Final = 365 * 86_400.0
 # The waits that a service config takes: they are written in milliseconds, and must not be 0.
@@ -73,10 +75,12 @@ def wait_s(error: WhenceError, deadline: Deadline, *, retry_overload: bool) -> f
     """Return the wait before the next attempt in seconds, or None where the call has failed for good.
 
     Only calls that were refused for load are made again here, and only where the wait that the server asks for ends
-    before the deadline. A full queue and gRPC's own limits share a status code; the reasons of the latter begin with
-    ``GRPC_``.
+    before the deadline and, for a quota, is no longer than :data:`LONGEST_WAIT_FOR_QUOTA_S`. A full queue and gRPC's
+    own limits share a status code; the reasons of the latter begin with ``GRPC_``.
     """
     if not retry_overload or not isinstance(error, OverloadedError) or error.reason.startswith("GRPC_"):
+        return None
+    if error.reason == Reason.QUOTA_EXCEEDED and error.retry_after_s > LONGEST_WAIT_FOR_QUOTA_S:
         return None
     wait = error.retry_after_s * (1 + SPREAD * random.random())
     return wait if wait < deadline.left_s() else None

@@ -23,10 +23,11 @@ A reason follows one grammar, :data:`GRAMMAR`. ``X`` and ``Y`` are nouns of the 
 ``X_FAILED``                                 X was tried and failed
 ``X_UNAVAILABLE``                            X cannot be reached now, and may be later
 ``X_EXPIRED``                                X was valid until a time that is past
+``X_EXCEEDED``                               more of X was asked, or needed, than there is
 ``GRPC_<CODE>``                              a failure of the transport, which says nothing but its gRPC code
 ===========================================  ==========================================================================
 
-Five words stand alone: ``CANCELLED``, ``DEADLINE_EXCEEDED``, ``INTERNAL``, ``INTERRUPTED`` and ``OUT_OF_MEMORY``.
+Four words stand alone: ``CANCELLED``, ``INTERNAL``, ``INTERRUPTED`` and ``OUT_OF_MEMORY``.
 An engine of another package may use reasons of its own.
 """
 
@@ -41,10 +42,10 @@ _NOUN: Final = rf"{_WORD}(_{_WORD})*"
 GRAMMAR: Final = re.compile(
     rf"(INVALID|NON_FINITE|UNKNOWN|MISSING|EMPTY|UNEXPECTED|AMBIGUOUS|UNSUPPORTED|UNREADABLE|CORRUPT)_{_NOUN}"
     rf"|TOO_(MANY|FEW|LARGE|LONG|SHORT|DEEP)_{_NOUN}"
-    rf"|{_NOUN}_(NOT_FOUND|MISMATCH|EXISTS?|IN_USE|FULL|INCOMPLETE|FAILED|UNAVAILABLE|EXPIRED)"
+    rf"|{_NOUN}_(NOT_FOUND|MISMATCH|EXISTS?|IN_USE|FULL|INCOMPLETE|FAILED|UNAVAILABLE|EXPIRED|EXCEEDED)"
     rf"|MODEL_NOT_{_WORD}"
     rf"|GRPC_{_NOUN}"
-    r"|CANCELLED|DEADLINE_EXCEEDED|INTERNAL|INTERRUPTED|OUT_OF_MEMORY"
+    r"|CANCELLED|INTERNAL|INTERRUPTED|OUT_OF_MEMORY"
 )
 
 
@@ -75,6 +76,10 @@ class Reason(_Named):
     """Send at most 128 characters of printable ASCII, or none to have an id made."""
     QUEUE_FULL = auto()
     """Wait as long as ``RetryInfo`` says and call again, or add replicas."""
+    QUOTA_EXCEEDED = auto()
+    """Wait as long as ``RetryInfo`` says and call again, ask for less, or have the tenant's quota raised."""
+    TOO_LARGE_COST = auto()
+    """Ask for fewer sequences to be scored: fewer candidates, or no scan; or have the tenant's quota raised."""
     TOO_LARGE_ANSWER = auto()
     """Ask for fewer sequences or queries at once, or leave out layers and tokens."""
     TOO_LARGE_FILTER = auto()

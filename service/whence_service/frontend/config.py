@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from whence_service.access.assembly import AccessSettings
+from whence_service.quotas.settings import QuotaSettings
 from whence_service.rpc.certificates import TlsFiles
 from whence_service.rpc.hosting import MEBIBYTE, HostSettings
 from whence_service.rpc.settings import (
@@ -74,6 +75,23 @@ class FrontEndSettings(HostingSettings):
         None, description="The file of API keys, which `whence keys` writes. It is read again when it changes."
     )
 
+    quotas_file: Path | None = Field(
+        None, description="The TOML file of tenants' quotas (docs/quotas.md). It is read again when it changes."
+    )
+    quotas_redis_url: str = Field(
+        "",
+        repr=False,  # it may have a password
+        description="Where front ends count together what tenants use: redis://host:port/0; empty: each for itself.",
+    )
+    quotas_timeout_s: Seconds = Field(0.1, description="The time that counting in Redis may take, in seconds.")
+    quotas_local_share: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="The share of each quota that this front end grants by itself where there is no Redis or it cannot "
+        "be asked: one divided by the number of front ends.",
+    )
+
     address: Address = "127.0.0.1:50051"
     max_running: MaxRunning = 16
     max_waiting: MaxWaiting = 128
@@ -88,6 +106,18 @@ class FrontEndSettings(HostingSettings):
     def asks_who_calls(self) -> bool:
         """Whether callers need credentials, or a client certificate."""
         return self.access.identifies or super().asks_who_calls
+
+    @property
+    def quotas(self) -> QuotaSettings | None:
+        """How much tenants may ask; None: anything."""
+        if self.quotas_file is None:
+            return None
+        return QuotaSettings(
+            file=self.quotas_file,
+            redis_url=self.quotas_redis_url,
+            timeout_s=self.quotas_timeout_s,
+            local_share=self.quotas_local_share,
+        )
 
     @property
     def access(self) -> AccessSettings:

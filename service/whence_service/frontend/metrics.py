@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from whence_service.rpc.records import BegunAnewRecord, FailoverRecord, Record, WorkersRecord
+from whence_service.rpc.records import (
+    BegunAnewRecord,
+    FailoverRecord,
+    QuotaRefusalRecord,
+    QuotaUseRecord,
+    Record,
+    WorkersRecord,
+)
 
 
 class FrontEndMetrics:
@@ -28,6 +35,15 @@ class FrontEndMetrics:
             "Times that a call began again with other workers, those of a newer generation for example.",
             registry=registry,
         )
+        self._quota_used = Counter(
+            "whence_quota_used",
+            "Calls made, and sequences scored, under quotas.",
+            ["tenant", "quota"],
+            registry=registry,
+        )
+        self._quota_refusals = Counter(
+            "whence_quota_refusals", "Calls refused because of a quota.", ["tenant", "quota"], registry=registry
+        )
 
     def __call__(self, record: Record) -> None:
         """Count one record."""
@@ -41,3 +57,8 @@ class FrontEndMetrics:
                 self._failovers.inc()
             case BegunAnewRecord():
                 self._begun_anew.inc()
+            case QuotaUseRecord():
+                self._quota_used.labels(record.tenant, "calls").inc()
+                self._quota_used.labels(record.tenant, "sequences").inc(record.sequences)
+            case QuotaRefusalRecord():
+                self._quota_refusals.labels(record.tenant, record.quota).inc()

@@ -17,6 +17,8 @@ from whence_service.frontend.servicer import SERVICE, AttributionServicer
 from whence_service.frontend.workers.channels import WorkerChannels
 from whence_service.frontend.workers.placement import Placement
 from whence_service.frontend.workers.pool import WorkerPool
+from whence_service.quotas.assembly import build_quotas
+from whence_service.quotas.quotas import Quotas
 from whence_service.rpc.admission import Admission
 from whence_service.rpc.hosting import RpcHost, termination
 from whence_service.rpc.http import MetricsServer, start_metrics_server
@@ -46,12 +48,14 @@ class FrontEnd:
         *,
         host: RpcHost,
         pool: WorkerPool,
+        quotas: Quotas,
         admission: Admission,
         registry: CollectorRegistry,
     ) -> None:
         self.settings = settings
         self.host = host
         self.pool = pool
+        self.quotas = quotas
         self.admission = admission
         self._registry = registry
         self._metrics_server: MetricsServer | None = None
@@ -88,6 +92,7 @@ class FrontEnd:
 
     async def _release(self) -> None:
         await self.pool.stop()
+        await self.quotas.close()
         if self._metrics_server is not None:
             self._metrics_server.stop()
             self._metrics_server = None
@@ -113,9 +118,10 @@ async def build_front_end(settings: FrontEndSettings, registry: CollectorRegistr
     admission = Admission(
         settings.max_running, settings.max_waiting, observe, max_wait_s=settings.max_wait_s or math.inf
     )
-    servicer = AttributionServicer(settings, pool, admission, observe)
+    quotas = build_quotas(settings.quotas, observe)
+    servicer = AttributionServicer(settings, pool, quotas, admission, observe)
     attribution_service_pb2_grpc.add_AttributionServiceServicer_to_server(servicer, host.server)
-    return FrontEnd(settings, host=host, pool=pool, admission=admission, registry=registry)
+    return FrontEnd(settings, host=host, pool=pool, quotas=quotas, admission=admission, registry=registry)
 
 
 def _worker_channels(settings: FrontEndSettings, observe: Observer) -> WorkerChannels:

@@ -16,6 +16,7 @@ from whence.reasons import Reason
 from whence.v1 import attribution_service_pb2 as messages
 from whence.v1 import attribution_service_pb2_grpc
 from whence_service.frontend.calls.attribute import Attributor
+from whence_service.frontend.calls.cost import cost_of
 from whence_service.frontend.calls.group_influence import group_influence
 from whence_service.frontend.calls.models import describe_model, list_models
 from whence_service.frontend.calls.score import explain, score
@@ -36,6 +37,7 @@ from whence_service.frontend.request.validation import (
 from whence_service.frontend.responses.attributions import Answer
 from whence_service.frontend.workers.placement import Generation
 from whence_service.frontend.workers.pool import WorkerPool
+from whence_service.quotas.quotas import Quotas
 from whence_service.rpc.admission import Admission
 from whence_service.rpc.deadlines import Deadline
 from whence_service.rpc.identity import current_identity
@@ -56,9 +58,12 @@ Options = TypeVar("Options")
 class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceServicer):
     """Serves the public service from the workers of a pool. Its only state is the attributor's."""
 
-    def __init__(self, settings: FrontEndSettings, pool: WorkerPool, admission: Admission, observe: Observer) -> None:
+    def __init__(
+        self, settings: FrontEndSettings, pool: WorkerPool, quotas: Quotas, admission: Admission, observe: Observer
+    ) -> None:
         self._settings = settings
         self._pool = pool
+        self._quotas = quotas
         self._admission = admission
         self._observe = observe
         self._limits = limits_of(settings)
@@ -81,8 +86,10 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
         ):
             async for event in events:
                 if isinstance(event, Answer):
+                    turn.report(event.metadata.sequences_scored)
                     yield self._fitting(messages.StreamAttributeResponse(result=_single(event)))
                 else:
+                    turn.report(event.sequences_scored)
                     yield messages.StreamAttributeResponse(partial=event)
 
     async def BatchAttribute(  # noqa: N802 - the protocol's name
@@ -140,14 +147,19 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
 
     @asynccontextmanager
     async def _admit(self, call: _Context, request: CheckedRequest[Options]) -> AsyncIterator[Turn[Options]]:
-        """Wait for the request's turn within the call's deadline."""
+        """Charge the tenant, and wait for the request's turn within the call's deadline."""
         deadline = Deadline.of(call, default_s=self._settings.default_deadline_s, max_s=self._settings.max_deadline_s)
         check_texts(request, current_identity())
         # A request that no generation can answer is refused before it waits.
-        check_model_limits(request, self._pool.visible.choose(request.model, partial=request.partial))
+        generation = self._pool.visible.choose(request.model, partial=request.partial)
+        check_model_limits(request, generation)
         watch = Stopwatch(self._observe, current_trace())
         started = time.perf_counter()
-        async with self._admission.slot(deadline):
+        async with (
+            self._quotas.charged(lambda: cost_of(request, generation)) as charge,
+            self._admission.slot(deadline),
+        ):
+            charge.begin()
             watch.add("queue", time.perf_counter() - started)
             yield Turn(
                 request=request,
@@ -156,6 +168,7 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
                 watch=watch,
                 observe=self._observe,
                 answer_bytes=self._settings.max_message_bytes // _BUDGET_SHARE,
+                report=charge.report,
             )
 
     async def _score(

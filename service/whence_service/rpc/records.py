@@ -46,6 +46,22 @@ class RejectionRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class QuotaUseRecord:
+    """A call that a tenant was charged for, and the sequences of it. Few tenants have a name here."""
+
+    tenant: str
+    sequences: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuotaRefusalRecord:
+    """A call that was refused because a tenant has too little left of a quota: ``calls`` or ``sequences``."""
+
+    tenant: str
+    quota: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class StageRecord:
     """The duration of a stage of a call."""
 
@@ -95,6 +111,8 @@ Record = (
     | WorkersRecord
     | FailoverRecord
     | BegunAnewRecord
+    | QuotaUseRecord
+    | QuotaRefusalRecord
     | CertificateRecord
 )
 Observer = Callable[[Record], None]

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from redis.asyncio import Redis
 
-from whence_backends.worker.gradients.circuit_breaker import CircuitBreaker
 from whence_backends.worker.gradients.redis_cache import RedisCache
 from whence_backends.worker.runtime.records import CacheOutcome, CacheRecord
+from whence_service.rpc.circuit_breaker import CircuitBreaker
 from worker.harness import RedisServer
 
 Make = Callable[..., RedisCache]

@@ -11,11 +11,12 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import structlog
 
 from whence.errors import UnavailableError, WhenceError
+from whence.v1 import attribution_pb2
 from whence_service.frontend.request.checked import CheckedRequest
 from whence_service.frontend.request.context import RequestContext, build_context
 from whence_service.frontend.workers.calls import WorkerCalls
@@ -36,9 +37,23 @@ Options = TypeVar("Options")
 A = TypeVar("A")
 
 
+class Scored(Protocol):
+    """A whole answer, whose metadata say how many sequences were scored for it."""
+
+    @property
+    def metadata(self) -> attribution_pb2.ResponseMetadata:
+        """What is said of the answer as a whole."""
+        ...
+
+
+S = TypeVar("S", bound=Scored)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Turn(Generic[Options]):
     """Calls the work of a request with a context, and again with another where the workers have changed meanwhile.
+
+    ``report`` is told the number of sequences that were scored.
 
     Both methods raise :class:`~whence.errors.UnavailableError` where workers are gone and no other generation, nor
     other workers of this one, are there to begin with.
@@ -50,9 +65,15 @@ class Turn(Generic[Options]):
     watch: Stopwatch
     observe: Observer
     answer_bytes: int
+    report: Callable[[int], None]
 
-    async def answer(self, work: Callable[[RequestContext[Options]], Awaitable[A]]) -> A:
+    async def answer(self, work: Callable[[RequestContext[Options]], Awaitable[S]]) -> S:
         """Return the result of ``work``."""
+        answer = await self._answer(work)
+        self.report(answer.metadata.sequences_scored)
+        return answer
+
+    async def _answer(self, work: Callable[[RequestContext[Options]], Awaitable[S]]) -> S:
         for _ in range(_BEGINNINGS - 1):
             context = self._context()
             try:
@@ -65,7 +86,7 @@ class Turn(Generic[Options]):
     async def stream(
         self, work: Callable[[RequestContext[Options]], AsyncGenerator[A, None]]
     ) -> AsyncGenerator[A, None]:
-        """Yield the results of ``work``. Those of an earlier beginning may come before them."""
+        """Yield the results of ``work``, for the caller to report. Those of an earlier beginning may come before."""
         for beginning in range(_BEGINNINGS):
             context = self._context()
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from whence_backends.worker.gradients.circuit_breaker import CircuitBreaker
+from whence_service.rpc.circuit_breaker import CircuitBreaker
 
 
 class Clock:

@@ -1,0 +1,1 @@
+"""Quotas of tenants: how much each may ask, counted for all front ends together."""
