@@ -28,8 +28,9 @@ class StubProcess:
 
     made: ClassVar[list[StubProcess]] = []
 
-    def __init__(self, settings):
+    def __init__(self, settings, *, tracer):
         self.settings = settings
+        self.tracer = tracer
         self.stopped = False
         StubProcess.made.append(self)
 

@@ -15,6 +15,7 @@ from whence_backends.worker.runtime.records import BatchRecord, CacheOutcome, Ca
 from whence_service.frontend.metrics import FrontEndMetrics
 from whence_service.rpc import metrics as rpc_metrics
 from whence_service.rpc.records import (
+    AuditRecord,
     CallRecord,
     CertificateRecord,
     QueueRecord,
@@ -47,6 +48,7 @@ def filled_registry() -> CollectorRegistry:
     observe(WaitRecord(wait_s=0))
     observe(RejectionRecord(reason="QUEUE_FULL"))
     observe(StageRecord(stage="queue", duration_s=0))
+    observe_front(AuditRecord(outcome="written"))
     observe_front(WorkersRecord(reachable=1, unreachable=0, models=1, incomplete=0))
     observe_front(QuotaUseRecord(tenant="other", sequences=1))
     observe_front(QuotaRefusalRecord(tenant="other", quota="calls"))

@@ -309,6 +309,8 @@ class Reason(_Named):
     """Mend the setting that the message names; the README lists every one with its type and default."""
     UNREADABLE_CERTIFICATE = auto()
     """Put a valid certificate, the key that belongs to it, or the authorities into the file that the message names."""
+    AUDIT_UNAVAILABLE = auto()
+    """Make the audit log writable: free its disk, mend its path. With ``audit_required`` no call is answered before."""
     ADDRESS_UNAVAILABLE = auto()
     """Choose an address of this machine and a free port."""
     ARTEFACT_NOT_FOUND = auto()

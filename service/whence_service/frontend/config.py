@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from whence_service.access.assembly import AccessSettings
+from whence_service.audit.log import AuditSettings
 from whence_service.quotas.settings import QuotaSettings
 from whence_service.rpc.certificates import TlsFiles
 from whence_service.rpc.hosting import MEBIBYTE, HostSettings
@@ -91,6 +92,17 @@ class FrontEndSettings(HostingSettings):
         description="The share of each quota that this front end grants by itself where there is no Redis or it cannot "
         "be asked: one divided by the number of front ends.",
     )
+    audit_log: str = Field(
+        "",
+        description="Where to write one JSON line for each call: a file, stdout or stderr. A file is opened anew when "
+        "it was rotated. Empty: nowhere.",
+    )
+    audit_texts: bool = Field(
+        False, description="Whether these lines have whole requests, texts included, beside digests of the queries."
+    )
+    audit_required: bool = Field(
+        False, description="Whether calls fail while their lines cannot be written; otherwise they go on."
+    )
 
     address: Address = "127.0.0.1:50051"
     max_running: MaxRunning = 16
@@ -123,6 +135,11 @@ class FrontEndSettings(HostingSettings):
     def access(self) -> AccessSettings:
         """Whose calls are answered."""
         return AccessSettings(keys_file=self.keys_file, open_reflection=self.open_reflection)
+
+    @property
+    def audit(self) -> AuditSettings:
+        """Where calls are written down."""
+        return AuditSettings(place=self.audit_log, texts=self.audit_texts, required=self.audit_required)
 
     @property
     def host(self) -> HostSettings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from whence_service.rpc.records import (
+    AuditRecord,
     BegunAnewRecord,
     FailoverRecord,
     QuotaRefusalRecord,
@@ -44,6 +45,9 @@ class FrontEndMetrics:
         self._quota_refusals = Counter(
             "whence_quota_refusals", "Calls refused because of a quota.", ["tenant", "quota"], registry=registry
         )
+        self._audit_lines = Counter(
+            "whence_audit_lines", "Lines of the audit log, by what became of them.", ["outcome"], registry=registry
+        )
 
     def __call__(self, record: Record) -> None:
         """Count one record."""
@@ -62,3 +66,5 @@ class FrontEndMetrics:
                 self._quota_used.labels(record.tenant, "sequences").inc(record.sequences)
             case QuotaRefusalRecord():
                 self._quota_refusals.labels(record.tenant, record.quota).inc()
+            case AuditRecord():
+                self._audit_lines.labels(record.outcome).inc()

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from whence.v1 import attribution_service_pb2_grpc
 from whence_service.access.assembly import build_gate
+from whence_service.audit.log import open_audit
 from whence_service.frontend.config import FrontEndSettings
 from whence_service.frontend.metrics import FrontEndMetrics
 from whence_service.frontend.servicer import SERVICE, AttributionServicer
@@ -20,6 +21,7 @@ from whence_service.frontend.workers.pool import WorkerPool
 from whence_service.quotas.assembly import build_quotas
 from whence_service.quotas.quotas import Quotas
 from whence_service.rpc.admission import Admission
+from whence_service.rpc.audit import Audit
 from whence_service.rpc.hosting import RpcHost, termination
 from whence_service.rpc.http import MetricsServer, start_metrics_server
 from whence_service.rpc.interceptors import CallInterceptor
@@ -51,6 +53,7 @@ class FrontEnd:
         quotas: Quotas,
         admission: Admission,
         registry: CollectorRegistry,
+        audit: Audit,
     ) -> None:
         self.settings = settings
         self.host = host
@@ -58,6 +61,7 @@ class FrontEnd:
         self.quotas = quotas
         self.admission = admission
         self._registry = registry
+        self._audit = audit
         self._metrics_server: MetricsServer | None = None
 
     def __repr__(self) -> str:
@@ -93,6 +97,7 @@ class FrontEnd:
     async def _release(self) -> None:
         await self.pool.stop()
         await self.quotas.close()
+        await self._audit.close()
         if self._metrics_server is not None:
             self._metrics_server.stop()
             self._metrics_server = None
@@ -101,7 +106,8 @@ class FrontEnd:
 async def build_front_end(settings: FrontEndSettings, registry: CollectorRegistry, tracer: Tracer = SILENT) -> FrontEnd:
     """Return a front end that is ready to start, with its metrics in ``registry`` and its spans in ``tracer``."""
     observe = tee(Metrics(registry), FrontEndMetrics(registry), log_calls)
-    interceptor = CallInterceptor(observe, settings.bounds, build_gate(settings.access), tracer)
+    audit = open_audit(settings.audit, observe)
+    interceptor = CallInterceptor(observe, settings.bounds, build_gate(settings.access), tracer, audit)
     host = RpcHost(settings.host, [interceptor], [SERVICE], observe)
 
     def update_readiness(placement: Placement) -> None:
@@ -121,7 +127,9 @@ async def build_front_end(settings: FrontEndSettings, registry: CollectorRegistr
     quotas = build_quotas(settings.quotas, observe)
     servicer = AttributionServicer(settings, pool, quotas, admission, observe)
     attribution_service_pb2_grpc.add_AttributionServiceServicer_to_server(servicer, host.server)
-    return FrontEnd(settings, host=host, pool=pool, quotas=quotas, admission=admission, registry=registry)
+    return FrontEnd(
+        settings, host=host, pool=pool, quotas=quotas, admission=admission, registry=registry, audit=audit
+    )
 
 
 def _worker_channels(settings: FrontEndSettings, observe: Observer) -> WorkerChannels:

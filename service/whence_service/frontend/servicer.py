@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from collections.abc import AsyncIterator
@@ -39,6 +40,7 @@ from whence_service.frontend.workers.placement import Generation
 from whence_service.frontend.workers.pool import WorkerPool
 from whence_service.quotas.quotas import Quotas
 from whence_service.rpc.admission import Admission
+from whence_service.rpc.audit import Digests, current_notes
 from whence_service.rpc.deadlines import Deadline
 from whence_service.rpc.identity import current_identity
 from whence_service.rpc.records import Observer
@@ -143,6 +145,7 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
     ) -> messages.GetModelResponse:
         """Answer with one known model, whether or not all of its shards are reachable."""
         generation = self._pool.visible.find(request.name)
+        note_generation(generation)
         return messages.GetModelResponse(model=describe_model(generation, self._limits))
 
     @asynccontextmanager
@@ -152,6 +155,7 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
         check_texts(request, current_identity())
         # A request that no generation can answer is refused before it waits.
         generation = self._pool.visible.choose(request.model, partial=request.partial)
+        note_generation(generation)
         check_model_limits(request, generation)
         watch = Stopwatch(self._observe, current_trace())
         started = time.perf_counter()
@@ -201,6 +205,12 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
                 reason=Reason.TOO_LARGE_ANSWER,
                 field="sequences",
             )
+
+
+def note_generation(generation: Generation) -> None:
+    """Note for the audit log which artefacts a call is answered from."""
+    if (notes := current_notes()) is not None:
+        notes.chosen(Digests(**dataclasses.asdict(generation.id)))
 
 
 def limits_of(settings: FrontEndSettings) -> RequestLimits:

@@ -28,7 +28,8 @@ from whence.errors import (
 )
 from whence.reasons import Reason
 from whence.status import WireStatus, to_wire
-from whence_service.rpc import expiry, identity, request_ids, tracing
+from whence_service.rpc import audit, expiry, identity, request_ids, tracing
+from whence_service.rpc.audit import Audit, CallNotes, Unaudited
 from whence_service.rpc.bounds import RequestBounds, parse
 from whence_service.rpc.gate import Gate, OpenGate
 from whence_service.rpc.identity import current_identity
@@ -58,11 +59,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         bounds: RequestBounds = RequestBounds(),  # noqa: B008 - frozen
         gate: Gate = OpenGate(),  # noqa: B008 - without state
         tracer: Tracer = SILENT,
+        audit: Audit = Unaudited(),  # noqa: B008 - without state
     ) -> None:
         self._observe = observe
         self._bounds = bounds
         self._gate = gate
         self._tracer = tracer
+        self._audit = audit
         self._wrapped: dict[str, _Handler] = {}
 
     async def intercept_service(
@@ -94,7 +97,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
             async def respond(arriving: AsyncIterator[bytes], context: _Context) -> Any:  # noqa: ANN401
                 async with self._guard(path, receive, arriving, context) as request:
-                    return self._gate.release(await behaviour(request, context))
+                    return self._release(await behaviour(request, context))
 
             return respond
 
@@ -105,9 +108,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 aclosing(expiry.until(current_identity().expires_at, complete)) as responses,
             ):
                 async for response in responses:
-                    yield self._gate.release(response)
+                    yield self._release(response)
 
         return stream
+
+    def _release(self, answer: Any) -> Any:  # noqa: ANN401 - a message, or a test's own
+        released = self._gate.release(answer)
+        if (notes := audit.current_notes()) is not None:
+            notes.answered(released)
+        return released
 
     def _receiver(self, handler: _Handler) -> _Receive:
         """Return the function from the arriving bytes to the handler's argument: a message, or an iterator of them."""
@@ -142,14 +151,18 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if trace.trace_id:
             structlog.contextvars.bind_contextvars(trace_id=trace.trace_id)
         failure: WhenceError | None = None
+        notes = self._begin_notes(context)
         try:
             identity.enter(await self._gate.identify(path, context))
             request = await receive(arriving)
+            if notes is not None:
+                notes.asked(request)
             requested = request_ids.requested_id(request, metadata)
             if requested and requested != request_id:
                 request_id = request_ids.choose(requested)
                 _enter(request_id, context)
             request_ids.check(requested)
+            self._audit.require()
             yield request
         except WhenceError as error:
             failure = error
@@ -162,12 +175,22 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             failure = _uncaught(error, path, request_id)
         finally:
             duration_s = time.perf_counter() - started
-            record = _record(path, failure, duration_s=duration_s, request_id=request_id, trace=trace)
+            record = _record(path, failure, duration_s=duration_s, request_id=request_id, trace=trace, notes=notes)
             trace.end(record.code, record.reason, request_id)
             # Once the answer is on its way, which has not to wait for a line of the log.
             asyncio.get_running_loop().call_soon(self._observe, record)
+            written = self._audit.note(record)
+        if failure is None and written is not None:
+            failure = await written
         if failure is not None:
             await _abort(context, failure, request_id)
+
+    def _begin_notes(self, context: _Context) -> CallNotes | None:
+        if not self._audit.kept:
+            return None
+        notes = CallNotes(peer=context.peer())
+        audit.enter(notes)
+        return notes
 
 
 def _enter(request_id: str, context: _Context) -> None:
@@ -201,7 +224,13 @@ def _uncaught(error: BaseException, path: str, request_id: str) -> InternalError
 
 
 def _record(
-    path: str, failure: WhenceError | None, *, duration_s: float, request_id: str, trace: CallTrace
+    path: str,
+    failure: WhenceError | None,
+    *,
+    duration_s: float,
+    request_id: str,
+    trace: CallTrace,
+    notes: CallNotes | None,
 ) -> CallRecord:
     service, _, method = path.strip("/").rpartition("/")
     code = grpc.StatusCode.OK if failure is None else failure.code
@@ -214,6 +243,7 @@ def _record(
         reason="" if failure is None else failure.reason,
         trace_id=trace.trace_id,
         trace_kept=trace.kept,
+        facts=None if notes is None else notes.facts(),
     )
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from whence_service.rpc.audit import CallFacts
+
 
 @dataclass(frozen=True, kw_only=True)
 class CallRecord:
     """A finished call. ``code`` is the name of its gRPC code; ``reason`` is empty unless it failed.
 
-    ``trace_id`` is empty for a call without a trace; ``trace_kept`` says whether the trace can be looked up.
+    ``trace_id`` is empty for a call without a trace; ``trace_kept`` says whether the trace can be looked up. There are
+    ``facts`` if there is an audit log.
     """
 
     service: str
@@ -21,6 +24,7 @@ class CallRecord:
     reason: str = ""
     trace_id: str = ""
     trace_kept: bool = False
+    facts: CallFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +94,13 @@ class BegunAnewRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AuditRecord:
+    """A line of the audit log that was ``written``, ``failed``, or was ``dropped`` because too many waited."""
+
+    outcome: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class CertificateRecord:
     """The certificates that one end of TLS uses: their ends in seconds since the epoch, by setting.
 
@@ -114,6 +125,7 @@ Record = (
     | QuotaUseRecord
     | QuotaRefusalRecord
     | CertificateRecord
+    | AuditRecord
 )
 Observer = Callable[[Record], None]
 

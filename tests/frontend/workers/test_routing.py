@@ -7,7 +7,8 @@ from collections import Counter
 from frontend.workers.test_placement import view
 from whence.v1 import query_pb2
 from whence_service.frontend.workers.placement import build_placement
-from whence_service.frontend.workers.routing import canonical_bytes, plan_route, rendezvous
+from whence_service.frontend.workers.routing import plan_route, rendezvous
+from whence_service.rpc.canonical import canonical_bytes
 
 WORKERS = [f"w{n}" for n in range(5)]
 

@@ -24,8 +24,8 @@ from whence_service.frontend.responses.hit_details import Detail, check_whole, s
 from whence_service.frontend.responses.metadata import build_metadata
 from whence_service.frontend.responses.units import InfluenceScale
 from whence_service.frontend.search.preparation import distinct, prepare
-from whence_service.frontend.workers.routing import canonical_bytes
 from whence_service.frontend.workers.tasks import run_all
+from whence_service.rpc.canonical import canonical_bytes
 
 Selector = attribution_service_pb2.SequenceSelector
 Reference = worker_service_pb2.SequenceReference

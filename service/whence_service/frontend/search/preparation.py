@@ -11,8 +11,8 @@ from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.request.fields import fields_of_caller
-from whence_service.frontend.workers.routing import canonical_bytes
 from whence_service.frontend.workers.tasks import run_all
+from whence_service.rpc.canonical import canonical_bytes
 
 
 @dataclass(frozen=True, kw_only=True)

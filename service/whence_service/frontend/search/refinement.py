@@ -25,8 +25,9 @@ from whence_service.frontend.search.candidates import Candidate, Candidates, bes
 from whence_service.frontend.search.index_candidates import IndexCandidates
 from whence_service.frontend.search.preparation import Prepared
 from whence_service.frontend.search.rescoring import by_owner
-from whence_service.frontend.workers.routing import canonical_bytes, rendezvous
+from whence_service.frontend.workers.routing import rendezvous
 from whence_service.frontend.workers.tasks import run_all
+from whence_service.rpc.canonical import canonical_bytes
 
 # The most rows of a query to learn from: they pass through this process in one message, and cost their number squared.
 MOST_ROWS: Final = 512

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from whence.v1 import query_pb2
 from whence_service.frontend.workers.placement import Generation
+from whence_service.rpc.canonical import canonical_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +37,6 @@ class Route:
             if shard in group.shards:
                 return group.worker
         raise KeyError(shard)
-
-
-def canonical_bytes(query: query_pb2.Query) -> bytes:
-    """Return bytes that are equal for queries with the same input and measurement, whatever their label."""
-    unlabelled = query_pb2.Query()
-    unlabelled.CopyFrom(query)
-    unlabelled.query_id = ""
-    return unlabelled.SerializeToString(deterministic=True)
 
 
 def rendezvous(key: bytes, workers: Sequence[str]) -> str:
