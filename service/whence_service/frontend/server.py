@@ -127,9 +127,7 @@ async def build_front_end(settings: FrontEndSettings, registry: CollectorRegistr
     quotas = build_quotas(settings.quotas, observe)
     servicer = AttributionServicer(settings, pool, quotas, admission, observe)
     attribution_service_pb2_grpc.add_AttributionServiceServicer_to_server(servicer, host.server)
-    return FrontEnd(
-        settings, host=host, pool=pool, quotas=quotas, admission=admission, registry=registry, audit=audit
-    )
+    return FrontEnd(settings, host=host, pool=pool, quotas=quotas, admission=admission, registry=registry, audit=audit)
 
 
 def _worker_channels(settings: FrontEndSettings, observe: Observer) -> WorkerChannels:
