@@ -5,7 +5,7 @@
 Real processes with the fake engine: two front ends, two workers with a shard each, a Redis, and a proxy before each of
 them (tests/chaos). Two threads ask all the time, each call with a deadline of 5 s. No part has a replica but the front
 end, whose other replica the client may use. The table has, for each part and fault: calls, those that failed by reason,
-the slowest exact answer, and the time from the end of the fault to the first exact answer to a call that began after it.
+the slowest exact answer, and the time from the end of the fault to the first exact answer to a call begun after it.
 """
 
 from __future__ import annotations
