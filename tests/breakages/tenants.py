@@ -59,8 +59,8 @@ BREAKAGES = (
     Breakage(
         name="calls that are refused by the queue, and paid for",
         file="service/whence_service/quotas/quotas.py",
-        old="        if not self.begun:\n            return 0\n",
-        new="",
+        old='"calls": 0 if charge.begun else 1',
+        new='"calls": 0',
         tests="tests/quotas/test_quotas.py",
     ),
     Breakage(

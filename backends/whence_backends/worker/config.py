@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, ClassVar, Self
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from pydantic_settings import SettingsConfigDict
-from redis.asyncio.connection import parse_url
 
 from whence.options import DEFAULT_DAMPING_FACTOR
 from whence_service.rpc.hosting import MEBIBYTE
+from whence_service.rpc.redis_connection import RedisUrl, check_access
 from whence_service.rpc.settings import (
     Address,
     HostingSettings,
@@ -20,29 +19,10 @@ from whence_service.rpc.settings import (
     MaxWaiting,
     Names,
     Seconds,
-    require,
 )
-
-
-def _check_redis(url: str) -> str:
-    """Return the URL; raise where redis-py would reject or misread it. Messages omit it: it may hold a password."""
-    if not url:
-        return url
-    parts = urlsplit(url)
-    if parts.scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("expected redis://host:port/0, rediss:// for TLS, or unix:///path/of.socket")
-    if not (parts.path if parts.scheme == "unix" else parts.hostname):
-        raise ValueError(f"{parts.scheme}:// is followed by no {'path' if parts.scheme == 'unix' else 'host'}")
-    database = parts.path.strip("/")
-    if parts.scheme != "unix" and (parts.port == 0 or (database and not database.isdigit())):
-        raise ValueError("expected a port from 1 to 65535 and a database that is a number, as in redis://host:6379/0")
-    parse_url(url)
-    return url
-
 
 _Threads = Annotated[int, Field(gt=0, le=4096)]
 _Count = Annotated[int, Field(gt=0, lt=2**63)]  # the range of the message's field
-RedisUrl = Annotated[str, AfterValidator(_check_redis)]
 
 
 class WorkerSettings(HostingSettings):
@@ -137,13 +117,5 @@ class WorkerSettings(HostingSettings):
 
     @model_validator(mode="after")
     def _check_access_to_redis(self) -> Self:
-        url = urlsplit(self.redis_url)
-        for name in ("redis_password_file", "redis_tls_ca"):
-            if getattr(self, name) is not None and not self.redis_url:
-                raise ValueError(f"{name} has no effect without redis_url: give that as well, or leave {name} out")
-        require(self, "redis_username", needs="redis_password_file")
-        if self.redis_password_file is not None and (url.username or url.password):
-            raise ValueError("redis_url and redis_password_file both say who asks Redis: leave it out of the URL")
-        if self.redis_tls_ca is not None and url.scheme != "rediss":
-            raise ValueError(f"redis_tls_ca has no effect with {url.scheme}://: write rediss://, or leave it out")
+        check_access(self, "redis")
         return self

@@ -14,6 +14,7 @@ from whence_service.audit.log import AuditSettings
 from whence_service.quotas.settings import QuotaSettings
 from whence_service.rpc.certificates import TlsFiles
 from whence_service.rpc.hosting import MEBIBYTE, HostSettings
+from whence_service.rpc.redis_connection import RedisAccess, RedisUrl, check_access
 from whence_service.rpc.settings import (
     Address,
     Count,
@@ -79,10 +80,18 @@ class FrontEndSettings(HostingSettings):
     quotas_file: Path | None = Field(
         None, description="The TOML file of tenants' quotas (docs/quotas.md). It is read again when it changes."
     )
-    quotas_redis_url: str = Field(
+    quotas_redis_url: RedisUrl = Field(
         "",
         repr=False,  # it may have a password
-        description="Where front ends count together what tenants use: redis://host:port/0; empty: each for itself.",
+        description="Where front ends count together what tenants use: redis://host:port/0, or rediss:// for TLS; "
+        "empty: each for itself.",
+    )
+    quotas_redis_username: str | None = Field(None, description="The user of that Redis' ACL; unset: its default user.")
+    quotas_redis_password_file: Path | None = Field(
+        None, description="A file with the password for that Redis; read again for each new connection."
+    )
+    quotas_redis_tls_ca: Path | None = Field(
+        None, description="A PEM file of authorities to trust for that Redis, besides the system's."
     )
     quotas_timeout_s: Seconds = Field(0.1, description="The time that counting in Redis may take, in seconds.")
     quotas_local_share: float = Field(
@@ -127,6 +136,12 @@ class FrontEndSettings(HostingSettings):
         return QuotaSettings(
             file=self.quotas_file,
             redis_url=self.quotas_redis_url,
+            redis_access=RedisAccess(
+                username=self.quotas_redis_username,
+                password_file=self.quotas_redis_password_file,
+                authorities=self.quotas_redis_tls_ca,
+                prefix="quotas_redis",
+            ),
             timeout_s=self.quotas_timeout_s,
             local_share=self.quotas_local_share,
         )
@@ -162,4 +177,11 @@ class FrontEndSettings(HostingSettings):
     def _check_worker_tls(self) -> Self:
         require_all_or_none(self, "worker_tls_certificate", "worker_tls_key")
         require(self, "worker_tls_certificate", needs="worker_tls_ca")
+        return self
+
+    @model_validator(mode="after")
+    def _check_quotas(self) -> Self:
+        check_access(self, "quotas_redis")
+        if self.quotas_redis_url and self.quotas_file is None:
+            raise ValueError("quotas_redis_url has no effect without quotas_file: give that as well, or leave it out")
         return self

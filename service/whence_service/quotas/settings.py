@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from whence_service.rpc.redis_connection import RedisAccess
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,5 +14,6 @@ class QuotaSettings:
 
     file: Path
     redis_url: str = ""
+    redis_access: RedisAccess = field(default_factory=RedisAccess)
     timeout_s: float = 0.1
     local_share: float = 1.0

@@ -14,8 +14,8 @@ from authority import Authority
 from whence.errors import InvalidRequestError
 from whence_backends.worker.config import WorkerSettings
 from whence_backends.worker.gradients.redis_cache import RedisCache
-from whence_backends.worker.gradients.redis_connection import RedisAccess
 from whence_backends.worker.runtime.records import CacheOutcome, CacheRecord
+from whence_service.rpc.redis_connection import RedisAccess
 from worker.harness import RedisServer, Serve, ask
 
 SECRET = "hunter2-and-more"

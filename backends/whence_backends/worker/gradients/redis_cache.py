@@ -10,9 +10,9 @@ from typing import Any, Final
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from whence_backends.worker.gradients.redis_connection import RedisAccess, connect
 from whence_backends.worker.runtime.records import CacheOutcome, CacheRecord, WorkerObserver, ignore
 from whence_service.rpc.circuit_breaker import CircuitBreaker
+from whence_service.rpc.redis_connection import RedisAccess, connect
 
 _PREFIX: Final = "whence:gradient:"
 # The slowest network that is still faster than computing a gradient again: 125 MB/s, a 1 Gbit/s link.

@@ -16,7 +16,6 @@ from whence_backends.worker.gradients.keys import GradientNamer
 from whence_backends.worker.gradients.memory_cache import MemoryCache
 from whence_backends.worker.gradients.query_gradients import QueryGradients
 from whence_backends.worker.gradients.redis_cache import RedisCache
-from whence_backends.worker.gradients.redis_connection import RedisAccess
 from whence_backends.worker.gradients.single_flight import SingleFlight
 from whence_backends.worker.model.description import describe_model
 from whence_backends.worker.model.loading import Loaded
@@ -38,6 +37,7 @@ from whence_backends.worker.searching.gradient_index import GradientIndex
 from whence_backends.worker.searching.groupings import Groupings
 from whence_backends.worker.searching.sketches import Sketches
 from whence_backends.worker.searching.token_search import TokenSearch
+from whence_service.rpc.redis_connection import RedisAccess
 
 # The part of the memory for gradients that is for those that are kept decoded, which are kept encoded, too.
 _KEPT_SHARE: Final = 4

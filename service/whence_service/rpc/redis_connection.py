@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
+from pydantic import AfterValidator
 from redis.asyncio import Redis
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
@@ -16,6 +19,7 @@ from redis.exceptions import AuthenticationError
 from whence.errors import InvalidRequestError
 from whence.reasons import Reason
 from whence_service.rpc.certificates import NamedFile, TlsFiles, read
+from whence_service.rpc.settings import Settings, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +27,13 @@ class RedisAccess:
     """How to be let in by Redis, beside what its URL says. Both files are read again for each new connection.
 
     ``username`` is of Redis' ACL; None: its default user. ``authorities`` are trusted as well as the system's.
+    ``prefix`` begins the names of the settings that have all this.
     """
 
     username: str | None = None
     password_file: Path | None = None
     authorities: Path | None = None
+    prefix: str = "redis"
 
     def check(self) -> None:
         """Raise ``InvalidRequestError`` for a file that cannot be used: ``INVALID_SETTINGS``, or of a certificate."""
@@ -36,13 +42,47 @@ class RedisAccess:
                 _password(self.password_file)
             except (OSError, ValueError) as error:
                 raise InvalidRequestError(
-                    f"redis_password_file: {self.password_file} {_problem(error)}",
+                    f"{self.prefix}_password_file: {self.password_file} {_problem(error)}",
                     reason=Reason.INVALID_SETTINGS,
-                    field="redis_password_file",
+                    field=f"{self.prefix}_password_file",
                     path=self.password_file,
                 ) from None
         if self.authorities is not None:
-            read(TlsFiles(hop="redis", authorities=NamedFile(setting="redis_tls_ca", path=self.authorities)))
+            read(TlsFiles(hop="redis", authorities=NamedFile(setting=f"{self.prefix}_tls_ca", path=self.authorities)))
+
+
+def _check_url(url: str) -> str:
+    """Return the URL; raise where redis-py would reject or misread it. Messages omit it: it may hold a password."""
+    if not url:
+        return url
+    parts = urlsplit(url)
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("expected redis://host:port/0, rediss:// for TLS, or unix:///path/of.socket")
+    if not (parts.path if parts.scheme == "unix" else parts.hostname):
+        raise ValueError(f"{parts.scheme}:// is followed by no {'path' if parts.scheme == 'unix' else 'host'}")
+    database = parts.path.strip("/")
+    if parts.scheme != "unix" and (parts.port == 0 or (database and not database.isdigit())):
+        raise ValueError("expected a port from 1 to 65535 and a database that is a number, as in redis://host:6379/0")
+    parse_url(url)
+    return url
+
+
+# The URL of a Redis; empty: none.
+RedisUrl = Annotated[str, AfterValidator(_check_url)]
+
+
+def check_access(settings: Settings, prefix: str) -> None:
+    """Raise ``ValueError`` for settings of Redis, ``<prefix>_url`` and the like, that contradict each other."""
+    url, password, authorities = (f"{prefix}_{name}" for name in ("url", "password_file", "tls_ca"))
+    parts = urlsplit(getattr(settings, url))
+    for name in (password, authorities):
+        if getattr(settings, name) is not None and not getattr(settings, url):
+            raise ValueError(f"{name} has no effect without {url}: give that as well, or leave {name} out")
+    require(settings, f"{prefix}_username", needs=password)
+    if getattr(settings, password) is not None and (parts.username or parts.password):
+        raise ValueError(f"{url} and {password} both say who asks Redis: leave it out of the URL")
+    if getattr(settings, authorities) is not None and parts.scheme != "rediss":
+        raise ValueError(f"{authorities} has no effect with {parts.scheme}://: write rediss://, or leave it out")
 
 
 def connect(url: str, access: RedisAccess, *, connect_timeout_s: float, read_timeout_s: float) -> Redis:
