@@ -27,7 +27,7 @@ QUERIES = [
 
 @pytest.mark.parametrize("query", QUERIES)
 async def test_a_query_too_large_to_tokenize_is_refused_by_every_call_that_tokenizes(tiny: Running, query, monkeypatch):
-    monkeypatch.setattr(tiny.worker._model.tokenizer, "_tokenizer", None)  # nothing is tokenized
+    monkeypatch.setattr(tiny.worker._model.tokenizer._tokenizer, "_tokenizer", None)  # nothing is tokenized
     shards = [shard.shard for shard in tiny.shards]
     given = {"generation": tiny.generation, "queries": [query]}
     calls = [

@@ -21,6 +21,7 @@ from whence_backends.worker.model.description import describe_model
 from whence_backends.worker.model.loading import Loaded
 from whence_backends.worker.model.model_server import ModelServer
 from whence_backends.worker.requests.filters import FilterMasks
+from whence_backends.worker.requests.recent_queries import RecentQueries
 from whence_backends.worker.requests.recent_sequences import RecentSequences
 from whence_backends.worker.requests.sequences import SequenceResolver
 from whence_backends.worker.requests.tokenization import QueryLimits, QueryTokenizer, most_text_bytes
@@ -68,8 +69,8 @@ def assemble(
         loaded=loaded,
         description=describe_model(loaded, settings, limits, memory),
         thread=thread,
-        tokenizer=QueryTokenizer(
-            tokenizer, limits, prefix_bos=corpus.policy.bos or tokenizer.adds_bos, chat=corpus.chat
+        tokenizer=RecentQueries(
+            QueryTokenizer(tokenizer, limits, prefix_bos=corpus.policy.bos or tokenizer.adds_bos, chat=corpus.chat)
         ),
         gradients=QueryGradients(_namer(loaded, settings), source),
         query_memory=memory,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from whence.errors import InvalidRequestError, MismatchError
 from whence.reasons import Reason
@@ -16,12 +15,12 @@ from whence_backends.worker.gradients.source import NamedGradient
 from whence_backends.worker.model.checks import preconditioning_of, require_shards
 from whence_backends.worker.model.loading import Loaded
 from whence_backends.worker.requests.filters import FilterMasks
+from whence_backends.worker.requests.recent_queries import RecentQueries
 from whence_backends.worker.requests.recent_sequences import RecentSequences
 from whence_backends.worker.requests.scope import Scope
-from whence_backends.worker.requests.tokenization import QueryTokenizer, TokenizedQuery
+from whence_backends.worker.requests.tokenization import TokenizedQuery
 from whence_backends.worker.runtime.context import CallContext
 from whence_backends.worker.runtime.engine_thread import EngineThread
-from whence_backends.worker.runtime.offload import offload
 from whence_backends.worker.scoring.preconditioning import PreconditionedQueries, Preconditioner, Preconditioning
 from whence_backends.worker.scoring.query_memory import QueryMemory
 from whence_backends.worker.scoring.rescore_queue import RescoreQueue
@@ -31,9 +30,6 @@ from whence_backends.worker.scoring.sequence_scores import SequenceScorer
 from whence_backends.worker.searching.gradient_index import GradientIndex
 from whence_backends.worker.searching.groupings import Groupings
 from whence_backends.worker.searching.token_search import TokenSearch
-
-# Queries of at most so many bytes altogether are tokenized at once; a chat's template may take longer.
-_SMALL_BYTES: Final = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +47,7 @@ class ModelServer:
     loaded: Loaded
     description: model_pb2.Model
     thread: EngineThread
-    tokenizer: QueryTokenizer
+    tokenizer: RecentQueries
     gradients: QueryGradients
     query_memory: QueryMemory
     preconditioner: Preconditioner
@@ -81,12 +77,8 @@ class ModelServer:
     async def tokenize(self, queries: Sequence[query_pb2.Query], context: CallContext) -> list[TokenizedQuery]:
         """Return the tokens of the queries; :class:`~whence.errors.InvalidRequestError` for the first bad one."""
         _require_queries(queries)
-
-        def work() -> list[TokenizedQuery]:
-            return [self.tokenizer.tokenize(query, f"queries[{i}]") for i, query in enumerate(queries)]
-
         with context.stopwatch.stage("tokenize"):
-            return await offload(work, small=_small(queries))
+            return await self.tokenizer.tokenize(queries)
 
     async def precondition(
         self, queries: PreparedQueries, preconditioning: Preconditioning, context: CallContext
@@ -135,9 +127,3 @@ def _require_queries(queries: Sequence[query_pb2.Query]) -> None:
         raise InvalidRequestError(
             "no query was sent; send at least one", reason=Reason.MISSING_QUERIES, field="queries"
         )
-
-
-def _small(queries: Sequence[query_pb2.Query]) -> bool:
-    return sum(query.ByteSize() for query in queries) <= _SMALL_BYTES and not any(
-        query.HasField("chat") for query in queries
-    )
