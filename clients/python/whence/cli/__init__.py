@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from typing import Annotated, Final
 
@@ -67,7 +68,9 @@ def _whence(
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    """Run the command line. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 ended by SIGTERM."""
+    if os.getpid() == 1:
+        _end_on_sigterm()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):  # replaced by an object that is not a text file
             # A terminal without block characters shows question marks, which must not end the program.
@@ -76,6 +79,14 @@ def main() -> None:
         app(prog_name="whence")
     finally:
         _flush()
+
+
+def _end_on_sigterm() -> None:
+    """Let SIGTERM end the first process of a container, whose signals the kernel ignores unless they are handled.
+
+    Commands and servers that are still starting end at once, with their cleanup; servers that listen drain instead.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def _flush() -> None:
