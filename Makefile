@@ -51,8 +51,9 @@ format: $(INSTALLED) ## Check the format of the Python files (make fix mends it)
 	$(BIN)/ruff format --check .
 
 .PHONY: lint
-lint: $(INSTALLED) ## Check the Python files for mistakes
+lint: $(INSTALLED) ## Check the Python files and the Dockerfile for mistakes
 	$(BIN)/ruff check .
+	$(BIN)/hadolint images/Dockerfile
 
 .PHONY: fix
 fix: $(INSTALLED) ## Format the Python files and mend what can be mended by itself
@@ -85,6 +86,14 @@ test-all: $(INSTALLED) breakages ## Run every test, the exhaustive too, and ever
 .PHONY: breakages
 breakages: $(INSTALLED) ## Break the code by hand, one law at a time, and see that its test fails
 	$(BIN)/python tests/breakages
+
+.PHONY: images
+images: ## Build the images with docker, podman or buildah (images/build.sh says what can be set)
+	images/build.sh
+
+.PHONY: check-images
+check-images: $(INSTALLED) ## Run the images that `make images` built, with podman or docker
+	$(BIN)/python scripts/check_images.py
 
 .PHONY: bench
 bench: $(INSTALLED) ## Run the benchmarks, each against a peer or a bound, in one process each

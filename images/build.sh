@@ -22,13 +22,15 @@ first_that_works() {
 
 builder=${BUILDER:-$(first_that_works)}
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+base=${BASE_IMAGE:-$(sed -n 's/^ARG BASE_IMAGE=//p' images/Dockerfile)}
 options=(
   --file images/Dockerfile
-  --build-arg "VERSION=$version"
-  --build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)"
-  --build-arg "CREATED=$(git log -1 --format=%cI 2>/dev/null || echo 1970-01-01T00:00:00Z)"
+  --build-arg "BASE_IMAGE=$base"
+  --label "org.opencontainers.image.version=$version"
+  --label "org.opencontainers.image.revision=$(git rev-parse HEAD)"
+  --label "org.opencontainers.image.created=$(git log -1 --format=%cI)"
+  --label "org.opencontainers.image.base.name=$base"
 )
-[ -z "${BASE_IMAGE:-}" ] || options+=(--build-arg "BASE_IMAGE=$BASE_IMAGE")
 [ -z "${PIP_CONF:-}" ] || options+=(--secret "id=pip.conf,src=$PIP_CONF")
 [ -z "${CA_FILE:-}" ] || options+=(--secret "id=ca.crt,src=$CA_FILE")
 [ "$builder" != buildah ] || options+=(--layers)

@@ -23,6 +23,7 @@ from typing import Any, Final
 
 import grpc
 
+import whence
 from whence.cli.checks import health
 
 DEMO: Final = Path(__file__).parents[1] / "backends" / "whence_backends" / "demo"
@@ -97,7 +98,7 @@ class Engine:
         return _output(self.command(name, *arguments, options=("--rm", *options)))
 
     def inspect(self, name: str) -> dict[str, Any]:
-        """Return what the engine knows about an image."""
+        """Return the description of an image, in the words of the engine."""
         described: list[dict[str, Any]] = json.loads(_output([self.program, "image", "inspect", self.image(name)]))
         return described[0]
 
@@ -118,7 +119,7 @@ class Engine:
             subprocess.run([self.program, "rm", "--force", container], capture_output=True, check=False)
 
     def log(self, container: str) -> str:
-        """Return what a container has logged."""
+        """Return the log of a container."""
         done = subprocess.run([self.program, "logs", container], capture_output=True, text=True, check=False)
         return done.stdout + done.stderr
 
@@ -180,7 +181,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--program", default=shutil.which("podman") or "docker")
     parser.add_argument("--repository", default="whence")
-    parser.add_argument("--tag", required=True)
+    parser.add_argument("--tag", default=whence.__version__)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         engine = Engine(program=given.program, repository=given.repository, tag=given.tag, data=Path(folder))
