@@ -156,24 +156,29 @@ def make_artefacts(engine: Engine) -> None:
 def check_service(engine: Engine) -> dict[str, float]:
     """Serve what the jobs made with both engines, ask the front end, and return the seconds until each served."""
     made = ("--factors", "factors", "--corpus", "corpus", "--index", "index")
+    by_torch = ("worker", "--model", "model", "--name", "by-torch", *made)
+    by_onnx = ("worker", "--model", "exported", "--name", "by-onnx", *made)
     with ExitStack() as stack:
-        torch = ("worker", "--model", "model", "--name", "by-torch", *made)
-        onnx = ("worker", "--model", "exported", "--name", "by-onnx", *made)
-        worker, worker_s = stack.enter_context(engine.serving("worker", WORKER, *torch))
-        worker_onnx, worker_onnx_s = stack.enter_context(engine.serving("worker-onnx", WORKER, *onnx))
+        worker, worker_s = stack.enter_context(engine.serving("worker", WORKER, *by_torch))
+        worker_onnx, worker_onnx_s = stack.enter_context(engine.serving("worker-onnx", WORKER, *by_onnx))
         workers = ("serve", "--worker", worker, "--worker", worker_onnx)
         front_end, front_end_s = stack.enter_context(engine.serving("front-end", FRONT_END, *workers))
-        asking = ("--server", front_end)
-        verdict = json.loads(engine.run("front-end", "doctor", "--json", *asking))
-        _require(verdict["ok"], f"doctor: {verdict}")
-        query = ("--prompt", "The capital of Myrrenland is", "--completion", " Marrford", "--json", "--top-k", "3")
-        answers = [
-            json.loads(engine.run("front-end", "attribute", *query, "--model", name, *asking))
-            for name in ("by-torch", "by-onnx")
-        ]
-        first, second = ([hit["sequence_id"] for hit in answer["hits"]] for answer in answers)
-        _require(len(first) == 3 and first == second, f"the engines agree: {first} and {second}")
+        check_answers(engine, front_end)
     return {"worker": worker_s, "worker-onnx": worker_onnx_s, "front-end": front_end_s}
+
+
+def check_answers(engine: Engine, address: str) -> None:
+    """Ask the front end from containers of its own image: is all well, and do the engines agree on the best hits?"""
+    verdict = json.loads(engine.run("front-end", "doctor", "--json", "--server", address))
+    _require(verdict["ok"], f"doctor: {verdict}")
+    query = ("--prompt", "The capital of Myrrenland is", "--completion", " Marrford", "--top-k", "3", "--json")
+
+    def best(model: str) -> list[str]:
+        answer = json.loads(engine.run("front-end", "attribute", *query, "--model", model, "--server", address))
+        return [hit["sequence_id"] for hit in answer["positive"]]
+
+    by_torch, by_onnx = best("by-torch"), best("by-onnx")
+    _require(len(by_torch) == 3 and by_torch == by_onnx, f"the engines agree: {by_torch} and {by_onnx}")
 
 
 def main() -> None:
@@ -187,8 +192,11 @@ def main() -> None:
         engine = Engine(program=given.program, repository=given.repository, tag=given.tag, data=Path(folder))
         for name in IMAGES:
             check_contents(engine, name)
+        _write("Each image holds what it should, and its user can write nothing.")
         make_artefacts(engine)
+        _write("The jobs made a corpus, factors, an index and an export.")
         seconds = check_service(engine)
+        _write("The workers and the front end served, agreed, and drained on SIGTERM.", "")
     _write("| Image | Size | Serves after |", "| --- | --- | --- |")
     for name in IMAGES:
         size = engine.inspect(name)["Size"] / 1e6
@@ -231,6 +239,7 @@ def _free_port() -> int:
 
 def _write(*lines: str) -> None:
     sys.stdout.writelines(f"{line}\n" for line in lines)
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from whence_backends.worker.config import WorkerSettings
 from whence_service.frontend.config import FrontEndSettings
 from whence_service.rpc.settings import Settings
 
-OURS = ("front-end", "worker", "jobs")
+OURS = ("front-end", "worker", "jobs")  # as services and as targets of the Dockerfile
 # What its networks let each service reach.
 PEERS = {"front-end": {"worker", "prometheus"}, "worker": {"front-end", "redis", "prometheus"}, "redis": {"worker"}}
 
@@ -71,10 +71,12 @@ def test_whence_takes_the_settings_of_a_service(
     assert set(loaded) == {variable.removeprefix(prefix).lower() for variable in given}
 
 
-def test_the_front_end_asks_for_keys(services: dict[str, Any], compose: dict[str, Any]):
-    front_end = services["front-end"]
-    assert front_end["environment"]["WHENCE_KEYS_FILE"] == "/run/secrets/keys.json"
-    assert front_end["secrets"] == list(compose["secrets"]) == ["keys.json"]
+def test_the_front_end_asks_for_the_keys_that_the_command_writes(services: dict[str, Any]):
+    front_end, keys = services["front-end"], services["keys"]
+    assert keys["entrypoint"] == ["whence", "keys"]
+    assert front_end["environment"]["WHENCE_KEYS_FILE"] == keys["environment"]["WHENCE_KEYS_FILE"] == "/keys/keys.json"
+    # The folder: a changed file is a new one in its place, which a mount of the file itself would not show.
+    assert (front_end["volumes"], keys["volumes"]) == (["./keys:/keys:ro"], ["./keys:/keys"])
 
 
 def test_every_container_is_confined(services: dict[str, Any]):
@@ -106,7 +108,10 @@ def test_services_reach_no_others_than_they_must(services: dict[str, Any], compo
     assert inner == set(compose["networks"]) - {"clients"}
     for name, peers in PEERS.items():
         networks = inner & set(services[name]["networks"])
-        reached = {other for other in services if networks & set(services[other]["networks"])} - {name, "grafana"}
+        reached = {other for other in services if networks & set(services[other].get("networks", ()))} - {
+            name,
+            "grafana",
+        }
         assert peers <= reached, name
     assert services["redis"]["networks"] == ["cache"]
     assert services["worker"]["networks"] == ["workers", "cache", "metrics"]
@@ -121,7 +126,7 @@ def test_containers_are_given_the_time_that_they_drain(services: dict[str, Any])
 
 def test_every_file_that_is_mounted_exists(folder: Path, services: dict[str, Any]):
     sources = {volume.split(":")[0] for service in services.values() for volume in service.get("volumes", ())}
-    files = {source for source in sources if source.startswith(".")} - {"./data"}
+    files = {source for source in sources if source.startswith(".")} - {"./data", "./keys"}
     assert files
     assert not [source for source in files if not (folder / source).is_file()]
 
