@@ -105,6 +105,7 @@ docs: $(INSTALLED) ## Write anew what the documents repeat from the code
 	$(BIN)/python scripts/option_table.py
 	$(BIN)/python scripts/error_reasons.py
 	$(BIN)/python scripts/chart_documents.py
+	$(BIN)/python scripts/dashboard.py
 
 .PHONY: constraints
 constraints: $(INSTALLED) ## Write constraints.txt anew from what .venv holds

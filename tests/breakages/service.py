@@ -72,6 +72,20 @@ BREAKAGES = (
         only="together",
     ),
     Breakage(
+        name="failures counted without their reason",
+        file="service/whence_service/rpc/metrics.py",
+        old="                if record.reason:",
+        new="                if False:",
+        tests="tests/rpc/test_metrics.py",
+    ),
+    Breakage(
+        name="factors sized in the precision of a model in bfloat16",
+        file="backends/whence_backends/sizing.py",
+        old='wide = 8 if precision == "float64" else 4',
+        new="wide = _WEIGHT_BYTES[precision]",
+        tests="tests/test_sizing.py",
+    ),
+    Breakage(
         name="a request to a worker that names no generation",
         file=f"{FRONT}/workers/calls.py",
         old="request.generation.CopyFrom(self.generation.id.to_proto())",

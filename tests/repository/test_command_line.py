@@ -32,10 +32,11 @@ def test_every_command_explains_itself(name: str) -> None:
     assert f"Usage: whence {name}" in done.stdout
 
 
-def test_the_readme_uses_only_options_that_exist(root: Path) -> None:
-    commands = re.findall(r"^`*whence (\w+)([^`\n]*)", (root / "README.md").read_text(), re.M)
-    commands += re.findall(r"`whence (\w+)([^`\n]*)`", (root / "README.md").read_text())
+@pytest.mark.parametrize("document", ["README.md", "docs/operations.md"])
+def test_a_document_uses_only_options_that_exist(root: Path, document: str) -> None:
+    commands = re.findall(r"^`*whence ((?:keys )?\w+)([^`\n]*)", (root / document).read_text(), re.M)
+    commands += re.findall(r"`whence ((?:keys )?\w+)([^`\n]*)`", (root / document).read_text())
     for name in {name for name, _ in commands}:
         used = {option for other, rest in commands if other == name for option in re.findall(r"--[\w-]+", rest)}
-        known = set(re.findall(r"--[\w-]+", whence(name, "--help").stdout))
+        known = set(re.findall(r"--[\w-]+", whence(*name.split(), "--help").stdout))
         assert used <= known, name

@@ -13,7 +13,9 @@ CODE = ("proto", "clients", "service", "backends")
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs", "helm/whence/README.md")
 
 
-@pytest.mark.parametrize("script", ["chart_documents", "configuration_table", "error_reasons", "option_table"])
+@pytest.mark.parametrize(
+    "script", ["chart_documents", "configuration_table", "dashboard", "error_reasons", "option_table"]
+)
 def test_what_is_generated_is_up_to_date(root: Path, script: str) -> None:
     command = [sys.executable, root / "scripts" / f"{script}.py", "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

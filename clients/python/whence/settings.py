@@ -26,7 +26,7 @@ FRONT_END: Final = {
     "worker_tls_certificate": Setting("WHENCE_WORKER_TLS_CERTIFICATE", "The front end's own certificate and its chain, a PEM file, for workers that ask for one.", ""),
     "worker_tls_key": Setting("WHENCE_WORKER_TLS_KEY", "The key of worker_tls_certificate, a PEM file without a password.", ""),
     "worker_tls_name": Setting("WHENCE_WORKER_TLS_NAME", "The name that workers' certificates must have. Empty: the host in the worker's address, also in dns:///host:port.", ""),
-    "refresh_s": Setting("WHENCE_REFRESH_S", "Seconds between one look at what the workers hold and the next.", "5.0"),
+    "refresh_s": Setting("WHENCE_REFRESH_S", "Seconds between one look at what the workers hold and the next.", "3.0"),
     "probe_timeout_s": Setting("WHENCE_PROBE_TIMEOUT_S", "Seconds that a worker may take to say what it holds.", "5.0"),
     "default_deadline_s": Setting("WHENCE_DEFAULT_DEADLINE_S", "The deadline of calls that set none, in seconds.", "600.0"),
     "max_deadline_s": Setting("WHENCE_MAX_DEADLINE_S", "The longest deadline that is honoured, in seconds.", "3600.0"),

@@ -58,7 +58,8 @@ class FrontEndSettings(HostingSettings):
         description="The name that workers' certificates must have. Empty: the host in the worker's address, also in "
         "dns:///host:port.",
     )
-    refresh_s: Seconds = Field(5.0, description="Seconds between one look at what the workers hold and the next.")
+    # Below the workers' drain_s, so that a worker that drains is noticed before it refuses calls.
+    refresh_s: Seconds = Field(3.0, description="Seconds between one look at what the workers hold and the next.")
     probe_timeout_s: Seconds = Field(5.0, description="Seconds that a worker may take to say what it holds.")
     default_deadline_s: Seconds = Field(600.0, description="The deadline of calls that set none, in seconds.")
     max_deadline_s: Seconds = Field(3600.0, description="The longest deadline that is honoured, in seconds.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from whence_service.rpc import reflection
 from whence_service.rpc.addresses import why_not_bound
 from whence_service.rpc.certificates import TlsFiles
 from whence_service.rpc.health import HealthService
-from whence_service.rpc.records import Observer, ignore
+from whence_service.rpc.records import DrainRecord, Observer, ignore
 from whence_service.rpc.tls import CertificateWatch, server_credentials
 
 MEBIBYTE: Final = 1024 * 1024
@@ -64,6 +65,7 @@ class RpcHost:
         observe: Observer = ignore,
     ) -> None:
         self.settings = settings
+        self._observe = observe
         self._certificates = CertificateWatch(settings.tls, observe) if settings.tls is not None else None
         self._watching: asyncio.Task[None] | None = None
         self._ended: asyncio.Task[bool] | None = None
@@ -99,6 +101,7 @@ class RpcHost:
     async def drain(self) -> None:
         """Report NOT_SERVING, go on for ``drain_s``, then refuse new calls and let those in flight finish."""
         self.health.drain()
+        self._observe(DrainRecord(ends_at=time.time() + self.settings.drain_s + self.settings.grace_s))
         _log.info("draining", drain_s=self.settings.drain_s, grace_s=self.settings.grace_s)
         await asyncio.sleep(self.settings.drain_s)
         self.health.close()

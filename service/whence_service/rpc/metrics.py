@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from whence_service.rpc.records import (
     CallRecord,
     CertificateRecord,
+    DrainRecord,
     QueueRecord,
     Record,
     RejectionRecord,
@@ -89,6 +90,11 @@ class Metrics:
             ["hop"],
             registry=registry,
         )
+        self._drain = Gauge(
+            "whence_drain_end_timestamp_seconds",
+            "When calls in flight are cancelled, in seconds since the epoch; 0 while the process does not drain.",
+            registry=registry,
+        )
         build = Info("whence_build", "The running version.", registry=registry)
         build.info({"version": version("whence")})
         self._requests, self._duration = cache(requests.labels), cache(duration.labels)
@@ -120,6 +126,8 @@ class Metrics:
                     self._expiry(setting).set(ends)
                 self._reloads(record.hop).inc(int(record.reloaded))
                 self._rejected(record.hop).set(int(record.rejected))
+            case DrainRecord():
+                self._drain.set(record.ends_at)
 
 
 def process_registry() -> CollectorRegistry:

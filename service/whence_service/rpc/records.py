@@ -89,6 +89,13 @@ class FailoverRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DrainRecord:
+    """A server that drains. Calls still in flight are cancelled at ``ends_at``, in seconds since the epoch."""
+
+    ends_at: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class BegunAnewRecord:
     """A call that began again with other workers, because those that it began with are gone."""
 
@@ -126,6 +133,7 @@ Record = (
     | QuotaRefusalRecord
     | CertificateRecord
     | AuditRecord
+    | DrainRecord
 )
 Observer = Callable[[Record], None]
 

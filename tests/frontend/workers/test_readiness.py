@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import grpc
 import pytest
@@ -76,6 +77,21 @@ async def test_a_worker_that_drains_gets_no_new_calls(start_worker, start_front,
         await front.stub.Attribute(request(ask(completion)))
     assert not draining.stub.prepared
     assert not draining.stub.scanned
+
+
+async def test_a_model_without_a_worker_for_some_shard_is_counted(start_worker, start_front):
+    front = await start_front(await start_worker(["a", "b"]))
+    count = front.front._registry.get_sample_value
+    assert (count("whence_models_served"), count("whence_models_incomplete")) == (0, 1)
+
+
+async def test_a_drain_says_when_it_cuts_calls_off(start_front, worker):
+    front = await start_front(worker, grace_s=40.0)
+    value = front.front._registry.get_sample_value
+    assert value("whence_drain_end_timestamp_seconds") == 0
+    before = time.time()
+    await front.front.host.drain()
+    assert before + 40 <= value("whence_drain_end_timestamp_seconds") <= time.time() + 40
 
 
 async def test_a_worker_is_found_under_a_name_that_resolves_to_it(start_worker, start_front, ask):

@@ -10,7 +10,7 @@ from whence.cli.checks.check import Check, Outcome
 from whence.errors import WhenceError
 
 if TYPE_CHECKING:
-    from whence_backends.inspection import Inspected
+    from whence_backends.inspection import Inspected, Named
 
 
 def check_artefacts(model: str, **others: Path | int | None) -> Iterator[Check]:
@@ -24,6 +24,8 @@ def check_artefacts(model: str, **others: Path | int | None) -> Iterator[Check]:
         yield Check(name="artefacts", outcome=Outcome.FAIL, fact=error.message, advice=f"reason {error.reason}")
         return
     yield from _described(inspected)
+    if inspected.factors is not None:
+        yield _memory(Named(model=model, **named))
     for finding in inspected.findings():
         outcome = Outcome.WARNING if finding.error is None else Outcome.FAIL
         yield Check(name=finding.reason, outcome=outcome, fact=finding.message)
@@ -42,6 +44,32 @@ def _described(inspected: Inspected) -> Iterator[Check]:
         yield _ok("factors", f"{factors.folder}, N = {N:,}")
     if index is not None:
         yield _ok("index", index.name)
+
+
+def _memory(named: Named) -> Check:
+    """Return the memory that a worker of these artefacts takes in float32, by its parts, as a check that passes."""
+    from whence_backends.sizing import Place, worker_parts
+
+    parts = {part.name: part for part in worker_parts(named)}
+    query = parts.pop("one query")
+    sums = [
+        f"{_size(sum(part.size_bytes for part in group))} {place.value} "
+        f"({', '.join(f'{part.name} {_size(part.size_bytes)}' for part in group)})"
+        for place in Place
+        if (group := [part for part in parts.values() if part.place is place])
+    ]
+    more = f"and {_size(query.size_bytes)} for each query at work"
+    return _ok("memory", f"a worker in float32 takes {', '.join(sums)}, {more}; docs/operations.md adds the rest")
+
+
+def _size(size_bytes: int) -> str:
+    """Return a size in binary units, to three digits."""
+    size, unit = float(size_bytes), "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if size < 1024:
+            break
+        size, unit = size / 1024, larger
+    return f"{size:.3g} {unit}"
 
 
 def _ok(name: str, fact: str) -> Check:
