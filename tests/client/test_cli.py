@@ -237,7 +237,7 @@ def test_so_is_wrong_usage(run, service, arguments):
 def test_a_doctor_that_cannot_begin_says_so_in_json_too(run):
     done = run("doctor", "--ca-file", "/no/such/file", "--json")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert json.loads(done.stderr)["reason"] == "FILE_FAILED"
+    assert json.loads(done.stderr)["reason"] == "UNREADABLE_CERTIFICATE"
 
 
 def test_an_overloaded_server_says_when_to_try_again(run, service):

@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whence import status
-from whence.errors import ERRORS, InternalError, InvalidRequestError, OverloadedError, UnavailableError
+from whence.errors import (
+    ERRORS,
+    ForbiddenError,
+    InternalError,
+    InvalidRequestError,
+    OverloadedError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 
 # gRPC Python drops a call's whole error where its metadata is larger.
 HARD_LIMIT_BYTES = 16 * 1024
@@ -86,7 +94,8 @@ def on_the_wire_bytes(wire: status.WireStatus) -> int:
         (grpc.StatusCode.UNAVAILABLE, UnavailableError),
         (grpc.StatusCode.ABORTED, UnavailableError),
         (grpc.StatusCode.UNKNOWN, InternalError),
-        (grpc.StatusCode.PERMISSION_DENIED, InternalError),
+        (grpc.StatusCode.PERMISSION_DENIED, ForbiddenError),
+        (grpc.StatusCode.UNAUTHENTICATED, UnauthenticatedError),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, OverloadedError),
     ],
 )

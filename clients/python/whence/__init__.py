@@ -20,12 +20,14 @@ from whence.errors import (
     CancelledByCallerError,
     CorruptArtefactError,
     DeadlineError,
+    ForbiddenError,
     InternalError,
     InvalidRequestError,
     MismatchError,
     NotFoundError,
     OverloadedError,
     StorageError,
+    UnauthenticatedError,
     UnavailableError,
     UnimplementedError,
     WhenceError,
@@ -50,6 +52,7 @@ from whence.results import (
     TokenInfluence,
     TrainingSequence,
 )
+from whence.tls import Tls
 
 __version__ = "0.1.0"
 
@@ -65,6 +68,7 @@ __all__ = [
     "DeadlineError",
     "Explanation",
     "Filter",
+    "ForbiddenError",
     "GroupInfluence",
     "GroupInfluences",
     "GroupOptions",
@@ -87,9 +91,11 @@ __all__ = [
     "SelfInfluences",
     "Shard",
     "StorageError",
+    "Tls",
     "TokenInfluence",
     "TrainingExample",
     "TrainingSequence",
+    "UnauthenticatedError",
     "UnavailableError",
     "UnimplementedError",
     "WhenceError",

@@ -14,6 +14,7 @@ from whence import _proxies
 from whence._retries import RetryPolicy
 from whence.errors import InvalidRequestError
 from whence.reasons import Reason
+from whence.tls import Encryption
 from whence.v1 import attribution_service_pb2
 
 DEFAULT_TARGET: Final = "localhost:50051"
@@ -83,18 +84,23 @@ def unary_methods() -> list[dict[str, str]]:
     ]
 
 
-def open_sync(target: str, credentials: grpc.ChannelCredentials | None, retry: RetryPolicy | None) -> grpc.Channel:
-    """Open a channel; with ``credentials`` over TLS. Nothing is sent before the first call."""
-    if credentials is None:
+def open_sync(target: str, encryption: Encryption | None, retry: RetryPolicy | None) -> grpc.Channel:
+    """Open a channel; with ``encryption`` over TLS. Nothing is sent before the first call."""
+    if encryption is None:
         return grpc.insecure_channel(target, options=options(retry, target))
-    return grpc.secure_channel(target, credentials, options=options(retry, target))
+    return grpc.secure_channel(target, encryption.credentials, options=_secure_options(retry, target, encryption))
 
 
-def open_async(target: str, credentials: grpc.ChannelCredentials | None, retry: RetryPolicy | None) -> grpc.aio.Channel:
-    """Open a channel on the running event loop; with ``credentials`` over TLS."""
-    if credentials is None:
+def open_async(target: str, encryption: Encryption | None, retry: RetryPolicy | None) -> grpc.aio.Channel:
+    """Open a channel on the running event loop; with ``encryption`` over TLS."""
+    if encryption is None:
         return grpc.aio.insecure_channel(target, options=options(retry, target))
-    return grpc.aio.secure_channel(target, credentials, options=options(retry, target))
+    return grpc.aio.secure_channel(target, encryption.credentials, options=_secure_options(retry, target, encryption))
+
+
+def _secure_options(retry: RetryPolicy | None, target: str, encryption: Encryption) -> list[tuple[str, Any]]:
+    name = encryption.server_name
+    return [*options(retry, target), *([("grpc.default_authority", name)] if name else [])]
 
 
 def check_metadata(pairs: Sequence[tuple[str, str]]) -> Metadata:

@@ -10,6 +10,7 @@ import grpc.aio
 
 from whence import _channel
 from whence._retries import RetryPolicy
+from whence.tls import Encryption
 from whence.v1.attribution_service_pb2_grpc import AttributionServiceStub
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 class Transport:
     """The connection of a synchronous client. Threads may share it."""
 
-    def __init__(self, target: str, credentials: grpc.ChannelCredentials | None, retry: RetryPolicy | None) -> None:
+    def __init__(self, target: str, encryption: Encryption | None, retry: RetryPolicy | None) -> None:
         _channel.check_target(target)
-        self._channel = _channel.open_sync(target, credentials, retry)
+        self._channel = _channel.open_sync(target, encryption, retry)
         self.stub = AttributionServiceStub(self._channel)
 
     def close(self) -> None:
@@ -32,9 +33,9 @@ class Transport:
 class AsyncTransport:
     """The connection of an asynchronous client, opened by its first call: the channel belongs to the loop of then."""
 
-    def __init__(self, target: str, credentials: grpc.ChannelCredentials | None, retry: RetryPolicy | None) -> None:
+    def __init__(self, target: str, encryption: Encryption | None, retry: RetryPolicy | None) -> None:
         _channel.check_target(target)
-        self._open = partial(_channel.open_async, target, credentials, retry)
+        self._open = partial(_channel.open_async, target, encryption, retry)
         self._channel: grpc.aio.Channel | None = None
         self._stub: AttributionServiceAsyncStub | None = None
 

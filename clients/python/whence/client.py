@@ -5,23 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Sequence
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 
 from whence import parsing, requests
-from whence._channel import DEFAULT_TARGET, RequestMessage, check_metadata, check_size
+from whence._channel import DEFAULT_TARGET, Metadata, RequestMessage, check_metadata, check_size
 from whence._failures import explain_failure, require_answer
 from whence._inputs import one_or_more_queries, one_query, one_selector, selectors
 from whence._retries import DEFAULT_RETRY, Deadline, RetryPolicy, wait_s
+from whence._tokens import BearerToken, TokenSource
 from whence._tracing import with_trace
 from whence._transport import Transport
+from whence._variables import client_arguments
 from whence.examples import TrainingExample
 from whence.filters import Filter
 from whence.models import Model
 from whence.options import AttributionOptions, BatchOptions, GroupOptions, takes
 from whence.queries import Query
 from whence.results import Attribution, Explanation, GroupInfluences, Progress, ScoreTable, SelfInfluences
+from whence.tls import Tls, encryption
 from whence.v1 import attribution_service_pb2
 
 Request = TypeVar("Request", bound=RequestMessage)
@@ -31,11 +34,13 @@ Response = TypeVar("Response")
 class Client:
     """A client of a Whence service. Threads may share it.
 
-    ``target`` is ``host:port`` or any gRPC target; the first call connects to it. ``credentials`` switch TLS on
-    (``grpc.ssl_channel_credentials()``), and ``metadata`` goes with every call, as does the context of OpenTelemetry's
-    current span. ``timeout_s`` bounds a call with all its attempts; methods take another value for one call. ``retry``
-    is the policy for calls to an unavailable server (None: no retries). With ``retry_overload`` calls that were refused
-    for load are made again after the wait that the server asks for.
+    ``target`` is ``host:port`` or any gRPC target; the first call connects to it. ``tls`` switches TLS on; so do gRPC's
+    own ``credentials``. ``token`` (an API key, a token of an identity provider, or a function that returns it for each
+    call) goes with every call, as do ``metadata`` and the context of OpenTelemetry's current span. Without TLS a token
+    is sent to this machine alone, unless ``allow_insecure_token``. ``timeout_s`` bounds a call with all its attempts;
+    methods take another value for one call. ``retry`` is the policy for calls to an unavailable server (None: no
+    retries). With ``retry_overload`` calls that were refused for load are made again after the wait that the server
+    asks for.
 
     Every method raises :class:`whence.WhenceError`, whose details have the ``request_id``.
     """
@@ -47,6 +52,9 @@ class Client:
         timeout_s: float = 600.0,
         retry: RetryPolicy | None = DEFAULT_RETRY,
         retry_overload: bool = True,
+        tls: Tls | None = None,
+        token: TokenSource | None = None,
+        allow_insecure_token: bool = False,
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Sequence[tuple[str, str]] = (),
     ) -> None:
@@ -54,7 +62,17 @@ class Client:
         self._timeout_s = timeout_s
         self._retry_overload = retry_overload
         self._metadata = check_metadata(metadata)
-        self._transport = Transport(target, credentials, retry)
+        secure = encryption(tls, credentials)
+        self._transport = Transport(target, secure, retry)
+        self._token = BearerToken(token, target, encrypted=secure is not None, allow_insecure=allow_insecure_token)
+
+    @classmethod
+    def from_environment(cls, **others: Any) -> Self:  # noqa: ANN401 - arguments of the class
+        """Return a client as the variables of the environment say: ``WHENCE_SERVER``, ``WHENCE_TOKEN`` and the like.
+
+        They are those of the command line. ``others`` are arguments of the client, which override them.
+        """
+        return cls(**{**client_arguments(), **others})
 
     @takes(AttributionOptions)
     def attribute(
@@ -275,7 +293,7 @@ class Client:
         deadline = self._deadline(request, timeout_s)
         while True:
             try:
-                return method(request, timeout=deadline.left_s(), metadata=with_trace(self._metadata))
+                return method(request, timeout=deadline.left_s(), metadata=self._of_call())
             except grpc.RpcError as failure:
                 self._wait_or_raise(failure, request, deadline)
 
@@ -285,9 +303,7 @@ class Client:
         deadline = self._deadline(request, timeout_s)
         while True:
             answer: Attribution | None = None
-            call = self._transport.stub.StreamAttribute(
-                request, timeout=deadline.left_s(), metadata=with_trace(self._metadata)
-            )
+            call = self._transport.stub.StreamAttribute(request, timeout=deadline.left_s(), metadata=self._of_call())
             try:
                 for message in call:
                     event = parsing.event(message)
@@ -302,6 +318,9 @@ class Client:
                 return
             finally:
                 call.cancel()
+
+    def _of_call(self) -> Metadata:
+        return with_trace((*self._metadata, *self._token.metadata()))
 
     def _deadline(self, request: RequestMessage, timeout_s: float | None) -> Deadline:
         check_size(request)

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Final
 
+from whence import _variables
 from whence.errors import InvalidRequestError
 from whence.reasons import Reason
 from whence.settings import FRONT_END, WORKER
 
 PREFIX: Final = "WHENCE_"
-CLIENT: Final = ("WHENCE_SERVER", "WHENCE_TLS", "WHENCE_CA_FILE", "WHENCE_DEBUG")
+CLIENT: Final = (*_variables.NAMES, "WHENCE_DEBUG")
 SETTINGS_FILES: Final = ("WHENCE_CONFIG", "WHENCE_WORKER_CONFIG")
 # What Kubernetes sets in containers for services named whence, whence-worker and the like, as NAME=value.
 _OF_KUBERNETES: Final = re.compile(

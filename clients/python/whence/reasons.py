@@ -99,6 +99,10 @@ class Reason(_Named):
     """Send an API key or a token as ``authorization: Bearer …``, or connect with a client certificate."""
     INVALID_CREDENTIALS = auto()
     """Check the key or token for completeness and for the server that it is for; it may have been revoked."""
+    UNEXPECTED_TOKEN = auto()
+    """Switch TLS on, or allow the token to be sent without it, where the network is trusted."""
+    AMBIGUOUS_CREDENTIALS = auto()
+    """Give a client either ``tls`` or gRPC's own ``credentials``."""
     CREDENTIALS_EXPIRED = auto()
     """Get a new token or key, and call again."""
     MISSING_SCOPE = auto()

@@ -1,21 +1,15 @@
-"""Options that commands share, and the connection that they describe."""
+"""Options that commands share. Those of a connection are in :mod:`whence.cli.connection`."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
-import grpc
 import typer
 
-from whence._channel import DEFAULT_TARGET
-from whence.client import Client
 from whence.options import AttributionOptions, declared
 from whence.settings import Setting
-
-TIMEOUT_S: Final = 600.0
 
 
 def setting_option(setting: Setting, *names: str, panel: str | None = None) -> Any:  # noqa: ANN401 - typer's own type
@@ -39,13 +33,6 @@ def query_option(kind: type, name: str, *names: str, repeated: bool = False) -> 
     )
 
 
-Server = Annotated[str, typer.Option(envvar="WHENCE_SERVER", help="The server, as host:port.", metavar="HOST:PORT")]
-Tls = Annotated[bool, typer.Option("--tls", envvar="WHENCE_TLS", help="Connect with TLS.")]
-CaFile = Annotated[
-    Path | None,
-    typer.Option(envvar="WHENCE_CA_FILE", help="Trust these PEM certificates, not the system's; implies TLS."),
-]
-Timeout = Annotated[float, typer.Option(help="Give up after this many seconds.", min=0.001)]
 ModelName = Annotated[str, typer.Option("--model", help="The model; needed where several are served.")]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document instead: the answer on stdout, or an error on stderr.")
@@ -89,25 +76,3 @@ Where = Annotated[
 Document = Annotated[str | None, typer.Option("--document", help="Only sequences of the document with this id.")]
 Layers = Annotated[list[str] | None, query_option(AttributionOptions, "layers", "--layer", repeated=True)]
 FullText = Annotated[bool, typer.Option("--full-text", help="Print whole sequences, not their strongest passage.")]
-
-DEFAULT_SERVER: Final = DEFAULT_TARGET
-
-
-@dataclass(frozen=True, kw_only=True)
-class Connection:
-    """The connection to a server."""
-
-    server: str
-    tls: bool
-    ca_file: Path | None
-    timeout_s: float
-
-    def credentials(self) -> grpc.ChannelCredentials | None:
-        """Return the TLS credentials, or None for a connection without TLS."""
-        if not self.tls and self.ca_file is None:
-            return None
-        return grpc.ssl_channel_credentials(self.ca_file.read_bytes() if self.ca_file else None)
-
-    def client(self) -> Client:
-        """Return a client, to be used as a context manager."""
-        return Client(self.server, timeout_s=self.timeout_s, credentials=self.credentials())

@@ -10,7 +10,8 @@ import grpc
 from whence import _channel, _proxies, _retries, status
 from whence.cli.checks import health
 from whence.cli.checks.check import Check, Outcome
-from whence.cli.options import Connection
+from whence.cli.checks.encryption import check_encryption
+from whence.cli.connection import Connection
 from whence.errors import WhenceError
 from whence.models import Model
 
@@ -19,12 +20,16 @@ SERVICE: Final = "whence.v1.AttributionService"
 
 def check_server(connection: Connection) -> Iterator[Check]:
     """Yield the checks of the server. A server that cannot be reached, or does not list its models, ends them."""
-    with _channel.open_sync(connection.server, connection.credentials(), None) as channel:
+    with _channel.open_sync(connection.server, connection.encryption(), None) as channel:
         reachable = _reachable(channel, connection)
         yield reachable
-        if reachable.outcome is Outcome.FAIL:
+        failed = reachable.outcome is Outcome.FAIL
+        encrypted = check_encryption(connection) if failed or connection.tls_files else None
+        if encrypted is not None:
+            yield encrypted
+        if failed:
             return
-        yield _health(channel, min(connection.timeout_s, _retries.FOREVER_S))
+        yield _health(channel, min(connection.timeout, _retries.FOREVER_S))
     with connection.client() as client:
         try:
             served = list(client.models())
@@ -51,12 +56,12 @@ def check_models(served: Sequence[Model]) -> Iterator[Check]:
 
 def _reachable(channel: grpc.Channel, connection: Connection) -> Check:
     try:
-        grpc.channel_ready_future(channel).result(timeout=min(connection.timeout_s, _retries.FOREVER_S))
+        grpc.channel_ready_future(channel).result(timeout=min(connection.timeout, _retries.FOREVER_S))
     except grpc.FutureTimeoutError:
         return Check(
             name="server",
             outcome=Outcome.FAIL,
-            fact=f"{connection.server} does not answer within {connection.timeout_s:g} s"
+            fact=f"{connection.server} does not answer within {connection.timeout:g} s"
             f"{_proxies.hint(connection.server)}",
             advice="is it running (`whence serve`), is --server right, does it want --tls?",
         )

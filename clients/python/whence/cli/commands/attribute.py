@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Annotated, cast
 
 from whence.cli import console, documents, inputs, options, progress
+from whence.cli.connection import Connection, connecting
 from whence.cli.options import query_option
 from whence.cli.render.attribution import attribution
 from whence.options import AttributionOptions, Direction, Search
@@ -30,6 +31,7 @@ class SearchChoice(StrEnum):
     tfidf_rerank = "tfidf-rerank"
 
 
+@connecting
 def attribute(
     prompt: options.Prompt = None,
     completion: options.Completion = None,
@@ -50,10 +52,7 @@ def attribute(
     tokens: Annotated[bool, query_option(AttributionOptions, "include_tokens", "--tokens/--no-tokens")] = True,
     full_text: options.FullText = False,
     model: options.ModelName = "",
-    server: options.Server = options.DEFAULT_SERVER,
-    tls: options.Tls = False,
-    ca_file: options.CaFile = None,
-    timeout: options.Timeout = options.TIMEOUT_S,
+    connection: Connection = Connection(),
     as_json: options.Json = False,
 ) -> None:
     """Find the training sequences that an output of the model came from.
@@ -61,7 +60,6 @@ def attribute(
     whence attribute --prompt "The capital of Durrow is" --completion " Brelary"
     """
     query = inputs.query(prompt, prompt_file, completion, chat, strict=strict)
-    connection = options.Connection(server=server, tls=tls, ca_file=ca_file, timeout_s=timeout)
     with connection.client() as client:
         events = client.attribute_stream(
             query,

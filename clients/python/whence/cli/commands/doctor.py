@@ -14,16 +14,15 @@ from whence.cli.checks.artefacts import check_artefacts
 from whence.cli.checks.check import Check, Outcome
 from whence.cli.checks.installation import check_installation
 from whence.cli.checks.server import check_server
+from whence.cli.connection import Connection, connecting
 from whence.cli.render import checks as render
 
 _PANEL_ARTEFACTS: Final = "Artefacts on this machine"
 
 
+@connecting
 def doctor(
-    server: options.Server = options.DEFAULT_SERVER,
-    tls: options.Tls = False,
-    ca_file: options.CaFile = None,
-    timeout: Annotated[float, typer.Option(help="Wait this many seconds for the server.", min=0.001)] = 5.0,
+    connection: Connection = Connection(timeout=5.0),
     model: Annotated[
         str | None,
         typer.Option(
@@ -53,7 +52,6 @@ def doctor(
 
     Example: whence doctor --model ./model --corpus corpus --factors factors
     """
-    connection = options.Connection(server=server, tls=tls, ca_file=ca_file, timeout_s=timeout)
     named = {"corpus": corpus, "factors": factors, "index": index, "training_sequences": training_sequences}
     if model is None and any(value is not None for value in named.values()):
         raise typer.BadParameter("name the model as well: give --model")

@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from whence.cli import console, documents, inputs, options
+from whence.cli.connection import Connection, connecting
 from whence.cli.render.explanation import explanation
 
 
+@connecting
 def explain(
     sequence_id: Annotated[str | None, typer.Option("--sequence-id", help="A sequence of the corpus.")] = None,
     text: Annotated[
@@ -26,17 +28,13 @@ def explain(
     strict: options.Strict = False,
     damping_factor: options.DampingFactor = None,
     model: options.ModelName = "",
-    server: options.Server = options.DEFAULT_SERVER,
-    tls: options.Tls = False,
-    ca_file: options.CaFile = None,
-    timeout: options.Timeout = options.TIMEOUT_S,
+    connection: Connection = Connection(),
     as_json: options.Json = False,
 ) -> None:
     """Show which layers and which tokens of a training sequence carry its influence on an output."""
     query = inputs.query(prompt, prompt_file, completion, chat, strict=strict)
     if sum(given is not None for given in (sequence_id, text, example)) != 1:
         raise typer.BadParameter("give the sequence with one of --sequence-id, --text and --example")
-    connection = options.Connection(server=server, tls=tls, ca_file=ca_file, timeout_s=timeout)
     with connection.client() as client:
         result = client.explain(
             query,

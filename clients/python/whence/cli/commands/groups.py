@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from whence.cli import console, documents, inputs, options
+from whence.cli.connection import Connection, connecting
 from whence.cli.options import query_option
 from whence.cli.render.groups import group_influences
 from whence.options import GroupOptions
 
 
+@connecting
 def groups(
     prompt: options.Prompt = None,
     completion: options.Completion = None,
@@ -25,10 +27,7 @@ def groups(
     layer: options.Layers = None,
     damping_factor: options.DampingFactor = None,
     model: options.ModelName = "",
-    server: options.Server = options.DEFAULT_SERVER,
-    tls: options.Tls = False,
-    ca_file: options.CaFile = None,
-    timeout: options.Timeout = options.TIMEOUT_S,
+    connection: Connection = Connection(),
     as_json: options.Json = False,
 ) -> None:
     """Show how much of an output comes from each part of the corpus, with standard errors.
@@ -39,7 +38,6 @@ def groups(
     whence groups --prompt "The capital of Durrow is" --completion " Brelary" --by source
     """
     query = inputs.query(prompt, prompt_file, completion, chat, strict=strict)
-    connection = options.Connection(server=server, tls=tls, ca_file=ca_file, timeout_s=timeout)
     with connection.client() as client:
         result = client.group_influence(
             query,

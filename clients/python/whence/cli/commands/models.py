@@ -7,19 +7,17 @@ from typing import Annotated
 import typer
 
 from whence.cli import console, documents, options
+from whence.cli.connection import Connection, connecting
 from whence.cli.render.models import details, overview
 
 
+@connecting
 def models(
     name: Annotated[str | None, typer.Argument(help="Show this model in full.")] = None,
-    server: options.Server = options.DEFAULT_SERVER,
-    tls: options.Tls = False,
-    ca_file: options.CaFile = None,
-    timeout: options.Timeout = 30.0,
+    connection: Connection = Connection(timeout=30.0),
     as_json: options.Json = False,
 ) -> None:
     """List the served models, or show one in full."""
-    connection = options.Connection(server=server, tls=tls, ca_file=ca_file, timeout_s=timeout)
     with connection.client() as client:
         if name is not None:
             served = client.model(name)

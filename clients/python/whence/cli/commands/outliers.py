@@ -7,9 +7,11 @@ from typing import Annotated
 import typer
 
 from whence.cli import console, documents, inputs, options
+from whence.cli.connection import Connection, connecting
 from whence.cli.render.attribution import self_influences
 
 
+@connecting
 def outliers(
     top_k: Annotated[
         int | None, typer.Option("--top-k", "-k", help="How many sequences: 10, or all that are named.", min=1)
@@ -27,10 +29,7 @@ def outliers(
     document: options.Document = None,
     full_text: options.FullText = False,
     model: options.ModelName = "",
-    server: options.Server = options.DEFAULT_SERVER,
-    tls: options.Tls = False,
-    ca_file: options.CaFile = None,
-    timeout: options.Timeout = options.TIMEOUT_S,
+    connection: Connection = Connection(),
     as_json: options.Json = False,
 ) -> None:
     """List the training sequences with the largest self-influence: outliers, and memorized sequences.
@@ -42,7 +41,6 @@ def outliers(
 
     whence outliers --text "Call me Ishmael."
     """
-    connection = options.Connection(server=server, tls=tls, ca_file=ca_file, timeout_s=timeout)
     with connection.client() as client:
         result = client.self_influence(
             top_k=top_k,

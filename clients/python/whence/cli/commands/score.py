@@ -7,9 +7,11 @@ from typing import Annotated
 import typer
 
 from whence.cli import console, documents, inputs, options
+from whence.cli.connection import Connection, connecting
 from whence.cli.render.scores import scores
 
 
+@connecting
 def score(
     sequence_id: Annotated[
         list[str] | None, typer.Option("--sequence-id", help="A sequence of the corpus. May be repeated.")
@@ -27,10 +29,7 @@ def score(
     damping_factor: options.DampingFactor = None,
     layers: Annotated[bool, typer.Option(help="Split each influence over the model's layers.")] = True,
     model: options.ModelName = "",
-    server: options.Server = options.DEFAULT_SERVER,
-    tls: options.Tls = False,
-    ca_file: options.CaFile = None,
-    timeout: options.Timeout = options.TIMEOUT_S,
+    connection: Connection = Connection(),
     as_json: options.Json = False,
 ) -> None:
     """Score given training sequences, or any text, by their influence on an output.
@@ -40,7 +39,6 @@ def score(
     query = inputs.query(prompt, prompt_file, completion, chat, strict=strict)
     if not sequence_id and not text and not example:
         raise typer.BadParameter("give what to score with --sequence-id, --text or --example")
-    connection = options.Connection(server=server, tls=tls, ca_file=ca_file, timeout_s=timeout)
     with connection.client() as client:
         table = client.score(
             query,
