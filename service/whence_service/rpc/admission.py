@@ -160,7 +160,7 @@ class Admission:
     def _require_short_wait(self, tenant: str) -> None:
         if math.isinf(self.max_wait_s):
             return
-        if self._expected_s * (self._waiting.ahead_of(tenant) + 1) / self.max_running > self.max_wait_s:
+        if self._expected_s * (self._waiting.ahead_of(tenant) + 1) / max(1, self._running) > self.max_wait_s:
             raise self._full()
 
     def _make_room(self, tenant: str) -> None:
