@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import time
 from datetime import timedelta
 
 import pytest
 from google.protobuf import descriptor_pool
 from grpc_reflection.v1alpha import reflection_pb2
 
+from access import issuer
 from access.calls import HEALTH, OURS, REFLECTION, REQUESTS, SERVICE, Outcome, call
 from whence_service.access.permissions import SCOPES
 from whence_service.rpc.identity import Scope
@@ -28,6 +31,8 @@ REFUSED = {
     "two": unauthenticated("INVALID_CREDENTIALS"),
     "expired": unauthenticated("CREDENTIALS_EXPIRED"),
     "revoked": unauthenticated("INVALID_CREDENTIALS"),
+    "a wrong token": unauthenticated("INVALID_CREDENTIALS"),
+    "an expired token": unauthenticated("CREDENTIALS_EXPIRED"),
 }
 
 
@@ -39,19 +44,36 @@ def tokens(add_key):
         "none": (),
         "wrong": (valid[:-1] + ("A" if valid[-1] != "A" else "B"),),
         "unknown": (f"whence_{'0' * 12}_{valid.split('_', 2)[2]}",),
-        "of another kind": ("eyJhbGciOiJub25lIn0.e30.",),
+        "of another kind": ("nobodys-token",),
         "two": (valid, valid),
         "expired": (add_key(expires_in=timedelta(seconds=-1)).text,),
         "revoked": (add_key(revoked=True).text,),
+        "a wrong token": (issuer.token(name="other"),),
+        "an expired token": (issuer.token(exp=int(time.time()) - 600),),
+        "a token without the scope": (issuer.token(scope="whence:read-texts"),),
+        "a valid token": (issuer.token(),),
+        "of another tenant": (add_key(scopes=tuple(Scope), tenant="globex").text,),
+        "a token of another tenant": (issuer.token(tenant="globex"),),
         "without the scope": (add_key(scopes=(Scope.READ_TEXTS, Scope.ADMINISTER)).text,),
         "valid": (valid,),
     }
 
 
 @pytest.fixture
-async def guarded(start_front, worker, keys_file, tokens):
-    """A front end that knows the keys of the file."""
-    return await start_front(worker, keys_file=keys_file, reflection=True)
+async def guarded(start_front, worker, keys_file, tokens, tmp_path):
+    """A front end that knows the keys of the file and the tokens of the issuer, with a model for one tenant alone."""
+    jwks, policy = tmp_path / "jwks.json", tmp_path / "policy.toml"
+    jwks.write_text(json.dumps({"keys": [issuer.public(issuer.key_of("ES256"), kid="k1")]}))
+    policy.write_text('[models]\ntiny = ["acme"]\n')
+    return await start_front(
+        worker,
+        keys_file=keys_file,
+        policy_file=policy,
+        oidc_issuer=issuer.ISSUER,
+        oidc_audience=issuer.AUDIENCE,
+        oidc_jwks=str(jwks),
+        reflection=True,
+    )
 
 
 async def everywhere(front, tokens, **more) -> dict[str, Outcome]:
@@ -79,15 +101,26 @@ async def test_without_valid_credentials_nothing_answers_but_health(guarded, tok
         assert (outcome.code, outcome.reason) == expected, path
 
 
-async def test_without_the_scope_only_health_and_reflection_answer(guarded, tokens):
-    outcomes = await everywhere(guarded, tokens["without the scope"])
+@pytest.mark.parametrize("kind", ["without the scope", "a token without the scope"])
+async def test_without_the_scope_only_health_and_reflection_answer(guarded, tokens, kind):
+    outcomes = await everywhere(guarded, tokens[kind])
     for path, outcome in outcomes.items():
         expected = ("OK", "") if path in HEALTH | REFLECTION else ("PERMISSION_DENIED", "MISSING_SCOPE")
         assert (outcome.code, outcome.reason) == expected, path
 
 
-async def test_valid_credentials_pass_everywhere(guarded, tokens):
-    outcomes = await everywhere(guarded, tokens["valid"])
+@pytest.mark.parametrize("kind", ["of another tenant", "a token of another tenant"])
+async def test_for_another_tenant_the_model_is_nowhere(guarded, tokens, kind):
+    outcomes = await everywhere(guarded, tokens[kind])
+    for path, outcome in outcomes.items():
+        is_open = path in HEALTH | REFLECTION or path == f"{SERVICE}ListModels"
+        assert (outcome.code, outcome.reason) == (("OK", "") if is_open else ("NOT_FOUND", "MODEL_NOT_FOUND")), path
+    assert not outcomes[f"{SERVICE}ListModels"].answer
+
+
+@pytest.mark.parametrize("kind", ["valid", "a valid token"])
+async def test_valid_credentials_pass_everywhere(guarded, tokens, kind):
+    outcomes = await everywhere(guarded, tokens[kind])
     # The stub worker has no index, and does not know the self-influence of given sequences.
     beyond_the_stub = {f"{SERVICE}GroupInfluence", f"{SERVICE}SelfInfluence"}
     for path, outcome in outcomes.items():
@@ -95,15 +128,16 @@ async def test_valid_credentials_pass_everywhere(guarded, tokens):
         assert outcome.code in expected, (path, outcome.text)
 
 
-@pytest.mark.parametrize("kind", [*REFUSED, "without the scope"])
+@pytest.mark.parametrize("kind", [*REFUSED, "without the scope", "a token without the scope"])
 async def test_a_refusal_says_nothing_of_keys_callers_models_or_workers(guarded, tokens, kind, worker):
-    secrets = [part for given in tokens.values() for token in given for part in token.split("_", 2)[1:]]
-    private = {*secrets, "lovelace", "valid-subject", "acme", "tiny", worker.address}
+    sent = [token for given in tokens.values() for token in given]
+    secrets = [*sent, *(part for key in sent if key.startswith("whence_") for part in key.split("_", 2)[1:])]
+    private = {*secrets, issuer.ISSUER, "grace", "globex", "lovelace", "valid-subject", "acme", "tiny", worker.address}
     for path, outcome in (await everywhere(guarded, tokens[kind])).items():
         assert not [text for text in private if text in outcome.text], path
 
 
-@pytest.mark.parametrize("kind", [*REFUSED, "without the scope"])
+@pytest.mark.parametrize("kind", [*REFUSED, "without the scope", "a token without the scope"])
 async def test_a_request_that_is_refused_is_not_read(guarded, tokens, kind):
     for method in OURS:
         refused = await call(guarded.channel, f"{SERVICE}{method}", *tokens[kind], data=b"\xff")

@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 import exports
+import identities
 import inputs
 import mathematics
 import service
@@ -30,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = ("clients/python", "service", "backends")
 BREAKAGES = (
     *mathematics.BREAKAGES, *exports.BREAKAGES, *index.BREAKAGES, *inputs.BREAKAGES, *service.BREAKAGES,
-    *tenants.BREAKAGES,
+    *tenants.BREAKAGES, *identities.BREAKAGES,
 )  # fmt: skip
 
 

@@ -31,14 +31,41 @@ class TestEitherProcess:
         assert kind.load(address=address, insecure=True, **needed).address == address
 
 
-@pytest.mark.parametrize(("kind", "needed"), [(FrontEndSettings, {}), (WorkerSettings, WORKER)])
-def test_either_that_wants_certificates_of_its_callers_serves_anywhere(kind, needed, tmp_path):
-    tls = {"tls_certificate": tmp_path / "c", "tls_key": tmp_path / "k", "tls_client_ca": tmp_path / "ca"}
-    assert kind.load(address="0.0.0.0:1", **tls, **needed).asks_who_calls
+TLS = {"tls_certificate": "c.pem", "tls_key": "k.pem", "tls_client_ca": "ca.pem"}
+ISSUER = {"oidc_issuer": "https://issuer.example", "oidc_audience": "whence"}
 
 
-def test_a_front_end_that_asks_who_calls_serves_anywhere(tmp_path):
-    assert FrontEndSettings.load(address="0.0.0.0:1", keys_file=tmp_path / "keys.json").asks_who_calls
+@pytest.mark.parametrize("known", [{"keys_file": "keys.json"}, ISSUER, {"policy_file": "p.toml", **TLS}])
+def test_a_front_end_that_asks_who_calls_serves_anywhere(known):
+    assert FrontEndSettings.load(address="0.0.0.0:1", **known).asks_who_calls
+
+
+def test_a_front_end_has_to_know_whose_certificates_they_are():
+    with pytest.raises(InvalidRequestError, match="policy_file"):
+        FrontEndSettings.load(address="0.0.0.0:1", **TLS)
+
+
+def test_a_worker_that_asks_for_certificates_serves_anywhere():
+    assert WorkerSettings.load(address="0.0.0.0:1", **WORKER, **TLS).asks_who_calls
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"oidc_issuer": "https://issuer.example"}, "belong together"),
+        ({"oidc_audience": "whence"}, "belong together"),
+        ({**ISSUER, "oidc_issuer": "http://issuer.example"}, "no https URL"),
+        ({**ISSUER, "oidc_jwks": "http://issuer.example/keys"}, "no https URL"),
+        ({**ISSUER, "oidc_leeway_s": -1}, "oidc_leeway_s"),
+    ],
+)
+def test_an_issuer_whose_tokens_could_not_be_trusted_is_refused(given, says):
+    with pytest.raises(InvalidRequestError, match=says):
+        FrontEndSettings.load(**given)
+
+
+def test_keys_in_a_file_are_of_an_issuer_of_any_name():
+    assert FrontEndSettings.load(**{**ISSUER, "oidc_issuer": "us", "oidc_jwks": "jwks.json"}).asks_who_calls
 
 
 def test_a_refusal_of_all_settings_together_repeats_none_of_them(monkeypatch):

@@ -105,6 +105,8 @@ class Reason(_Named):
     """Give a client either ``tls`` or gRPC's own ``credentials``."""
     CREDENTIALS_EXPIRED = auto()
     """Get a new token or key, and call again."""
+    ISSUER_UNAVAILABLE = auto()
+    """The issuer of tokens cannot be reached by the server, which has not seen its keys yet. Call again later."""
     MISSING_SCOPE = auto()
     """Ask whoever runs the server for the scope that the message names."""
 

@@ -12,19 +12,29 @@ from whence.errors import UnauthenticatedError
 from whence.reasons import Reason
 from whence_service.access.credentials import Authenticator, presented
 from whence_service.access.permissions import HEALTH, REFLECTION, check_method
+from whence_service.access.policy import Policy
 from whence_service.access.texts import withhold_texts
 from whence_service.rpc.gate import Answer
 from whence_service.rpc.identity import Identity, Scope, current_identity
+from whence_service.rpc.watched_file import WatchedFile
 
 
 class AccessGate:
     """Lets those through whom one of ``authenticators`` knows: the first that knows the kind of the credentials.
 
-    Health checks are open, and reflection is with ``open_reflection``.
+    For them the models of other tenants do not exist, by ``policy``. Health checks are open, and reflection is with
+    ``open_reflection``.
     """
 
-    def __init__(self, authenticators: Sequence[Authenticator], *, open_reflection: bool = False) -> None:
+    def __init__(
+        self,
+        authenticators: Sequence[Authenticator],
+        policy: WatchedFile[Policy] | None = None,
+        *,
+        open_reflection: bool = False,
+    ) -> None:
         self._authenticators = tuple(authenticators)
+        self._policy = policy
         self._open = (HEALTH, REFLECTION) if open_reflection else (HEALTH,)
 
     def guards(self, path: str) -> bool:
@@ -38,9 +48,10 @@ class AccessGate:
             identity = await authenticator.authenticate(credentials)
             if identity is not None:
                 check_method(identity, path)
-                return identity
+                return identity if self._policy is None else self._policy.content.limit(identity)
         raise UnauthenticatedError(
-            "this server answers known callers only; send an API key or a token as 'authorization: Bearer …'",
+            "this server answers known callers only; send an API key or a token as 'authorization: Bearer …', or "
+            "connect with a client certificate",
             reason=Reason.INVALID_CREDENTIALS if credentials.token else Reason.MISSING_CREDENTIALS,
         )
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from whence_service.access.assembly import AccessSettings
+from whence_service.access.settings import AccessSettings
 from whence_service.audit.log import AuditSettings
 from whence_service.quotas.settings import QuotaSettings
 from whence_service.rpc.certificates import TlsFiles
@@ -18,7 +18,6 @@ from whence_service.rpc.redis_connection import RedisAccess, RedisUrl, check_acc
 from whence_service.rpc.settings import (
     Address,
     Count,
-    HostingSettings,
     MaxRequestBytes,
     MaxRunning,
     MaxWaiting,
@@ -30,7 +29,7 @@ from whence_service.rpc.settings import (
 )
 
 
-class FrontEndSettings(HostingSettings):
+class FrontEndSettings(AccessSettings):
     """The settings of a front end. Variables of the environment are the names in capitals, prefixed ``WHENCE_``."""
 
     model_config = SettingsConfigDict(env_prefix="WHENCE_")
@@ -71,12 +70,6 @@ class FrontEndSettings(HostingSettings):
         64 * MEBIBYTE, description="The largest gRPC message from and to workers, and to clients, in bytes."
     )
     reflection: bool = Field(True, description="Whether to offer gRPC server reflection.")
-    open_reflection: bool = Field(
-        False, description="Whether reflection needs no credentials where other calls do. Health checks never do."
-    )
-    keys_file: Path | None = Field(
-        None, description="The file of API keys, which `whence keys` writes. It is read again when it changes."
-    )
 
     quotas_file: Path | None = Field(
         None, description="The TOML file of tenants' quotas (docs/quotas.md). It is read again when it changes."
@@ -125,11 +118,6 @@ class FrontEndSettings(HostingSettings):
     max_request_bytes: MaxRequestBytes = 16 * MEBIBYTE
 
     @property
-    def asks_who_calls(self) -> bool:
-        """Whether callers need credentials, or a client certificate."""
-        return self.access.identifies or super().asks_who_calls
-
-    @property
     def quotas(self) -> QuotaSettings | None:
         """How much tenants may ask; None: anything."""
         if self.quotas_file is None:
@@ -146,11 +134,6 @@ class FrontEndSettings(HostingSettings):
             timeout_s=self.quotas_timeout_s,
             local_share=self.quotas_local_share,
         )
-
-    @property
-    def access(self) -> AccessSettings:
-        """Whose calls are answered."""
-        return AccessSettings(keys_file=self.keys_file, open_reflection=self.open_reflection)
 
     @property
     def audit(self) -> AuditSettings:

@@ -107,7 +107,7 @@ async def build_front_end(settings: FrontEndSettings, registry: CollectorRegistr
     """Return a front end that is ready to start, with its metrics in ``registry`` and its spans in ``tracer``."""
     observe = tee(Metrics(registry), FrontEndMetrics(registry), log_calls)
     audit = open_audit(settings.audit, observe)
-    interceptor = CallInterceptor(observe, settings.bounds, build_gate(settings.access), tracer, audit)
+    interceptor = CallInterceptor(observe, settings.bounds, build_gate(settings), tracer, audit)
     host = RpcHost(settings.host, [interceptor], [SERVICE], observe)
 
     def update_readiness(placement: Placement) -> None:

@@ -178,7 +178,7 @@ class HostingSettings(Settings):
 
     @property
     def asks_who_calls(self) -> bool:
-        """Whether callers need credentials, or a client certificate."""
+        """Whether callers need a client certificate, or other credentials."""
         return self.tls_client_ca is not None
 
     @model_validator(mode="after")
