@@ -282,7 +282,9 @@ def _problem(problem: Any, kind: type[BaseSettings]) -> str:  # noqa: ANN401 - p
     message: str = problem["msg"].removeprefix("Value error, ")
     if not name:  # of several settings together, which the message names
         return message
-    got = "" if "url" in name or problem["type"] == "missing" else f" (got {problem['input']!r})"
+    # URLs may hold passwords.
+    unsaid = problem["type"] == "missing" or any(word in name for word in ("url", "endpoint"))
+    got = "" if unsaid else f" (got {problem['input']!r})"
     return f"{name}: {message}{got}"
 
 
