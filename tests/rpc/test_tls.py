@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import warnings
 from pathlib import Path
 
 import grpc
@@ -60,6 +61,21 @@ async def refused(opened: grpc.aio.Channel) -> bool:
     return caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
+async def version(address: str, authority: Authority, highest: ssl.TLSVersion) -> str:
+    """Return the version that a client agrees on with the server, which speaks at most ``highest``."""
+    context = ssl.create_default_context(cafile=str(authority.file))
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = highest
+    host, _, port = address.rpartition(":")
+    _, writer = await asyncio.open_connection(host, int(port), ssl=context)
+    agreed = writer.get_extra_info("ssl_object").version()
+    writer.close()
+    return agreed
+
+
 async def peer(address: str, authority: Authority) -> str:
     """Return the common name in the certificate that a new connection sees."""
     context = ssl.create_default_context(cafile=str(authority.file))
@@ -97,6 +113,13 @@ async def test_a_certificate_of_another_host_is_refused(start_front, worker, aut
     front = await start_front(worker, tls_certificate=elsewhere.certificate, tls_key=elsewhere.key)
     assert await refused(channel(front.address, authority))
     assert await models(channel(front.address, authority, default_authority="whence.example.com")) == ["tiny"]
+
+
+async def test_versions_before_1_2_are_refused(secure, authority):
+    assert await version(secure.address, authority, ssl.TLSVersion.TLSv1_3) == "TLSv1.3"
+    assert await version(secure.address, authority, ssl.TLSVersion.TLSv1_2) == "TLSv1.2"
+    with pytest.raises(OSError):  # noqa: PT011 - gRPC hangs up, before or after an alert
+        await version(secure.address, authority, ssl.TLSVersion.TLSv1_1)
 
 
 async def test_mutual_tls_takes_a_certificate_of_its_authority_and_no_other(mutual, authority, tmp_path):
