@@ -43,6 +43,22 @@ BREAKAGES = (
         tests="tests/frontend/test_fairness.py",
     ),
     Breakage(
+        name="calls that are let wait, however long it will take",
+        file="service/whence_service/rpc/admission.py",
+        old="if math.isinf(self.max_wait_s):",
+        new="if True:",
+        tests="tests/rpc/test_admission.py",
+        only="would_wait",
+    ),
+    Breakage(
+        name="a tenant's wait thought to be that of all who wait",
+        file="service/whence_service/rpc/fair_queue.py",
+        old="min(count, own + 1) for count in others",
+        new="count for count in others",
+        tests="tests/load/test_policy.py",
+        only="gets_half",
+    ),
+    Breakage(
         name="a limit that counts what another one refuses",
         file="service/whence_service/quotas/counters.py",
         old="                await self.give_back(demands[:number])\n",
