@@ -28,14 +28,17 @@ from whence.cli.checks import health
 
 DEMO: Final = Path(__file__).parents[1] / "backends" / "whence_backends" / "demo"
 DOCUMENTS: Final = 200
+# Each image with the packages of these that it has: torch, onnxruntime, numpy, pip, ensurepip.
 IMAGES: Final = {
-    "front-end": (),
-    "worker": ("torch",),
-    "worker-onnx": ("onnxruntime",),
-    "jobs": ("torch", "onnxruntime"),
+    "front-end": [],
+    "worker": ["torch", "numpy"],
+    "worker-onnx": ["onnxruntime", "numpy"],
+    "jobs": ["torch", "onnxruntime", "numpy"],
 }
 FRONT_END: Final = "whence.v1.AttributionService"
 WORKER: Final = "whence.worker.v1.WorkerService"
+# podman would put writable file systems of its own over parts of a read-only root.
+STRICTLY: Final = {"podman": ("--read-only-tmpfs=false",)}
 CONFINED: Final = (
     "--read-only",
     "--tmpfs=/tmp",
@@ -44,35 +47,21 @@ CONFINED: Final = (
     "--network=host",
 )
 
-# Runs inside an image: everything that its user could start, read or write that should not be there.
+# Runs inside an image, and prints what its user finds there.
 LOOK_INSIDE: Final = """
-import importlib.metadata, importlib.util, json, os, pathlib, sys
-folders = [path for path in os.environ["PATH"].split(":") + ["/sbin", "/usr/sbin", "/usr/local/sbin"]]
-programs = {name for folder in folders if os.path.isdir(folder) for name in os.listdir(folder)}
-root = [path for path in ("/", "/etc", "/opt/whence", "/data", "/usr/lib") if os.access(path, os.W_OK)]
-setuid = [str(path) for path in pathlib.Path("/usr").rglob("*") if path.is_file() and path.stat().st_mode & 0o6000]
+import importlib.util, json, os
+folders = [folder for folder, *_ in os.walk("/") if not folder.startswith(("/proc", "/sys", "/dev"))]
+programs = [name for folder in ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin")
+            if os.path.isdir(folder) for name in os.listdir(folder)]
+packages = ("torch", "onnxruntime", "numpy", "pip", "ensurepip")
 print(json.dumps({
-    "user": os.getuid(), "process": os.getpid(), "writable": root, "setuid": setuid, "programs": sorted(programs),
-    "engines": [name for name in ("torch", "onnxruntime") if importlib.util.find_spec(name)],
-    "installers": [name for name in ("pip", "ensurepip", "hatchling") if importlib.util.find_spec(name)],
+    "user": os.getuid(),
+    "process": os.getpid(),
+    "writable": [folder for folder in folders if os.access(folder, os.W_OK)],
+    "programs": sorted({name for name in programs if not name.startswith("python3")}),
+    "packages": [name for name in packages if importlib.util.find_spec(name)],
 }))
 """
-FORBIDDEN: Final = (
-    "sh",
-    "bash",
-    "dash",
-    "busybox",
-    "perl",
-    "apt",
-    "dpkg",
-    "pip",
-    "pip3",
-    "gcc",
-    "cc",
-    "ld",
-    "make",
-    "su",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +79,8 @@ class Engine:
 
     def command(self, name: str, *arguments: str, options: tuple[str, ...] = ()) -> list[str]:
         """Return the command that runs a confined container of an image."""
-        volume = f"--volume={self.data}:/data"
-        return [self.program, "run", *CONFINED, volume, *options, self.image(name), *arguments]
+        confined = (*CONFINED, *STRICTLY.get(Path(self.program).name, ()), f"--volume={self.data}:/data")
+        return [self.program, "run", *confined, *options, self.image(name), *arguments]
 
     def run(self, name: str, *arguments: str, options: tuple[str, ...] = ()) -> str:
         """Run a container to its end and return its output; what it says on stderr is shown where it fails."""
@@ -133,11 +122,8 @@ def check_contents(engine: Engine, name: str) -> None:
     missing = {f"org.opencontainers.image.{key}" for key in ("title", "version", "revision", "licenses")} - labels
     _require(not missing, f"{name} lacks the labels {missing}")
     inside = json.loads(engine.run(name, "-c", LOOK_INSIDE, options=("--entrypoint=python",)))
-    _require(inside["user"] == 10001 and inside["process"] == 1, f"{name} runs as {inside}")
-    _require(inside["writable"] in ([], ["/data"]), f"{name} can write to {inside['writable']}")
-    _require(not inside["setuid"] and not inside["installers"], f"{name} holds {inside}")
-    _require(not set(FORBIDDEN) & set(inside["programs"]), f"{name} has the programs {inside['programs']}")
-    _require(tuple(inside["engines"]) == IMAGES[name], f"{name} has the engines {inside['engines']}")
+    expected = {"user": 10001, "process": 1, "writable": ["/tmp"], "programs": ["ldconfig"], "packages": IMAGES[name]}
+    _require(inside == expected, f"{name} holds {inside}, and not {expected}")
 
 
 def make_artefacts(engine: Engine) -> None:
