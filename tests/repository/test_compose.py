@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +141,22 @@ def test_prometheus_asks_each_service_where_it_serves_metrics(folder: Path, serv
         ("front-end",): int(front_end["WHENCE_METRICS_ADDRESS"].rpartition(":")[2]),
         ("worker",): int(worker["WHENCE_WORKER_METRICS_ADDRESS"].rpartition(":")[2]),
     }
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool (Debian's package prometheus)")
+def test_prometheus_takes_its_configuration(folder: Path):
+    command = ["promtool", "check", "config", "--syntax-only", str(folder / "prometheus.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_grafana_is_given_the_prometheus_that_the_file_runs(folder: Path, services: dict[str, Any]):
+    (source,) = yaml.safe_load((folder / "grafana" / "datasources.yaml").read_text())["datasources"]
+    assert (source["type"], source["url"]) == ("prometheus", "http://prometheus:9090")
+    (provider,) = yaml.safe_load((folder / "grafana" / "dashboards.yaml").read_text())["providers"]
+    home = Path(services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    assert home.parent == Path(provider["options"]["path"])
+    assert f"../dashboards/whence.json:{home}:ro" in services["grafana"]["volumes"]
 
 
 def test_the_overlay_for_gpus_changes_services_that_there_are(folder: Path, services: dict[str, Any]):
