@@ -9,8 +9,8 @@ from __future__ import annotations
 from xdist.scheduler import LoadScopeScheduling
 
 FOLDERS = ("tests/e2e/", "tests/conformance/", "tests/fuzz/")
-# Files of those folders that share nothing with the rest.
-APART = ("tests/e2e/test_real_model.py", "tests/e2e/test_ort_worker.py")
+# Files of those folders that share nothing costly with the rest.
+APART = ("tests/e2e/test_real_model.py", "tests/e2e/test_ort_worker.py", "tests/e2e/test_rollout.py")
 FIRST = (
     "tests/e2e/",
     *APART,

@@ -22,6 +22,8 @@ from whence_backends.engines.fake import fit_fake
 # One batch a call, so that every influence is the same to the last bit whoever else asks.
 SETTINGS = {"BATCH_TOKENS": "256", "SHARE_BATCHES": "false"}
 
+pytestmark = pytest.mark.slow
+
 
 def new_factors(old: Artefacts, folder: Path) -> Artefacts:
     factors = folder / "factors"
@@ -167,7 +169,7 @@ def test_workers_that_are_replaced_at_their_addresses_one_by_one_fail_nothing(
     front.wait_for("serving")
     until(lambda: front.metrics().value("whence_workers", state="reachable") == 2)
     expected = [answers(caller(front), CALLS)]
-    with traffic([caller(front)], CALLS, callers=4) as running:
+    with traffic([caller(front)], CALLS, callers=2) as running:
         for worker, address in zip(workers, addresses, strict=True):
             running.more(10)
             worker.terminate()
@@ -197,7 +199,9 @@ def test_a_call_whose_workers_end_while_they_scan_is_answered_by_the_other_gener
     assert isinstance(next(events), Progress)
     old.terminate()
     *_, last = events
-    expected = caller(launch.front(address)).attribute(QUERY, search="full_scan", top_k=9)
+    alone = launch.front(address)
+    alone.wait_for("serving")
+    expected = caller(alone).attribute(QUERY, search="full_scan", top_k=9)
     assert isinstance(last, Attribution)
     assert told(last) == told(expected)
     assert [line for line in front.lines() if line["event"] == "a call begins anew with other workers"]

@@ -75,8 +75,8 @@ class Traffic:
 
 
 @contextmanager
-def traffic(clients: Sequence[Client], calls: Mapping[str, Call], *, callers: int = 2) -> Iterator[Traffic]:
-    """Have each client ask in several threads, none of which begins with the same call, during the ``with``."""
+def traffic(clients: Sequence[Client], calls: Mapping[str, Call], *, callers: int = 1) -> Iterator[Traffic]:
+    """Have each client ask in ``callers`` threads, none of which begins with the same call, during the ``with``."""
     running = Traffic()
     threads = []
     for number, client in enumerate(clients * callers):
