@@ -132,6 +132,7 @@ async def test_only_readers_see_texts(guarded, reader, other, method):
     assert b"text of" not in kept
     assert b"stub" not in kept.replace(b"stub/float64", b"")
     assert b"#0" in kept  # the id
+    assert (b"TEXTS_WITHHELD" in seen, b"TEXTS_WITHHELD" in kept) == (False, True)
 
 
 async def whole_answer(front, method, token, request=None) -> bytes:

@@ -579,6 +579,8 @@ class WarningCode(_Named):
     """Time ran out before the whole sample was scored; the intervals are wider for it."""
     SEQUENCES_TOO_LONG_FOR_MODEL = auto()
     """Some sequences are longer than the model was trained on."""
+    TEXTS_WITHHELD = auto()
+    """The caller may not read training data; ask whoever runs the server for the scope ``read-texts``."""
     TOKENIZER_LARGER_THAN_MODEL = auto()
     """The tokenizer has tokens that the model's embeddings lack."""
     TOP_K_EXCEEDS_CORPUS = auto()

@@ -15,6 +15,7 @@ from whence.errors import (
     InvalidRequestError,
     NotFoundError,
     OverloadedError,
+    UnauthenticatedError,
     UnavailableError,
     UnimplementedError,
     WhenceError,
@@ -29,6 +30,7 @@ INTERRUPTED: Final = 130
 _ADVICE: Final[dict[type[WhenceError], str]] = {
     UnavailableError: "Is the server running, is --server (WHENCE_SERVER) right? See `whence doctor`.",
     DeadlineError: "Allow more time with --timeout, or ask for less (--no-layers, --no-tokens).",
+    UnauthenticatedError: "Give an API key or a token in WHENCE_TOKEN, or in a file with --token-file.",
     NotFoundError: "`whence models` lists what is served.",
     InternalError: "The server's log says more, under the request id.",
     UnimplementedError: "Are this client and the server of the same version? See `whence doctor`.",

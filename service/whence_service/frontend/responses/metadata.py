@@ -9,7 +9,9 @@ from whence.reasons import WarningCode
 from whence.v1 import attribution_pb2
 from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.responses.units import INFLUENCE_UNIT, InfluenceScale
+from whence_service.frontend.responses.warnings import withheld_warnings
 from whence_service.frontend.search.policy import WITH_INDEX
+from whence_service.rpc.identity import current_identity
 from whence_service.rpc.request_ids import current_request_id
 
 # Warnings about a model that concern every influence.
@@ -35,6 +37,7 @@ def build_metadata(
 ) -> attribution_pb2.ResponseMetadata:
     """Return an answer's metadata; built last, so that its timings are complete."""
     generation, model = context.generation, context.generation.model
+    of_model = (warning for warning in model.warnings if warning.code in _IN_EVERY_ANSWER)
     return attribution_pb2.ResponseMetadata(
         request_id=current_request_id(),
         provenance=attribution_pb2.Provenance(
@@ -51,7 +54,7 @@ def build_metadata(
             gradient_error=model.gradient_error if model.HasField("gradient_error") else None,
         ),
         timings=context.watch.timings(),
-        warnings=[*(warning for warning in model.warnings if warning.code in _IN_EVERY_ANSWER), *warnings],
+        warnings=[*of_model, *warnings, *withheld_warnings(current_identity())],
         sequences_scored=sequences_scored,
         influence_unit=INFLUENCE_UNIT,
         layers=generation.layers if with_layers else (),

@@ -10,6 +10,7 @@ from whence_service.frontend.request.checked import SearchOptions
 from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.search.policy import NEGATIVE, POSITIVE, RERANKED, Search
 from whence_service.frontend.search.rankings import SearchResult
+from whence_service.rpc.identity import Identity, Scope
 
 
 def fewer_warnings(
@@ -32,6 +33,16 @@ def fewer_warnings(
                 message=f"of {among} sequences {min(counts)} have {name} influence{which}, fewer than the "
                 f"{options.top_k} asked for: the others do not belong in this ranking and are left out",
             )
+
+
+def withheld_warnings(identity: Identity) -> Iterator[attribution_pb2.Warning]:
+    """Yield a warning if the caller may not read texts, which an answer then lacks."""
+    if not identity.may(Scope.READ_TEXTS):
+        yield attribution_pb2.Warning(
+            code=WarningCode.TEXTS_WITHHELD,
+            message="texts, sources and metadata of training sequences are left out, and the places of tokens in them: "
+            f"these credentials lack the scope {Scope.READ_TEXTS.value!r}",
+        )
 
 
 def search_warnings(
