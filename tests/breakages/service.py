@@ -6,6 +6,34 @@ from breakage import FRONT, WORKER, Breakage
 
 BREAKAGES = (
     Breakage(
+        name="a warning of a kept query that names another's place",
+        file=f"{WORKER}/requests/recent_queries.py",
+        old="keys = [(number, query.Ser",
+        new="keys = [(0, query.Ser",
+        tests="tests/worker/requests/test_recent_queries.py",
+    ),
+    Breakage(
+        name="a kept sequence in the place of an earlier request",
+        file=f"{WORKER}/requests/recent_sequences.py",
+        old="replace(sequence, index=index)",
+        new="sequence",
+        tests="tests/worker/requests/test_recent_sequences.py",
+    ),
+    Breakage(
+        name="gradients kept without end",
+        file=f"{WORKER}/gradients/kept.py",
+        old="self._kept.put(query.key, kept, _size_bytes(kept))",
+        new="self._kept.put(query.key, kept, 0)",
+        tests="tests/worker/gradients/test_kept.py",
+    ),
+    Breakage(
+        name="a job whose caller has gone",
+        file=f"{WORKER}/runtime/engine_thread.py",
+        old="if self.future.cancelled():",
+        new="if False:",
+        tests="tests/worker/runtime/test_engine_thread.py",
+    ),
+    Breakage(
         name="gRPC that writes into the log what a peer says",
         file="clients/python/whence/__init__.py",
         old='os.environ.setdefault("GRPC_VERBOSITY", "ERROR")',
