@@ -67,7 +67,6 @@ class EngineThread:
         self._observe = observe
         self._waiting = 0
         self._closed = False
-        self._thread.start()
 
     def __repr__(self) -> str:
         return f"EngineThread({'closed' if self._closed else 'open'}, waiting={self._waiting})"
@@ -84,6 +83,8 @@ class EngineThread:
         """
         if self._closed:
             raise shutting_down()
+        if self._thread.ident is None:  # a worker that never loads has no thread
+            self._thread.start()
         submitted = time.perf_counter()
         job = _Job(work=work, tenant=current_identity().tenant, future=asyncio.get_running_loop().create_future())
         self._waiting += 1
@@ -104,7 +105,8 @@ class EngineThread:
         """Drop the jobs that wait, let the running one end, and join the thread."""
         self._closed = True
         self._jobs.put(None)
-        await asyncio.to_thread(self._thread.join)
+        if self._thread.ident is not None:
+            await asyncio.to_thread(self._thread.join)
 
     def _work(self) -> None:
         """Run jobs until :meth:`close`, on the engine's thread. None is kept while the next one is waited for."""
