@@ -5,8 +5,8 @@
 Client, front end, worker and echo are processes of their own on the loopback interface. The echo answers requests of
 the same bytes with the same bytes; the client does not parse either. Score asks for the shortest few sequences by id,
 Attribute ranks a corpus of a few dozen sequences; the query's gradient is cached, as it is for all but a query's first
-call, and the sequences are those of the call before, as where a hit is scored or explained. What remains of ours is the service itself and the fake engine's own arithmetic, whose time is
-printed beside it.
+call, and the sequences are those of the call before, as where a hit is scored or explained. What remains of ours is
+the service itself and the fake engine's own arithmetic, whose time is printed beside it.
 
 The last line has ours / bare of Score: latencies one call at a time, throughput with the calls side by side.
 """
