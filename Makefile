@@ -104,8 +104,8 @@ docs: $(INSTALLED) ## Write anew what the documents repeat from the code
 	$(BIN)/python scripts/configuration_table.py
 	$(BIN)/python scripts/option_table.py
 	$(BIN)/python scripts/error_reasons.py
-	$(BIN)/python scripts/chart_documents.py
 	$(BIN)/python scripts/dashboard.py
+	$(BIN)/python scripts/chart_documents.py
 
 .PHONY: constraints
 constraints: $(INSTALLED) ## Write constraints.txt anew from what .venv holds

@@ -1,7 +1,8 @@
 """Writes what the Helm chart repeats from the code and from its own values. With --check it only compares.
 
 Into ``helm/whence/values.schema.json`` the settings and the options of jobs, so that Helm refuses those that there are
-not; into the chart's README the tables of values.
+not; into the chart's README the tables of values; and into ``helm/whence/dashboards`` what ``dashboards`` has, because
+Helm reads no files beside the chart.
 """
 
 from __future__ import annotations
@@ -21,11 +22,19 @@ from whence_service.rpc.settings import HostingSettings
 
 CHART: Final = generated_blocks.ROOT / "helm" / "whence"
 SCHEMA: Final = CHART / "values.schema.json"
+DASHBOARDS: Final = ("alerts.yaml", "whence.json")
 # What the templates decide, from other values.
-OF_FRONT_END: Final = {"address", "insecure", "keys_file", "metrics_address", "workers"}
-OF_WORKERS: Final = {
-    *("address", "insecure", "metrics_address", "name", "redis_url", "shards"),
-    *("model", "factors", "corpus", "index"),
+OF_BOTH: Final = {"address", "insecure", "metrics_address", "otlp_endpoint", "trace_sampling"} | {
+    *("tls_certificate", "tls_key", "tls_client_ca"),
+}
+OF_FRONT_END: Final = OF_BOTH | {
+    *("keys_file", "oidc_audience", "oidc_issuer", "oidc_jwks", "policy_file", "workers"),
+    *("quotas_file", "quotas_redis_password_file", "quotas_redis_tls_ca", "quotas_redis_url", "quotas_redis_username"),
+    *("worker_tls_ca", "worker_tls_certificate", "worker_tls_key", "worker_tls_name"),
+}
+OF_WORKERS: Final = OF_BOTH | {
+    *("corpus", "factors", "index", "model", "name", "shards"),
+    *("redis_password_file", "redis_tls_ca", "redis_url", "redis_username"),
 }
 # What jobs take as `artefacts` and `ranks`.
 OF_JOBS: Final = {"model", "corpus", "factors", "out", "rank", "world-size", "help", "preview"}
@@ -122,6 +131,8 @@ def _plain(field: Schema, definitions: Schema) -> Schema:
 
 
 if __name__ == "__main__":
+    for name in DASHBOARDS:
+        generated_blocks.write(CHART / "dashboards" / name, (generated_blocks.ROOT / "dashboards" / name).read_text())
     generated_blocks.write(SCHEMA, schema())
     rows = [[f"`{value.path}`", f"`{value.default}`", value.comment] for value in values()]
     blocks = {

@@ -17,6 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import chart
 import exports
 import identities
 import inputs
@@ -31,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = ("clients/python", "service", "backends")
 BREAKAGES = (
     *mathematics.BREAKAGES, *exports.BREAKAGES, *index.BREAKAGES, *inputs.BREAKAGES, *service.BREAKAGES,
-    *tenants.BREAKAGES, *identities.BREAKAGES,
+    *tenants.BREAKAGES, *identities.BREAKAGES, *chart.BREAKAGES,
 )  # fmt: skip
 
 
@@ -66,7 +67,7 @@ def main() -> None:
     unnoticed = []
     with tempfile.TemporaryDirectory() as temporary:
         tree = Path(temporary)
-        for name in (*SOURCES, "tests"):
+        for name in (*SOURCES, "tests", "helm"):
             shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", tree)
         for breakage in BREAKAGES:

@@ -43,7 +43,7 @@ def _lines(rendered: Rendered, thing: Object) -> Iterator[str]:
     name = f"{thing['kind']} {thing['metadata']['name']}"
     yield name
     spec = thing.get("spec", {})
-    for field in ("replicas", "completions", *ESSENTIAL.get(thing["kind"], ())):
+    for field in ("replicas", "completions", "minReadySeconds", *ESSENTIAL.get(thing["kind"], ())):
         if field in spec:
             yield f"{name} {field}: {_json(spec[field])}"
     pod = spec if thing["kind"] == "Pod" else spec.get("template", {}).get("spec", {})

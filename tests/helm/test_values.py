@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from helm.chart import template, values_of, with_values
+from helm.chart import render, template, values_of, with_values
 
 MODEL = {"name": "demo", "artefacts": {"model": "m", "factors": "f", "corpus": "c"}}
 JOB = {"name": "j", "command": "fit", "artefacts": {"model": "m", "corpus": "c", "out": "o"}}
@@ -57,8 +57,6 @@ def test_the_schema_refuses(values: dict[str, object], words: str) -> None:
         ({"embedded": False, "worker__autoscaling__enabled": True}, "give worker.autoscaling.prometheusAddress"),
         ({"artefacts__claim__existing": ""}, "one of claim, download and volume, and 0 are given"),
         ({"artefacts__download__source": "store:bucket"}, "one of claim, download and volume, and 2 are given"),
-        ({"auth__insecure": False}, "who may call?"),
-        ({"auth__keys__existingSecret": "keys"}, "not both"),
         ({"redis__mode": "external"}, "redis.external.url is empty"),
         ({"ingress__enabled": True}, "ingress.host is empty"),
         ({"grpcRoute__enabled": True}, "grpcRoute.parentRefs is empty"),
@@ -77,8 +75,36 @@ def test_values_that_do_not_go_together_are_refused(values: dict[str, object], w
 
 
 def test_workers_are_not_left_to_strangers() -> None:
-    assert "anyone in the cluster reaches the workers" in refusal("everything", networkPolicy__enabled=False)
+    values: dict[str, object] = {"auth": {"insecure": False, "keys": {"existingSecret": "keys"}}}
+    assert "anyone in the cluster reaches the workers" in refusal("torch-free", networkPolicy__enabled=False, **values)
 
 
 def test_jobs_do_not_write_into_a_copy() -> None:
     assert "a copy of artefacts.download is lost" in refusal("torch-free", jobs=[JOB])
+
+
+def test_text_that_yaml_would_read_otherwise_stays_as_it_is() -> None:
+    odd = {"url": "redis://h:1/0", "username": "007", "caConfigMap": "1e3"}
+    rendered = render(
+        values_of("torch-free"),
+        *with_values(
+            auth={"insecure": False, "oidc": {"issuer": "https://a", "audience": 'yes: "no" # {}'}},
+            redis={"mode": "external", "existingSecret": "123", "passwordKey": "0x1F", "external": odd},
+            worker__priorityClassName="on",
+        ),
+    )
+    data = rendered.named("ConfigMap", "demo-0")["data"]
+    assert data["WHENCE_WORKER_REDIS_USERNAME"] == "007"
+    assert data["WHENCE_WORKER_REDIS_PASSWORD_FILE"] == "/etc/whence/redis/0x1F"
+    assert rendered.named("ConfigMap", "front-end")["data"]["WHENCE_OIDC_AUDIENCE"] == 'yes: "no" # {}'
+    pod = rendered.named("StatefulSet", "demo-0")["spec"]["template"]["spec"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    assert volumes["redis"]["secret"]["secretName"] == "123"
+    assert volumes["redis-ca"]["configMap"]["name"] == "1e3"
+    assert pod["priorityClassName"] == "on"
+
+
+def test_without_values_the_chart_says_what_it_needs() -> None:
+    done = template()
+    assert done.returncode != 0
+    assert "who may call? Give auth.keys.existingSecret" in done.stderr

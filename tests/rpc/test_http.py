@@ -11,16 +11,17 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from whence.errors import UnavailableError
+from whence_service.rpc import http
 from whence_service.rpc.health import HealthService, Readiness
 from whence_service.rpc.http import start_metrics_server
 from whence_service.rpc.metrics import Metrics
 from whence_service.rpc.records import CallRecord
 
 
-async def healthz(address: str) -> tuple[int, str]:
+async def healthz(address: str, path: str = "healthz") -> tuple[int, str]:
     def ask() -> tuple[int, str]:
         try:
-            answer = urllib.request.urlopen(f"http://{address}/healthz", timeout=10)
+            answer = urllib.request.urlopen(f"http://{address}/{path}", timeout=10)
         except urllib.error.HTTPError as refused:
             answer = refused
         with answer:
@@ -44,6 +45,22 @@ async def test_a_front_end_is_ready_while_it_serves_and_not_while_it_starts_or_d
     assert await healthz(where) == (503, "not serving")
     front.front.host.health.drain()
     assert await healthz(where) == (503, "draining")
+
+
+async def test_a_front_end_without_workers_is_alive(start_front, tmp_path):
+    front = await start_front(f"unix:{tmp_path}/nobody.sock", metrics_address="127.0.0.1:0")
+    assert await healthz(front.front.metrics_address, "livez") == (200, "alive")
+
+
+async def test_a_process_whose_event_loop_is_stuck_is_not_alive(monkeypatch):
+    monkeypatch.setattr(http, "_PATIENCE_S", 0.05)
+    loop = asyncio.new_event_loop()  # nobody runs it
+    server = start_metrics_server(CollectorRegistry(), "127.0.0.1:0", lambda: Readiness.SERVING, loop=loop)
+    assert await healthz(server.address, "livez") == (503, "stuck")
+    loop.close()
+    assert await healthz(server.address, "livez") == (503, "stuck")
+    assert await healthz(server.address) == (200, "serving")
+    await asyncio.to_thread(server.stop)
 
 
 async def test_metrics_are_beside_it(start_front, worker):

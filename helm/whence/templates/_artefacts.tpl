@@ -18,7 +18,7 @@
 {{- $claim := include "whence.claim" .root -}}
 name: artefacts
 {{- if $claim }}
-persistentVolumeClaim: {claimName: {{ $claim }}, readOnly: {{ not .writes }}}
+persistentVolumeClaim: {claimName: {{ $claim | quote }}, readOnly: {{ not .writes }}}
 {{- else if $artefacts.volume }}
 {{ toYaml $artefacts.volume }}
 {{- else if $artefacts.download.storageClassName }}
@@ -26,15 +26,15 @@ ephemeral:
   volumeClaimTemplate:
     spec:
       accessModes: [ReadWriteOnce]
-      storageClassName: {{ $artefacts.download.storageClassName }}
-      resources: {requests: {storage: {{ $artefacts.download.size }}}}
+      storageClassName: {{ $artefacts.download.storageClassName | quote }}
+      resources: {requests: {storage: {{ $artefacts.download.size | quote }}}}
 {{- else }}
-emptyDir: {sizeLimit: {{ $artefacts.download.size }}}
+emptyDir: {sizeLimit: {{ $artefacts.download.size | quote }}}
 {{- end }}
 {{- end -}}
 
 {{- define "whence.artefactsMount" -}}
-{name: artefacts, mountPath: {{ .root.Values.artefacts.mountPath }}, readOnly: {{ not .writes }}}
+{name: artefacts, mountPath: {{ .root.Values.artefacts.mountPath | quote }}, readOnly: {{ not .writes }}}
 {{- end -}}
 
 {{/* The init container that copies what a model needs. (dict "root" $ "paths" (list "demo/model" …)) */}}
@@ -46,7 +46,7 @@ emptyDir: {sizeLimit: {{ $artefacts.download.size }}}
   args:
     - copy
     - {{ $download.source | quote }}
-    - {{ .root.Values.artefacts.mountPath }}
+    - {{ .root.Values.artefacts.mountPath | quote }}
     {{- range .paths }}
     {{- $path := trimSuffix "/" . }}
     - --include=/{{ $path }}
@@ -60,10 +60,10 @@ emptyDir: {sizeLimit: {{ $artefacts.download.size }}}
   {{- if or $download.existingSecret $download.existingConfigMap }}
   envFrom:
     {{- with $download.existingConfigMap }}
-    - configMapRef: {name: {{ . }}}
+    - configMapRef: {name: {{ . | quote }}}
     {{- end }}
     {{- with $download.existingSecret }}
-    - secretRef: {name: {{ . }}}
+    - secretRef: {name: {{ . | quote }}}
     {{- end }}
   {{- end }}
   resources:
@@ -71,6 +71,6 @@ emptyDir: {sizeLimit: {{ $artefacts.download.size }}}
     limits: {memory: 1Gi}
   {{- include "whence.container" .root | nindent 2 }}
   volumeMounts:
-    - {name: artefacts, mountPath: {{ .root.Values.artefacts.mountPath }}}
+    - {name: artefacts, mountPath: {{ .root.Values.artefacts.mountPath | quote }}}
     - {name: temporary, mountPath: /tmp}
 {{- end -}}

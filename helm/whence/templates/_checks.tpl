@@ -1,10 +1,27 @@
 {{/* What the schema cannot say: values that must be given together. */}}
 {{- define "whence.checks" -}}
-{{- if eq .Values.auth.insecure (ne .Values.auth.keys.existingSecret "") -}}
-{{- fail "who may call? Give auth.keys.existingSecret, a Secret with the file of API keys, or set auth.insecure to true to let anyone call who reaches the port; not both" -}}
+{{- $certificates := and .Values.tls.clients.requireCertificates .Values.auth.policy.existingConfigMap -}}
+{{- $asks := or .Values.auth.keys.existingSecret .Values.auth.oidc.issuer $certificates | empty | not -}}
+{{- if eq .Values.auth.insecure $asks -}}
+{{- fail "who may call? Give auth.keys.existingSecret (a Secret with the file of API keys), auth.oidc, or auth.policy with tls.clients.requireCertificates; or set auth.insecure to true to let anyone call who reaches the port; not both" -}}
 {{- end -}}
-{{- if not (or .Values.auth.insecure .Values.networkPolicy.enabled .Values.embedded) -}}
-{{- fail "without network policies anyone in the cluster reaches the workers, whose port asks nobody who calls: set networkPolicy.enabled, or auth.insecure where the network itself is trusted" -}}
+{{- if ne (empty .Values.auth.oidc.issuer) (empty .Values.auth.oidc.audience) -}}
+{{- fail "auth.oidc.issuer and auth.oidc.audience belong together: tokens for another audience must not be taken" -}}
+{{- end -}}
+{{- if and .Values.tls.clients.requireCertificates (not .Values.tls.clients.enabled) -}}
+{{- fail "tls.clients.requireCertificates needs tls.clients.enabled" -}}
+{{- end -}}
+{{- if and .Values.tls.clients.enabled (not (include "whence.frontEndSecret" .)) -}}
+{{- fail "tls.clients has no certificate: give tls.clients.existingSecret, or set certificates.enabled for one of cert-manager" -}}
+{{- end -}}
+{{- if and (include "whence.workersServeTls" .) (not (and (include "whence.workerServerSecret" .) (include "whence.workerClientSecret" .))) -}}
+{{- fail "tls.workers has no certificates: give tls.workers.serverSecret and tls.workers.clientSecret, or set certificates.enabled for those of cert-manager" -}}
+{{- end -}}
+{{- if and .Values.certificates.enabled (or (not .Values.certificates.issuerRef.name) (and (include "whence.workersServeTls" .) (not .Values.certificates.workersIssuerRef.name))) -}}
+{{- fail "certificates.issuerRef.name or certificates.workersIssuerRef.name is empty: name the Issuers of cert-manager" -}}
+{{- end -}}
+{{- if not (or .Values.auth.insecure .Values.networkPolicy.enabled .Values.embedded (include "whence.workersServeTls" .)) -}}
+{{- fail "without network policies anyone in the cluster reaches the workers, whose port asks nobody who calls: set networkPolicy.enabled, tls.workers.enabled, or auth.insecure where the network itself is trusted" -}}
 {{- end -}}
 {{- if and (not .Values.models) (or .Values.embedded (not .Values.jobs)) -}}
 {{- fail "models is empty: name a model with its artefacts, or jobs that make them" -}}
@@ -36,6 +53,12 @@
 {{- end -}}
 {{- if and .Values.jobs .Values.artefacts.download.source -}}
 {{- fail "jobs write artefacts, and a copy of artefacts.download is lost with its pod: give artefacts.claim or artefacts.volume" -}}
+{{- end -}}
+{{- if and (eq .Values.redis.mode "bundled") (eq .Values.redis.bundled.password (empty .Values.redis.existingSecret)) -}}
+{{- fail "redis.existingSecret names the Secret with the password: give it, or set redis.bundled.password to false, so that the network policy alone keeps others out; not both" -}}
+{{- end -}}
+{{- if and (include "whence.countsTogether" .) (eq .Values.redis.mode "none") -}}
+{{- fail "quotas.countTogether needs a Redis to count in: set redis.mode to bundled or external, or countTogether to false, so that each front end grants its share" -}}
 {{- end -}}
 {{- if and (eq .Values.redis.mode "external") (not .Values.redis.external.url) -}}
 {{- fail "redis.external.url is empty: give redis://host:port/0 or rediss://host:port/0" -}}

@@ -4,5 +4,5 @@
 {{- if not .Values.embedded -}}
 {{- $_ := set $settings "workers" (list (printf "dns:///%s-worker.%s.svc:50061" (include "whence.fullname" .) .Release.Namespace)) -}}
 {{- end -}}
-{{- mergeOverwrite $settings (include "whence.accessSettings" . | fromYaml) .Values.frontEnd.settings | toYaml -}}
+{{- mergeOverwrite $settings (include "whence.accessSettings" . | fromYaml) (include "whence.quotaSettings" . | fromYaml) (include "whence.tracingSettings" . | fromYaml) .Values.frontEnd.settings | toYaml -}}
 {{- end -}}

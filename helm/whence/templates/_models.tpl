@@ -22,8 +22,6 @@
 {{- $root := .root -}}
 {{- $model := .model -}}
 {{- $settings := dict "address" (printf "%s:50061" .root.Values.bindAddress) "metrics_address" (printf "%s:9091" .root.Values.bindAddress) -}}
-{{- /* The network policy lets in front ends alone. */ -}}
-{{- $_ := set $settings "insecure" true -}}
 {{- $_ := set $settings "name" (get $model "servedName" | default $model.name) -}}
 {{- range $artefact, $path := $model.artefacts }}
 {{- if $path }}{{ $_ := set $settings $artefact (include "whence.path" (dict "root" $root "path" $path)) }}{{ end -}}
@@ -37,17 +35,10 @@
 {{- end -}}
 {{- $_ := set $settings "shards" $shards -}}
 {{- end -}}
-{{- include "whence.redisSettings" . | fromYaml | mergeOverwrite $settings | mergeOverwrite (dict) $model.settings | toYaml -}}
-{{- end -}}
-
-{{/* How a worker finds Redis. (dict "root" $) → YAML */}}
-{{- define "whence.redisSettings" -}}
-{{- $redis := .root.Values.redis -}}
-{{- if eq $redis.mode "bundled" }}
-redis_url: redis://{{ include "whence.fullname" .root }}-redis:6379/0
-{{- else if eq $redis.mode "external" }}
-redis_url: {{ $redis.external.url }}
-{{- end }}
+{{- $access := include "whence.workerAccessSettings" $root | fromYaml -}}
+{{- $redis := include "whence.redisSettings" $root | fromYaml -}}
+{{- $tracing := include "whence.tracingSettings" $root | fromYaml -}}
+{{- mergeOverwrite $settings $access $redis $tracing $model.settings | toYaml -}}
 {{- end -}}
 
 {{/* Variables that only the kubelet knows: as many threads as the container has CPUs. (dict "settings" dict "container" "worker") */}}
@@ -72,9 +63,19 @@ redis_url: {{ $redis.external.url }}
 
 {{/* The labels that tell shard groups apart. (dict "model" (whence.model) "group" 0) */}}
 {{- define "whence.groupLabels" -}}
-whence/model: {{ .model.name }}
+whence/model: {{ .model.name | quote }}
 {{- with get .model "generation" }}
 whence/generation: {{ . | quote }}
 {{- end }}
 whence/shard-group: {{ .group | quote }}
+{{- end -}}
+
+{{/* Where traces are sent, as settings of front ends and workers. → YAML */}}
+{{- define "whence.tracingSettings" -}}
+{{- with .Values.tracing.endpoint }}
+otlp_endpoint: {{ . | quote }}
+{{- end }}
+{{- if not (kindIs "invalid" .Values.tracing.sampling) }}
+trace_sampling: {{ .Values.tracing.sampling }}
+{{- end }}
 {{- end -}}

@@ -17,7 +17,7 @@
 {{/* The labels by which the pods of a component are found. (dict "root" $ "component" "worker") */}}
 {{- define "whence.selector" -}}
 app.kubernetes.io/name: {{ include "whence.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
@@ -36,7 +36,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{/* The metadata of an object. (dict "root" $ "component" "worker" "name" "whence-worker" "annotations" dict) */}}
 {{- define "whence.metadata" -}}
 name: {{ .name }}
-namespace: {{ .root.Release.Namespace }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels:
   {{- include "whence.labels" . | nindent 2 }}
   {{- with .labels }}

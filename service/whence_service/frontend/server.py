@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import Final
 
@@ -76,7 +77,10 @@ class FrontEnd:
         """Serve, connect to the workers and return the bound address. Workers may become available later."""
         if self.settings.metrics_address:
             self._metrics_server = start_metrics_server(
-                self._registry, self.settings.metrics_address, lambda: self.host.health.readiness
+                self._registry,
+                self.settings.metrics_address,
+                lambda: self.host.health.readiness,
+                loop=asyncio.get_running_loop(),
             )
         address = await self.host.start()
         await self.pool.start()

@@ -57,15 +57,16 @@ async def test_while_it_loads_it_is_alive_but_not_serving(artefacts: Artefacts):
 
 
 async def test_it_tells_over_http_when_it_is_ready(artefacts: Artefacts):
-    def healthz(worker: Worker) -> tuple[int, str]:
+    def healthz(worker: Worker, path: str = "/healthz") -> tuple[int, str]:
         host, _, port = worker._metrics_server.address.rpartition(":")
         connection = http.client.HTTPConnection(host, int(port), timeout=10)
-        connection.request("GET", "/healthz")
+        connection.request("GET", path)
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read())["status"]
 
     async with loading(artefacts, metrics_address="127.0.0.1:0") as (worker, _, gate):
         assert await asyncio.to_thread(healthz, worker) == (503, "starting")
+        assert await asyncio.to_thread(healthz, worker, "/livez") == (200, "alive")
         gate.set()
         await worker.wait_ready()
         assert await asyncio.to_thread(healthz, worker) == (200, "serving")

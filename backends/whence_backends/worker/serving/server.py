@@ -78,7 +78,10 @@ class Worker:
         address = await self._host.start()
         if self.settings.metrics_address:
             self._metrics_server = start_metrics_server(
-                self.registry, self.settings.metrics_address, lambda: self._host.health.readiness
+                self.registry,
+                self.settings.metrics_address,
+                lambda: self._host.health.readiness,
+                loop=asyncio.get_running_loop(),
             )
         self._loading = asyncio.create_task(self._load())
         return address

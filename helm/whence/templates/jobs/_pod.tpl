@@ -24,7 +24,7 @@ spec:
   {{- include "whence.pod" (dict "root" $root "account" "jobs") | nindent 2 }}
   restartPolicy: Never
   {{- with get $gpu "runtimeClassName" }}
-  runtimeClassName: {{ . }}
+  runtimeClassName: {{ . | quote }}
   {{- end }}
   {{- with get $job "nodeSelector" }}
   nodeSelector:
@@ -40,7 +40,7 @@ spec:
     - name: wait
       image: {{ include "whence.image" (dict "root" $root "role" "jobs") }}
       imagePullPolicy: {{ $root.Values.images.pullPolicy }}
-      command: [python, -c]
+      command: [python3, -c]
       args:
         - |
           import pathlib, sys, time
@@ -90,6 +90,6 @@ spec:
         - {{ include "whence.artefactsMount" (dict "root" $root "writes" true) }}
   volumes:
     - name: temporary
-      emptyDir: {sizeLimit: {{ $root.Values.worker.temporarySize }}}
+      emptyDir: {sizeLimit: {{ $root.Values.worker.temporarySize | quote }}}
     - {{ include "whence.artefactsVolume" (dict "root" $root "writes" true) | nindent 6 | trim }}
 {{- end -}}
