@@ -100,6 +100,16 @@ def test_a_server_that_asks_for_a_certificate_is_shown_it(start, authority):
     assert refusal(server, ca_file=server.ca_file)
 
 
+def test_an_error_says_what_may_be_wrong_with_tls(start, target, tmp_path):
+    server, mutual = start(), start(mutual=True)
+    plain = Secure(address=target, authority=server.authority, server=server.server)
+    assert "; check the CA file" in refusal(server, ca_file=Authority(tmp_path, "stranger").file).message
+    assert "; it may want TLS, or a certificate" in refusal(mutual, ca_file=mutual.ca_file).message
+    assert "; the server does not speak TLS" in refusal(plain, ca_file=server.ca_file).message
+    with pytest.raises(UnavailableError, match="; it may want TLS"), Client(server.address, retry=None) as client:
+        client.model()
+
+
 def unusable(**tls) -> InvalidRequestError:
     with pytest.raises(InvalidRequestError) as caught:
         Client("localhost:1", tls=Tls(**tls))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import traceback
 
@@ -104,6 +105,12 @@ def test_the_command_line_refuses_to_send_it_without_tls(tmp_path):
     assert (done.exit_code, "UNEXPECTED_TOKEN" in done.stderr, SECRET in done.output) == (1, True, False)
     missing = run("models", "--token-file", str(tmp_path / "none"), "--json")
     assert "FILE_FAILED" in missing.stderr
+
+
+def test_a_caller_whom_the_server_does_not_know_is_told_where_a_token_goes(target, service):
+    service.failures = [UnauthenticatedError("who are you?", reason="MISSING_CREDENTIALS")]
+    done = run("models", "--json", WHENCE_SERVER=target)
+    assert (done.exit_code, "WHENCE_TOKEN" in json.loads(done.stderr)["hint"]) == (1, True)
 
 
 def test_a_client_is_made_from_the_environment(target, sent, monkeypatch):

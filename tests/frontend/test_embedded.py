@@ -21,6 +21,7 @@ class StubSettings(BaseModel):
     address: str = "127.0.0.1:1"
     drain_s: float = 99.0
     fails: bool = False
+    tls_certificate: str | None = "server.crt"
 
 
 class StubProcess:
@@ -75,6 +76,7 @@ async def test_the_worker_is_private_and_nothing_of_it_is_left(stub_process, set
         (worker,) = stub_process.made
         assert worker.settings.address.startswith("unix:")
         assert worker.settings.drain_s == 0
+        assert worker.settings.tls_certificate is None  # a unix socket has no TLS
         assert front.settings.workers == (worker.settings.address,)
     assert worker.stopped
     assert not Path(worker.settings.address.removeprefix("unix:")).parent.exists()

@@ -16,7 +16,8 @@ def explain_failure(failure: grpc.RpcError, request: RequestMessage, target: str
     error = status.from_call(failure)
     match error.reason:
         case Reason.GRPC_UNAVAILABLE:
-            error.message = f"the server at {target} cannot be reached: {error.message}{_proxies.hint(target)}"
+            hints = _tls_hint(error.message) + _proxies.hint(target)
+            error.message = f"the server at {target} cannot be reached: {error.message}{hints}"
         case Reason.GRPC_DEADLINE_EXCEEDED:
             error.message = (
                 f"the server at {target} did not answer in time: allow more with timeout_s{_proxies.hint(target)}"
@@ -34,6 +35,17 @@ def explain_failure(failure: grpc.RpcError, request: RequestMessage, target: str
     if request_id:
         error.details.setdefault("request_id", request_id)
     return error
+
+
+def _tls_hint(message: str) -> str:
+    """Return a clause for a failure that has to do with TLS, of which gRPC has no code; empty for others."""
+    if "CERTIFICATE_VERIFY_FAILED" in message or "Hostname Verification" in message:
+        return "; check the CA file, the server's certificate and the name in it: `whence doctor` says more"
+    if "WRONG_VERSION_NUMBER" in message:
+        return "; the server does not speak TLS, or another port is meant"
+    if "Socket closed" in message and "last error" in message:  # of an attempt to connect
+        return "; it may want TLS, or a certificate of the client's: `whence doctor` says more"
+    return ""
 
 
 def require_answer(answer: Attribution | None) -> Attribution:

@@ -11,6 +11,7 @@ from whence.cli.render.failure import failure
 from whence.errors import (
     CancelledByCallerError,
     DeadlineError,
+    ForbiddenError,
     InternalError,
     InvalidRequestError,
     NotFoundError,
@@ -31,6 +32,7 @@ _ADVICE: Final[dict[type[WhenceError], str]] = {
     UnavailableError: "Is the server running, is --server (WHENCE_SERVER) right? See `whence doctor`.",
     DeadlineError: "Allow more time with --timeout, or ask for less (--no-layers, --no-tokens).",
     UnauthenticatedError: "Give an API key or a token in WHENCE_TOKEN, or in a file with --token-file.",
+    ForbiddenError: "Ask whoever gave you the key or the token for another one.",
     NotFoundError: "`whence models` lists what is served.",
     InternalError: "The server's log says more, under the request id.",
     UnimplementedError: "Are this client and the server of the same version? See `whence doctor`.",
