@@ -116,9 +116,9 @@ class Engine:
 def check_contents(engine: Engine, name: str) -> None:
     """Check what an image says about itself, and what is in it."""
     config = engine.inspect(name)["Config"]
-    _require(config["User"] == "10001:10001", f"{name} has the user {config['User']}")
-    _require(config["Entrypoint"] == ["whence"], f"{name} starts {config['Entrypoint']}")
-    labels = {key for key, value in config["Labels"].items() if value}
+    _require(config.get("User") == "10001:10001", f"{name} has the user {config.get('User')}")
+    _require(config.get("Entrypoint") == ["whence"], f"{name} starts {config.get('Entrypoint')}")
+    labels = {key for key, value in config.get("Labels", {}).items() if value}
     missing = {f"org.opencontainers.image.{key}" for key in ("title", "version", "revision", "licenses")} - labels
     _require(not missing, f"{name} lacks the labels {missing}")
     inside = json.loads(engine.run(name, "-c", LOOK_INSIDE, options=("--entrypoint=python",)))
