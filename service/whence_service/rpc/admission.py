@@ -120,9 +120,8 @@ class Admission:
         except BaseException as error:
             self._leave(tenant, turn)
             if isinstance(error, TimeoutError):
-                raise (
-                    self._full() if longest_s < remaining_s else self._expired("while the call waited for its turn")
-                ) from None
+                late = longest_s == remaining_s
+                raise (self._expired("while the call waited for its turn") if late else self._too_long()) from None
             raise
         finally:
             wait_s = self._clock() - started
@@ -164,7 +163,7 @@ class Admission:
         if math.isinf(self.max_wait_s):
             return
         if self._expected_s * (self._waiting.ahead_of(tenant) + 1) / max(1, self._running) > self.max_wait_s:
-            raise self._full()
+            raise self._too_long()
 
     def _make_room(self, tenant: str) -> None:
         """Refuse the last call of the tenant with the most waiting ones: raise where that is the newcomer."""
@@ -172,7 +171,7 @@ class Admission:
         if displaced is None:
             raise self._full()
         if not displaced.done():
-            displaced.set_exception(self._full())
+            displaced.set_exception(self._full(", and the call made room for one of a tenant with fewer"))
 
     def _learn(self, service_s: float) -> None:
         before = service_s if self._service_s is None else self._service_s
@@ -181,12 +180,17 @@ class Admission:
     def _report(self) -> None:
         self._observe(QueueRecord(running=self._running, waiting=len(self._waiting)))
 
-    def _full(self) -> OverloadedError:
+    def _full(self, more: str = "") -> OverloadedError:
+        return self._refusal(f"which is all this server takes{more}")
+
+    def _too_long(self) -> OverloadedError:
+        return self._refusal(f"and this server has none wait for longer than {self.max_wait_s:g} s")
+
+    def _refusal(self, why: str) -> OverloadedError:
         self._observe(RejectionRecord(reason=Reason.QUEUE_FULL))
         retry_after_s = self.retry_after_s()
         return OverloadedError(
-            f"{self._running} calls run and {len(self._waiting)} wait, which is all this server takes; "
-            f"try again in {retry_after_s:.1f} s",
+            f"{self._running} calls run and {len(self._waiting)} wait, {why}; try again in {retry_after_s:.1f} s",
             reason=Reason.QUEUE_FULL,
             retry_after_s=retry_after_s,
             running=self._running,

@@ -1,6 +1,6 @@
 """A queue that is fair between tenants, however many items each of them has in it.
 
-Start-time fair queueing (Goyal, Vin and Cheng, 1996) with costs that are charged once they are known: the next item is
+Start-time fair queueing (Goyal, Vin and Cheng 1997) with costs that are charged once they are known: the next item is
 of the tenant that has had least, and a tenant's own items keep their order. Who comes back after a while begins where
 the others are: nobody saves up, and nobody owes for times when nobody else was there. With one tenant, or with none, it
 is a queue in order of arrival.
