@@ -67,9 +67,10 @@ class Secured:
         return {field: certificate[field][0][0][1] for field in ("issuer", "subject")}
 
 
-@pytest.fixture
-def secured(launch: Launcher, artefacts: Artefacts, tmp_path: Path) -> Secured:
-    authority, trusted = Authority(tmp_path), tmp_path / "trusted.pem"
+@pytest.fixture(scope="module")
+def secured(shared: Launcher, artefacts: Artefacts, tmp_path_factory: pytest.TempPathFactory) -> Secured:
+    folder = tmp_path_factory.mktemp("certificates")
+    authority, trusted = Authority(folder), folder / "trusted.pem"
     trusted.write_bytes(authority.file.read_bytes())
     names = ("of_worker", "of_front", "to_workers", "of_client")
     ends = {name: authority.issue(name.replace("_", "-")) for name in names}
@@ -80,8 +81,8 @@ def secured(launch: Launcher, artefacts: Artefacts, tmp_path: Path) -> Secured:
 
     calling = {"CA": trusted, "CERTIFICATE": ends["to_workers"].certificate, "KEY": ends["to_workers"].key}
     to_workers = {f"WORKER_TLS_{name}": str(path) for name, path in calling.items()}
-    worker = launch.worker(artefacts, BATCH_TOKENS="256", **serving(ends["of_worker"]))
-    front = launch.front(worker, **serving(ends["of_front"]), **to_workers, REFRESH_S="0.2")
+    worker = shared.worker(artefacts, BATCH_TOKENS="256", **serving(ends["of_worker"]))
+    front = shared.front(worker, **serving(ends["of_front"]), **to_workers, REFRESH_S="0.2")
     for process in (worker, front):
         process.wait_for("serving")
     return Secured(authority=authority, trusted=trusted, worker=worker, front=front, **ends)
