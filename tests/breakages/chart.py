@@ -91,6 +91,14 @@ BREAKAGES = (
         only="changed_setting",
     ),
     Breakage(
+        name="a new chart that restarts every pod",
+        file=f"{TEMPLATES}/_pods.tpl",
+        old="app.kubernetes.io/part-of: whence\n",
+        new="app.kubernetes.io/part-of: whence\nchart: {{ .root.Chart.Version }}\n",
+        tests="tests/helm/test_workers.py",
+        only="upgrade",
+    ),
+    Breakage(
         name="a stuck process that is said to be alive",
         file="service/whence_service/rpc/http.py",
         old="return turned.wait(_PATIENCE_S)",

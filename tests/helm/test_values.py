@@ -59,6 +59,12 @@ def test_the_schema_refuses(values: dict[str, object], words: str) -> None:
         ({"artefacts__download__source": "store:bucket"}, "one of claim, download and volume, and 2 are given"),
         ({"redis__mode": "external"}, "redis.external.url is empty"),
         ({"ingress__enabled": True}, "ingress.host is empty"),
+        (
+            {"frontEnd__autoscaling": {"minReplicas": 9}},
+            "frontEnd.autoscaling.minReplicas is 9, more than maxReplicas, 8",
+        ),
+        ({"worker__autoscaling__minReplicas": 5}, "autoscaling.minReplicas of model demo is 5"),
+        ({"frontEnd": {"autoscaling": {"enabled": True}, "resources": {"requests": {"cpu": ""}}}}, "requests.cpu"),
         ({"grpcRoute__enabled": True}, "grpcRoute.parentRefs is empty"),
         (
             {

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+from pathlib import Path
+
 from prometheus_client import CollectorRegistry
 
-from helm.chart import Rendered, render, values_of, with_values
+from helm.chart import CHART, Rendered, helm, render, values_of, with_values
 from whence_service.rpc.metrics import Metrics
 
 
@@ -139,3 +143,28 @@ def test_a_changed_job_is_another_job() -> None:
         return str(made["metadata"]["name"])
 
     assert job(seed=1) == job(seed=1) != job(seed=2)
+
+
+def test_a_new_generation_leaves_the_workers_of_the_old_one_as_they_are() -> None:
+    old = {"name": "demo", "artefacts": {"model": "m", "factors": "f", "corpus": "c"}}
+    new = {**old, "generation": "2026-11", "artefacts": {"model": "m", "factors": "f2", "corpus": "c"}}
+    before = render(values_of("gpu-shards"), *with_values(models=[old]))
+    after = render(values_of("gpu-shards"), *with_values(models=[old, new]))
+    assert not [thing for thing in before.objects if thing not in after.objects]
+    assert names(after, "StatefulSet") == ["demo-0", "demo-2026-11-0"]
+
+
+def test_an_upgrade_of_the_chart_alone_restarts_no_pod(tmp_path: Path) -> None:
+    newer = tmp_path / "whence"
+    shutil.copytree(CHART, newer)
+    text = (newer / "Chart.yaml").read_text(encoding="utf-8")
+    (newer / "Chart.yaml").write_text(re.sub(r"^version: .*$", "version: 9.9.9", text, flags=re.MULTILINE))
+    done = helm("template", "w", str(newer), "--namespace", "attribution", values_of("everything"))
+    upgraded = Rendered(text=done.stdout)
+    current = render(values_of("everything"))
+    assert upgraded.objects != current.objects
+    # The pod of `helm test` is made anew each time.
+    before, after = (
+        {name: pod for name, pod in rendered.pods() if not name.startswith("Pod")} for rendered in (current, upgraded)
+    )
+    assert after == before

@@ -43,9 +43,19 @@
 {{- if gt (len $longest) 52 -}}
 {{- fail (printf "the name %s is too long for a StatefulSet (%d of 52 characters): shorten fullnameOverride, the model's name or its generation" $longest (len $longest)) -}}
 {{- end -}}
+{{- if gt (int $model.autoscaling.minReplicas) (int $model.autoscaling.maxReplicas) -}}
+{{- fail (printf "autoscaling.minReplicas of model %s is %d, more than maxReplicas, %d" $model.name (int $model.autoscaling.minReplicas) (int $model.autoscaling.maxReplicas)) -}}
+{{- end -}}
 {{- if and $model.autoscaling.enabled (not $model.autoscaling.prometheusAddress) -}}
 {{- fail "worker.autoscaling reads the queue's depth from Prometheus: give worker.autoscaling.prometheusAddress" -}}
 {{- end -}}
+{{- end -}}
+{{- $scaled := .Values.frontEnd.autoscaling -}}
+{{- if and $scaled.enabled (not (dig "requests" "cpu" "" .Values.frontEnd.resources)) -}}
+{{- fail "frontEnd.autoscaling aims at a share of the CPU request: give frontEnd.resources.requests.cpu" -}}
+{{- end -}}
+{{- if gt (int $scaled.minReplicas) (int $scaled.maxReplicas) -}}
+{{- fail (printf "frontEnd.autoscaling.minReplicas is %d, more than maxReplicas, %d" (int $scaled.minReplicas) (int $scaled.maxReplicas)) -}}
 {{- end -}}
 {{- $sources := list (include "whence.claim" .) (toString .Values.artefacts.download.source) (.Values.artefacts.volume | empty | ternary "" "volume") | compact -}}
 {{- if ne (len $sources) 1 -}}

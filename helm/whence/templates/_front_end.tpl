@@ -6,3 +6,13 @@
 {{- end -}}
 {{- mergeOverwrite $settings (include "whence.accessSettings" . | fromYaml) (include "whence.quotaSettings" . | fromYaml) (include "whence.tracingSettings" . | fromYaml) .Values.frontEnd.settings | toYaml -}}
 {{- end -}}
+
+{{/* Its variables, and in an embedded pod those of the worker too. */}}
+{{- define "whence.frontEndVariables" -}}
+{{- include "whence.variables" (dict "prefix" "WHENCE_" "settings" (include "whence.frontEndSettings" . | fromYaml)) }}
+{{- if .Values.embedded }}
+{{- $model := include "whence.model" (dict "root" . "model" (first .Values.models)) | fromYaml }}
+{{- $settings := include "whence.workerSettings" (dict "root" . "model" $model "group" 0) | fromYaml }}
+{{- include "whence.variables" (dict "prefix" "WHENCE_WORKER_" "settings" (omit $settings "address" "metrics_address")) }}
+{{- end }}
+{{- end -}}
