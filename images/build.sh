@@ -27,8 +27,8 @@ options=(
   --file images/Dockerfile
   --build-arg "BASE_IMAGE=$base"
   --label "org.opencontainers.image.version=$version"
-  --label "org.opencontainers.image.revision=$(git rev-parse HEAD)"
-  --label "org.opencontainers.image.created=$(git log -1 --format=%cI)"
+  --label "org.opencontainers.image.revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)"
+  --label "org.opencontainers.image.created=$(git log -1 --format=%cI 2>/dev/null || echo unknown)"
   --label "org.opencontainers.image.base.name=$base"
 )
 [ -z "${PIP_CONF:-}" ] || options+=(--secret "id=pip.conf,src=$PIP_CONF")

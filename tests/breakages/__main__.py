@@ -20,6 +20,7 @@ from pathlib import Path
 import chart
 import exports
 import identities
+import images
 import inputs
 import mathematics
 import service
@@ -32,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = ("clients/python", "service", "backends")
 BREAKAGES = (
     *mathematics.BREAKAGES, *exports.BREAKAGES, *index.BREAKAGES, *inputs.BREAKAGES, *service.BREAKAGES,
-    *tenants.BREAKAGES, *identities.BREAKAGES, *chart.BREAKAGES,
+    *tenants.BREAKAGES, *identities.BREAKAGES, *chart.BREAKAGES, *images.BREAKAGES,
 )  # fmt: skip
 
 
@@ -67,9 +68,10 @@ def main() -> None:
     unnoticed = []
     with tempfile.TemporaryDirectory() as temporary:
         tree = Path(temporary)
-        for name in (*SOURCES, "tests", "helm"):
+        for name in (*SOURCES, "tests", "helm", "images", "compose", "dashboards"):
             shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "pyproject.toml", tree)
+        for name in ("pyproject.toml", ".dockerignore"):
+            shutil.copy(ROOT / name, tree)
         for breakage in BREAKAGES:
             if wanted and not any(word in breakage.name for word in wanted):
                 continue
