@@ -6,6 +6,9 @@ from breakage import FRONT, Breakage
 
 ACCESS, INTERCEPTORS = "service/whence_service/access", "service/whence_service/rpc/interceptors.py"
 
+_IDENTIFY = "identity.enter(await self._gate.identify(path, context))"
+_RECEIVE = "request = await receive(arriving, context)"
+
 BREAKAGES = (
     Breakage(
         name="a method without a scope that anyone may call",
@@ -18,8 +21,8 @@ BREAKAGES = (
     Breakage(
         name="a request that is read before its caller is known",
         file=INTERCEPTORS,
-        old="identity.enter(await self._gate.identify(path, context))\n            request = await receive(arriving)",
-        new="request = await receive(arriving)\n            identity.enter(await self._gate.identify(path, context))",
+        old=f"{_IDENTIFY}\n            {_RECEIVE}",
+        new=f"{_RECEIVE}\n            {_IDENTIFY}",
         tests="tests/access/test_matrix.py",
         only="not_read",
     ),

@@ -105,3 +105,18 @@ async def first_answer(channel: grpc.aio.Channel, method, data: bytes) -> None:
             pass
     else:
         await channel.unary_unary(path)(data, timeout=20)
+
+
+async def test_large_messages_that_are_refused_leave_no_memory_behind(target: Target):
+    method = target.service.methods_by_name["Attribute" if "Attribution" in target.service.name else "Scan"]
+    await refuse(target, method, 50)  # what is allocated once
+    with target.watched():
+        await refuse(target, method, 500)
+
+
+async def refuse(target: Target, method, count: int) -> None:
+    """Have so many megabytes refused that are no message."""
+    async with grpc.aio.insecure_channel(target.address) as channel:
+        for _ in range(count):
+            with pytest.raises(grpc.aio.AioRpcError):
+                await first_answer(channel, method, b"\x0a" + b"\xff" * (1 << 20))

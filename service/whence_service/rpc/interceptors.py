@@ -41,7 +41,7 @@ _log: Final = structlog.get_logger(__name__)
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Behaviour = Callable[[Any, Any], Any]
-_Receive = Callable[[AsyncIterator[bytes]], Awaitable[Any]]
+_Receive = Callable[[AsyncIterator[bytes], _Context], Awaitable[Any]]
 # Health checks and reflection; they are not our calls.
 _FOREIGN_PREFIX: Final = "/grpc."
 
@@ -124,12 +124,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         def parsed(data: bytes) -> Any:  # noqa: ANN401
             return parse(data, handler.request_deserializer, self._bounds)
 
-        async def single(arriving: AsyncIterator[bytes]) -> Any:  # noqa: ANN401
-            async for data in arriving:
-                return parsed(data)
-            raise _nothing_arrived()
+        async def single(_: AsyncIterator[bytes], context: _Context) -> Any:  # noqa: ANN401
+            # Not from the iterator: one that is left before its end keeps the message, long after a call that failed.
+            data = await context.read()
+            if data is grpc.aio.EOF:
+                raise _nothing_arrived()
+            return parsed(data)
 
-        async def stream(arriving: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        async def stream(arriving: AsyncIterator[bytes], _: _Context) -> AsyncIterator[Any]:
             async def messages() -> AsyncIterator[Any]:
                 async for data in arriving:
                     yield parsed(data)
@@ -154,7 +156,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         notes = self._begin_notes(context)
         try:
             identity.enter(await self._gate.identify(path, context))
-            request = await receive(arriving)
+            request = await receive(arriving, context)
             if notes is not None:
                 notes.asked(request)
             requested = request_ids.requested_id(request, metadata)
