@@ -39,7 +39,7 @@ BREAKAGES = (
         name="workers that are not told whose call it is",
         file=f"{FRONT}/workers/client.py",
         old="*tenants.to_metadata(current_identity().tenant)",
-        new="",
+        new="*()",
         tests="tests/frontend/test_fairness.py",
     ),
     Breakage(

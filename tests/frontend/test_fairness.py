@@ -30,7 +30,7 @@ async def test_sixteen_scans_of_one_tenant_do_not_keep_a_small_call_of_another_w
 
 
 async def test_workers_are_told_whose_call_it_is(start_front, worker, keys_file, add_key, ask):
-    key = [("authorization", f"Bearer {add_key(tenant='Fürth & Söhne').text}")]
+    key = [("authorization", f"Bearer {add_key(tenant='Fürth & Söhne').text}"), ("x-whence-tenant", "another")]
     front = await start_front(worker, keys_file=keys_file)
     await front.stub.Attribute(messages.AttributeRequest(query=ask()), metadata=key)
     assert worker.stub.tenants == ["Fürth & Söhne"]
