@@ -106,7 +106,10 @@ def test_counting_together_needs_a_place_to_count() -> None:
 
 def test_an_external_redis_is_asked_over_tls_as_a_user() -> None:
     external = {"url": "rediss://redis.example.com:6379/0", "username": "whence", "caConfigMap": "redis-ca"}
-    values = with_values(redis={"mode": "external", "existingSecret": "redis-password", "external": external})
+    values = with_values(
+        redis={"mode": "external", "existingSecret": "redis-password", "external": external},
+        networkPolicy__workerEgress=[{"ports": [{"port": 6379}]}],
+    )
     rendered = render(values_of("torch-free"), *values)
     data = rendered.named("ConfigMap", "demo-0")["data"]
     assert data["WHENCE_WORKER_REDIS_URL"] == external["url"]

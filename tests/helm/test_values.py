@@ -85,6 +85,24 @@ def test_workers_are_not_left_to_strangers() -> None:
     assert "anyone in the cluster reaches the workers" in refusal("torch-free", networkPolicy__enabled=False, **values)
 
 
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"networkPolicy__storeEgress": []}, "the object store of artefacts.download (storeEgress)"),
+        ({"redis": {"mode": "external", "external": {"url": "redis://h:1/0"}}}, "the external Redis (workerEgress)"),
+        ({"auth": {"insecure": False, "oidc": {"issuer": "https://a", "audience": "b"}}}, "the issuer of auth.oidc"),
+        ({"tracing__endpoint": "http://c:4317"}, "collector of tracing.endpoint (frontEndEgress), the collector of"),
+    ],
+)
+def test_what_the_policies_would_keep_out_is_named(values: dict[str, object], words: str) -> None:
+    assert words in refusal("torch-free", **values)
+
+
+def test_without_policies_nothing_is_kept_out() -> None:
+    values = with_values(tracing__endpoint="http://c:4317", networkPolicy__enabled=False)
+    assert template(values_of("torch-free"), *values).returncode == 0
+
+
 def test_jobs_do_not_write_into_a_copy() -> None:
     assert "a copy of artefacts.download is lost" in refusal("torch-free", jobs=[JOB])
 
@@ -97,6 +115,8 @@ def test_text_that_yaml_would_read_otherwise_stays_as_it_is() -> None:
             auth={"insecure": False, "oidc": {"issuer": "https://a", "audience": 'yes: "no" # {}'}},
             redis={"mode": "external", "existingSecret": "123", "passwordKey": "0x1F", "external": odd},
             worker__priorityClassName="on",
+            networkPolicy__frontEndEgress=[{}],
+            networkPolicy__workerEgress=[{}],
         ),
     )
     data = rendered.named("ConfigMap", "demo-0")["data"]

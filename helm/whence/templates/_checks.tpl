@@ -79,4 +79,18 @@
 {{- if and .Values.grpcRoute.enabled (not .Values.grpcRoute.parentRefs) -}}
 {{- fail "grpcRoute.parentRefs is empty: name the Gateway to attach to" -}}
 {{- end -}}
+{{- with .Values.networkPolicy }}
+{{- if .enabled }}
+{{- $shut := list -}}
+{{- if and $.Values.artefacts.download.source (not .storeEgress) }}{{ $shut = append $shut "the object store of artefacts.download (storeEgress)" }}{{ end -}}
+{{- if and (eq $.Values.redis.mode "external") (not .workerEgress) }}{{ $shut = append $shut "the external Redis (workerEgress)" }}{{ end -}}
+{{- if and (eq $.Values.redis.mode "external") (include "whence.countsTogether" $) (not .frontEndEgress) }}{{ $shut = append $shut "the external Redis (frontEndEgress)" }}{{ end -}}
+{{- if and $.Values.auth.oidc.issuer (not (hasPrefix "/" $.Values.auth.oidc.jwks)) (not .frontEndEgress) }}{{ $shut = append $shut "the issuer of auth.oidc (frontEndEgress)" }}{{ end -}}
+{{- if and $.Values.tracing.endpoint (not .frontEndEgress) }}{{ $shut = append $shut "the collector of tracing.endpoint (frontEndEgress)" }}{{ end -}}
+{{- if and $.Values.tracing.endpoint (not .workerEgress) (not $.Values.embedded) }}{{ $shut = append $shut "the collector of tracing.endpoint (workerEgress)" }}{{ end -}}
+{{- if $shut -}}
+{{- fail (printf "the network policies let nothing through to %s: add rules of egress to networkPolicy, or set networkPolicy.enabled to false" (join ", " $shut)) -}}
+{{- end -}}
+{{- end }}
+{{- end }}
 {{- end -}}
