@@ -31,6 +31,8 @@ GET = f'{WORKER},operation="get"'
 class Case:
     """The samples, the minute at which the alert is quiet and that at which it fires, alone.
 
+    Where it has to last, it is quiet at a minute at which its condition holds already.
+
     ``before`` is an alert that fires until this one does.
     """
 
@@ -54,7 +56,7 @@ def waits(le: str) -> str:
 
 
 CASES = {
-    "WhenceAbsent": Case(series={f"whence_build_info{{{FRONT}}}": "1x5 stale"}, quiet_m=5, fires_m=12),
+    "WhenceAbsent": Case(series={f"whence_build_info{{{FRONT}}}": "1x5 stale"}, quiet_m=9, fires_m=12),
     "WhenceNoModelServed": Case(series={f"whence_models_served{{{FRONT}}}": "1x9 0x10"}, quiet_m=10, fires_m=12),
     "WhenceModelIncomplete": Case(series={f"whence_models_incomplete{{{FRONT}}}": "0x9 1x10"}, quiet_m=11, fires_m=14),
     "WhenceWorkersUnreachable": Case(
@@ -80,7 +82,7 @@ CASES = {
     ),
     "WhenceErrorRatio": Case(
         series={f'{CALLS},code="OK"}}': "0+90x40", f'{CALLS},code="UNAVAILABLE"}}': "0+1x20 30+10x20"},
-        quiet_m=20,
+        quiet_m=25,
         fires_m=35,
     ),
     "WhenceInternalErrors": Case(
@@ -88,23 +90,23 @@ CASES = {
     ),
     "WhenceLatency": Case(
         series={durations("60"): "0+10x20 200x40", durations("150"): "0+10x60", durations("+Inf"): "0+10x60"},
-        quiet_m=20,
+        quiet_m=30,
         fires_m=45,
     ),
     "WhenceDeadlinesExceeded": Case(
         series={f'{CALLS},code="OK"}}': "0+90x60", f'{CALLS},code="DEADLINE_EXCEEDED"}}': "0+1x20 20+10x40"},
-        quiet_m=20,
+        quiet_m=28,
         fires_m=40,
     ),
     "WhenceQueueFull": Case(
-        series={f'whence_rejections_total{{{FRONT},reason="QUEUE_FULL"}}': "0x20 0+5x20"}, quiet_m=20, fires_m=30
+        series={f'whence_rejections_total{{{FRONT},reason="QUEUE_FULL"}}': "0x20 0+5x20"}, quiet_m=24, fires_m=30
     ),
     "WhenceQueueWait": Case(
-        series={waits("10"): "0+10x20 200x40", waits("25"): "0+10x60", waits("+Inf"): "0+10x60"}, quiet_m=20, fires_m=40
+        series={waits("10"): "0+10x20 200x40", waits("25"): "0+10x60", waits("+Inf"): "0+10x60"}, quiet_m=27, fires_m=40
     ),
     "WhenceQuotaRefusals": Case(
         series={f'whence_quota_refusals_total{{{FRONT},tenant="acme",quota="calls"}}': "0x20 0+5x40"},
-        quiet_m=20,
+        quiet_m=30,
         fires_m=40,
     ),
     "WhenceAuditLinesLost": Case(
@@ -127,7 +129,7 @@ CASES = {
     ),
     "WhenceRedisBreakerOpen": Case(
         series={f'whence_cache_operations_total{{{GET},layer="redis",outcome="skipped"}}': "0x20 0+3x20"},
-        quiet_m=20,
+        quiet_m=24,
         fires_m=30,
     ),
     "WhenceCacheErrors": Case(
@@ -140,8 +142,8 @@ CASES = {
             f'whence_cache_operations_total{{{GET},layer="memory",outcome="miss"}}': "0+60x200",
             f'whence_cache_operations_total{{{GET},layer="redis",outcome="hit"}}': "0+30x60 1800x140",
         },
-        quiet_m=60,
-        fires_m=180,
+        quiet_m=120,
+        fires_m=148,
     ),
     "WhenceCertificateExpires": Case(series={EXPIRY: f"{7 * DAY_S + 600}x20"}, quiet_m=5, fires_m=15),
     "WhenceCertificateExpiresToday": Case(
