@@ -167,6 +167,10 @@ ROWS: Final = (
                 queries=(("{{tenant}}: {{quota}}", rate("whence_quota_refusals_total", "tenant, quota")),),
             ),
             Panel(
+                title="Decided without Redis",
+                queries=(("{{instance}}", rate("whence_quota_fallbacks_total", "instance")),),
+            ),
+            Panel(
                 title="Lines of the audit log", queries=(("{{outcome}}", rate("whence_audit_lines_total", "outcome")),)
             ),
         ),

@@ -20,7 +20,7 @@ from whence_service.quotas.assembly import build_quotas
 from whence_service.quotas.quotas import Charge, Quotas
 from whence_service.quotas.settings import QuotaSettings
 from whence_service.rpc.identity import ANYONE, enter
-from whence_service.rpc.records import QuotaRefusalRecord, QuotaUseRecord, Record, RejectionRecord
+from whence_service.rpc.records import QuotaFallbackRecord, QuotaRefusalRecord, QuotaUseRecord, Record, RejectionRecord
 
 # A year's window: the tests do not take long enough for counts to fade.
 LIMITS = 'calls = "4/year"\nsequences = "100/year"'
@@ -197,12 +197,14 @@ def silent() -> Iterator[str]:
 @pytest.mark.parametrize("kind", ["absent", "silent"])
 async def test_without_redis_each_front_end_grants_its_share(make: Make, silent: str, tenant: str, kind: str):
     url = silent if kind == "silent" else "redis://127.0.0.1:1/0"
-    quotas = make(redis_url=url, timeout_s=0.05, local_share=0.5)
+    records: list[Record] = []
+    quotas = make(records.append, redis_url=url, timeout_s=0.05, local_share=0.5)
     with structlog.testing.capture_logs() as logs:
         await ask(quotas, tenant)
         await ask(quotas, tenant)
         error = await refusal(quotas, tenant)
     assert (error.reason, error.details["limit"], error.details["used"]) == ("QUOTA_EXCEEDED", "2", "2")
+    assert records.count(QuotaFallbackRecord()) == 3
     assert {line["event"] for line in logs} == {"quotas are counted by this process alone: Redis failed"}
 
 

@@ -19,6 +19,7 @@ from whence_service.rpc.records import (
     CallRecord,
     CertificateRecord,
     QueueRecord,
+    QuotaFallbackRecord,
     QuotaRefusalRecord,
     QuotaUseRecord,
     RejectionRecord,
@@ -51,6 +52,7 @@ def filled_registry() -> CollectorRegistry:
     observe_front(AuditRecord(outcome="written"))
     observe_front(WorkersRecord(reachable=1, unreachable=0, models=1, incomplete=0))
     observe_front(QuotaUseRecord(tenant="other", sequences=1))
+    observe_front(QuotaFallbackRecord())
     observe_front(QuotaRefusalRecord(tenant="other", quota="calls"))
     observe(CertificateRecord(hop="server", expires_at=(("tls_certificate", 1.0),), reloaded=True, rejected=False))
     observe_worker(CacheRecord(layer="redis", operation="get", outcome=CacheOutcome.HIT, key="k"))

@@ -8,6 +8,7 @@ from whence_service.rpc.records import (
     AuditRecord,
     BegunAnewRecord,
     FailoverRecord,
+    QuotaFallbackRecord,
     QuotaRefusalRecord,
     QuotaUseRecord,
     Record,
@@ -48,6 +49,11 @@ class FrontEndMetrics:
         self._audit_lines = Counter(
             "whence_audit_lines", "Lines of the audit log, by what became of them.", ["outcome"], registry=registry
         )
+        self._quota_fallbacks = Counter(
+            "whence_quota_fallbacks",
+            "Calls decided by this front end's share of quotas, because Redis could not be asked.",
+            registry=registry,
+        )
 
     def __call__(self, record: Record) -> None:
         """Count one record."""
@@ -64,6 +70,8 @@ class FrontEndMetrics:
             case QuotaUseRecord():
                 self._quota_used.labels(record.tenant, "calls").inc()
                 self._quota_used.labels(record.tenant, "sequences").inc(record.sequences)
+            case QuotaFallbackRecord():
+                self._quota_fallbacks.inc()
             case QuotaRefusalRecord():
                 self._quota_refusals.labels(record.tenant, record.quota).inc()
             case AuditRecord():

@@ -29,6 +29,7 @@ def build_quotas(settings: QuotaSettings | None, observe: Observer = ignore) -> 
         share=settings.local_share,
         timeout_s=settings.timeout_s,
         breaker=CircuitBreaker(),
+        observe=observe,
     )
 
     async def release() -> None:

@@ -19,6 +19,7 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from whence_service.quotas.demand import Demand, Shortage, Window
 from whence_service.rpc.circuit_breaker import CircuitBreaker
+from whence_service.rpc.records import Observer, QuotaFallbackRecord, ignore
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -68,13 +69,21 @@ class SharedCounts:
     """
 
     def __init__(
-        self, local: Counts, shared: Counts | None, *, share: float, timeout_s: float, breaker: CircuitBreaker
+        self,
+        local: Counts,
+        shared: Counts | None,
+        *,
+        share: float,
+        timeout_s: float,
+        breaker: CircuitBreaker,
+        observe: Observer = ignore,
     ) -> None:
         self._local = local
         self._shared = shared
         self._share = share
         self._timeout_s = timeout_s
         self._breaker = breaker
+        self._observe = observe
 
     def __repr__(self) -> str:
         return f"<SharedCounts {'local' if self._shared is None else self._breaker.state}>"
@@ -94,6 +103,8 @@ class SharedCounts:
             else:
                 self._breaker.succeeded()
                 return shortage or Taken(demands=tuple(demands), counts=self._shared)
+        if self._shared is not None:
+            self._observe(QuotaFallbackRecord())
         part = tuple(demand.under_share(self._share) for demand in demands)
         return await self._local.take(part) or Taken(demands=part, counts=self._local)
 

@@ -66,6 +66,11 @@ class QuotaRefusalRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class QuotaFallbackRecord:
+    """A decision about a quota that was taken by this process alone, because Redis could not be asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StageRecord:
     """The duration of a stage of a call."""
 
@@ -131,6 +136,7 @@ Record = (
     | BegunAnewRecord
     | QuotaUseRecord
     | QuotaRefusalRecord
+    | QuotaFallbackRecord
     | CertificateRecord
     | AuditRecord
     | DrainRecord
