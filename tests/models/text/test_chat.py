@@ -93,6 +93,12 @@ def test_whatever_is_said_a_turn_has_its_words_and_no_one_elses(template: str, w
             assert body.removeprefix(text).strip() in ENDS
 
 
+@pytest.mark.parametrize("word", ["<", "<a", "<assistant>", "<assistant><assistant>"])
+def test_words_that_the_heading_begins_with_are_told_from_it(word: str):
+    rendered = render(PLAIN, ("user", "Which?"), ("assistant", word), ("user", "And?"), ("assistant", word))
+    assert counted(rendered) == [f"{word}</assistant>"] * 2
+
+
 def test_a_conversation_that_ends_with_the_user_keeps_its_turns():
     assert counted(render(CHATML, *TURNS, ("user", "Why?"))) == ["Here.<|im_end|>\n", "No.<|im_end|>\n"]
 

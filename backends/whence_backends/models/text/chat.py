@@ -153,11 +153,20 @@ class _Drawing:
         turn, texts = upto[len(prompt) :], held(self._messages[number])
         if not texts or missing(self._messages[number], turn, number + 1):
             return None
-        begins_with_it = turn.lstrip().startswith(texts[0].strip())
+        words = texts[0].strip()
+        if turn.lstrip().startswith(words):
+            # Words that are there twice may be the beginning of the heading, such as "<" of "<assistant>".
+            once = turn.find(words) == turn.rfind(words)
+            return (len(prompt), len(upto)) if once or self._other_words_begin(number, len(prompt)) else None
         # If there is no generation prompt, the heading of the turn would be taken for the assistant's words.
-        if begins_with_it or (len(texts[0]) >= 16 and prompt != self._written(self._messages[:number])):
+        if len(texts[0]) >= 16 and prompt != self._written(self._messages[:number]):
             return len(prompt), len(upto)
         return None
+
+    def _other_words_begin(self, number: int, start: int) -> bool:
+        """Return whether other words of the message would begin at ``start`` too."""
+        other = self._written([*self._messages[:number], self._others(number)[0]])
+        return other is not None and other[start:].lstrip().startswith(self._words[0])
 
     def _upto(self, number: int) -> str | None:
         return self.text if number == len(self._messages) - 1 else self._written(self._messages[: number + 1])
