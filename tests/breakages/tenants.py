@@ -43,6 +43,13 @@ BREAKAGES = (
         tests="tests/frontend/test_fairness.py",
     ),
     Breakage(
+        name="searches of an index in order of arrival, whoever's they are",
+        file="backends/whence_backends/worker/searching/search_queue.py",
+        old="in_turn = sorted(left, key=lambda search: search.tenant == chosen[0].tenant)",
+        new="in_turn = left",
+        tests="tests/worker/searching/test_search_queue.py",
+    ),
+    Breakage(
         name="calls that are let wait, however long it will take",
         file="service/whence_service/rpc/admission.py",
         old="if math.isinf(self.max_wait_s):",

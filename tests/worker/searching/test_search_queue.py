@@ -57,6 +57,18 @@ async def test_a_pass_has_no_more_queries_than_it_may() -> None:
     assert plan.waiting == (second,)
 
 
+async def test_tenants_take_turns_however_many_searches_each_has() -> None:
+    left = await waiting(*(spec(shards=(name,)) for name in ("a", "b", "c", "d")))
+    for search, tenant in zip(left, ("busy", "busy", "busy", "other"), strict=True):
+        search.tenant = tenant
+    order = []
+    while left:
+        plan = plan_pass(left, now_s=0)
+        order.append(plan.chosen[0].spec.scope.shards[0])
+        left = list(plan.waiting)
+    assert order == ["a", "d", "b", "c"]
+
+
 async def test_one_with_more_than_fit_has_a_pass_of_its_own() -> None:
     large, small = await waiting(spec(9), spec(1))
     assert plan_pass([large, small], now_s=0, max_queries=5).chosen == (large,)

@@ -16,6 +16,7 @@ from whence_backends.topk import Order
 from whence_backends.worker.requests.scope import Scope
 from whence_backends.worker.runtime.records import SearchRecord, WorkerObserver, ignore
 from whence_service.rpc.deadlines import Deadline, deadline_error
+from whence_service.rpc.identity import current_identity
 
 # A pass with more queries takes as long as two passes.
 MAX_QUERIES: Final = 256
@@ -38,6 +39,7 @@ class PendingSearch:
 
     spec: SearchSpec
     result: asyncio.Future[tuple[SearchResult, slice]] = field(repr=False)
+    tenant: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +55,8 @@ def plan_pass(waiting: Sequence[PendingSearch], now_s: float, max_queries: int =
     """Return the next pass of the searches that wait, at the time ``now_s``. Pure. Cancelled searches are left out.
 
     The first search is in it, with all others of the same scope that fit into ``max_queries``. One that has more
-    queries than that has a pass of its own.
+    queries than that has a pass of its own. Those that wait on go behind the ones of other tenants, if they are of the
+    first one's.
     """
     chosen: list[PendingSearch] = []
     expired: list[PendingSearch] = []
@@ -70,7 +73,8 @@ def plan_pass(waiting: Sequence[PendingSearch], now_s: float, max_queries: int =
             queries += count
         else:
             left.append(search)
-    return Pass(chosen=tuple(chosen), expired=tuple(expired), waiting=tuple(left))
+    in_turn = sorted(left, key=lambda search: search.tenant == chosen[0].tenant)
+    return Pass(chosen=tuple(chosen), expired=tuple(expired), waiting=tuple(in_turn))
 
 
 class SearchQueue:
@@ -101,7 +105,9 @@ class SearchQueue:
         The pass may have been asked for more rows and more orders than the search was. Raises
         :class:`~whence.errors.DeadlineError`. A caller that is cancelled takes nothing from the others.
         """
-        search = PendingSearch(spec=spec, result=asyncio.get_running_loop().create_future())
+        search = PendingSearch(
+            spec=spec, result=asyncio.get_running_loop().create_future(), tenant=current_identity().tenant
+        )
         self._waiting = (*self._waiting, search)
         if self._runner is None or self._runner.done():
             self._runner = asyncio.create_task(self._run())
