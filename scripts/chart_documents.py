@@ -30,7 +30,7 @@ OF_BOTH: Final = {"address", "insecure", "metrics_address", "otlp_endpoint", "tr
 OF_FRONT_END: Final = OF_BOTH | {
     *("keys_file", "oidc_audience", "oidc_issuer", "oidc_jwks", "policy_file", "workers"),
     *("quotas_file", "quotas_redis_password_file", "quotas_redis_tls_ca", "quotas_redis_url", "quotas_redis_username"),
-    *("worker_tls_ca", "worker_tls_certificate", "worker_tls_key", "worker_tls_name"),
+    *("workers_tls_ca", "workers_tls_certificate", "workers_tls_key", "workers_tls_name"),
 }
 OF_WORKERS: Final = OF_BOTH | {
     *("corpus", "factors", "index", "model", "name", "shards"),

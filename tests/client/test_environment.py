@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from whence import cli, environment
 from whence.errors import InvalidRequestError
+from whence.settings import FRONT_END, WORKER
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,11 @@ def test_one_that_is_like_nothing_is_refused_without_a_guess_and_all_are_named()
 )
 def test_what_some_part_reads_or_kubernetes_sets_passes(name, value):
     environment.check({name: value})
+
+
+def test_a_variable_is_of_one_process_alone():
+    front, worker = ({setting.variable for setting in settings.values()} for settings in (FRONT_END, WORKER))
+    assert front.isdisjoint(worker)  # they may share an environment
 
 
 def test_a_port_of_ones_own_is_none_of_kubernetes():

@@ -80,7 +80,7 @@ def secured(shared: Launcher, artefacts: Artefacts, tmp_path_factory: pytest.Tem
         return {name: str(path) for name, path in files.items()} | {"TLS_RELOAD_S": "0.1"}
 
     calling = {"CA": trusted, "CERTIFICATE": ends["to_workers"].certificate, "KEY": ends["to_workers"].key}
-    to_workers = {f"WORKER_TLS_{name}": str(path) for name, path in calling.items()}
+    to_workers = {f"WORKERS_TLS_{name}": str(path) for name, path in calling.items()}
     worker = shared.worker(artefacts, BATCH_TOKENS="256", **serving(ends["of_worker"]))
     front = shared.front(worker, **serving(ends["of_front"]), **to_workers, REFRESH_S="0.2")
     for process in (worker, front):

@@ -49,10 +49,10 @@ def test_workers_in_the_environment_are_separated_by_commas(monkeypatch):
             {"address": "unix:/run/whence.sock", "tls_certificate": "c.pem", "tls_key": "k.pem"},
             "tls_certificate is of no use at unix:/run/whence.sock",
         ),
-        ({"worker_tls_ca": "ca.pem", "worker_tls_key": "k.pem"}, "worker_tls_certificate is missing"),
+        ({"workers_tls_ca": "ca.pem", "workers_tls_key": "k.pem"}, "workers_tls_certificate is missing"),
         (
-            {"worker_tls_certificate": "c.pem", "worker_tls_key": "k.pem"},
-            "worker_tls_certificate has no effect without worker_tls_ca",
+            {"workers_tls_certificate": "c.pem", "workers_tls_key": "k.pem"},
+            "workers_tls_certificate has no effect without workers_tls_ca",
         ),
     ],
 )

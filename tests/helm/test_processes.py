@@ -108,7 +108,7 @@ def test_shard_groups_serve_under_mutual_tls(artefacts: Artefacts, starting: Lau
     front = Machine(rendered=rendered, starting=starting, mounts=mounts)
     addresses = ",".join(f"127.0.0.1:{workers.port(group, '50061')}" for group in ("tiny-0", "tiny-1"))
     # In a cluster the name comes from the address.
-    front.start("Deployment", "front-end", WHENCE_WORKERS=addresses, WHENCE_WORKER_TLS_NAME=host)
+    front.start("Deployment", "front-end", WHENCE_WORKERS=addresses, WHENCE_WORKERS_TLS_NAME=host)
     address = f"127.0.0.1:{front.port('front-end', '50051')}"
     ours = authorities["clients"].issue("test")
     done = health(address, authorities["clients"].file, ours.certificate, ours.key)

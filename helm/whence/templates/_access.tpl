@@ -55,9 +55,9 @@ tls_client_ca: /etc/whence/tls/ca.crt
 {{- end }}
 {{- end }}
 {{- if include "whence.workersServeTls" . }}
-worker_tls_ca: /etc/whence/worker-tls/ca.crt
-worker_tls_certificate: /etc/whence/worker-tls/tls.crt
-worker_tls_key: /etc/whence/worker-tls/tls.key
+workers_tls_ca: /etc/whence/worker-tls/ca.crt
+workers_tls_certificate: /etc/whence/worker-tls/tls.crt
+workers_tls_key: /etc/whence/worker-tls/tls.key
 {{- end }}
 {{- end -}}
 

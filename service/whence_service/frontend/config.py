@@ -41,18 +41,18 @@ class FrontEndSettings(AccessSettings):
         description="The workers' addresses, separated by commas. dns:///host:port stands for every address "
         "that the host name resolves to, asked again at each refresh.",
     )
-    worker_tls_ca: Path | None = Field(
+    workers_tls_ca: Path | None = Field(
         None,
         description="A PEM file of authorities. With it workers, except those at unix:path, are called over TLS and "
         "must have a certificate of one of them.",
     )
-    worker_tls_certificate: Path | None = Field(
+    workers_tls_certificate: Path | None = Field(
         None, description="The front end's own certificate and its chain, a PEM file, for workers that ask for one."
     )
-    worker_tls_key: Path | None = Field(
-        None, description="The key of worker_tls_certificate, a PEM file without a password."
+    workers_tls_key: Path | None = Field(
+        None, description="The key of workers_tls_certificate, a PEM file without a password."
     )
-    worker_tls_name: str = Field(
+    workers_tls_name: str = Field(
         "",
         description="The name that workers' certificates must have. Empty: the host in the worker's address, also in "
         "dns:///host:port.",
@@ -146,21 +146,21 @@ class FrontEndSettings(AccessSettings):
         return dataclasses.replace(super().host, max_message_bytes=self.max_message_bytes, reflection=self.reflection)
 
     @property
-    def worker_tls(self) -> TlsFiles | None:
+    def workers_tls(self) -> TlsFiles | None:
         """The files of TLS to workers; None: without TLS."""
-        if self.worker_tls_ca is None:
+        if self.workers_tls_ca is None:
             return None
         return TlsFiles(
             hop="workers",
-            certificate=named_file(self, "worker_tls_certificate"),
-            key=named_file(self, "worker_tls_key"),
-            authorities=named_file(self, "worker_tls_ca"),
+            certificate=named_file(self, "workers_tls_certificate"),
+            key=named_file(self, "workers_tls_key"),
+            authorities=named_file(self, "workers_tls_ca"),
         )
 
     @model_validator(mode="after")
-    def _check_worker_tls(self) -> Self:
-        require_all_or_none(self, "worker_tls_certificate", "worker_tls_key")
-        require(self, "worker_tls_certificate", needs="worker_tls_ca")
+    def _check_workers_tls(self) -> Self:
+        require_all_or_none(self, "workers_tls_certificate", "workers_tls_key")
+        require(self, "workers_tls_certificate", needs="workers_tls_ca")
         return self
 
     @model_validator(mode="after")

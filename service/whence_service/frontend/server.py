@@ -135,12 +135,12 @@ async def build_front_end(settings: FrontEndSettings, registry: CollectorRegistr
 
 
 def _worker_channels(settings: FrontEndSettings, observe: Observer) -> WorkerChannels:
-    files = settings.worker_tls
+    files = settings.workers_tls
     return WorkerChannels(
         max_message_bytes=settings.max_message_bytes,
         refresh_s=settings.refresh_s,
         tls=None if files is None else CertificateWatch(files, observe),
-        tls_name=settings.worker_tls_name,
+        tls_name=settings.workers_tls_name,
     )
 
 

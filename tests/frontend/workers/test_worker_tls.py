@@ -29,7 +29,7 @@ def files(issued, authority: Authority | None = None) -> TlsFiles:
 
 def own(issued) -> dict[str, Path]:
     """A front end's settings for its own certificate."""
-    return {"worker_tls_certificate": issued.certificate, "worker_tls_key": issued.key}
+    return {"workers_tls_certificate": issued.certificate, "workers_tls_key": issued.key}
 
 
 async def answer(front, ask) -> int:
@@ -46,19 +46,19 @@ def unreachable(logs) -> str:
 
 async def test_a_worker_with_tls_is_asked(start_worker, start_front, authority, ask):
     worker = await start_worker(tls=files(authority.issue("worker")))
-    front = await start_front(worker, worker_tls_ca=authority.file)
+    front = await start_front(worker, workers_tls_ca=authority.file)
     assert await answer(front, ask)
 
 
 async def test_a_worker_that_asks_for_a_certificate_gets_it(start_worker, start_front, authority, ask):
     worker = await start_worker(tls=files(authority.issue("worker"), authority))
-    front = await start_front(worker, worker_tls_ca=authority.file, **own(authority.issue("front")))
+    front = await start_front(worker, workers_tls_ca=authority.file, **own(authority.issue("front")))
     assert await answer(front, ask)
 
 
 async def test_a_worker_is_not_asked_without_the_certificate_that_it_wants(start_worker, start_front, authority, logs):
     worker = await start_worker(tls=files(authority.issue("worker"), authority))
-    front = await start_front(worker, worker_tls_ca=authority.file)
+    front = await start_front(worker, workers_tls_ca=authority.file)
     assert not await front.is_serving()
     assert "failed to connect" in unreachable(logs)
 
@@ -67,14 +67,14 @@ async def test_a_worker_of_an_authority_that_is_not_trusted_is_not_asked(
     start_worker, start_front, authority, tmp_path, logs
 ):
     worker = await start_worker(tls=files(Authority(tmp_path, "stranger").issue("worker")))
-    front = await start_front(worker, worker_tls_ca=authority.file)
+    front = await start_front(worker, workers_tls_ca=authority.file)
     assert not await front.is_serving()
     assert "unable to get local issuer certificate" in unreachable(logs)
 
 
 async def test_a_worker_with_the_certificate_of_another_host_is_not_asked(start_worker, start_front, authority, logs):
     worker = await start_worker(tls=files(authority.issue("worker", "elsewhere")))
-    front = await start_front(worker, worker_tls_ca=authority.file)
+    front = await start_front(worker, workers_tls_ca=authority.file)
     assert not await front.is_serving()
     assert "Hostname Verification Check failed" in unreachable(logs)
 
@@ -83,21 +83,21 @@ async def test_a_worker_whose_certificate_expires_is_not_asked(start_worker, sta
     issued = authority.issue("worker", days=(-1, 3 / 86_400))
     worker = await start_worker(tls=files(issued))
     await asyncio.sleep(3)
-    front = await start_front(worker, worker_tls_ca=authority.file)
+    front = await start_front(worker, workers_tls_ca=authority.file)
     assert not await front.is_serving()
     assert "certificate has expired" in unreachable(logs)
     assert any(line["event"].startswith("certificates rejected") and "expired at" in line["error"] for line in logs)
 
 
 async def test_a_worker_without_tls_is_not_asked_by_a_front_end_with_it(start_front, worker, authority, logs):
-    front = await start_front(worker, worker_tls_ca=authority.file)
+    front = await start_front(worker, workers_tls_ca=authority.file)
     assert not await front.is_serving()
     assert "WRONG_VERSION_NUMBER" in unreachable(logs)
 
 
 async def test_a_worker_at_a_unix_socket_is_asked_without_tls(start_worker, start_front, authority, tmp_path, ask):
     worker = await start_worker(address=f"unix:{tmp_path}/worker.sock")
-    front = await start_front(worker, worker_tls_ca=authority.file)
+    front = await start_front(worker, workers_tls_ca=authority.file)
     assert await answer(front, ask)
 
 
@@ -108,7 +108,7 @@ async def test_a_certificate_has_the_name_that_led_to_the_worker_not_its_address
     name = "workers.internal" if override else "localhost"
     worker = await start_worker(tls=files(authority.issue("worker", name)))
     entry = f"dns:///localhost:{worker.address.rpartition(':')[2]}"
-    front = await start_front(entry, worker_tls_ca=authority.file, worker_tls_name=name if override else "")
+    front = await start_front(entry, workers_tls_ca=authority.file, workers_tls_name=name if override else "")
     assert await answer(front, ask)
 
 
@@ -118,7 +118,7 @@ async def test_no_call_fails_while_both_sides_change_their_certificates(
     """To another authority: first both sides trust it too, then the front end gets its certificate, then the worker."""
     worker_files, front_files = authority.issue("worker"), authority.issue("front")
     worker = await start_worker(tls=files(worker_files, authority))
-    front = await start_front(worker, worker_tls_ca=authority.file, **own(front_files))
+    front = await start_front(worker, workers_tls_ca=authority.file, **own(front_files))
     count, stop, other = [], asyncio.Event(), Authority(tmp_path, "other")
 
     async def keep_asking() -> None:
@@ -150,7 +150,7 @@ async def test_a_connection_stays_until_the_new_certificates_are_taken(
     trusted.write_bytes(authority.file.read_bytes())
     worker_files = authority.issue("worker")
     worker = await start_worker(tls=files(worker_files))
-    front = await start_front(worker, worker_tls_ca=trusted, probe_timeout_s=0.5)
+    front = await start_front(worker, workers_tls_ca=trusted, probe_timeout_s=0.5)
     before = dict(front.front.pool._channels)
     put(trusted, other.file.read_bytes())
     await eventually(lambda: any("refuses the new certificates" in line["event"] for line in logs))
@@ -162,7 +162,7 @@ async def test_a_connection_stays_until_the_new_certificates_are_taken(
 
 async def test_broken_files_keep_the_connections_and_say_so(start_worker, start_front, authority, ask, eventually):
     worker = await start_worker(tls=files(authority.issue("worker")))
-    front = await start_front(worker, worker_tls_ca=authority.file)
+    front = await start_front(worker, workers_tls_ca=authority.file)
     put(authority.file, b"nonsense")
     value = front.front._registry.get_sample_value
     await eventually(lambda: value("whence_certificates_rejected", {"hop": "workers"}) == 1)

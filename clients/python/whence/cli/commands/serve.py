@@ -39,11 +39,11 @@ def serve(
     tls_certificate: Annotated[Path | None, setting_option(FRONT_END["tls_certificate"], panel=_TLS)] = None,
     tls_key: Annotated[Path | None, setting_option(FRONT_END["tls_key"], panel=_TLS)] = None,
     tls_client_ca: Annotated[Path | None, setting_option(FRONT_END["tls_client_ca"], panel=_TLS)] = None,
-    worker_tls_ca: Annotated[Path | None, setting_option(FRONT_END["worker_tls_ca"], panel=_TLS)] = None,
-    worker_tls_certificate: Annotated[
-        Path | None, setting_option(FRONT_END["worker_tls_certificate"], panel=_TLS)
+    workers_tls_ca: Annotated[Path | None, setting_option(FRONT_END["workers_tls_ca"], panel=_TLS)] = None,
+    workers_tls_certificate: Annotated[
+        Path | None, setting_option(FRONT_END["workers_tls_certificate"], panel=_TLS)
     ] = None,
-    worker_tls_key: Annotated[Path | None, setting_option(FRONT_END["worker_tls_key"], panel=_TLS)] = None,
+    workers_tls_key: Annotated[Path | None, setting_option(FRONT_END["workers_tls_key"], panel=_TLS)] = None,
     model: Annotated[str | None, setting_option(WORKER["model"], panel=_WORKER)] = None,
     factors: Annotated[Path | None, setting_option(WORKER["factors"], panel=_WORKER)] = None,
     corpus: Annotated[Path | None, setting_option(WORKER["corpus"], panel=_WORKER)] = None,
@@ -76,9 +76,9 @@ def serve(
         "tls_certificate": tls_certificate,
         "tls_key": tls_key,
         "tls_client_ca": tls_client_ca,
-        "worker_tls_ca": worker_tls_ca,
-        "worker_tls_certificate": worker_tls_certificate,
-        "worker_tls_key": worker_tls_key,
+        "workers_tls_ca": workers_tls_ca,
+        "workers_tls_certificate": workers_tls_certificate,
+        "workers_tls_key": workers_tls_key,
     }
     of_worker = {
         "model": model,
