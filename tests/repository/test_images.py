@@ -99,7 +99,7 @@ def test_a_role_has_the_packages_of_its_extras(root: Path, stages: dict[str, Sta
 
 def test_every_package_is_pinned(stages: dict[str, Stage]):
     assert any("PIP_CONSTRAINT=/source/constraints.txt" in value for value in stages["builder"].all("ENV"))
-    assert "pyproject.toml constraints.txt README.md LICENSE ./" in stages["builder"].all("COPY")
+    assert stages["builder"].all("COPY") == ["pyproject.toml constraints.txt ./"]
     installing = [stage for stage in stages.values() if any(" install " in run for run in stage.all("RUN"))]
     assert {stage.name for stage in installing} == {*(f"{role}-dependencies" for role in EXTRAS), "code"}
     assert {stage.base for stage in installing} == {"builder"}
