@@ -35,7 +35,7 @@ _LOGGED: Final = re.compile(
     r"|Traceback \(most recent call last\):|  File \"src/python/grpcio/[ -~]*|grpc\._cython\.cygrpc\.\w+: [ -~]*"
 )
 _HEALTH_S: Final = 20.0
-_GROWTH_BYTES: Final = 64 << 20
+_GROWTH_BYTES: Final = 48 << 20
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -167,7 +167,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             self._audit.require()
             yield request
         except WhenceError as error:
-            failure = error
+            failure = error.with_traceback(None)  # which holds the request, and this frame
         except (GeneratorExit, asyncio.CancelledError) as error:
             failure = _gone(error, context)
             if failure is not None:
