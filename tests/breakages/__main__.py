@@ -23,18 +23,19 @@ import identities
 import images
 import inputs
 import mathematics
-import service
 import tenants
 from breakage import Breakage
 
+import client
+import frontend
 import index
+import rpc
+import worker
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("clients/python", "service", "backends")
-BREAKAGES = (
-    *mathematics.BREAKAGES, *exports.BREAKAGES, *index.BREAKAGES, *inputs.BREAKAGES, *service.BREAKAGES,
-    *tenants.BREAKAGES, *identities.BREAKAGES, *chart.BREAKAGES, *images.BREAKAGES,
-)  # fmt: skip
+PARTS = (mathematics, exports, index, inputs, rpc, frontend, worker, client, tenants, identities, chart, images)
+BREAKAGES = tuple(breakage for part in PARTS for breakage in part.BREAKAGES)
 
 
 def noticed(breakage: Breakage, tree: Path) -> bool:
