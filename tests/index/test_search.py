@@ -15,7 +15,7 @@ from whence_backends.index.batch_kernel import LANES, MANY, estimate_many
 from whence_backends.index.codes import decode, encode
 from whence_backends.index.kernel import estimate_one_bit
 from whence_backends.index.plan import Segment
-from whence_backends.index.search import QueryLevels, Searcher
+from whence_backends.index.search import QueryLevels, Searcher, standard_errors
 from whence_backends.index.storage import IndexedShard, ShardRows
 from whence_backends.topk import Order
 
@@ -65,6 +65,17 @@ def test_four_bits_a_value_hardly_change_a_query() -> None:
     heavy[1] *= np.abs(np.random.default_rng(0).standard_t(3, WIDTH))
     for want, got, error in zip(heavy, quantized(heavy), (0.12, 0.2), strict=True):
         assert np.linalg.norm(got - want) < error * np.linalg.norm(want)
+
+
+@pytest.mark.parametrize("size", [2.0**-60, 2.0**90])
+def test_a_query_may_be_of_any_size(size: float) -> None:
+    """Broken by: squares in float32, which overflow from 2e19 on."""
+    rows, usual = shard("s", 0, 300), queries(2)
+    sized = usual * np.float32(size)
+    want = searcher([rows]).estimate(usual, "s") * np.float32(size)
+    np.testing.assert_array_equal(searcher([rows]).estimate(sized, "s"), want)
+    errors = [standard_errors(sketch, rows, SEGMENTS) for sketch in (usual[0], sized[0])]
+    np.testing.assert_allclose(errors[1], errors[0] * np.float32(size), rtol=1e-6)
 
 
 @pytest.mark.parametrize("bits", [8, 16])

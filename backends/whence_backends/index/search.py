@@ -226,7 +226,7 @@ def standard_errors(sketch: Float32Array, rows: Encoded, segments: Sequence[Segm
         scale = rows.scales[:, number].astype(np.float64)
         if rows.codes.dtype != np.uint8:  # with one bit, the norm of a code is √width
             scale *= np.sqrt(np.square(rows.codes[:, part].astype(np.float64)).mean(axis=1))
-        variances += float(np.square(sketch[part]).sum()) * np.square(scale)
+        variances += float(np.square(sketch[part], dtype=np.float64).sum()) * np.square(scale)
     narrow: Float32Array = np.sqrt(variances).astype(np.float32)
     return narrow
 
@@ -240,7 +240,7 @@ def _quantize(values: Float32Array) -> tuple[NDArray[np.uint8], Float32Array]:
         step = (largest * clip / _LARGEST).astype(np.float32)
         divisor = np.where(step > 0, step, 1)[:, None]
         tried = np.clip(np.floor((values / divisor + _LARGEST + 1) / 2), 0, _LARGEST)
-        errors = np.square(values - step[:, None] * (2 * tried - _LARGEST)).sum(axis=1, dtype=np.float64)
+        errors = np.square(values - step[:, None] * (2 * tried - _LARGEST), dtype=np.float64).sum(axis=1)
         better = errors < best
         best[better], steps[better], levels[better] = errors[better], step[better], tried[better].astype(np.uint8)
     return levels, steps
