@@ -59,7 +59,7 @@ def test_gradients_that_were_put_have_their_latency_on_the_page(halves: Service)
 
 async def test_a_worker_that_comes_later_finds_what_was_computed_before(halves: Service, redis_url: str):
     expected = halves.client.attribute(QUERY)
-    answer, outcomes = await ask_embedded(halves.artefacts, redis_url)
+    answer, outcomes = await ask_embedded(halves.artefacts, redis_url, patience_s=30)
     assert told(answer) == told(expected)
     assert "forward_backward" not in answer.timings
     assert outcomes == {CacheOutcome.HIT}
@@ -70,7 +70,7 @@ async def test_altered_gradients_are_not_believed(halves: Service, redis_url: st
     with Redis.from_url(redis_url) as redis:
         for number, key in enumerate(redis.keys("whence:gradient:*")):
             redis.set(key, (redis.get(key)[:-1] + b"\x01", os.urandom(200))[number % 2])
-    answer, outcomes = await ask_embedded(halves.artefacts, redis_url)
+    answer, outcomes = await ask_embedded(halves.artefacts, redis_url, patience_s=30)
     assert told(answer) == told(expected)
     assert CacheOutcome.CORRUPT in outcomes
 
@@ -106,11 +106,17 @@ async def unwell(request: pytest.FixtureRequest) -> AsyncIterator[str]:
     server.close()
 
 
-async def ask_embedded(artefacts: Artefacts, redis_url: str) -> tuple[Attribution, set[CacheOutcome]]:
-    """Ask twice a service whose worker has nothing but this Redis to remember with; say how that ended, too."""
+async def ask_embedded(
+    artefacts: Artefacts, redis_url: str, *, patience_s: float = 0.05
+) -> tuple[Attribution, set[CacheOutcome]]:
+    """Ask twice a service whose worker has nothing but this Redis to remember with; say how that ended, too.
+
+    ``patience_s`` bounds an operation of Redis. A loaded machine takes long for one that would succeed.
+    """
     settings = WorkerSettings(
         model=str(artefacts.model), factors=artefacts.factors, corpus=artefacts.corpus, name="tiny", engine="fake",
-        address="127.0.0.1:0", drain_s=0, batch_tokens=256, redis_url=redis_url, memory_cache_bytes=0,
+        address="127.0.0.1:0", drain_s=0, batch_tokens=256, memory_cache_bytes=0,
+        redis_url=redis_url, redis_timeout_s=patience_s,
     )  # fmt: skip
     records: list[WorkerRecord] = []
     worker = Worker(settings, observe=records.append)
