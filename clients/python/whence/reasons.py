@@ -335,6 +335,20 @@ class Reason(_Named):
     """Mend what the message says of the disk and run the command again; it goes on where it stopped."""
     JOB_MISMATCH = auto()
     """Finish the job that the folder holds, remove the folder, or choose another."""
+    INVALID_PLAN = auto()
+    """Correct what the message names; a plan is made by `whence validate plan` and never edited."""
+    PLAN_NOT_FOUND = auto()
+    """Make a plan with `whence validate plan`, or name the folder that has one."""
+    PLAN_EXISTS = auto()
+    """Continue with the plan that the folder holds, or plan into another folder."""
+    UNKNOWN_RUN = auto()
+    """Name a run of the plan; the message says how many it has."""
+    RUN_NOT_FOUND = auto()
+    """Train and measure runs of the plan first, with `whence validate run` or `whence validate measure`."""
+    NON_FINITE_LOG_LIKELIHOOD = auto()
+    """Train that run again; the model that was measured has diverged."""
+    BANK_CORPUS_MISMATCH = auto()
+    """Give the corpus that the plan was made with."""
     CORPUS_EXISTS = auto()
     """Choose another folder, or overwrite the corpus that is there."""
     EXPORT_EXISTS = auto()

@@ -1,0 +1,192 @@
+"""The plan of a validation: which models are trained, each on which documents and with which seed.
+
+A plan is made by :func:`make_plan` from the ids of the corpus's documents and never changes; :mod:`.bank` writes it to
+``plan.json``. Runs that have the same name are trained on the same documents, with different seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whence.errors import InvalidRequestError
+from whence.reasons import Reason
+
+PLAN_FORMAT: Final = "whence.validation-plan/1"
+_FEWEST_DOCUMENTS: Final = 4
+
+
+class RunKind(StrEnum):
+    """What a model is trained on."""
+
+    FULL = "full"  # all documents
+    SUBSET = "subset"  # a random part of them
+    WITHOUT = "without"  # all but those of one source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training: its number, from 0, what it is trained on, and the seed of its trainer.
+
+    ``name`` is ``full``, ``subset-07`` or ``without-SOURCE``.
+    """
+
+    number: int
+    kind: RunKind
+    name: str
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanConfig:
+    """The configuration of a plan.
+
+    ``subsets`` random parts have the share ``alpha`` of the documents each; the first ``repeats`` of them are trained
+    with a second seed, and the whole corpus with ``full_seeds`` of them. ``without`` names sources, each of which is
+    left out by ``without_seeds`` runs. ``seed`` draws the subsets and is the first trainer's seed.
+    """
+
+    subsets: int = 40
+    alpha: float = 0.5
+    repeats: int = 16
+    full_seeds: int = 2
+    without: tuple[str, ...] = ()
+    without_seeds: int = 2
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+    """A plan: the corpus and its documents, the runs, and the documents of each name of a run.
+
+    ``queries_digest`` is that of the queries whose log-likelihoods are measured. ``documents_of`` has a mask over
+    ``documents``, bool [documents], by name.
+    """
+
+    corpus_digest: str
+    queries_digest: str
+    documents: tuple[str, ...]
+    config: PlanConfig
+    runs: tuple[Run, ...]
+    documents_of: Mapping[str, NDArray[np.bool_]]
+
+    def ids(self, run: Run) -> list[str]:
+        """Return the ids of the documents that a run is trained on, in the order of the corpus."""
+        return [self.documents[place] for place in np.flatnonzero(self.documents_of[run.name])]
+
+
+def make_plan(
+    config: PlanConfig,
+    *,
+    documents: Sequence[str],
+    sources: Sequence[str],
+    corpus_digest: str,
+    queries_digest: str,
+) -> Plan:
+    """Return the plan of ``config`` for the documents with these ids, each of its source. A function of its arguments.
+
+    Raises :class:`~whence.errors.InvalidRequestError` for too few documents, for shares that leave a run without
+    documents, for an unknown source, and for more repeats than subsets.
+    """
+    _require_sensible(config, documents, sources)
+    total = len(documents)
+    masks: dict[str, NDArray[np.bool_]] = {"full": np.ones(total, bool)}
+    rng = np.random.Generator(np.random.PCG64(config.seed))
+    size = round(config.alpha * total)
+    names = [f"subset-{number:0{len(str(max(0, config.subsets - 1)))}}" for number in range(config.subsets)]
+    for name in names:
+        masks[name] = np.zeros(total, bool)
+        masks[name][rng.permutation(total)[:size]] = True
+    left_out = {f"without-{source}": source for source in config.without}
+    for name, source in left_out.items():
+        masks[name] = np.array([other != source for other in sources])
+    wanted = [
+        *((RunKind.FULL, "full", config.seed + number) for number in range(config.full_seeds)),
+        *((RunKind.SUBSET, name, config.seed) for name in names),
+        *((RunKind.SUBSET, name, config.seed + 1) for name in names[: config.repeats]),
+        *((RunKind.WITHOUT, name, config.seed + number) for number in range(config.without_seeds) for name in left_out),
+    ]
+    return Plan(
+        corpus_digest=corpus_digest,
+        queries_digest=queries_digest,
+        documents=tuple(documents),
+        config=config,
+        runs=tuple(
+            Run(number=number, kind=kind, name=name, seed=seed) for number, (kind, name, seed) in enumerate(wanted)
+        ),
+        documents_of=masks,
+    )
+
+
+def to_json(plan: Plan) -> dict[str, Any]:
+    """Return the plan as JSON: masks are hexadecimal, with the first document in the first bit."""
+    config = plan.config
+    return {
+        "format": PLAN_FORMAT,
+        "corpus_digest": plan.corpus_digest,
+        "queries_digest": plan.queries_digest,
+        "config": {**vars(config), "without": list(config.without)},
+        "documents": list(plan.documents),
+        "documents_of": {name: np.packbits(mask).tobytes().hex() for name, mask in plan.documents_of.items()},
+        "runs": [{**vars(run), "kind": run.kind.value} for run in plan.runs],
+    }
+
+
+def from_json(document: Mapping[str, Any]) -> Plan:
+    """Return the plan of :func:`to_json`. Raises :class:`~whence.errors.InvalidRequestError` for anything else."""
+    try:
+        return _parse(document)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidRequestError(
+            f"this is no plan of a validation in the format {PLAN_FORMAT} ({error!r}); make it anew with "
+            "`whence validate plan`",
+            reason=Reason.INVALID_PLAN,
+            field="plan",
+        ) from error
+
+
+def _parse(document: Mapping[str, Any]) -> Plan:
+    if document["format"] != PLAN_FORMAT:
+        raise ValueError(f"its format is {document['format']!r}")
+    config, total = document["config"], len(document["documents"])
+    plan = Plan(
+        corpus_digest=document["corpus_digest"],
+        queries_digest=document["queries_digest"],
+        documents=tuple(document["documents"]),
+        config=PlanConfig(**{**config, "without": tuple(config["without"])}),
+        runs=tuple(Run(**{**run, "kind": RunKind(run["kind"])}) for run in document["runs"]),
+        documents_of={name: _mask(packed, total) for name, packed in document["documents_of"].items()},
+    )
+    if missing := sorted({run.name for run in plan.runs} - set(plan.documents_of)):
+        raise ValueError(f"no documents for {', '.join(missing)}")
+    return plan
+
+
+def _mask(packed: str, total: int) -> NDArray[np.bool_]:
+    data = np.frombuffer(bytes.fromhex(packed), np.uint8)
+    if len(data) != -(-total // 8):
+        raise ValueError(f"a mask of {len(data)} bytes for {total} documents")
+    return np.unpackbits(data, count=total).astype(bool)
+
+
+def _require_sensible(config: PlanConfig, documents: Sequence[str], sources: Sequence[str]) -> None:
+    size = round(config.alpha * len(documents))
+    problem = ""
+    if len(documents) < _FEWEST_DOCUMENTS:
+        problem = f"a corpus of {len(documents)} documents cannot be halved; give at least {_FEWEST_DOCUMENTS}"
+    elif not 0 < config.alpha < 1 or not 0 < size < len(documents):
+        problem = f"alpha is {config.alpha:g}: a subset of {size} of {len(documents)} documents says nothing; try 0.5"
+    elif config.repeats > config.subsets:
+        problem = f"{config.repeats} repeats of {config.subsets} subsets; give at most as many repeats as subsets"
+    elif unknown := [source for source in config.without if source not in set(sources)]:
+        known = ", ".join(sorted(set(sources)))
+        problem = f"no document is of the source {unknown[0]!r}; the corpus has {known}"
+    elif any(set(sources) == {source} for source in config.without):
+        problem = f"without the source {config.without[0]!r} nothing is left to train on"
+    if problem:
+        raise InvalidRequestError(problem, reason=Reason.INVALID_PLAN, field="plan")
