@@ -42,6 +42,10 @@ class WhenceError(Exception):
         self.reason = reason
         self.details: dict[str, str] = {key: str(value) for key, value in details.items()}
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the attributes: ``__init__`` takes what ``args`` lacks, and processes pass errors on."""
+        return _restored, (type(self), self.message), self.__dict__
+
 
 class InvalidRequestError(WhenceError):
     """The request can never succeed as it is. ``field`` names the part of the request to change."""
@@ -147,3 +151,8 @@ ERRORS: tuple[type[WhenceError], ...] = (
     UnimplementedError,
     InternalError,
 )
+
+
+def _restored(kind: type[WhenceError], message: str) -> WhenceError:
+    """Return an error without its attributes, which pickle sets."""
+    return kind.__new__(kind, message)

@@ -337,6 +337,14 @@ class Reason(_Named):
     """Finish the job that the folder holds, remove the folder, or choose another."""
     INVALID_PLAN = auto()
     """Correct what the message names; a plan is made by `whence validate plan` and never edited."""
+    INVALID_QUERIES = auto()
+    """Correct the line of the file that the message names."""
+    INVALID_TRAIN_COMMAND = auto()
+    """Correct the placeholders of the command; the message lists them."""
+    UNKNOWN_TRAINER = auto()
+    """Name a function as module:function, of a module that can be imported here."""
+    TRAINING_FAILED = auto()
+    """Read the log that the message names, mend the trainer, and run the same command again."""
     PLAN_NOT_FOUND = auto()
     """Make a plan with `whence validate plan`, or name the folder that has one."""
     PLAN_EXISTS = auto()

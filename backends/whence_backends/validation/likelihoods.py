@@ -1,0 +1,77 @@
+"""Log-likelihoods of token sequences under a trained model: one forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from whence_backends.batching import plan_batches
+from whence_backends.contract import TokenSequence
+from whence_backends.corpus import Corpus
+from whence_backends.ekfac.batch import collate
+from whence_backends.models.shape import ModelShape
+from whence_backends.models.source import locate_model, resolve_model
+from whence_backends.models.text.tokenizer import Tokenizer
+from whence_backends.models.torch_loading import load_causal_lm
+from whence_backends.validation.bank import Measured
+from whence_backends.validation.outcomes import FloatArray
+from whence_backends.validation.queries import read_queries, tokenize
+
+_BATCH_TOKENS: Final = 4096
+
+
+@torch.no_grad()
+def log_likelihoods(
+    model: Any,  # noqa: ANN401 - a causal language model of transformers
+    sequences: Sequence[TokenSequence],
+    *,
+    batch_tokens: int = _BATCH_TOKENS,
+    on_batch: Callable[[int], None] = lambda _: None,
+) -> FloatArray:
+    """Return Σ_t weights[t] · log p(token_t | tokens < t) of each sequence, float64 [n], in nats.
+
+    ``on_batch`` is called with the number of sequences of each batch that is done.
+    """
+    result = np.zeros(len(sequences))
+    for rows in plan_batches([len(sequence.token_ids) for sequence in sequences], batch_tokens):
+        batch = collate([sequences[row] for row in rows], model.device)
+        logits = model(batch.inputs, use_cache=False).logits.float()  # [B, T, V]
+        log_p = logits.log_softmax(dim=-1).gather(2, batch.labels.unsqueeze(2)).squeeze(2)
+        result[rows] = (log_p.double() * batch.weights).sum(dim=1).cpu().numpy()
+        on_batch(len(rows))
+    return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What is measured of each trained model: the queries of a file, and every sequence of a corpus.
+
+    The corpus was made with the tokenizer of ``tokenizer``, a model's folder.
+    """
+
+    queries: Path
+    corpus: Path
+    tokenizer: str
+    device: str = "auto"
+    precision: str = "float32"
+
+    def measure(self, checkpoint: Path | str) -> Measured:
+        """Return the log-likelihoods under a checkpoint. Raises the errors of loading a model and of a query."""
+        model = load_causal_lm(resolve_model(str(checkpoint)), self.precision, self.device)
+        corpus, shape = Corpus.open(self.corpus, verify=False), ModelShape.of(model)
+        queries = tokenize(
+            read_queries(self.queries),
+            Tokenizer.load(locate_model(self.tokenizer, weights=False)),
+            corpus,
+            max_tokens=shape.max_tokens,
+            vocabulary_size=shape.vocabulary_size,
+        )
+        return Measured(
+            queries=log_likelihoods(model, queries),
+            sequences=log_likelihoods(model, corpus.tokens_at(range(corpus.sequences))),
+        )

@@ -1,0 +1,95 @@
+"""A bank of proxies: from documents and queries to everything that :func:`.training.train_and_measure` takes.
+
+The folder gets ``tokenizer/``, ``corpus/`` and the plan; ``checkpoints/run-0000`` becomes the proxy itself, the model
+that is fitted and asked.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from whence_backends.corpus import ChunkPolicy, Corpus, IngestConfig, ingest
+from whence_backends.models.source import locate_model
+from whence_backends.models.text.tokenizer import Tokenizer
+from whence_backends.store.artefact import digest_bytes
+from whence_backends.validation.bank import Bank
+from whence_backends.validation.likelihoods import Measurement
+from whence_backends.validation.plan import PlanConfig, make_plan
+from whence_backends.validation.proxy import ProxyTrainer, Recipe, make_model, train_tokenizer
+
+MODEL: Final = "checkpoints/run-0000"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ProxyBank:
+    """A bank whose models are proxies, their trainer, and the measurement of each."""
+
+    bank: Bank
+    trainer: ProxyTrainer
+    measurement: Measurement
+
+    @property
+    def model(self) -> Path:
+        """The folder of the proxy, once run 0 was trained."""
+        return self.bank.folder / MODEL
+
+    @property
+    def corpus(self) -> Path:
+        """The folder of the proxy's corpus."""
+        return self.trainer.corpus
+
+
+def prepare_proxy_bank(
+    documents: Path, queries: Path, folder: Path, plan: PlanConfig, recipe: Recipe | None = None
+) -> ProxyBank:
+    """Return the bank of proxies of a JSONL file of documents. Calling it again opens what is there.
+
+    Raises the errors of ingestion, of a plan, and of queries.
+    """
+    recipe = recipe or Recipe()
+    tokenizer = folder / "tokenizer"
+    if not (tokenizer / "tokenizer.json").exists():
+        lines = documents.read_text(encoding="utf-8").splitlines()
+        trained = train_tokenizer([json.loads(line)["text"] for line in lines if line.strip()], recipe)
+        trained.save_pretrained(tokenizer)
+        make_model(recipe, trained.eos_token_id).config.save_pretrained(tokenizer)
+    corpus = folder / "corpus"
+    ingest(
+        IngestConfig(
+            inputs=(documents,),
+            out=corpus,
+            tokenizer=Tokenizer.load(locate_model(str(tokenizer), weights=False)),
+            policy=ChunkPolicy(max_tokens=recipe.max_tokens, bos=True, eos=True),
+        )
+    )
+    return open_proxy_bank(folder, plan, queries.read_bytes(), recipe)
+
+
+def open_proxy_bank(folder: Path, config: PlanConfig, queries: bytes, recipe: Recipe | None = None) -> ProxyBank:
+    """Return the bank of proxies in a folder that has its tokenizer and corpus; the plan is written if it is new."""
+    corpus = Corpus.open(folder / "corpus", verify=False)
+    table = document_table(corpus)
+    plan = make_plan(
+        config,
+        documents=list(table),
+        sources=list(table.values()),
+        corpus_digest=corpus.digest,
+        queries_digest=digest_bytes(queries),
+    )
+    bank = Bank.create(folder, plan, queries)
+    return ProxyBank(
+        bank=bank,
+        trainer=ProxyTrainer(corpus=corpus.path, tokenizer=folder / "tokenizer", recipe=recipe or Recipe()),
+        measurement=Measurement(
+            queries=bank.queries_file, corpus=corpus.path, tokenizer=str(folder / "tokenizer"), device="cpu"
+        ),
+    )
+
+
+def document_table(corpus: Corpus) -> dict[str, str]:
+    """Return the source of each document of a corpus by its id, in the order of the corpus."""
+    records = (corpus.record(position) for position in range(corpus.sequences))
+    return {record.document_id: record.source for record in records}
