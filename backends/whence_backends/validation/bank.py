@@ -101,6 +101,16 @@ class Bank:
             )
         return self.plan.runs[number]
 
+    def require_corpus(self, digest: str) -> None:
+        """Refuse another corpus than the plan's: :class:`~whence.errors.MismatchError` (``BANK_CORPUS_MISMATCH``)."""
+        if digest != self.plan.corpus_digest:
+            raise MismatchError(
+                f"the plan in {self.folder} was made for the corpus {self.plan.corpus_digest}, and this is {digest}; "
+                "give that corpus, or plan anew",
+                reason=Reason.BANK_CORPUS_MISMATCH,
+                path=self.folder,
+            )
+
     def is_measured(self, run: Run) -> bool:
         """Return whether a run's log-likelihoods are here."""
         return self._file(run).exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any, Final
 import numpy as np
 import torch
 
+from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 from whence_backends.batching import plan_batches
 from whence_backends.contract import TokenSequence
 from whence_backends.corpus import Corpus
@@ -75,3 +78,47 @@ class Measurement:
             queries=log_likelihoods(model, queries),
             sequences=log_likelihoods(model, corpus.tokens_at(range(corpus.sequences))),
         )
+
+
+def read_log_likelihoods(file: Path, queries: Path, corpus: Path) -> Measured:
+    """Return the log-likelihoods that a JSONL file has, made by the user's own code.
+
+    A line is ``{"query": ID, "log_likelihood": X}`` or ``{"sequence": ID, "log_likelihood": X}``. Raises
+    :class:`~whence.errors.InvalidRequestError` for a line of another form, and for a query or sequence that is missing
+    or unknown: nothing is filled in.
+    """
+    given: dict[str, dict[str, float]] = {"query": {}, "sequence": {}}
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        if line.strip():
+            kind, name, value = _parsed(line, f"{file}:{number}")
+            given[kind][name] = value
+    opened = Corpus.open(corpus, verify=False)
+    wanted = {
+        "query": [query.id for query in read_queries(queries)],
+        "sequence": [opened.record(place).sequence_id for place in range(opened.sequences)],
+    }
+    for kind, names in wanted.items():
+        missing, unknown = sorted(set(names) - set(given[kind])), sorted(set(given[kind]) - set(names))
+        if missing or unknown:
+            lack = f"lacks {len(missing)}, such as {missing[0]!r}" if missing else f"has the unknown {unknown[0]!r}"
+            raise _invalid(f"{file} {lack}, of the {len(names)} of kind {kind!r} that the plan and the corpus have")
+    return Measured(
+        queries=np.array([given["query"][name] for name in wanted["query"]]),
+        sequences=np.array([given["sequence"][name] for name in wanted["sequence"]]),
+    )
+
+
+def _parsed(line: str, place: str) -> tuple[str, str, float]:  # kind, id, nats
+    try:
+        row: Any = json.loads(line)
+        kind = "query" if "query" in row else "sequence"
+        return kind, str(row[kind]), float(row["log_likelihood"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise _invalid(
+            f'{place} is no log-likelihood ({error!r}); expected {{"query": ID, "log_likelihood": X}} or '
+            '{"sequence": ID, "log_likelihood": X}'
+        ) from error
+
+
+def _invalid(message: str) -> InvalidRequestError:
+    return InvalidRequestError(message, reason=Reason.INVALID_LOG_LIKELIHOODS, field="log_likelihoods")

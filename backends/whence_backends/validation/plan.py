@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from whence.errors import InvalidRequestError
 from whence.reasons import Reason
+from whence_backends.corpus import Corpus
+from whence_backends.store.artefact import digest_bytes
 
 PLAN_FORMAT: Final = "whence.validation-plan/1"
 _FEWEST_DOCUMENTS: Final = 4
@@ -121,6 +123,24 @@ def make_plan(
         ),
         documents_of=masks,
     )
+
+
+def plan_for_corpus(config: PlanConfig, corpus: Corpus, queries: bytes) -> Plan:
+    """Return the plan for the documents of a corpus and a file of queries. Raises the errors of :func:`make_plan`."""
+    table = document_table(corpus)
+    return make_plan(
+        config,
+        documents=list(table),
+        sources=list(table.values()),
+        corpus_digest=corpus.digest,
+        queries_digest=digest_bytes(queries),
+    )
+
+
+def document_table(corpus: Corpus) -> dict[str, str]:
+    """Return the source of each document of a corpus by its id, in the order of the corpus."""
+    records = (corpus.record(position) for position in range(corpus.sequences))
+    return {record.document_id: record.source for record in records}
 
 
 def to_json(plan: Plan) -> dict[str, Any]:

@@ -14,10 +14,9 @@ from typing import Final
 from whence_backends.corpus import ChunkPolicy, Corpus, IngestConfig, ingest
 from whence_backends.models.source import locate_model
 from whence_backends.models.text.tokenizer import Tokenizer
-from whence_backends.store.artefact import digest_bytes
 from whence_backends.validation.bank import Bank
 from whence_backends.validation.likelihoods import Measurement
-from whence_backends.validation.plan import PlanConfig, make_plan
+from whence_backends.validation.plan import PlanConfig, plan_for_corpus
 from whence_backends.validation.proxy import ProxyTrainer, Recipe, make_model, train_tokenizer
 
 MODEL: Final = "checkpoints/run-0000"
@@ -71,14 +70,7 @@ def prepare_proxy_bank(
 def open_proxy_bank(folder: Path, config: PlanConfig, queries: bytes, recipe: Recipe | None = None) -> ProxyBank:
     """Return the bank of proxies in a folder that has its tokenizer and corpus; the plan is written if it is new."""
     corpus = Corpus.open(folder / "corpus", verify=False)
-    table = document_table(corpus)
-    plan = make_plan(
-        config,
-        documents=list(table),
-        sources=list(table.values()),
-        corpus_digest=corpus.digest,
-        queries_digest=digest_bytes(queries),
-    )
+    plan = plan_for_corpus(config, corpus, queries)
     bank = Bank.create(folder, plan, queries)
     return ProxyBank(
         bank=bank,
@@ -87,9 +79,3 @@ def open_proxy_bank(folder: Path, config: PlanConfig, queries: bytes, recipe: Re
             queries=bank.queries_file, corpus=corpus.path, tokenizer=str(folder / "tokenizer"), device="cpu"
         ),
     )
-
-
-def document_table(corpus: Corpus) -> dict[str, str]:
-    """Return the source of each document of a corpus by its id, in the order of the corpus."""
-    records = (corpus.record(position) for position in range(corpus.sequences))
-    return {record.document_id: record.source for record in records}

@@ -339,6 +339,8 @@ class Reason(_Named):
     """Correct what the message names; a plan is made by `whence validate plan` and never edited."""
     INVALID_QUERIES = auto()
     """Correct the line of the file that the message names."""
+    INVALID_LOG_LIKELIHOODS = auto()
+    """Correct the line that the message names, or give what it says is missing."""
     INVALID_TRAIN_COMMAND = auto()
     """Correct the placeholders of the command; the message lists them."""
     UNKNOWN_TRAINER = auto()

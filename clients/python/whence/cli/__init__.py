@@ -28,6 +28,7 @@ COMMANDS: Final = (
     Subcommand("export", "whence.cli.commands.export:export", "Make a model servable without torch.", "export"),
     Subcommand("index", "whence.cli.commands.index:index", "Index a corpus, so that queries take no scan.", "torch"),
     Subcommand("worker", "whence.cli.commands.worker:worker", "Run a worker: a model, factors, shards.", "torch"),
+    Subcommand("validate", "whence.cli.commands.validate:validate", "Are the influences true?", "validate"),
     Subcommand("keys", "whence.cli.commands.keys:keys", "Manage the API keys of a front end.", "service"),
     Subcommand("serve", "whence.cli.commands.serve:serve", "Run the front end, which clients talk to.", "service"),
 )

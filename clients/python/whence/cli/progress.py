@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from whence_backends.export import ExportProgress
     from whence_backends.fit import FitProgress
     from whence_backends.index import IndexProgress
+    from whence_backends.validation.training import TrainingProgress
 
 _FIT_STAGES: Final = {
     "covariance": "covariances (tokens)",
@@ -135,6 +136,26 @@ def index_progress() -> Iterator[Callable[[IndexProgress], None]]:
 
         def show(at: IndexProgress) -> None:
             bar.update(task, completed=at.done, total=at.total, description=printable(f"index {at.shard}".strip()))
+
+        yield show
+
+
+@contextmanager
+def training_progress() -> Iterator[Callable[[TrainingProgress], None]]:
+    """Show a bar over the models of a validation, with the time left, and yield the function that updates it."""
+    columns = (
+        bars.TextColumn("training", style="bold", markup=False),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeElapsedColumn(),
+        bars.TimeRemainingColumn(),
+        bars.TextColumn("{task.description}", style="dim", markup=False),
+    )
+    with bars.Progress(*columns, console=stderr()) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(at: TrainingProgress) -> None:
+            bar.update(task, completed=at.done, total=at.total, description=printable(at.name))
 
         yield show
 
