@@ -123,6 +123,14 @@ class AttributionOptions(TypedDict, total=False):
             default=False,
         ),
     ]
+    significant_only: Annotated[
+        bool,
+        Option(
+            description="Return only the sequences whose influence is told from noise (significance at least 0.95). "
+            "Not with 'index_only'.",
+            default=False,
+        ),
+    ]
 
 
 class BatchOptions(AttributionOptions, total=False):

@@ -122,6 +122,8 @@ class Reason(_Named):
     """Set one of ``text``, ``chat`` and ``tokens``."""
     UNEXPECTED_QUERIES = auto()
     """Send no queries where each sequence is its own query."""
+    UNEXPECTED_SIGNIFICANT_ONLY = auto()
+    """Ask for another search than the index alone, or for every hit."""
     TOO_MANY_QUERIES = auto()
     """Send fewer queries at a time, or ask for a lower ``query_rank``."""
     TOO_LONG_QUERY = auto()
@@ -589,6 +591,10 @@ class WarningCode(_Named):
     """Conversations lost parts of turns that count, which the chat template does not show."""
     MISSING_TOKENIZER = auto()
     """Nothing says which tokenizer the model was trained with."""
+    NOISE_UNKNOWN = auto()
+    """Only what is told from noise was asked for, and too few influences are known to estimate the noise."""
+    NOTHING_SIGNIFICANT = auto()
+    """No influence in the ranking is told from noise: the hits are those of chance as much as of the training set."""
     OUTSIDE_LINEAR_RANGE = auto()
     """The influence is larger than a first-order estimate holds for."""
     PARTIAL_ANSWER = auto()

@@ -95,6 +95,10 @@ class Hit(TrainingSequence):
     ``influence`` is the change of the output's log-likelihood, in nats, for one more copy of the sequence in the
     training set; ``raw_influence`` is the same before the division by the size of the training set. The parts of the
     layers sum to ``influence``, and so do those of the tokens. Both are None unless requested.
+
+    ``signal`` is what of the influence is not noise: the mean of the true influence given the observed one.
+    ``significance`` is the probability that the true influence has the sign of the observed one; from 0.95 a hit is
+    told from noise. Both are None where the noise is unknown; see :class:`Noise`.
     """
 
     rank: int
@@ -102,6 +106,24 @@ class Hit(TrainingSequence):
     raw_influence: float
     layer_influence: dict[str, float] | None
     tokens: tuple[TokenInfluence, ...] | None
+    signal: float | None = None
+    significance: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """The noise of a query's influences, in nats, estimated from those of ``sequences`` sequences.
+
+    ``scale`` is its standard deviation, and ``threshold`` the smallest size of an influence that is told from it; None
+    where none would be, however large. ``positive_significant`` and ``negative_significant`` are the numbers of
+    sequences, of all that were searched, whose influence is told from noise: estimates where not all were scored.
+    """
+
+    scale: float
+    threshold: float | None
+    sequences: int
+    positive_significant: float
+    negative_significant: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +149,9 @@ class Attribution(Answer):
     ``log_likelihood`` is that of the completion, in nats, over its ``completion_tokens`` tokens. ``positive_recall``
     and ``negative_recall`` estimate the recall of the rankings; they are None after a full scan, which finds
     everything, and after a search of the index alone. ``truncation_error`` is the expected relative error of an
-    influence due to the bounded rank of the query's gradient: 0 where it was kept whole.
+    influence due to the bounded rank of the query's gradient: 0 where it was kept whole. The first
+    ``positive_significant`` positive hits and ``negative_significant`` negative ones are told from ``noise``; all three
+    are None where that is unknown: after a search of the index alone, or with fewer than 20 influences.
     """
 
     query_id: str
@@ -139,6 +163,9 @@ class Attribution(Answer):
     positive_recall: Recall | None = None
     negative_recall: Recall | None = None
     truncation_error: float = 0.0
+    noise: Noise | None = None
+    positive_significant: int | None = None
+    negative_significant: int | None = None
 
     @property
     def hits(self) -> tuple[Hit, ...]:

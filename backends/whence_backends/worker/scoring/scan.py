@@ -16,6 +16,7 @@ from whence_backends.topk import Order, TopK
 from whence_backends.worker.requests.scope import Scope
 from whence_backends.worker.runtime.context import CallContext
 from whence_backends.worker.scoring.batch_scorer import BatchScorer
+from whence_backends.worker.scoring.influence_counts import InfluenceCounts
 from whence_backends.worker.scoring.preconditioning import PreconditionedQueries
 from whence_service.rpc.stages import Stopwatch
 
@@ -52,12 +53,17 @@ class ScanSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ScanProgress:
-    """The scan so far. ``best`` changes as the scan goes on: read it before asking for the next progress."""
+    """The scan so far.
+
+    ``best`` and ``counts``, of all influences, change as the scan goes on: read them before asking for the next
+    progress.
+    """
 
     sequences_scored: int
     sequences_total: int
     done: bool
     best: Mapping[Order, TopK]
+    counts: InfluenceCounts
 
 
 class Scanner:
@@ -93,17 +99,19 @@ class Scanner:
         total = sum(len(batch) for batch in batches)
         k = min(spec.k, total)
         best = {order: TopK(k, order, queries=spec.queries.queries) for order in spec.orders}
+        counts = InfluenceCounts(spec.queries.queries)
         scored, reported_at = 0, self._clock()
         for batch in batches:
             context.require_time(f"after {scored} of {total} sequences were scored")
             influence = await self._score(spec.queries, batch, context.stopwatch)
             for top in best.values():
                 top.push(influence, batch)
+            counts.add(influence)
             scored += len(batch)
             if scored < total and self._clock() - reported_at >= PROGRESS_INTERVAL_S:
-                yield ScanProgress(sequences_scored=scored, sequences_total=total, done=False, best=best)
+                yield ScanProgress(sequences_scored=scored, sequences_total=total, done=False, best=best, counts=counts)
                 reported_at = self._clock()
-        yield ScanProgress(sequences_scored=scored, sequences_total=total, done=True, best=best)
+        yield ScanProgress(sequences_scored=scored, sequences_total=total, done=True, best=best, counts=counts)
 
     def _batches_of(self, shard: str, scope: Scope) -> list[Int64Array]:
         if scope.masks is None:

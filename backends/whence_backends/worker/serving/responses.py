@@ -20,6 +20,7 @@ from whence_backends.worker.model.model_server import ModelServer, PreparedQueri
 from whence_backends.worker.requests import wire
 from whence_backends.worker.requests.sequences import ResolvedSequence
 from whence_backends.worker.requests.tokenization import TokenizedQuery
+from whence_backends.worker.scoring.influence_counts import BinCounts
 from whence_backends.worker.scoring.preconditioning import PreconditionedQueries
 from whence_backends.worker.scoring.rescore_batches import Rescored
 from whence_backends.worker.scoring.scan import ScanProgress
@@ -87,7 +88,12 @@ def scan_response(progress: ScanProgress, model: ModelServer, queries: Precondit
         ],
         done=progress.done,
         truncation_errors=queries.truncation_errors if progress.done else (),
+        distributions=map(_distribution, map(progress.counts.of, range(queries.queries))) if progress.done else (),
     )
+
+
+def _distribution(counts: BinCounts) -> pb.InfluenceDistribution:
+    return pb.InfluenceDistribution(bins=counts.bins.tolist(), sequences=counts.counts.tolist())
 
 
 def self_influence_response(ranked: Sequence[Ranked], searched: int, model: ModelServer) -> pb.SelfInfluenceResponse:

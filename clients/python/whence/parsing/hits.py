@@ -24,6 +24,8 @@ def parse_hit(proto: attribution_pb2.Hit, layers: Sequence[str]) -> results.Hit:
         raw_influence=proto.raw_influence,
         layer_influence=None if by_layer is None else dict(zip(layers, by_layer, strict=True)),
         tokens=None if by_token is None else token_influences(proto.sequence.text, spans, by_token),
+        signal=proto.signal if proto.HasField("signal") else None,
+        significance=proto.significance if proto.HasField("significance") else None,
     )
 
 

@@ -126,6 +126,19 @@ def _attribution(proto: attribution_pb2.Attribution, metadata: attribution_pb2.R
         positive_recall=_recall(proto.positive_recall) if proto.HasField("positive_recall") else None,
         negative_recall=_recall(proto.negative_recall) if proto.HasField("negative_recall") else None,
         truncation_error=proto.truncation_error,
+        noise=_noise(proto.noise) if proto.HasField("noise") else None,
+        positive_significant=proto.positive_significant if proto.HasField("positive_significant") else None,
+        negative_significant=proto.negative_significant if proto.HasField("negative_significant") else None,
+    )
+
+
+def _noise(proto: attribution_pb2.Noise) -> results.Noise:
+    return results.Noise(
+        scale=proto.scale,
+        threshold=proto.threshold if proto.HasField("threshold") else None,
+        sequences=proto.sequences,
+        positive_significant=proto.positive_significant,
+        negative_significant=proto.negative_significant,
     )
 
 

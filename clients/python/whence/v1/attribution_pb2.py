@@ -26,7 +26,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from whence.v1 import tensor_pb2 as whence_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bwhence/v1/attribution.proto\x12\twhence.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x16whence/v1/tensor.proto\"\xde\x02\n\x12\x41ttributionOptions\x12\r\n\x05top_k\x18\x01 \x01(\r\x12\'\n\tdirection\x18\x02 \x01(\x0e\x32\x14.whence.v1.Direction\x12\x1b\n\x0e\x64\x61mping_factor\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\x0einclude_layers\x18\x04 \x01(\x08\x12\x16\n\x0einclude_tokens\x18\x05 \x01(\x08\x12!\n\x06search\x18\x06 \x01(\x0e\x32\x11.whence.v1.Search\x12\x12\n\ncandidates\x18\x07 \x01(\r\x12\x1e\n\x16return_partial_success\x18\x08 \x01(\x08\x12!\n\x06\x66ilter\x18\t \x01(\x0b\x32\x11.whence.v1.Filter\x12\x0e\n\x06layers\x18\n \x03(\t\x12\x17\n\nquery_rank\x18\x0b \x01(\rH\x01\x88\x01\x01\x42\x11\n\x0f_damping_factorB\r\n\x0b_query_rank\"\xb2\x01\n\x06\x46ilter\x12\x0f\n\x07sources\x18\x01 \x03(\t\x12\x31\n\x08metadata\x18\x02 \x03(\x0b\x32\x1f.whence.v1.Filter.MetadataEntry\x12\x19\n\x11\x66irst_document_id\x18\x03 \x01(\t\x12\x18\n\x10last_document_id\x18\x04 \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xab\x02\n\x0b\x41ttribution\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12\x11\n\tquery_key\x18\x02 \x01(\t\x12\x16\n\x0elog_likelihood\x18\x03 \x01(\x01\x12\x19\n\x11\x63ompletion_tokens\x18\x04 \x01(\r\x12 \n\x08positive\x18\x05 \x03(\x0b\x32\x0e.whence.v1.Hit\x12 \n\x08negative\x18\x06 \x03(\x0b\x32\x0e.whence.v1.Hit\x12\x32\n\x0fpositive_recall\x18\x07 \x01(\x0b\x32\x19.whence.v1.RecallEstimate\x12\x32\n\x0fnegative_recall\x18\x08 \x01(\x0b\x32\x19.whence.v1.RecallEstimate\x12\x18\n\x10truncation_error\x18\t \x01(\x01\"f\n\x0eRecallEstimate\x12\x0e\n\x06recall\x18\x01 \x01(\x01\x12\x13\n\x06margin\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\ncandidates\x18\x03 \x01(\r\x12\x10\n\x08reranked\x18\x04 \x01(\rB\t\n\x07_margin\"\xc4\x01\n\x03Hit\x12\x0c\n\x04rank\x18\x01 \x01(\r\x12-\n\x08sequence\x18\x02 \x01(\x0b\x32\x1b.whence.v1.TrainingSequence\x12\x11\n\tinfluence\x18\x03 \x01(\x01\x12\x15\n\rraw_influence\x18\x04 \x01(\x01\x12*\n\x0flayer_influence\x18\x05 \x01(\x0b\x32\x11.whence.v1.Tensor\x12*\n\x0ftoken_influence\x18\x06 \x01(\x0b\x32\x11.whence.v1.Tensor\"\xc4\x01\n\x10TrainingSequence\x12\x13\n\x0bsequence_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12)\n\x08metadata\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x13\n\x0btoken_count\x18\x06 \x01(\r\x12(\n\rtoken_offsets\x18\x07 \x01(\x0b\x32\x11.whence.v1.Tensor\"\xa1\x02\n\nProvenance\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x02 \x01(\t\x12\x16\n\x0e\x66\x61\x63tors_digest\x18\x03 \x01(\t\x12\x15\n\rcorpus_digest\x18\x04 \x01(\t\x12\x16\n\x0e\x64\x61mping_factor\x18\x05 \x01(\x01\x12\x19\n\x11training_set_size\x18\x06 \x01(\x04\x12\x0e\n\x06\x65ngine\x18\x07 \x01(\t\x12\x14\n\x0cindex_digest\x18\x08 \x01(\t\x12\x19\n\x11\x61ttributed_layers\x18\t \x03(\t\x12\x1b\n\x13training_set_source\x18\n \x01(\t\x12\x1b\n\x0egradient_error\x18\x0b \x01(\x01H\x00\x88\x01\x01\x42\x11\n\x0f_gradient_error\"-\n\x0bStageTiming\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\"(\n\x07Warning\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xd3\x02\n\x10ResponseMetadata\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12)\n\nprovenance\x18\x02 \x01(\x0b\x32\x15.whence.v1.Provenance\x12\'\n\x07timings\x18\x03 \x03(\x0b\x32\x16.whence.v1.StageTiming\x12$\n\x08warnings\x18\x04 \x03(\x0b\x32\x12.whence.v1.Warning\x12\x18\n\x10sequences_scored\x18\x05 \x01(\x04\x12\x16\n\x0einfluence_unit\x18\x06 \x01(\t\x12\x0e\n\x06layers\x18\x07 \x03(\t\x12!\n\x06search\x18\x08 \x01(\x0e\x32\x11.whence.v1.Search\x12\x1a\n\x12sequences_searched\x18\t \x01(\x04\x12\x1a\n\x12unreachable_shards\x18\n \x03(\t\x12\x14\n\x0c\x63orpus_share\x18\x0b \x01(\x01*j\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44IRECTION_POSITIVE\x10\x01\x12\x16\n\x12\x44IRECTION_NEGATIVE\x10\x02\x12\x12\n\x0e\x44IRECTION_BOTH\x10\x03*\x7f\n\x06Search\x12\x16\n\x12SEARCH_UNSPECIFIED\x10\x00\x12\x14\n\x10SEARCH_FULL_SCAN\x10\x01\x12\x17\n\x13SEARCH_INDEX_RERANK\x10\x02\x12\x15\n\x11SEARCH_INDEX_ONLY\x10\x03\x12\x17\n\x13SEARCH_TFIDF_RERANK\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bwhence/v1/attribution.proto\x12\twhence.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x16whence/v1/tensor.proto\"\xf8\x02\n\x12\x41ttributionOptions\x12\r\n\x05top_k\x18\x01 \x01(\r\x12\'\n\tdirection\x18\x02 \x01(\x0e\x32\x14.whence.v1.Direction\x12\x1b\n\x0e\x64\x61mping_factor\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\x0einclude_layers\x18\x04 \x01(\x08\x12\x16\n\x0einclude_tokens\x18\x05 \x01(\x08\x12!\n\x06search\x18\x06 \x01(\x0e\x32\x11.whence.v1.Search\x12\x12\n\ncandidates\x18\x07 \x01(\r\x12\x1e\n\x16return_partial_success\x18\x08 \x01(\x08\x12!\n\x06\x66ilter\x18\t \x01(\x0b\x32\x11.whence.v1.Filter\x12\x0e\n\x06layers\x18\n \x03(\t\x12\x17\n\nquery_rank\x18\x0b \x01(\rH\x01\x88\x01\x01\x12\x18\n\x10significant_only\x18\x0c \x01(\x08\x42\x11\n\x0f_damping_factorB\r\n\x0b_query_rank\"\xb2\x01\n\x06\x46ilter\x12\x0f\n\x07sources\x18\x01 \x03(\t\x12\x31\n\x08metadata\x18\x02 \x03(\x0b\x32\x1f.whence.v1.Filter.MetadataEntry\x12\x19\n\x11\x66irst_document_id\x18\x03 \x01(\t\x12\x18\n\x10last_document_id\x18\x04 \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd3\x03\n\x0b\x41ttribution\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12\x11\n\tquery_key\x18\x02 \x01(\t\x12\x16\n\x0elog_likelihood\x18\x03 \x01(\x01\x12\x19\n\x11\x63ompletion_tokens\x18\x04 \x01(\r\x12 \n\x08positive\x18\x05 \x03(\x0b\x32\x0e.whence.v1.Hit\x12 \n\x08negative\x18\x06 \x03(\x0b\x32\x0e.whence.v1.Hit\x12\x32\n\x0fpositive_recall\x18\x07 \x01(\x0b\x32\x19.whence.v1.RecallEstimate\x12\x32\n\x0fnegative_recall\x18\x08 \x01(\x0b\x32\x19.whence.v1.RecallEstimate\x12\x18\n\x10truncation_error\x18\t \x01(\x01\x12$\n\x05noise\x18\n \x01(\x0b\x32\x10.whence.v1.NoiseH\x00\x88\x01\x01\x12!\n\x14positive_significant\x18\x0b \x01(\rH\x01\x88\x01\x01\x12!\n\x14negative_significant\x18\x0c \x01(\rH\x02\x88\x01\x01\x42\x08\n\x06_noiseB\x17\n\x15_positive_significantB\x17\n\x15_negative_significant\"\x8b\x01\n\x05Noise\x12\r\n\x05scale\x18\x01 \x01(\x01\x12\x16\n\tthreshold\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\tsequences\x18\x03 \x01(\x04\x12\x1c\n\x14positive_significant\x18\x04 \x01(\x01\x12\x1c\n\x14negative_significant\x18\x05 \x01(\x01\x42\x0c\n\n_threshold\"f\n\x0eRecallEstimate\x12\x0e\n\x06recall\x18\x01 \x01(\x01\x12\x13\n\x06margin\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\ncandidates\x18\x03 \x01(\r\x12\x10\n\x08reranked\x18\x04 \x01(\rB\t\n\x07_margin\"\x90\x02\n\x03Hit\x12\x0c\n\x04rank\x18\x01 \x01(\r\x12-\n\x08sequence\x18\x02 \x01(\x0b\x32\x1b.whence.v1.TrainingSequence\x12\x11\n\tinfluence\x18\x03 \x01(\x01\x12\x15\n\rraw_influence\x18\x04 \x01(\x01\x12*\n\x0flayer_influence\x18\x05 \x01(\x0b\x32\x11.whence.v1.Tensor\x12*\n\x0ftoken_influence\x18\x06 \x01(\x0b\x32\x11.whence.v1.Tensor\x12\x13\n\x06signal\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0csignificance\x18\x08 \x01(\x01H\x01\x88\x01\x01\x42\t\n\x07_signalB\x0f\n\r_significance\"\xc4\x01\n\x10TrainingSequence\x12\x13\n\x0bsequence_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12)\n\x08metadata\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x13\n\x0btoken_count\x18\x06 \x01(\r\x12(\n\rtoken_offsets\x18\x07 \x01(\x0b\x32\x11.whence.v1.Tensor\"\xa1\x02\n\nProvenance\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x02 \x01(\t\x12\x16\n\x0e\x66\x61\x63tors_digest\x18\x03 \x01(\t\x12\x15\n\rcorpus_digest\x18\x04 \x01(\t\x12\x16\n\x0e\x64\x61mping_factor\x18\x05 \x01(\x01\x12\x19\n\x11training_set_size\x18\x06 \x01(\x04\x12\x0e\n\x06\x65ngine\x18\x07 \x01(\t\x12\x14\n\x0cindex_digest\x18\x08 \x01(\t\x12\x19\n\x11\x61ttributed_layers\x18\t \x03(\t\x12\x1b\n\x13training_set_source\x18\n \x01(\t\x12\x1b\n\x0egradient_error\x18\x0b \x01(\x01H\x00\x88\x01\x01\x42\x11\n\x0f_gradient_error\"-\n\x0bStageTiming\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\"(\n\x07Warning\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xd3\x02\n\x10ResponseMetadata\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12)\n\nprovenance\x18\x02 \x01(\x0b\x32\x15.whence.v1.Provenance\x12\'\n\x07timings\x18\x03 \x03(\x0b\x32\x16.whence.v1.StageTiming\x12$\n\x08warnings\x18\x04 \x03(\x0b\x32\x12.whence.v1.Warning\x12\x18\n\x10sequences_scored\x18\x05 \x01(\x04\x12\x16\n\x0einfluence_unit\x18\x06 \x01(\t\x12\x0e\n\x06layers\x18\x07 \x03(\t\x12!\n\x06search\x18\x08 \x01(\x0e\x32\x11.whence.v1.Search\x12\x1a\n\x12sequences_searched\x18\t \x01(\x04\x12\x1a\n\x12unreachable_shards\x18\n \x03(\t\x12\x14\n\x0c\x63orpus_share\x18\x0b \x01(\x01*j\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44IRECTION_POSITIVE\x10\x01\x12\x16\n\x12\x44IRECTION_NEGATIVE\x10\x02\x12\x12\n\x0e\x44IRECTION_BOTH\x10\x03*\x7f\n\x06Search\x12\x16\n\x12SEARCH_UNSPECIFIED\x10\x00\x12\x14\n\x10SEARCH_FULL_SCAN\x10\x01\x12\x17\n\x13SEARCH_INDEX_RERANK\x10\x02\x12\x15\n\x11SEARCH_INDEX_ONLY\x10\x03\x12\x17\n\x13SEARCH_TFIDF_RERANK\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,30 +35,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FILTER_METADATAENTRY']._loaded_options = None
   _globals['_FILTER_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_DIRECTION']._serialized_start=2157
-  _globals['_DIRECTION']._serialized_end=2263
-  _globals['_SEARCH']._serialized_start=2265
-  _globals['_SEARCH']._serialized_end=2392
+  _globals['_DIRECTION']._serialized_start=2569
+  _globals['_DIRECTION']._serialized_end=2675
+  _globals['_SEARCH']._serialized_start=2677
+  _globals['_SEARCH']._serialized_end=2804
   _globals['_ATTRIBUTIONOPTIONS']._serialized_start=97
-  _globals['_ATTRIBUTIONOPTIONS']._serialized_end=447
-  _globals['_FILTER']._serialized_start=450
-  _globals['_FILTER']._serialized_end=628
-  _globals['_FILTER_METADATAENTRY']._serialized_start=581
-  _globals['_FILTER_METADATAENTRY']._serialized_end=628
-  _globals['_ATTRIBUTION']._serialized_start=631
-  _globals['_ATTRIBUTION']._serialized_end=930
-  _globals['_RECALLESTIMATE']._serialized_start=932
-  _globals['_RECALLESTIMATE']._serialized_end=1034
-  _globals['_HIT']._serialized_start=1037
-  _globals['_HIT']._serialized_end=1233
-  _globals['_TRAININGSEQUENCE']._serialized_start=1236
-  _globals['_TRAININGSEQUENCE']._serialized_end=1432
-  _globals['_PROVENANCE']._serialized_start=1435
-  _globals['_PROVENANCE']._serialized_end=1724
-  _globals['_STAGETIMING']._serialized_start=1726
-  _globals['_STAGETIMING']._serialized_end=1771
-  _globals['_WARNING']._serialized_start=1773
-  _globals['_WARNING']._serialized_end=1813
-  _globals['_RESPONSEMETADATA']._serialized_start=1816
-  _globals['_RESPONSEMETADATA']._serialized_end=2155
+  _globals['_ATTRIBUTIONOPTIONS']._serialized_end=473
+  _globals['_FILTER']._serialized_start=476
+  _globals['_FILTER']._serialized_end=654
+  _globals['_FILTER_METADATAENTRY']._serialized_start=607
+  _globals['_FILTER_METADATAENTRY']._serialized_end=654
+  _globals['_ATTRIBUTION']._serialized_start=657
+  _globals['_ATTRIBUTION']._serialized_end=1124
+  _globals['_NOISE']._serialized_start=1127
+  _globals['_NOISE']._serialized_end=1266
+  _globals['_RECALLESTIMATE']._serialized_start=1268
+  _globals['_RECALLESTIMATE']._serialized_end=1370
+  _globals['_HIT']._serialized_start=1373
+  _globals['_HIT']._serialized_end=1645
+  _globals['_TRAININGSEQUENCE']._serialized_start=1648
+  _globals['_TRAININGSEQUENCE']._serialized_end=1844
+  _globals['_PROVENANCE']._serialized_start=1847
+  _globals['_PROVENANCE']._serialized_end=2136
+  _globals['_STAGETIMING']._serialized_start=2138
+  _globals['_STAGETIMING']._serialized_end=2183
+  _globals['_WARNING']._serialized_start=2185
+  _globals['_WARNING']._serialized_end=2225
+  _globals['_RESPONSEMETADATA']._serialized_start=2228
+  _globals['_RESPONSEMETADATA']._serialized_end=2567
 # @@protoc_insertion_point(module_scope)

@@ -108,6 +108,7 @@ class AttributionOptions(google.protobuf.message.Message):
     FILTER_FIELD_NUMBER: builtins.int
     LAYERS_FIELD_NUMBER: builtins.int
     QUERY_RANK_FIELD_NUMBER: builtins.int
+    SIGNIFICANT_ONLY_FIELD_NUMBER: builtins.int
     top_k: builtins.int
     """Number of sequences to return in each requested direction. 0: 10."""
     direction: global___Direction.ValueType
@@ -134,6 +135,10 @@ class AttributionOptions(google.protobuf.message.Message):
     """The rank that each layer's preconditioned query gradient is truncated to; 0: not truncated. Unset: 0, or 32 if a
     batch has more than Limits.max_queries queries. Attribution.truncation_error states the expected error.
     """
+    significant_only: builtins.bool
+    """Return only the hits that are told from noise: those whose significance is at least 0.95. Not with
+    SEARCH_INDEX_ONLY, which knows no significance.
+    """
     @property
     def filter(self) -> global___Filter:
         """Consider only the training sequences that pass this filter. Unset: all of them."""
@@ -158,9 +163,10 @@ class AttributionOptions(google.protobuf.message.Message):
         filter: global___Filter | None = ...,
         layers: collections.abc.Iterable[builtins.str] | None = ...,
         query_rank: builtins.int | None = ...,
+        significant_only: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "_query_rank", b"_query_rank", "damping_factor", b"damping_factor", "filter", b"filter", "query_rank", b"query_rank"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "_query_rank", b"_query_rank", "candidates", b"candidates", "damping_factor", b"damping_factor", "direction", b"direction", "filter", b"filter", "include_layers", b"include_layers", "include_tokens", b"include_tokens", "layers", b"layers", "query_rank", b"query_rank", "return_partial_success", b"return_partial_success", "search", b"search", "top_k", b"top_k"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "_query_rank", b"_query_rank", "candidates", b"candidates", "damping_factor", b"damping_factor", "direction", b"direction", "filter", b"filter", "include_layers", b"include_layers", "include_tokens", b"include_tokens", "layers", b"layers", "query_rank", b"query_rank", "return_partial_success", b"return_partial_success", "search", b"search", "significant_only", b"significant_only", "top_k", b"top_k"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_damping_factor", b"_damping_factor"]) -> typing.Literal["damping_factor"] | None: ...
     @typing.overload
@@ -237,6 +243,9 @@ class Attribution(google.protobuf.message.Message):
     POSITIVE_RECALL_FIELD_NUMBER: builtins.int
     NEGATIVE_RECALL_FIELD_NUMBER: builtins.int
     TRUNCATION_ERROR_FIELD_NUMBER: builtins.int
+    NOISE_FIELD_NUMBER: builtins.int
+    POSITIVE_SIGNIFICANT_FIELD_NUMBER: builtins.int
+    NEGATIVE_SIGNIFICANT_FIELD_NUMBER: builtins.int
     query_id: builtins.str
     """Query.query_id."""
     query_key: builtins.str
@@ -249,6 +258,12 @@ class Attribution(google.protobuf.message.Message):
     """The expected error of an influence due to the truncation of the query's gradient to a bounded rank: its root mean
     square over the training distribution, relative to that of the influences. 0 if the gradient was not truncated.
     """
+    positive_significant: builtins.int
+    """The number of hits in `positive`, from the first, that are told from noise: significance at least 0.95. Unset if the
+    noise is unknown.
+    """
+    negative_significant: builtins.int
+    """The same of `negative`."""
     @property
     def positive(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Hit]:
         """The sequences with the most positive influence, most positive first. Fewer than top_k if fewer have positive
@@ -269,6 +284,12 @@ class Attribution(google.protobuf.message.Message):
     def negative_recall(self) -> global___RecallEstimate:
         """The estimated recall of `negative`."""
 
+    @property
+    def noise(self) -> global___Noise:
+        """The noise of the query's influences. Unset if it is unknown: in intermediate results, after SEARCH_INDEX_ONLY, and
+        if fewer than 20 influences are known. Hits then have neither signal nor significance.
+        """
+
     def __init__(
         self,
         *,
@@ -281,11 +302,61 @@ class Attribution(google.protobuf.message.Message):
         positive_recall: global___RecallEstimate | None = ...,
         negative_recall: global___RecallEstimate | None = ...,
         truncation_error: builtins.float = ...,
+        noise: global___Noise | None = ...,
+        positive_significant: builtins.int | None = ...,
+        negative_significant: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["negative_recall", b"negative_recall", "positive_recall", b"positive_recall"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["completion_tokens", b"completion_tokens", "log_likelihood", b"log_likelihood", "negative", b"negative", "negative_recall", b"negative_recall", "positive", b"positive", "positive_recall", b"positive_recall", "query_id", b"query_id", "query_key", b"query_key", "truncation_error", b"truncation_error"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_negative_significant", b"_negative_significant", "_noise", b"_noise", "_positive_significant", b"_positive_significant", "negative_recall", b"negative_recall", "negative_significant", b"negative_significant", "noise", b"noise", "positive_recall", b"positive_recall", "positive_significant", b"positive_significant"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_negative_significant", b"_negative_significant", "_noise", b"_noise", "_positive_significant", b"_positive_significant", "completion_tokens", b"completion_tokens", "log_likelihood", b"log_likelihood", "negative", b"negative", "negative_recall", b"negative_recall", "negative_significant", b"negative_significant", "noise", b"noise", "positive", b"positive", "positive_recall", b"positive_recall", "positive_significant", b"positive_significant", "query_id", b"query_id", "query_key", b"query_key", "truncation_error", b"truncation_error"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_negative_significant", b"_negative_significant"]) -> typing.Literal["negative_significant"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_noise", b"_noise"]) -> typing.Literal["noise"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_positive_significant", b"_positive_significant"]) -> typing.Literal["positive_significant"] | None: ...
 
 global___Attribution = Attribution
+
+@typing.final
+class Noise(google.protobuf.message.Message):
+    """The noise of one query's influences. An influence is taken to be a true one plus normal noise of one scale, and the
+    true ones to be a mixture of normal distributions about zero, fitted to the influences of all sequences (adaptive
+    shrinkage; Stephens 2017). If a filter was given, all sequences that pass it.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SCALE_FIELD_NUMBER: builtins.int
+    THRESHOLD_FIELD_NUMBER: builtins.int
+    SEQUENCES_FIELD_NUMBER: builtins.int
+    POSITIVE_SIGNIFICANT_FIELD_NUMBER: builtins.int
+    NEGATIVE_SIGNIFICANT_FIELD_NUMBER: builtins.int
+    scale: builtins.float
+    """The standard deviation of the noise, in nats: 1.4826 times the median size of the influences that are not 0."""
+    threshold: builtins.float
+    """The smallest size of an influence that is told from noise, in nats. Unset if none would be, however large."""
+    sequences: builtins.int
+    """The number of sequences that the noise was estimated from."""
+    positive_significant: builtins.float
+    """The number of sequences, among all that were searched, whose influence is positive and told from noise; an estimate
+    if not all of them were scored.
+    """
+    negative_significant: builtins.float
+    """The same for negative influences."""
+    def __init__(
+        self,
+        *,
+        scale: builtins.float = ...,
+        threshold: builtins.float | None = ...,
+        sequences: builtins.int = ...,
+        positive_significant: builtins.float = ...,
+        negative_significant: builtins.float = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_threshold", b"_threshold", "threshold", b"threshold"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_threshold", b"_threshold", "negative_significant", b"negative_significant", "positive_significant", b"positive_significant", "scale", b"scale", "sequences", b"sequences", "threshold", b"threshold"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_threshold", b"_threshold"]) -> typing.Literal["threshold"] | None: ...
+
+global___Noise = Noise
 
 @typing.final
 class RecallEstimate(google.protobuf.message.Message):
@@ -338,6 +409,8 @@ class Hit(google.protobuf.message.Message):
     RAW_INFLUENCE_FIELD_NUMBER: builtins.int
     LAYER_INFLUENCE_FIELD_NUMBER: builtins.int
     TOKEN_INFLUENCE_FIELD_NUMBER: builtins.int
+    SIGNAL_FIELD_NUMBER: builtins.int
+    SIGNIFICANCE_FIELD_NUMBER: builtins.int
     rank: builtins.int
     """The position in the ranking, from 1."""
     influence: builtins.float
@@ -347,6 +420,14 @@ class Hit(google.protobuf.message.Message):
     raw_influence: builtins.float
     """The influence before the division by N, the size of the training set: the sum over layers of <V, G>, with V the
     preconditioned query gradient and G the gradient of the sequence.
+    """
+    signal: builtins.float
+    """The signal in the influence, in nats: the mean of the true influence given the observed one. Nearer to 0 than
+    `influence`, of the same sign. Unset if the query's noise is unknown (see Attribution.noise).
+    """
+    significance: builtins.float
+    """The probability that the true influence has the sign of `influence`: 1 minus the local false sign rate. It counts on
+    noise that is normal; where the noise has heavier tails it is too high. Unset if the query's noise is unknown.
     """
     @property
     def sequence(self) -> global___TrainingSequence:
@@ -373,9 +454,15 @@ class Hit(google.protobuf.message.Message):
         raw_influence: builtins.float = ...,
         layer_influence: whence.v1.tensor_pb2.Tensor | None = ...,
         token_influence: whence.v1.tensor_pb2.Tensor | None = ...,
+        signal: builtins.float | None = ...,
+        significance: builtins.float | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["layer_influence", b"layer_influence", "sequence", b"sequence", "token_influence", b"token_influence"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["influence", b"influence", "layer_influence", b"layer_influence", "rank", b"rank", "raw_influence", b"raw_influence", "sequence", b"sequence", "token_influence", b"token_influence"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_signal", b"_signal", "_significance", b"_significance", "layer_influence", b"layer_influence", "sequence", b"sequence", "signal", b"signal", "significance", b"significance", "token_influence", b"token_influence"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_signal", b"_signal", "_significance", b"_significance", "influence", b"influence", "layer_influence", b"layer_influence", "rank", b"rank", "raw_influence", b"raw_influence", "sequence", b"sequence", "signal", b"signal", "significance", b"significance", "token_influence", b"token_influence"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_signal", b"_signal"]) -> typing.Literal["signal"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_significance", b"_significance"]) -> typing.Literal["significance"] | None: ...
 
 global___Hit = Hit
 

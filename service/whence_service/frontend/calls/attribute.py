@@ -17,8 +17,10 @@ from whence_service.frontend.responses import linear_range
 from whence_service.frontend.responses.attributions import Answer, build_attribution, build_partial
 from whence_service.frontend.responses.hit_details import fetch_details
 from whence_service.frontend.responses.metadata import build_metadata
+from whence_service.frontend.responses.noise import noise_warnings
 from whence_service.frontend.responses.warnings import fewer_warnings, search_warnings
 from whence_service.frontend.search.index_candidates import IndexCandidates
+from whence_service.frontend.search.noise import QueryNoise, noise_of, only_significant
 from whence_service.frontend.search.policy import WITH_INDEX, Search, choose_search, require_matches
 from whence_service.frontend.search.preparation import Prepared, prepare
 from whence_service.frontend.search.rankings import RecallOfQuery, SearchResult
@@ -74,6 +76,9 @@ async def _answer(
 ) -> Answer:
     options = context.options
     require_matches(result.sequences_searched or result.sequences_total, options.filter)
+    noises = await _noises(context, result)
+    if options.significant_only:
+        result = only_significant(result, noises)
     layers = options.include_layers
     details = await fetch_details(context, result.rankings, layers=layers, tokens=options.include_tokens)
     attributions = tuple(
@@ -85,6 +90,8 @@ async def _answer(
             details[number],
             recall=result.recalls[number] if result.recalls else RecallOfQuery(),
             truncation_error=result.truncation_errors[number] if result.truncation_errors else 0.0,
+            noise=noises[number],
+            significant_only=options.significant_only,
         )
         for number, ranking in enumerate(result.rankings)
     )
@@ -94,6 +101,7 @@ async def _answer(
             *prepared.warnings,
             *search_warnings(context, search, result, top_k=options.top_k, filtered=options.filter is not None),
             *fewer_warnings(attributions, result, options),
+            *noise_warnings(attributions, options),
             *linear_range.of_attributions(context, attributions),
         ),
         sequences_scored=result.sequences_scored,
@@ -103,3 +111,11 @@ async def _answer(
         with_layers=layers,
     )
     return Answer(attributions=attributions, metadata=metadata)
+
+
+async def _noises(context: RequestContext[SearchOptions], result: SearchResult) -> tuple[QueryNoise | None, ...]:
+    """Return the noise of each query, ``None`` where it is not known."""
+    if not result.distributions:
+        return (None,) * len(result.rankings)
+    with context.watch.stage("shrink"):
+        return await noise_of(result.distributions)

@@ -25,6 +25,7 @@ class SearchOptions:
     search: attribution_pb2.Search.ValueType
     candidates: int
     filter: attribution_pb2.Filter | None
+    significant_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

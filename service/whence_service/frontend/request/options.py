@@ -63,7 +63,19 @@ def check_search(options: attribution_pb2.AttributionOptions, limits: RequestLim
         search=options.search,
         candidates=_check_candidates(options, top_k, limits),
         filter=check_filter(options.filter, "options.filter"),
+        significant_only=_check_significant_only(options),
     )
+
+
+def _check_significant_only(options: attribution_pb2.AttributionOptions) -> bool:
+    if options.significant_only and options.search == attribution_pb2.SEARCH_INDEX_ONLY:
+        raise InvalidRequestError(
+            "significant_only is set, but the estimates of SEARCH_INDEX_ONLY have no significance; ask for another "
+            "search",
+            reason=Reason.UNEXPECTED_SIGNIFICANT_ONLY,
+            field="options.significant_only",
+        )
+    return options.significant_only
 
 
 def check_top_k(top_k: int, limits: RequestLimits, field: str) -> int:

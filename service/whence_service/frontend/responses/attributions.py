@@ -9,7 +9,9 @@ from whence.v1 import attribution_pb2, attribution_service_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.responses.hit_details import HitDetails
+from whence_service.frontend.responses.noise import set_noise
 from whence_service.frontend.responses.units import InfluenceScale
+from whence_service.frontend.search.noise import QueryNoise
 from whence_service.frontend.search.rankings import RankedSequence, Ranking, RecallOfQuery, SearchResult
 
 
@@ -30,10 +32,12 @@ def build_attribution(
     *,
     recall: RecallOfQuery = RecallOfQuery(),  # noqa: B008 - frozen
     truncation_error: float = 0.0,
+    noise: QueryNoise | None = None,
+    significant_only: bool = False,
 ) -> attribution_pb2.Attribution:
     """Return the attribution of one query; hits that were not described have only their influence."""
     scale = InfluenceScale.of(context.generation)
-    return attribution_pb2.Attribution(
+    attribution = attribution_pb2.Attribution(
         query_id=context.request.queries[number].query_id,
         query_key=prepared.query_key,
         log_likelihood=prepared.log_likelihood,
@@ -44,6 +48,9 @@ def build_attribution(
         negative_recall=recall.negative,
         truncation_error=truncation_error,
     )
+    if noise is not None:
+        set_noise(attribution, noise, scale, significant_only=significant_only)
+    return attribution
 
 
 def build_hits(

@@ -17,6 +17,8 @@ def fewer_warnings(
     attributions: Sequence[attribution_pb2.Attribution], result: SearchResult, options: SearchOptions
 ) -> Iterator[attribution_pb2.Warning]:
     """Yield a warning for each ranking that is short because too few influences have its sign."""
+    if options.significant_only:
+        return  # short for another reason
     among = result.sequences_scored or result.sequences_searched
     for name, code, directions in (
         ("positive", WarningCode.FEWER_POSITIVE_THAN_TOP_K, POSITIVE),

@@ -12,8 +12,10 @@ from whence.reasons import Reason
 from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_service.frontend.search.candidates import Candidate, Candidates
+from whence_service.frontend.search.distributions import merge_distributions
 from whence_service.frontend.search.policy import NEGATIVE, POSITIVE
 from whence_service.frontend.workers.placement import Generation
+from whence_service.shrinkage.distribution import Distribution
 
 RankedSequence = worker_service_pb2.Candidate
 
@@ -40,8 +42,8 @@ class SearchResult:
 
     ``sequences_total`` is the number of sequences to score exactly, ``sequences_searched`` the number compared with an
     index. ``unreachable`` are the shards missing from an answer that may be partial. ``recalls`` has one entry per
-    query if rankings may be incomplete, and ``truncation_errors`` the error of each query due to a bounded rank; both
-    are empty until the end.
+    query if rankings may be incomplete, ``truncation_errors`` the error of each query due to a bounded rank, and
+    ``distributions`` how its influences are distributed, where that is known; all are empty until the end.
     """
 
     rankings: tuple[Ranking, ...]
@@ -51,6 +53,7 @@ class SearchResult:
     unreachable: tuple[str, ...] = ()
     recalls: tuple[RecallOfQuery, ...] = ()
     truncation_errors: tuple[float, ...] = ()
+    distributions: tuple[Distribution, ...] = ()
 
 
 def merge_rankings(
@@ -96,6 +99,7 @@ def merge_found(
         sequences_scored=sum(response.sequences_scored for response in latest),
         sequences_total=total,
         truncation_errors=worst_of([response.truncation_errors for response in latest]),
+        distributions=merge_distributions(latest, queries=queries),
     )
 
 

@@ -48,6 +48,7 @@ def attribute(
     document: options.Document = None,
     layer: options.Layers = None,
     partial: Annotated[bool, query_option(AttributionOptions, "return_partial_success", "--partial")] = False,
+    significant: Annotated[bool, query_option(AttributionOptions, "significant_only", "--significant")] = False,
     layers: Annotated[bool, query_option(AttributionOptions, "include_layers", "--layers/--no-layers")] = True,
     tokens: Annotated[bool, query_option(AttributionOptions, "include_tokens", "--tokens/--no-tokens")] = True,
     full_text: options.FullText = False,
@@ -73,6 +74,7 @@ def attribute(
             only=inputs.only(source, where, document),
             layers=layer or (),
             return_partial_success=partial,
+            significant_only=significant,
             model=model,
         )
         with contextlib.closing(events):

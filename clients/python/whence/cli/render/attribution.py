@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,11 +14,14 @@ from rich.text import Text
 from whence.cli.render import answer
 from whence.cli.render.text import Excerpt, excerpt, marked, number, strip
 from whence.linear_range import is_outside
-from whence.results import Attribution, Hit, Recall, SelfInfluences
+from whence.results import Attribution, Hit, Noise, Recall, SelfInfluences
+from whence.significance import is_significant
 from whence.terminal import printable
 
 # A smaller recall is highlighted.
 _NOTABLE_RECALL: Final = 0.9
+# A higher probability is not told from 1.
+_SURE: Final = 0.995
 _OUTSIDE: Final = "In brackets: too large to be read as nats; only the order means something."
 _MARKS_PLAIN: Final = "«Tokens» raise it most, ‹tokens› lower it."  # noqa: RUF001  # marks, not quotation
 _MARKS_COLOUR: Final = "Green tokens raise it most, red ones lower it."
@@ -30,11 +34,14 @@ def attribution(result: Attribution, *, plain: bool, full_text: bool = False) ->
     if result.positive or result.positive_recall:
         parts.append(_table("Made the output more likely", result.positive, plain, full_text, outside=outside))
         parts.extend(_completeness(result.positive_recall, "most positive"))
+        parts.extend(_told(result.positive, result.positive_significant, result.noise, sign=1))
     if result.negative or result.negative_recall:
         parts.append(_table("Made the output less likely", result.negative, plain, full_text, outside=outside))
         parts.extend(_completeness(result.negative_recall, "most negative"))
+        parts.extend(_told(result.negative, result.negative_significant, result.noise, sign=-1))
     if len(parts) == 1:
         parts.append(Text("Influence of the requested sign: no sequence"))
+    parts.append(_noise(result.noise))
     note = f" {_OUTSIDE}" if outside else ""
     parts.append(Text(legend(result.hits, result.influence_unit, plain=plain) + note, style="dim"))
     return Group(*parts, *answer.about(result))
@@ -46,6 +53,31 @@ def _completeness(recall: Recall | None, kind: str) -> list[Text]:
     scored = f"{recall.reranked:,}" + (f" of {recall.candidates:,}" if recall.reranked < recall.candidates else "")
     line = f"About {recall.recall:.0%} of the truly {kind} are here: {scored} candidates of the index were scored."
     return [Text(line, style="yellow" if recall.recall < _NOTABLE_RECALL else "dim")]
+
+
+def _told(hits: Sequence[Hit], significant: int | None, noise: Noise | None, *, sign: int) -> list[Text]:
+    """Return the line that says after which rank nothing is told from noise."""
+    if significant is None or noise is None or not hits:
+        return []
+    everywhere = noise.positive_significant if sign > 0 else noise.negative_significant
+    if not significant:
+        return [Text("None of these is told from noise.", style="yellow")]
+    if significant < len(hits):
+        return [Text(f"After rank {significant} nothing is told from noise.", style="yellow")]
+    return [
+        Text(f"All of these are told from noise, of about {max(everywhere, significant):,.0f} that are.", style="dim")
+    ]
+
+
+def _noise(noise: Noise | None) -> Text:
+    if noise is None:
+        return Text("How much of this is noise is not known.", style="dim")
+    beyond = "nothing" if noise.threshold is None else f"from ±{noise.threshold:.3g} nats"
+    return Text(
+        f"Noise ±{noise.scale:.3g} nats (from {noise.sequences:,} influences); told from it: {beyond}. Signal: what is "
+        "left of an influence without noise, and how sure its sign is.",
+        style="dim",
+    )
 
 
 def self_influences(result: SelfInfluences, *, plain: bool, full_text: bool = False) -> RenderableType:
@@ -86,11 +118,15 @@ def _table(
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
     table.add_column("#", justify="right", style="dim", no_wrap=True)
     table.add_column("influence", justify="right", no_wrap=True)
+    with_signal = any(hit.signal is not None for hit in hits)
+    if with_signal:
+        table.add_column("signal", justify="right", no_wrap=True)
     table.add_column("source, id", overflow="fold", max_width=30)
     table.add_column("text", ratio=1, overflow="fold")
     for hit in hits:
+        signal = [_signal(hit)] if with_signal else []
         table.add_row(
-            str(hit.rank), _influence(hit, outside=hit in outside), _origin(hit), _text(hit, plain, full_text)
+            str(hit.rank), _influence(hit, outside=hit in outside), *signal, _origin(hit), _text(hit, plain, full_text)
         )
     return table
 
@@ -101,6 +137,19 @@ def _influence(hit: Hit, *, outside: bool) -> Text:
     if hit.layer_influence:
         value.append("\n" + strip(hit.layer_influence), style="cyan")
     return value
+
+
+def _signal(hit: Hit) -> Text:
+    if hit.signal is None or hit.significance is None:
+        return Text()
+    return Text(
+        f"{number(hit.signal)}\n{_percent(hit.significance)}", style="" if is_significant(hit.significance) else "dim"
+    )
+
+
+def _percent(probability: float) -> str:
+    """Return a probability rounded down, so that it says of no hit that it is told from noise that is not."""
+    return ">99 %" if probability > _SURE else f"{math.floor(100 * probability)} %"
 
 
 def _origin(hit: Hit) -> Text:

@@ -359,6 +359,7 @@ class ScanResponse(google.protobuf.message.Message):
     DONE_FIELD_NUMBER: builtins.int
     TIMINGS_FIELD_NUMBER: builtins.int
     TRUNCATION_ERRORS_FIELD_NUMBER: builtins.int
+    DISTRIBUTIONS_FIELD_NUMBER: builtins.int
     sequences_scored: builtins.int
     """Number of sequences scored so far."""
     sequences_total: builtins.int
@@ -377,6 +378,10 @@ class ScanResponse(google.protobuf.message.Message):
     def truncation_errors(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
         """One per query: Attribution.truncation_error. In the last message."""
 
+    @property
+    def distributions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___InfluenceDistribution]:
+        """One per query: the distribution of the raw influences of all sequences scored. In the last message."""
+
     def __init__(
         self,
         *,
@@ -386,10 +391,40 @@ class ScanResponse(google.protobuf.message.Message):
         done: builtins.bool = ...,
         timings: collections.abc.Iterable[whence.v1.attribution_pb2.StageTiming] | None = ...,
         truncation_errors: collections.abc.Iterable[builtins.float] | None = ...,
+        distributions: collections.abc.Iterable[global___InfluenceDistribution] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["candidates", b"candidates", "done", b"done", "sequences_scored", b"sequences_scored", "sequences_total", b"sequences_total", "timings", b"timings", "truncation_errors", b"truncation_errors"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["candidates", b"candidates", "distributions", b"distributions", "done", b"done", "sequences_scored", b"sequences_scored", "sequences_total", b"sequences_total", "timings", b"timings", "truncation_errors", b"truncation_errors"]) -> None: ...
 
 global___ScanResponse = ScanResponse
+
+@typing.final
+class InfluenceDistribution(google.protobuf.message.Message):
+    """How many sequences have their influence on one query in which bin. The bin of an influence is the number that the
+    first 16 bits of its float64 make: sign, exponent and the four highest bits of the mantissa. Distributions add up, to
+    the same whichever way the sequences are split. The two lists have the same length.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BINS_FIELD_NUMBER: builtins.int
+    SEQUENCES_FIELD_NUMBER: builtins.int
+    @property
+    def bins(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """The bins that have a sequence, in ascending order."""
+
+    @property
+    def sequences(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """The number of sequences in each."""
+
+    def __init__(
+        self,
+        *,
+        bins: collections.abc.Iterable[builtins.int] | None = ...,
+        sequences: collections.abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bins", b"bins", "sequences", b"sequences"]) -> None: ...
+
+global___InfluenceDistribution = InfluenceDistribution
 
 @typing.final
 class Candidates(google.protobuf.message.Message):

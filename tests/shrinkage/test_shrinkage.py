@@ -1,0 +1,191 @@
+"""Shrinkage on made-up influences whose true values are known: nothing found in noise, what is there found."""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shrinkage.made_up import MadeUp, Noise, laplace, made_up, student
+from whence.significance import is_significant
+from whence_service.shrinkage.distribution import Distribution
+from whence_service.shrinkage.shrinkage import Shrinkage, shrink
+
+seeds = st.integers(0, 2**32)
+# Influences as awkward as they come: of every size, many of them 0, many of them alike.
+awkward = st.lists(
+    st.one_of(
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.floats(-1, 1),
+        st.sampled_from((0.0, -0.0, 1.0, -1.0, 1e-300, -1e300, 5e-324)),
+    ),
+    min_size=20,
+    max_size=80,
+)
+
+
+def shrinkage_of(observed: list[float]) -> Shrinkage:
+    shrinkage = shrink(Distribution.of(observed))
+    assert shrinkage is not None
+    return shrinkage
+
+
+def called(data: MadeUp) -> list[float]:
+    """Return the true influences of what is told from noise, each times the sign that was observed."""
+    threshold = shrinkage_of(data.observed).threshold or math.inf
+    return [
+        math.copysign(1, observed) * true
+        for true, observed in zip(data.true, data.observed, strict=True)
+        if abs(observed) >= threshold
+    ]
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds, st.sampled_from((50, 300, 1000)))
+def test_nothing_is_told_from_pure_noise(seed: int, sequences: int) -> None:
+    """Broken by: a noise of half the size; no preference for nothing (then a few of 50 are)."""
+    assert len(called(made_up(seed, sequences=sequences))) <= 2
+
+
+@pytest.mark.parametrize("share", [0.003, 0.02, 0.1])
+@pytest.mark.parametrize("size", [3.0, 10.0, 50.0])
+def test_of_what_is_told_from_noise_at_most_one_in_twenty_has_another_sign(share: float, size: float) -> None:
+    """Broken by: taking the largest influence for a standard deviation of its own."""
+    signs = [true > 0 for seed in range(6) for true in called(made_up(seed, sequences=2000, share=share, size=size))]
+    assert len(signs) - sum(signs) <= max(1, 0.05 * len(signs))
+
+
+@settings(max_examples=10, deadline=None)
+@given(seeds)
+def test_most_large_influences_are_told_from_noise(seed: int) -> None:
+    data = made_up(seed, sequences=2000, share=0.02, size=50.0)
+    large = sum(abs(true) > 6 for true in data.true)
+    assert len(called(data)) >= 0.8 * large
+
+
+@pytest.mark.parametrize(("share", "size"), [(0.01, 10.0), (0.05, 5.0), (0.05, 50.0)])
+def test_signals_come_close_to_the_best_there_are(share: float, size: float) -> None:
+    """The oracle knows the mixture and the scale of the noise; its mean square error is the smallest possible."""
+
+    def oracle(observed: float) -> float:
+        of_some = share * math.exp(-(observed**2) / (1 + size**2) / 2) / math.hypot(1, size)
+        of_none = (1 - share) * math.exp(-(observed**2) / 2)
+        return observed * size**2 / (1 + size**2) * of_some / (of_some + of_none)
+
+    ours, best, raw = [], [], []
+    for seed in range(6):
+        data = made_up(seed, sequences=1000, share=share, size=size)
+        shrinkage = shrinkage_of(data.observed)
+        for true, observed in zip(data.true, data.observed, strict=True):
+            ours.append((shrinkage.signal(observed) - true) ** 2)
+            best.append((oracle(observed) - true) ** 2)
+            raw.append((observed - true) ** 2)
+    assert statistics.mean(best) <= statistics.mean(ours) < 1.3 * statistics.mean(best)
+    assert statistics.mean(ours) < statistics.mean(raw) / 3
+
+
+@settings(max_examples=15, deadline=None)
+@given(awkward)
+def test_signal_and_significance_rise_with_the_size_of_the_influence(observed: list[float]) -> None:
+    """Broken by: parts that lose their weight where densities underflow."""
+    shrinkage = shrink(Distribution.of(observed))
+    if shrinkage is None:
+        return
+    sizes = sorted({abs(value) for value in observed} | {shrinkage.scale * 1.1**power for power in range(-20, 120)})
+    signals = [shrinkage.signal(size) for size in sizes]
+    sure = [shrinkage.significance(size) for size in sizes]
+    for low, high in pairwise(signals):
+        assert low <= high * (1 + 1e-9)
+    for low, high in pairwise(sure):
+        assert low <= high + 1e-9
+    assert all(0 <= value <= 1 for value in sure)
+    assert all(0 <= signal <= size for signal, size in zip(signals, sizes, strict=True))
+
+
+@settings(max_examples=20, deadline=None)
+@given(awkward)
+def test_the_threshold_is_where_significance_begins(observed: list[float]) -> None:
+    shrinkage = shrink(Distribution.of(observed))
+    if shrinkage is None:
+        return
+    if shrinkage.threshold is None:
+        assert not any(is_significant(shrinkage.significance(value)) for value in observed)
+    elif math.isfinite(shrinkage.threshold):
+        assert is_significant(shrinkage.significance(shrinkage.threshold * (1 + 1e-9)))
+        assert not is_significant(shrinkage.significance(shrinkage.threshold * (1 - 1e-6)))
+
+
+@given(seeds)
+@settings(max_examples=10, deadline=None)
+def test_signs_are_treated_alike(seed: int) -> None:
+    observed = made_up(seed, sequences=200, share=0.1, size=9.0).observed
+    one, other = shrinkage_of(observed), shrinkage_of([-value for value in observed])
+    for value in observed:
+        assert one.signal(value) == -other.signal(-value)
+        assert one.significance(value) == other.significance(-value)
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1 / 3, 1000.0])
+def test_it_scales_with_the_influences(scale: float) -> None:
+    observed = made_up(3, sequences=500, share=0.05, size=20.0).observed
+    one, other = shrinkage_of(observed), shrinkage_of([scale * value for value in observed])
+    for value in observed:
+        assert other.signal(scale * value) == pytest.approx(scale * one.signal(value), abs=0.1 * scale)
+        assert other.significance(scale * value) == pytest.approx(one.significance(value), abs=0.06)
+
+
+def test_it_scales_exactly_with_powers_of_two() -> None:
+    observed = made_up(3, sequences=500, share=0.05, size=20.0).observed
+    one, other = shrinkage_of(observed), shrinkage_of([value / 64 for value in observed])
+    assert [other.signal(value / 64) * 64 for value in observed] == [one.signal(value) for value in observed]
+
+
+def test_the_fit_is_the_maximum_of_the_likelihood() -> None:
+    """Against hundreds of steps of plain EM on the influences themselves, in place of bins."""
+    data = made_up(4, sequences=100, share=0.1, size=10.0)
+    shrinkage = shrinkage_of(data.observed)
+    deviations = shrinkage.mixture.deviations
+    units = [value / shrinkage.scale for value in data.observed]
+    rows = [[math.exp(-(x**2) / (1 + d**2) / 2) / math.hypot(1, d) for d in deviations] for x in units]
+    weights = [1 / len(deviations)] * len(deviations)
+    for _ in range(300):
+        sums = [9.0, *[0.0] * (len(deviations) - 1)]
+        for row in rows:
+            total = sum(w * p for w, p in zip(weights, row, strict=True))
+            sums = [s + w * p / total for s, w, p in zip(sums, weights, row, strict=True)]
+        weights = [s / sum(sums) for s in sums]
+
+    def signal(x: float, row: list[float]) -> float:
+        odds = [w * p for w, p in zip(weights, row, strict=True)]
+        return x * sum(o * d**2 / (1 + d**2) for o, d in zip(odds, deviations, strict=True)) / sum(odds)
+
+    for x, row, observed in zip(units, rows, data.observed, strict=True):
+        assert shrinkage.signal(observed) / shrinkage.scale == pytest.approx(signal(x, row), abs=0.15)
+
+
+@pytest.mark.parametrize(("noise", "most"), [(laplace, 0.05), (student, 0.04)])
+def test_noise_with_heavy_tails_is_in_part_taken_for_signal(noise: Noise, most: float) -> None:
+    """A known limit, which is written down: of such noise a few in a hundred are told from normal noise."""
+    shares = [len(called(made_up(seed, sequences=1000, noise=noise))) / 1000 for seed in range(4)]
+    assert 0.005 < statistics.mean(shares) < most
+
+
+@pytest.mark.parametrize(
+    "observed",
+    [
+        [1.0] * 100,
+        [0.0] * 60 + [random.Random(0).gauss(0, 1) for _ in range(40)],
+        [1e-300] * 50 + [1e300],
+        [5e-324] * 100 + [1.0] * 30,
+    ],
+    ids=["all alike", "half of them 0", "of every size", "denormal"],
+)
+def test_extremes_have_finite_answers(observed: list[float]) -> None:
+    shrinkage = shrinkage_of(observed)
+    assert all(math.isfinite(shrinkage.signal(value)) for value in observed)
+    assert all(0 <= shrinkage.significance(value) <= 1 for value in observed)
