@@ -30,11 +30,26 @@ import client
 import frontend
 import index
 import rpc
+import shrinkage
 import worker
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("clients/python", "service", "backends")
-PARTS = (mathematics, exports, index, inputs, rpc, frontend, worker, client, tenants, identities, chart, images)
+PARTS = (
+    mathematics,
+    exports,
+    index,
+    inputs,
+    rpc,
+    frontend,
+    worker,
+    shrinkage,
+    client,
+    tenants,
+    identities,
+    chart,
+    images,
+)
 BREAKAGES = tuple(breakage for part in PARTS for breakage in part.BREAKAGES)
 
 
