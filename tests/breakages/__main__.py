@@ -19,6 +19,7 @@ from pathlib import Path
 
 import chart
 import exports
+import figures
 import identities
 import images
 import inputs
@@ -49,6 +50,7 @@ PARTS = (
     identities,
     chart,
     images,
+    figures,
 )
 BREAKAGES = tuple(breakage for part in PARTS for breakage in part.BREAKAGES)
 
