@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -95,6 +95,21 @@ class PytorchEngine:
     def info(self) -> EngineInfo:
         """What this engine is and holds."""
         return self._info
+
+    @property
+    def model(self) -> TrackedLanguageModel:
+        """The model and its tracked layers."""
+        return self._model
+
+    def with_factors(self, factors: Factors) -> PytorchEngine:
+        """Return an engine of the same model, which both hold, with other factors.
+
+        Raises :class:`~whence.errors.MismatchError` if they are not of this model and its tracked layers.
+        """
+        factors.require_model(self._info.model_digest, factors.card.model)
+        factors.require_layers(self._model.specs)
+        info = replace(self._info, factors_digest=factors.digest, dead_layers=factors.dead_layers())
+        return PytorchEngine(self._model, factors, info, self._query_rank)
 
     def query_gradients(self, queries: Sequence[TokenSequence]) -> list[QueryGradient]:
         """Return each query's rotated gradient, from one pass per query, so that it does not depend on the others."""

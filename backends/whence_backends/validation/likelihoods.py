@@ -43,8 +43,9 @@ def log_likelihoods(
     result = np.zeros(len(sequences))
     for rows in plan_batches([len(sequence.token_ids) for sequence in sequences], batch_tokens):
         batch = collate([sequences[row] for row in rows], model.device)
-        logits = model(batch.inputs, use_cache=False).logits.float()  # [B, T, V]
-        log_p = logits.log_softmax(dim=-1).gather(2, batch.labels.unsqueeze(2)).squeeze(2)
+        logits = model(batch.inputs, use_cache=False).logits  # [B, T, V]
+        wide = logits if logits.dtype == torch.float64 else logits.float()
+        log_p = wide.log_softmax(dim=-1).gather(2, batch.labels.unsqueeze(2)).squeeze(2)
         result[rows] = (log_p.double() * batch.weights).sum(dim=1).cpu().numpy()
         on_batch(len(rows))
     return result

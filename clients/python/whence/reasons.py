@@ -214,10 +214,14 @@ class Reason(_Named):
     """Give the sequence's text, or its id."""
     SEQUENCE_NOT_FOUND = auto()
     """Use the ``sequence_id`` of an answer of this generation of the corpus."""
+    DOCUMENT_NOT_FOUND = auto()
+    """Give the id of a document of this corpus; `whence corpus` took it from the input."""
     MATCHES_NOT_FOUND = auto()
     """Check the spelling of the filter: a sequence must have all that is asked."""
     TOO_MANY_SEQUENCES = auto()
     """Send fewer sequences at once, or raise ``max_score_sequences``."""
+    TOO_FEW_SEQUENCES = auto()
+    """Make the corpus of more documents; the message says how many sequences are needed."""
     TOO_LONG_SEQUENCE = auto()
     """Shorten the text, or send it in parts."""
     TOO_SHORT_SEQUENCE = auto()
