@@ -37,7 +37,7 @@ class Inputs:
         return self.factors.card
 
     def identity(self) -> dict[str, Any]:
-        """Return what results depend on: the digests, the queries and the configuration, but for where they are."""
+        """Return the values that results depend on: digests, queries, and the configuration without its paths."""
         asked = [*self.queries, *(canary.query for canary in self.canaries)]
         rows = [
             (query.id, query.text, query.tokens.token_ids.tolist(), query.tokens.weights.tolist()) for query in asked
