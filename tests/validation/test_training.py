@@ -24,9 +24,8 @@ RECIPE = Recipe(layers=1, width=16, heads=2, feed_forward=16, vocabulary=300, ep
 PLAN = PlanConfig(subsets=2, repeats=1, full_seeds=1)
 
 
-@pytest.fixture
-def proxy(tmp_path: Path) -> ProxyBank:
-    """A bank of tiny proxies of twelve documents and two queries, with four runs."""
+def documents_and_queries(tmp_path: Path) -> tuple[Path, Path]:
+    """Return the files of twelve documents of two sources and of two queries."""
     documents, queries = tmp_path / "documents.jsonl", tmp_path / "queries.jsonl"
     texts = [
         f"the {color} fox saw the {place}"
@@ -37,7 +36,13 @@ def proxy(tmp_path: Path) -> ProxyBank:
     documents.write_text("".join(json.dumps(row) + "\n" for row in rows))
     asked = [{"prompt": "the red fox saw the", "completion": " sea"}, {"prompt": "", "completion": "the old mill"}]
     queries.write_text("".join(json.dumps(row) + "\n" for row in asked))
-    return prepare_proxy_bank(documents, queries, tmp_path / "bank", PLAN, RECIPE)
+    return documents, queries
+
+
+@pytest.fixture
+def proxy(tmp_path: Path) -> ProxyBank:
+    """A bank of tiny proxies of twelve documents and two queries, with four runs."""
+    return prepare_proxy_bank(*documents_and_queries(tmp_path), tmp_path / "bank", PLAN, RECIPE)
 
 
 def test_a_bank_of_proxies_is_trained_and_measured(proxy: ProxyBank):

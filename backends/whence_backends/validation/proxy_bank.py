@@ -7,6 +7,7 @@ that is fitted and asked.
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from typing import Final
 from whence_backends.corpus import ChunkPolicy, Corpus, IngestConfig, ingest
 from whence_backends.models.source import locate_model
 from whence_backends.models.text.tokenizer import Tokenizer
+from whence_backends.store.artefact import write_atomically
 from whence_backends.validation.bank import Bank
 from whence_backends.validation.likelihoods import Measurement
 from whence_backends.validation.plan import PlanConfig, plan_for_corpus
@@ -55,16 +57,45 @@ def prepare_proxy_bank(
         trained = train_tokenizer([json.loads(line)["text"] for line in lines if line.strip()], recipe)
         trained.save_pretrained(tokenizer)
         make_model(recipe, trained.eos_token_id).config.save_pretrained(tokenizer)
-    corpus = folder / "corpus"
+    make_corpus(documents, tokenizer, folder / "corpus", recipe)
+    return open_proxy_bank(folder, plan, queries.read_bytes(), recipe)
+
+
+def write_documents(corpus: Corpus, out: Path, *, most: int, seed: int) -> None:
+    """Write up to ``most`` documents of a corpus, drawn with ``seed``, as JSONL; a file that is there is kept.
+
+    A document is put together from its sequences' texts, in their order; of overlapping ones it has parts twice.
+    """
+    if out.exists():
+        return
+    texts: dict[str, list[str]] = {}
+    sources: dict[str, str] = {}
+    for position in range(corpus.sequences):
+        record = corpus.record(position)
+        texts.setdefault(record.document_id, []).append(record.text)
+        sources[record.document_id] = record.source
+    chosen = set(random.Random(seed).sample(sorted(texts), min(most, len(texts))))
+    rows = [
+        {"id": name, "source": sources[name], "text": "".join(parts)} for name, parts in texts.items() if name in chosen
+    ]
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    write_atomically(out, lambda path: _write(path, lines))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def make_corpus(documents: Path, tokenizer: Path, out: Path, recipe: Recipe | None = None) -> None:
+    """Make the corpus of a proxy; one that is there is kept. Raises the errors of ingestion."""
     ingest(
         IngestConfig(
             inputs=(documents,),
-            out=corpus,
+            out=out,
             tokenizer=Tokenizer.load(locate_model(str(tokenizer), weights=False)),
-            policy=ChunkPolicy(max_tokens=recipe.max_tokens, bos=True, eos=True),
+            policy=ChunkPolicy(max_tokens=(recipe or Recipe()).max_tokens, bos=True, eos=True),
         )
     )
-    return open_proxy_bank(folder, plan, queries.read_bytes(), recipe)
 
 
 def open_proxy_bank(folder: Path, config: PlanConfig, queries: bytes, recipe: Recipe | None = None) -> ProxyBank:

@@ -13,6 +13,8 @@ from whence.cli.progress import training_progress
 from whence.cli.render.validation import trained_line
 
 if TYPE_CHECKING:
+    from whence_backends.corpus import Corpus
+    from whence_backends.validation.proxy_bank import ProxyBank
     from whence_backends.validation.training import Trainer
 
 
@@ -31,6 +33,21 @@ def run(
         str | None,
         typer.Option(help="Or a Python function, module:function, which is called with a TrainingRun."),
     ] = None,
+    proxy: Annotated[
+        bool,
+        typer.Option(
+            "--proxy",
+            help="Or train a small model of the corpus, from planning to measuring: it validates the method and the "
+            "corpus, not your model. Takes --queries, and plans 24 halves of up to 600 documents.",
+        ),
+    ] = False,
+    queries: Annotated[
+        Path | None,
+        typer.Option(help='With --proxy: JSONL of outputs, {"id": …, "prompt": …, "completion": …} a line.'),
+    ] = None,
+    max_documents: Annotated[
+        int, typer.Option(min=8, help="With --proxy: at most so many documents, drawn at random.")
+    ] = 600,
     parallel: Annotated[int, typer.Option(min=1, help="Models trained at the same time.")] = 1,
     first: Annotated[int, typer.Option(min=0, help="The first run to train, so that machines can share a plan.")] = 0,
     last: Annotated[int | None, typer.Option(min=0, help="The last run to train.", show_default="the plan's")] = None,
@@ -44,22 +61,30 @@ def run(
 
     Example: whence validate run --bank bank/ --corpus corpus/ --tokenizer my-model/ --parallel 2 --train-command
     'python train.py --documents {documents} --seed {seed} --out {checkpoint}'
+
+    Example: whence validate run --proxy --bank bank/ --corpus corpus/ --queries queries.jsonl --parallel 2
     """
     from whence_backends.corpus import Corpus
     from whence_backends.validation.bank import Bank
     from whence_backends.validation.likelihoods import Measurement
     from whence_backends.validation.training import train_and_measure
 
-    opened = Bank.open(bank)
-    opened.require_corpus(Corpus.open(corpus, verify=False).digest)
-    measurement = Measurement(
-        queries=opened.queries_file, corpus=corpus, tokenizer=tokenizer, device=device, precision=precision
-    )
+    chosen: Trainer
+    if proxy:
+        prepared = _proxy(Corpus.open(corpus), queries, bank, max_documents)
+        opened, chosen, measurement = prepared.bank, prepared.trainer, prepared.measurement
+    else:
+        chosen = _trainer(train_command, trainer)
+        opened = Bank.open(bank)
+        opened.require_corpus(Corpus.open(corpus, verify=False).digest)
+        measurement = Measurement(
+            queries=opened.queries_file, corpus=corpus, tokenizer=tokenizer, device=device, precision=precision
+        )
     until = len(opened.plan.runs) if last is None else last + 1
     with training_progress() as show:
         train_and_measure(
             opened,
-            _trainer(train_command, trainer),
+            chosen,
             measurement,
             runs=opened.plan.runs[first:until],
             parallel=parallel,
@@ -67,6 +92,16 @@ def run(
             progress=show,
         )
     console.stdout().print(trained_line(opened.plan, len(opened.missing()), bank))
+
+
+def _proxy(corpus: Corpus, queries: Path | None, bank: Path, max_documents: int) -> ProxyBank:
+    from whence_backends.validation.plan import PlanConfig
+    from whence_backends.validation.proxy_bank import prepare_proxy_bank, write_documents
+
+    if queries is None:
+        raise typer.BadParameter("--proxy plans by itself: give the outputs to ask about with --queries")
+    write_documents(corpus, bank / "documents.jsonl", most=max_documents, seed=0)
+    return prepare_proxy_bank(bank / "documents.jsonl", queries, bank, PlanConfig(subsets=24, repeats=8))
 
 
 def _trainer(command: str | None, function: str | None) -> Trainer:
@@ -78,4 +113,4 @@ def _trainer(command: str | None, function: str | None) -> Trainer:
         chosen = EntryPointTrainer(entry_point=function)
         chosen.function()
         return chosen
-    raise typer.BadParameter("give one of --train-command and --trainer")
+    raise typer.BadParameter("give one of --train-command, --trainer and --proxy")
