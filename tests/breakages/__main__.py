@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 import chart
+import checks
 import exports
 import figures
 import identities
@@ -51,6 +52,7 @@ PARTS = (
     chart,
     images,
     figures,
+    checks,
 )
 BREAKAGES = tuple(breakage for part in PARTS for breakage in part.BREAKAGES)
 

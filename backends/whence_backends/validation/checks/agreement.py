@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whence_backends.contract import Float64Array
+from whence_backends.validation.statistics.correlation import spearman
 
 TOP: Final = 10
 
@@ -50,7 +51,7 @@ def agreement(first: Float64Array, second: Float64Array) -> Agreement:
     top_k = max(1, min(TOP, sequences // 2))
     tops = [(best(a, top_k), best(b, top_k)) for a, b in zip(first, second, strict=True)]
     overlaps = tuple(len(np.intersect1d(a, b)) / top_k for a, b in tops)
-    spearmans = tuple(spearman(a, b) for a, b in zip(first, second, strict=True))
+    spearmans = tuple(spearman(first, second).tolist())
     return Agreement(
         sequences=sequences,
         top_k=top_k,
@@ -80,23 +81,6 @@ def rank_of(scores: Float64Array, column: int) -> int:
     """Return the rank of a column among the scores [n], from 1; ties to the lower column."""
     larger, equal = scores > scores[column], scores[:column] == scores[column]
     return 1 + int(larger.sum()) + int(equal.sum())
-
-
-def spearman(first: Float64Array, second: Float64Array) -> float:
-    """Return Spearman's correlation of two scores [n]; 0 if one of them is the same for all sequences."""
-    if np.array_equal(first, second):
-        return 1.0
-    a, b = (_ranks(scores) - (len(scores) + 1) / 2 for scores in (first, second))
-    norm = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / norm if norm > 0 else 0.0
-
-
-def _ranks(scores: Float64Array) -> Float64Array:
-    """Return the ranks of the scores, from 1; equal ones share the mean of theirs."""
-    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts).astype(np.float64)
-    ranks: Float64Array = (last - (counts - 1) / 2)[places]
-    return ranks
 
 
 def _spread(values: Sequence[float]) -> Spread:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from whence_backends.export import ExportProgress
     from whence_backends.fit import FitProgress
     from whence_backends.index import IndexProgress
+    from whence_backends.validation.checks import CheckProgress
     from whence_backends.validation.training import TrainingProgress
 
 _FIT_STAGES: Final = {
@@ -33,6 +34,14 @@ _EXPORT_STAGES: Final = {
     "trace": "recording forward and backward pass",
     "write": "writing graph and weights",
     "verify": "comparing the graph with the model",
+}
+_CHECK_STAGES: Final = {
+    "lexical": "searching words (texts)",
+    "fits": "fitting again, four times",
+    "scan": "scoring (sequences)",
+    "precision": "scoring in two precisions",
+    "step": "taking steps",
+    "optimum": "adding gradients up",
 }
 
 
@@ -156,6 +165,27 @@ def training_progress() -> Iterator[Callable[[TrainingProgress], None]]:
 
         def show(at: TrainingProgress) -> None:
             bar.update(task, completed=at.done, total=at.total, description=printable(at.name))
+
+        yield show
+
+
+@contextmanager
+def check_progress() -> Iterator[Callable[[CheckProgress], None]]:
+    """Show a bar for each stage of the checks, with the time left, and yield the function that updates it."""
+    columns = (
+        bars.TextColumn("{task.description:28}", markup=False),
+        bars.BarColumn(),
+        bars.TaskProgressColumn(),
+        bars.TimeElapsedColumn(),
+        bars.TimeRemainingColumn(),
+    )
+    with bars.Progress(*columns, console=stderr()) as bar:
+        tasks: dict[str, bars.TaskID] = {}
+
+        def show(at: CheckProgress) -> None:
+            if at.stage not in tasks:
+                tasks[at.stage] = bar.add_task(_CHECK_STAGES[at.stage], total=None)
+            bar.update(tasks[at.stage], completed=at.done, total=at.total)
 
         yield show
 

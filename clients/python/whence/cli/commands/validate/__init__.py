@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from whence.cli.commands.validate.check import check
 from whence.cli.commands.validate.measure import measure
 from whence.cli.commands.validate.plan import plan
 from whence.cli.commands.validate.run import run
@@ -15,5 +16,5 @@ validate = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (plan, run, measure):
+for command in (plan, run, measure, check):
     validate.command()(command)
