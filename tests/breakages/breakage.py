@@ -8,6 +8,7 @@ EKFAC, INDEX = "backends/whence_backends/ekfac", "backends/whence_backends/index
 CORPUS = "backends/whence_backends/corpus"
 MODELS, LOADING = "backends/whence_backends/models", "tests/models/loading"
 WORKER, FRONT = "backends/whence_backends/worker", "service/whence_service/frontend"
+REPORT = "backends/whence_backends/validation/report"
 STATISTICS = "backends/whence_backends/validation/statistics"
 RPC = "service/whence_service/rpc"
 EXACT, FACTORS, ENGINES = "tests/laws/test_exactness.py", "tests/laws/test_factors.py", "tests/conformance"
