@@ -71,6 +71,14 @@ def test_noise_that_is_called_noise_has_no_effect(rng):
     assert result.noise_effect.low < 0 < result.noise_effect.high
 
 
+def test_a_query_whose_noise_is_not_known_does_not_count(rng):
+    signal, significance, effects = claimed(rng)
+    significance[3] = np.nan
+    result = judged(signal, significance, effects)
+    assert sum(row.hits for row in result.bins) == 39 * 120
+    assert isinstance(calibration(signal, np.full_like(signal, np.nan), effects), Undetermined)
+
+
 def test_what_cannot_be_said_is_not_said(rng):
     signal, significance, effects = claimed(rng)
     assert isinstance(calibration(np.zeros_like(signal), significance, effects), Undetermined)

@@ -65,9 +65,9 @@ class Calibration:
 def calibration(signal: FloatArray, significance: FloatArray, effects: Effects) -> Calibration | Undetermined:
     """Return the calibration of claims. Shapes: ``signal`` and ``significance`` float64 [Q, N] of the same sequences.
 
-    Sequences without a signal or without a known effect do not count.
+    Sequences without a signal, a significance (NaN) or a known effect do not count.
     """
-    usable = (signal != 0) & effects.known & np.isfinite(effects.standard_errors) & (effects.standard_errors > 0)
+    usable = (signal != 0) & np.isfinite(significance) & effects.known & (effects.standard_errors > 0)
     if not usable.any():
         return Undetermined(reason="no sequence has both a signal and a measured effect")
     clear = usable & (significance >= TOLD)
