@@ -32,8 +32,14 @@ def student(rng: random.Random) -> float:
     return rng.gauss(0, 1) / math.sqrt(rng.gammavariate(1.5, 1 / 1.5))
 
 
-def made_up(seed: int, *, sequences: int, share: float = 0.0, size: float = 0.0, noise: Noise = normal) -> MadeUp:
-    """Return influences of which a ``share`` is normal with a standard deviation of ``size``, and the others 0."""
+def _signed(value: float, sign: int) -> float:
+    return sign * abs(value) if sign else value
+
+
+def made_up(
+    seed: int, *, sequences: int, share: float = 0.0, size: float = 0.0, noise: Noise = normal, sign: int = 1
+) -> MadeUp:
+    """Return influences of which a ``share`` is half-normal, of ``size`` and a sign (0: of either), the others 0."""
     rng = random.Random(seed)
-    true = [rng.gauss(0, size) if rng.random() < share else 0.0 for _ in range(sequences)]
+    true = [_signed(rng.gauss(0, size), sign) if rng.random() < share else 0.0 for _ in range(sequences)]
     return MadeUp(true=true, observed=[value + noise(rng) for value in true])

@@ -32,6 +32,14 @@ def test_magnitudes_forget_signs_and_leave_zeros_out(values: list[float]) -> Non
     assert sum(folded.values()) == sum(abs(value) >= 2.0**-1026 for value in values)
 
 
+@given(influences)
+def test_magnitudes_of_a_sign_are_those_of_its_influences(values: list[float]) -> None:
+    distribution = Distribution.of(values)
+    for sign in (1, -1):
+        alone = Distribution.of([value for value in values if sign * value > 0])
+        assert distribution.magnitudes(sign) == alone.magnitudes()
+
+
 @pytest.mark.parametrize("threshold", [0.5, 1.0, 1.01, 3.0])
 def test_what_lies_beyond_a_threshold_is_counted_by_sign(threshold: float) -> None:
     values = [number / 1000 for number in range(-2000, 4000)]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shrinkage.made_up import MadeUp, Noise, laplace, made_up, student
+from shrinkage.made_up import MadeUp, Noise, laplace, made_up, normal, student
 from whence.significance import is_significant
 from whence_service.shrinkage.distribution import Distribution
 from whence_service.shrinkage.shrinkage import Shrinkage, shrink
@@ -37,27 +37,70 @@ def shrinkage_of(observed: list[float]) -> Shrinkage:
 
 def called(data: MadeUp) -> list[float]:
     """Return the true influences of what is told from noise, each times the sign that was observed."""
-    threshold = shrinkage_of(data.observed).threshold or math.inf
+    shrinkage = shrinkage_of(data.observed)
+    least = {sign: shrinkage.threshold(sign) or math.inf for sign in (1, -1)}
     return [
         math.copysign(1, observed) * true
         for true, observed in zip(data.true, data.observed, strict=True)
-        if abs(observed) >= threshold
+        if abs(observed) >= least[1 if observed > 0 else -1]
     ]
 
 
-@settings(max_examples=20, deadline=None)
-@given(seeds, st.sampled_from((50, 300, 1000)))
-def test_nothing_is_told_from_pure_noise(seed: int, sequences: int) -> None:
-    """Broken by: a noise of half the size; no preference for nothing (then a few of 50 are)."""
-    assert len(called(made_up(seed, sequences=sequences))) <= 2
+@settings(max_examples=10, deadline=None)
+@given(seeds, st.sampled_from((50, 300, 1000)), st.sampled_from((normal, laplace, student)))
+def test_next_to_nothing_is_told_from_pure_noise_whatever_its_tails(seed: int, sequences: int, noise: Noise) -> None:
+    """Broken by: noise that is taken to be normal (then some thirty of a thousand are)."""
+    assert len(called(made_up(seed, sequences=sequences, noise=noise))) <= 2
 
 
-@pytest.mark.parametrize("share", [0.003, 0.02, 0.1])
-@pytest.mark.parametrize("size", [3.0, 10.0, 50.0])
-def test_of_what_is_told_from_noise_at_most_one_in_twenty_has_another_sign(share: float, size: float) -> None:
-    """Broken by: taking the largest influence for a standard deviation of its own."""
-    signs = [true > 0 for seed in range(6) for true in called(made_up(seed, sequences=2000, share=share, size=size))]
-    assert len(signs) - sum(signs) <= max(1, 0.05 * len(signs))
+@pytest.mark.parametrize("noise", [normal, laplace, student])
+def test_seldom_is_anything_told_from_pure_noise(noise: Noise) -> None:
+    """Broken by: no preference for nothing."""
+    assert sum(bool(called(made_up(seed, sequences=300, noise=noise))) for seed in range(20)) <= 2
+
+
+@pytest.mark.parametrize("noise", [normal, student])
+@pytest.mark.parametrize(("share", "size"), [(0.005, 50.0), (0.02, 20.0), (0.1, 5.0), (0.1, 50.0)])
+def test_of_what_is_told_from_noise_at_most_one_in_twenty_has_the_wrong_sign(
+    share: float, size: float, noise: Noise
+) -> None:
+    """A sequence whose true influence is 0 counts for one half: its sign is right by chance.
+
+    Broken by: taking the largest influence for a signal of its own.
+    """
+    data = [made_up(seed, sequences=1000, share=share, size=size, noise=noise) for seed in range(8)]
+    signs = [true > 0 for made in data for true in called(made)]
+    assert (len(signs) - sum(signs)) / 2 <= max(1, 0.05 * len(signs))
+
+
+@pytest.mark.parametrize("noise", [normal, student])
+def test_significance_is_the_share_of_right_signs(noise: Noise) -> None:
+    """A sequence whose true influence is 0 counts for one half: its sign is right by chance.
+
+    Broken by: tails that are normal; tails of the sign that has the signals.
+    """
+    pairs = []
+    for seed in range(20):
+        data = made_up(seed, sequences=1000, share=0.02, size=30.0, noise=noise)
+        shrinkage = shrinkage_of(data.observed)
+        large = [pair for pair in zip(data.true, data.observed, strict=True) if abs(pair[1]) > 3]
+        pairs += [(shrinkage.significance(x), 0.5 if not true else float(true * x > 0)) for true, x in large]
+    for low, high in ((0.5, 0.7), (0.7, 0.95), (0.95, 1.01)):
+        chosen = [pair for pair in pairs if low <= pair[0] < high]
+        said, right = (statistics.mean(column) for column in zip(*chosen, strict=True))
+        assert said == pytest.approx(right, abs=0.12), (low, len(chosen))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_signals_of_either_sign_are_told(sign: int) -> None:
+    data = made_up(0, sequences=1000, share=0.02, size=50.0, sign=sign)
+    assert sum(true > 0 for true in called(data)) >= 0.6 * sum(true != 0 for true in data.true)
+
+
+def test_what_is_as_often_negative_as_positive_is_noise() -> None:
+    """A limit that is meant: large influences of both signs alike are tails, not signals."""
+    shares = [len(called(made_up(seed, sequences=1000, share=0.05, size=20.0, sign=0))) / 50 for seed in range(5)]
+    assert statistics.mean(shares) < 0.3
 
 
 @settings(max_examples=10, deadline=None)
@@ -79,7 +122,7 @@ def test_signals_come_close_to_the_best_there_are(share: float, size: float) -> 
 
     ours, best, raw = [], [], []
     for seed in range(6):
-        data = made_up(seed, sequences=1000, share=share, size=size)
+        data = made_up(seed, sequences=1000, share=share, size=size, sign=0)
         shrinkage = shrinkage_of(data.observed)
         for true, observed in zip(data.true, data.observed, strict=True):
             ours.append((shrinkage.signal(observed) - true) ** 2)
@@ -98,12 +141,12 @@ def test_signal_and_significance_rise_with_the_size_of_the_influence(observed: l
         return
     sizes = sorted({abs(value) for value in observed} | {shrinkage.scale * 1.1**power for power in range(-20, 120)})
     signals = [shrinkage.signal(size) for size in sizes]
-    sure = [shrinkage.significance(size) for size in sizes]
     for low, high in pairwise(signals):
         assert low <= high * (1 + 1e-9)
-    for low, high in pairwise(sure):
-        assert low <= high + 1e-9
-    assert all(0 <= value <= 1 for value in sure)
+    for sign in (1, -1):
+        sure = [shrinkage.significance(sign * size) for size in sizes]
+        assert sure == sorted(sure)
+        assert all(0.5 <= value <= 1 for value in sure)
     assert all(0 <= signal <= size for signal, size in zip(signals, sizes, strict=True))
 
 
@@ -113,11 +156,13 @@ def test_the_threshold_is_where_significance_begins(observed: list[float]) -> No
     shrinkage = shrink(Distribution.of(observed))
     if shrinkage is None:
         return
-    if shrinkage.threshold is None:
-        assert not any(is_significant(shrinkage.significance(value)) for value in observed)
-    elif math.isfinite(shrinkage.threshold):
-        assert is_significant(shrinkage.significance(shrinkage.threshold * (1 + 1e-9)))
-        assert not is_significant(shrinkage.significance(shrinkage.threshold * (1 - 1e-6)))
+    for sign in (1, -1):
+        threshold = shrinkage.threshold(sign)
+        if threshold is None:
+            assert not any(is_significant(shrinkage.significance(x)) for x in observed if sign * x > 0)
+        else:
+            assert is_significant(shrinkage.significance(sign * threshold * (1 + 1e-9)))
+            assert not is_significant(shrinkage.significance(sign * threshold * (1 - 1e-6)))
 
 
 @given(seeds)
@@ -168,13 +213,6 @@ def test_the_fit_is_the_maximum_of_the_likelihood() -> None:
         assert shrinkage.signal(observed) / shrinkage.scale == pytest.approx(signal(x, row), abs=0.15)
 
 
-@pytest.mark.parametrize(("noise", "most"), [(laplace, 0.05), (student, 0.04)])
-def test_noise_with_heavy_tails_is_in_part_taken_for_signal(noise: Noise, most: float) -> None:
-    """A known limit, which is written down: of such noise a few in a hundred are told from normal noise."""
-    shares = [len(called(made_up(seed, sequences=1000, noise=noise))) / 1000 for seed in range(4)]
-    assert 0.005 < statistics.mean(shares) < most
-
-
 @pytest.mark.parametrize(
     "observed",
     [
@@ -188,4 +226,4 @@ def test_noise_with_heavy_tails_is_in_part_taken_for_signal(noise: Noise, most: 
 def test_extremes_have_finite_answers(observed: list[float]) -> None:
     shrinkage = shrinkage_of(observed)
     assert all(math.isfinite(shrinkage.signal(value)) for value in observed)
-    assert all(0 <= shrinkage.significance(value) <= 1 for value in observed)
+    assert all(0.5 <= shrinkage.significance(value) <= 1 for value in observed)

@@ -114,13 +114,17 @@ class Hit(TrainingSequence):
 class Noise:
     """The noise of a query's influences, in nats, estimated from those of ``sequences`` sequences.
 
-    ``scale`` is its standard deviation, and ``threshold`` the smallest size of an influence that is told from it; None
-    where none would be, however large. ``positive_significant`` and ``negative_significant`` are the numbers of
-    sequences, of all that were searched, whose influence is told from noise: estimates where not all were scored.
+    ``scale`` would be its standard deviation if it were normal; ``degrees_of_freedom`` say how heavy its tails are,
+    those of a Student t distribution, from 1 (very) to 50 (normal). ``positive_threshold`` and ``negative_threshold``
+    are the smallest sizes of influences that are told from it, None where none is. ``positive_significant`` and
+    ``negative_significant`` are the numbers of sequences, of all that were searched, whose influence is told from
+    noise: estimates where not all were scored.
     """
 
     scale: float
-    threshold: float | None
+    degrees_of_freedom: float
+    positive_threshold: float | None
+    negative_threshold: float | None
     sequences: int
     positive_significant: float
     negative_significant: float

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-# The smallest probability of its sign from which an influence is told from noise.
+# The smallest probability of its sign from which an influence is told from noise. 0.5 is chance.
 SIGNIFICANT: Final = 0.95
 
 

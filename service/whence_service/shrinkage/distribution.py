@@ -34,10 +34,15 @@ class Distribution:
             known=self.known + other.known,
         )
 
-    def magnitudes(self) -> dict[int, float]:
-        """Return the weight of each bin of absolute values, the smallest first, without those of zero."""
+    def magnitudes(self, sign: int = 0) -> dict[int, float]:
+        """Return the weight of each bin of absolute values, the smallest first, without those of zero.
+
+        Of the influences of a sign, 1 or -1, alone if one is given.
+        """
         folded: dict[int, float] = {}
         for number, weight in self.weights.items():
+            if sign and is_negative(number) != (sign < 0):
+                continue
             folded[magnitude(number)] = folded.get(magnitude(number), 0) + weight
         folded.pop(0, None)
         return dict(sorted(folded.items()))

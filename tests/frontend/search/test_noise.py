@@ -19,15 +19,15 @@ POSITIVE = attribution_pb2.DIRECTION_POSITIVE
 
 
 def made_up(shard: str, scale: float) -> list[float]:
-    """Influences of which a few are large, different for each shard."""
+    """Influences of which a few are large and positive, different for each shard."""
     rng = random.Random(shard)
-    return [scale * (rng.gauss(0, 1) if number % 50 else rng.gauss(0, 20)) for number in range(200)]
+    return [scale * (rng.gauss(0, 1) if number % 50 else abs(rng.gauss(0, 20))) for number in range(200)]
 
 
 class CountingWorker(StubWorker):
     """Counts made-up influences for each of its shards, beside those of its table: 2, 1, 0, -1 and -2.
 
-    With noise of the default scale the twos are told from it, and the ones are not.
+    With noise of the default scale the twos are told from it, and the others are not, nor is any negative influence.
     """
 
     def __init__(self, *args, scale: float = 0.35, sequences: int = 200, counts: bool = True, **kwargs) -> None:
@@ -71,7 +71,9 @@ async def test_hits_have_the_signal_and_the_significance_that_follow_from_all_in
     expected = shrink(Distribution.of([value for shard in "abc" for value in made_up(shard, 0.35)]))
     attribution = (await (await counting()).stub.Attribute(request(ask))).attribution
     assert attribution.noise.scale == expected.scale / TRAINING_SET_SIZE
-    assert attribution.noise.threshold == expected.threshold / TRAINING_SET_SIZE
+    assert attribution.noise.positive_threshold == expected.threshold(1) / TRAINING_SET_SIZE
+    assert not attribution.noise.HasField("negative_threshold")
+    assert attribution.noise.degrees_of_freedom == expected.tails.freedom
     assert attribution.noise.sequences == 600
     for hit in (*attribution.positive, *attribution.negative):
         assert hit.signal == expected.signal(hit.raw_influence) / TRAINING_SET_SIZE
@@ -88,21 +90,21 @@ async def test_noise_does_not_depend_on_where_the_shards_are(counting, start_wor
 
 async def test_an_answer_says_after_which_rank_nothing_is_told_from_noise(counting, ask):
     attribution = (await (await counting()).stub.Attribute(request(ask))).attribution
-    for hits, told in (
-        (attribution.positive, attribution.positive_significant),
-        (attribution.negative, attribution.negative_significant),
-    ):
-        assert [is_significant(hit.significance) for hit in hits] == [hit.rank <= told for hit in hits]
-        assert told == sum(abs(hit.raw_influence) == 2 for hit in hits)
-        assert 0 < told < len(hits)
+    hits, told = attribution.positive, attribution.positive_significant
+    assert [is_significant(hit.significance) for hit in hits] == [hit.rank <= told for hit in hits]
+    assert told == sum(hit.raw_influence == 2 for hit in hits)
+    assert 0 < told < len(hits)
+    assert attribution.negative_significant == 0
 
 
 async def test_the_number_in_the_whole_corpus_is_told_too(counting, ask):
     attribution = (await (await counting()).stub.Attribute(request(ask, top_k=1))).attribution
     observed = [value / TRAINING_SET_SIZE for shard in "abc" for value in made_up(shard, 0.35)]
     noise = attribution.noise
-    assert noise.positive_significant == pytest.approx(sum(value >= noise.threshold for value in observed), abs=1)
-    assert noise.negative_significant == pytest.approx(sum(-value >= noise.threshold for value in observed), abs=1)
+    assert noise.positive_significant == pytest.approx(
+        sum(value >= noise.positive_threshold for value in observed), abs=1
+    )
+    assert noise.negative_significant == 0
     assert attribution.positive_significant == 1
 
 
@@ -112,7 +114,7 @@ async def test_only_what_is_told_from_noise_is_returned_where_asked(counting, as
     whole = (await front.stub.Attribute(request(ask))).attribution
     answer = await front.stub.Attribute(request(ask, significant_only=True))
     assert list(answer.attribution.positive) == whole.positive[: whole.positive_significant]
-    assert list(answer.attribution.negative) == whole.negative[: whole.negative_significant]
+    assert not answer.attribution.negative
     assert codes(answer) == {"STUB"}
 
 

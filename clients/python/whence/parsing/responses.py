@@ -135,7 +135,9 @@ def _attribution(proto: attribution_pb2.Attribution, metadata: attribution_pb2.R
 def _noise(proto: attribution_pb2.Noise) -> results.Noise:
     return results.Noise(
         scale=proto.scale,
-        threshold=proto.threshold if proto.HasField("threshold") else None,
+        degrees_of_freedom=proto.degrees_of_freedom,
+        positive_threshold=proto.positive_threshold if proto.HasField("positive_threshold") else None,
+        negative_threshold=proto.negative_threshold if proto.HasField("negative_threshold") else None,
         sequences=proto.sequences,
         positive_significant=proto.positive_significant,
         negative_significant=proto.negative_significant,

@@ -319,22 +319,31 @@ global___Attribution = Attribution
 
 @typing.final
 class Noise(google.protobuf.message.Message):
-    """The noise of one query's influences. An influence is taken to be a true one plus normal noise of one scale, and the
-    true ones to be a mixture of normal distributions about zero, fitted to the influences of all sequences (adaptive
-    shrinkage; Stephens 2017). If a filter was given, all sequences that pass it.
+    """The noise of one query's influences, estimated from those of all sequences or, if a filter was given, of all that pass
+    it. Noise is taken to be as often negative as positive, at every size.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     SCALE_FIELD_NUMBER: builtins.int
-    THRESHOLD_FIELD_NUMBER: builtins.int
+    DEGREES_OF_FREEDOM_FIELD_NUMBER: builtins.int
+    POSITIVE_THRESHOLD_FIELD_NUMBER: builtins.int
+    NEGATIVE_THRESHOLD_FIELD_NUMBER: builtins.int
     SEQUENCES_FIELD_NUMBER: builtins.int
     POSITIVE_SIGNIFICANT_FIELD_NUMBER: builtins.int
     NEGATIVE_SIGNIFICANT_FIELD_NUMBER: builtins.int
     scale: builtins.float
-    """The standard deviation of the noise, in nats: 1.4826 times the median size of the influences that are not 0."""
-    threshold: builtins.float
-    """The smallest size of an influence that is told from noise, in nats. Unset if none would be, however large."""
+    """The scale of the noise, in nats: 1.4826 times the median size of the influences that are not 0. Were the noise
+    normal, this would be its standard deviation.
+    """
+    degrees_of_freedom: builtins.float
+    """The degrees of freedom of the noise's tails, those of a Student t distribution: 1 and a half to 3 are usual. The
+    fewer, the more large influences are noise. 50: normal, as far as can be seen.
+    """
+    positive_threshold: builtins.float
+    """The smallest positive influence that is told from noise, in nats. Unset if none is."""
+    negative_threshold: builtins.float
+    """The smallest size of a negative influence that is told from noise, in nats. Unset if none is."""
     sequences: builtins.int
     """The number of sequences that the noise was estimated from."""
     positive_significant: builtins.float
@@ -347,14 +356,19 @@ class Noise(google.protobuf.message.Message):
         self,
         *,
         scale: builtins.float = ...,
-        threshold: builtins.float | None = ...,
+        degrees_of_freedom: builtins.float = ...,
+        positive_threshold: builtins.float | None = ...,
+        negative_threshold: builtins.float | None = ...,
         sequences: builtins.int = ...,
         positive_significant: builtins.float = ...,
         negative_significant: builtins.float = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_threshold", b"_threshold", "threshold", b"threshold"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_threshold", b"_threshold", "negative_significant", b"negative_significant", "positive_significant", b"positive_significant", "scale", b"scale", "sequences", b"sequences", "threshold", b"threshold"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["_threshold", b"_threshold"]) -> typing.Literal["threshold"] | None: ...
+    def HasField(self, field_name: typing.Literal["_negative_threshold", b"_negative_threshold", "_positive_threshold", b"_positive_threshold", "negative_threshold", b"negative_threshold", "positive_threshold", b"positive_threshold"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_negative_threshold", b"_negative_threshold", "_positive_threshold", b"_positive_threshold", "degrees_of_freedom", b"degrees_of_freedom", "negative_significant", b"negative_significant", "negative_threshold", b"negative_threshold", "positive_significant", b"positive_significant", "positive_threshold", b"positive_threshold", "scale", b"scale", "sequences", b"sequences"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_negative_threshold", b"_negative_threshold"]) -> typing.Literal["negative_threshold"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_positive_threshold", b"_positive_threshold"]) -> typing.Literal["positive_threshold"] | None: ...
 
 global___Noise = Noise
 
@@ -422,12 +436,13 @@ class Hit(google.protobuf.message.Message):
     preconditioned query gradient and G the gradient of the sequence.
     """
     signal: builtins.float
-    """The signal in the influence, in nats: the mean of the true influence given the observed one. Nearer to 0 than
-    `influence`, of the same sign. Unset if the query's noise is unknown (see Attribution.noise).
+    """The signal in the influence, in nats: the mean of the true influence given the observed one, by adaptive shrinkage
+    (Stephens 2017). Nearer to 0 than `influence`, of the same sign. Unset if the query's noise is unknown (see
+    Attribution.noise).
     """
     significance: builtins.float
-    """The probability that the true influence has the sign of `influence`: 1 minus the local false sign rate. It counts on
-    noise that is normal; where the noise has heavier tails it is too high. Unset if the query's noise is unknown.
+    """The probability that the true influence has the sign of `influence`: 1 minus the local false sign rate. 0.5 is
+    chance. Unset if the query's noise is unknown.
     """
     @property
     def sequence(self) -> global___TrainingSequence:

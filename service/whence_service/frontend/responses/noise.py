@@ -28,13 +28,22 @@ def set_noise(
     if significant_only:  # split influences may differ from those that were ranked
         del attribution.positive[attribution.positive_significant :]
         del attribution.negative[attribution.negative_significant :]
-    threshold = noise.shrinkage.threshold
-    attribution.noise.scale = scale.influence(noise.shrinkage.scale)
-    attribution.noise.sequences = noise.distribution.known
-    if threshold is not None:
-        attribution.noise.threshold = scale.influence(threshold)
-        attribution.noise.positive_significant = noise.distribution.beyond(threshold, sign=1)
-        attribution.noise.negative_significant = noise.distribution.beyond(threshold, sign=-1)
+    positive, negative = (noise.shrinkage.threshold(sign) for sign in (1, -1))
+    attribution.noise.MergeFrom(
+        attribution_pb2.Noise(
+            scale=scale.influence(noise.shrinkage.scale),
+            degrees_of_freedom=noise.shrinkage.tails.freedom,
+            positive_threshold=None if positive is None else scale.influence(positive),
+            negative_threshold=None if negative is None else scale.influence(negative),
+            sequences=noise.distribution.known,
+            positive_significant=_beyond(noise, positive, sign=1),
+            negative_significant=_beyond(noise, negative, sign=-1),
+        )
+    )
+
+
+def _beyond(noise: QueryNoise, threshold: float | None, *, sign: int) -> float:
+    return 0.0 if threshold is None else noise.distribution.beyond(threshold, sign=sign)
 
 
 def _told(hits: Sequence[attribution_pb2.Hit]) -> int:

@@ -72,10 +72,9 @@ def _told(hits: Sequence[Hit], significant: int | None, noise: Noise | None, *, 
 def _noise(noise: Noise | None) -> Text:
     if noise is None:
         return Text("How much of this is noise is not known.", style="dim")
-    beyond = "nothing" if noise.threshold is None else f"from ±{noise.threshold:.3g} nats"
     return Text(
-        f"Noise ±{noise.scale:.3g} nats (from {noise.sequences:,} influences); told from it: {beyond}. Signal: what is "
-        "left of an influence without noise, and how sure its sign is.",
+        f"Noise ±{noise.scale:.3g} nats, with tails of {noise.degrees_of_freedom:g} degrees of freedom, from "
+        f"{noise.sequences:,} influences. Signal: the influence without noise; below, how sure its sign is.",
         style="dim",
     )
 
