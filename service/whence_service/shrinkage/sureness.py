@@ -56,7 +56,7 @@ class Sureness:
 
 
 def fit_sureness(observed: Sequence[Observed], tails: Tails) -> Sureness:
-    """Return how sure influences of one sign are; in all of their sizes, and as the largest beyond."""
+    """Return the sureness of influences of one sign. Those larger than all observed are as sure as the largest."""
     deviations = powers_to(observed[-1].high, first=0)
     noise = [tails.probability(seen) for seen in observed]
     signals = [[normal_probability(seen, deviation) for seen in observed] for deviation in deviations]
