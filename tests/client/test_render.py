@@ -101,6 +101,55 @@ def test_with_colour_there_are_no_brackets(ranking):
     assert "\x1b[" in text
 
 
+def with_noise(ranking: results.Attribution, *significances: float) -> results.Attribution:
+    """Return the ranking with positive hits of these significances."""
+    hits = tuple(
+        dataclasses.replace(hit, signal=hit.influence / 2, significance=significance)
+        for hit, significance in zip(ranking.positive, significances, strict=True)
+    )
+    noise = results.Noise(
+        scale=0.25,
+        degrees_of_freedom=2.5,
+        positive_threshold=0.5,
+        negative_threshold=None,
+        sequences=4000,
+        positive_significant=17.0,
+        negative_significant=0.0,
+    )
+    told = sum(significance >= 0.95 for significance in significances)
+    return dataclasses.replace(
+        ranking, positive=hits, negative=(), noise=noise, positive_significant=told, negative_significant=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("significances", "line"),
+    [
+        ((0.999, 0.96), "All of these are told from noise, of about 17 that are."),
+        ((0.999, 0.9499), "After rank 1 nothing is told from noise."),
+        ((0.9, 0.6), "None of these is told from noise."),
+    ],
+)
+def test_a_ranking_says_where_its_noise_begins(ranking, significances, line):
+    text = shown(render_attribution.attribution(with_noise(ranking, *significances), plain=True), width=120)
+    assert line in text
+    assert "Noise ±0.25 nats, with tails of 2.5 degrees of freedom, from 4,000 influences." in text
+
+
+def test_significance_is_shown_below_the_signal_and_never_rounded_up(ranking):
+    text = shown(render_attribution.attribution(with_noise(ranking, 0.999, 0.9499), plain=True), width=120)
+    assert "signal" in text
+    assert ">99 %" in text
+    assert "94 %" in text
+    assert f"{ranking.positive[0].influence / 2:+.3g}" in text
+
+
+def test_a_ranking_whose_noise_is_unknown_has_no_signal(ranking):
+    text = shown(render_attribution.attribution(ranking, plain=True), width=120)
+    assert "signal" not in text
+    assert "How much of this is noise is not known." in text
+
+
 def test_a_ranking_without_hits_says_so(ranking):
     import dataclasses
 

@@ -8,6 +8,9 @@ import pytest
 from e2e.conftest import Service
 from e2e.harness import QUERY, influences, told
 from whence import Attribution, Progress, Query
+from whence.significance import is_significant
+from whence_service.shrinkage.distribution import Distribution
+from whence_service.shrinkage.shrinkage import shrink
 
 QUERIES = [QUERY, Query.text("a gull ", "at sea"), Query.tokens([5, 9, 2, 33, 60, 0], 2, query_id="ids")]
 
@@ -37,8 +40,22 @@ def test_a_top_k_beyond_the_corpus_gives_all_of_it_by_sign_and_says_so(whole: Se
     assert len(answer.negative) == sum(influence < 0 for influence in exact)
     assert all(hit.influence > 0 for hit in answer.positive)
     assert all(hit.influence < 0 for hit in answer.negative)
-    codes = {warning.code for warning in answer.warnings}
+    codes = {warning.code for warning in answer.warnings} - {"NOTHING_SIGNIFICANT"}
     assert codes == {"TOP_K_EXCEEDS_CORPUS", "FEWER_POSITIVE_THAN_TOP_K", "FEWER_NEGATIVE_THAN_TOP_K"}
+
+
+def test_signals_are_those_of_all_influences(whole: Service):
+    exact = influences(whole.client, whole.artefacts)
+    expected = shrink(Distribution.of(exact.values()))
+    answer = whole.client.attribute(QUERY, top_k=1000, direction="both")
+    assert answer.noise is not None
+    assert answer.noise.sequences == len(exact)
+    assert answer.noise.scale == pytest.approx(expected.scale, rel=0.1)
+    for hit in answer:
+        assert hit.signal == pytest.approx(expected.signal(hit.influence), abs=0.3 * expected.scale)
+        assert hit.significance == pytest.approx(expected.significance(hit.influence), abs=0.15)
+    told = whole.client.attribute(QUERY, top_k=1000, direction="both", significant_only=True)
+    assert told.hits == tuple(hit for hit in answer if is_significant(hit.significance))
 
 
 def test_a_streams_last_message_is_the_attribution(whole: Service):

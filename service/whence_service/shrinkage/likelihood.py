@@ -10,7 +10,7 @@ from typing import Final
 # λ₀ - 1 of Stephens 2017 (§3.1, "null-biased"): so many more observations of the first part than were made.
 _NULL_BIAS: Final = 9.0
 # The fit ends where three steps gain less log-likelihood than this, far less than matters, or after so many threes.
-_GAIN: Final = 1e-3
+_GAIN: Final = 1e-2
 _MOST: Final = 100
 
 

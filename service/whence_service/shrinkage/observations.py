@@ -13,7 +13,7 @@ HIGHEST: Final = 2.0**20
 # Observations below are as good as 0.
 SMALLEST: Final = 0.125
 # So many bins are taken together: fits are as good, and faster.
-_TOGETHER: Final = 2
+_TOGETHER: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)

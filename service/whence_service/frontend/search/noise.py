@@ -25,8 +25,11 @@ class QueryNoise:
 
 
 async def noise_of(distributions: Sequence[Distribution]) -> tuple[QueryNoise | None, ...]:
-    """Return the noise of each query, ``None`` where too few influences are known. In a thread, since it takes long."""
-    return await asyncio.to_thread(lambda: tuple(map(_noise, distributions)))
+    """Return the noise of each query, ``None`` where too few influences are known.
+
+    In a thread, and one query after the other, since each takes some twenty milliseconds of plain Python.
+    """
+    return tuple([await asyncio.to_thread(_noise, distribution) for distribution in distributions])
 
 
 def _noise(distribution: Distribution) -> QueryNoise | None:

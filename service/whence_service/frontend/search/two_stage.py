@@ -29,6 +29,7 @@ from whence_service.frontend.search.recall import with_recall
 from whence_service.frontend.search.refinement import Refinement
 from whence_service.frontend.search.rescoring import Rescoring
 from whence_service.rpc.deadlines import deadline_error
+from whence_service.shrinkage.distribution import Distribution
 
 # The share of the time left for scoring that choosing the second round may take: the round itself comes after.
 _REFINING_SHARE: Final = 0.25
@@ -147,7 +148,15 @@ class TwoStageSearch:
                 sequences_searched=self._sequences_searched,
                 unreachable=self._context.replicas.lost,
                 truncation_errors=rescoring.truncation_errors,
+                distributions=self._distributions(rescoring),
             )
+
+    def _distributions(self, rescoring: Rescoring) -> tuple[Distribution, ...]:
+        """Return how the influences of each query are distributed, where every sequence was scored."""
+        if len(rescoring.exact) < self._sequences_searched:
+            return ()  # the candidates are no sample of the others
+        queries = range(len(self._context.request.queries))
+        return tuple(Distribution.of(row[query] for row in rescoring.exact.values()) for query in queries)
 
     def _without_lost(self, candidates: Sequence[Candidates]) -> list[Candidates]:
         """Return the candidates of the shards that can be reached."""
