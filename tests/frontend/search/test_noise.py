@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from frontend.indexed_stub import SEQUENCES, IndexedStub
 from frontend.stub_worker import TRAINING_SET_SIZE, StubWorker
 from whence.significance import is_significant
 from whence.v1 import attribution_pb2, attribution_service_pb2
@@ -184,3 +185,13 @@ async def test_the_index_alone_tells_no_significance(counting, ask):
     with pytest.raises(Exception, match="have no significance") as caught:
         await front.stub.Attribute(given)
     assert caught.value.code().name == "INVALID_ARGUMENT"
+
+
+async def test_candidates_tell_the_noise_only_where_they_are_all_there_is(start_worker, start_front, ask):
+    """Broken by: taking candidates for a sample of the others."""
+    front = await start_front(await start_worker(kind=IndexedStub))
+    some = await front.stub.Attribute(request(ask, "abc", candidates=60))
+    assert not some.attribution.HasField("noise")
+    every = await front.stub.Attribute(request(ask, "abc", candidates=SEQUENCES))
+    assert every.attribution.noise.sequences == SEQUENCES
+    assert every.attribution.positive[0].HasField("signal")
