@@ -152,7 +152,7 @@ class TwoStageSearch:
             )
 
     def _distributions(self, rescoring: Rescoring) -> tuple[Distribution, ...]:
-        """Return how the influences of each query are distributed, where every sequence was scored."""
+        """Return the distribution of each query's influences, where every sequence was scored."""
         if len(rescoring.exact) < self._sequences_searched:
             return ()  # the candidates are no sample of the others
         queries = range(len(self._context.request.queries))
