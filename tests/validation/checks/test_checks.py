@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from validation.checks.subject import SEQUENCES, N, Subject, canary, queries, refit, training, write_corpus
-from whence.errors import InvalidRequestError, MismatchError, NotFoundError
+from whence.errors import CorruptArtefactError, InvalidRequestError, MismatchError, NotFoundError
 from whence.reasons import Reason
 from whence_backends.validation.checks import CheckProgress, Checks, CheckStage, run_checks, to_json
-from whence_backends.validation.checks.results import from_json
+from whence_backends.validation.checks.results import CHECKS_FILE, from_json, read
 
 STAGES = list(CheckStage)
 
@@ -91,6 +91,15 @@ def test_results_are_json_and_come_back(checks: Checks):
     document = json.loads(json.dumps(to_json(checks)))
     assert document["format"] == "whence.checks/1"
     assert from_json(Checks, document) == checks
+
+
+def test_finished_checks_are_read_from_their_folder(checks: Checks, out: Path, tmp_path: Path):
+    assert read(out) == checks
+    with pytest.raises(NotFoundError, match="whence validate check"):
+        read(tmp_path)
+    (tmp_path / CHECKS_FILE).write_text('{"format": "whence.checks/0"}')
+    with pytest.raises(CorruptArtefactError, match=r"its format is 'whence.checks/0'"):
+        read(tmp_path)
 
 
 def test_progress_only_grows_and_ends(checks: Checks, seen: list[CheckProgress]):

@@ -8,6 +8,7 @@ from typing import Final
 
 from whence_backends.ekfac.factors import Factors
 from whence_backends.fit import FitConfig, FitProgress, fit
+from whence_backends.store.artefact import canonical_json, digest_bytes
 from whence_backends.validation.checks.config import CheckProgress, CheckStage
 from whence_backends.validation.checks.inputs import Inputs
 from whence_backends.validation.checks.sample import Positions, Sample, Subset
@@ -41,10 +42,11 @@ def fit_again(inputs: Inputs, sample: Sample, progress: Callable[[CheckProgress]
 
 def _configuration(inputs: Inputs, name: str, seed: int) -> FitConfig:
     config, card = inputs.config, inputs.card
-    identity = f"{config.fit_sequences}-{config.seed}"
+    identity = [inputs.factors.digest, inputs.corpus.digest, config.fit_sequences, config.seed]
+    short = digest_bytes(canonical_json(identity)).removeprefix("blake3:")[:16]
     return FitConfig(
         model=config.model,
-        out=config.out / "fits" / f"{name}-{identity}-{inputs.factors.digest.removeprefix('blake3:')[:8]}",
+        out=config.out / "fits" / f"{name}-{short}",
         tracked=card.tracked,
         labels="empirical" if card.labels == "empirical" else "sampled",
         precision=card.precision,

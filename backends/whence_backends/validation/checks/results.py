@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
 from types import UnionType
 from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from whence.errors import CorruptArtefactError, NotFoundError
+from whence.reasons import Reason
+from whence_backends.store.artefact import write_atomically
 from whence_backends.validation.checks.baselines import Baseline
 from whence_backends.validation.checks.canaries import CanaryRanks
 from whence_backends.validation.checks.coverage import Coverage
@@ -17,6 +22,7 @@ from whence_backends.validation.checks.precision import Precision
 from whence_backends.validation.checks.step import Steps
 
 CHECKS_FORMAT: Final = "whence.checks/1"
+CHECKS_FILE: Final = "checks.json"
 
 T = TypeVar("T")
 
@@ -48,6 +54,42 @@ class Checks:
 def to_json(result: Checks) -> dict[str, Any]:
     """Return the checks as a JSON document."""
     return {"format": CHECKS_FORMAT, **asdict(result)}
+
+
+def write(result: Checks, folder: Path) -> None:
+    """Write the checks to ``checks.json`` in a folder."""
+    content = json.dumps(to_json(result), indent=1).encode() + b"\n"
+
+    def fill(path: Path) -> None:
+        path.write_bytes(content)
+
+    write_atomically(folder / CHECKS_FILE, fill)
+
+
+def read(folder: Path) -> Checks:
+    """Return the checks of a folder.
+
+    Raises :class:`~whence.errors.NotFoundError` if it has none, and :class:`~whence.errors.CorruptArtefactError` if
+    they cannot be read.
+    """
+    path = folder / CHECKS_FILE
+    try:
+        document = json.loads(path.read_bytes())
+        if document["format"] != CHECKS_FORMAT:
+            raise ValueError(f"its format is {document['format']!r}, not {CHECKS_FORMAT}")
+        return from_json(Checks, document)
+    except FileNotFoundError as error:
+        raise NotFoundError(
+            f"{folder} has no finished checks; make them with `whence validate check`",
+            reason=Reason.ARTEFACT_NOT_FOUND,
+            path=folder,
+        ) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptArtefactError(
+            f"{path} is damaged ({error}); remove it, and run `whence validate check` again",
+            reason=Reason.CORRUPT_ARTEFACT,
+            path=path,
+        ) from error
 
 
 def from_json(kind: type[T], document: Mapping[str, Any]) -> T:

@@ -24,7 +24,7 @@ from whence_backends.validation.checks.label_seed import SERVED, label_seed
 from whence_backends.validation.checks.lexical import bm25
 from whence_backends.validation.checks.optimum import Optimum, optimum
 from whence_backends.validation.checks.precision import Precision, precision
-from whence_backends.validation.checks.results import Checks
+from whence_backends.validation.checks.results import Checks, write
 from whence_backends.validation.checks.sample import Sample, draw
 from whence_backends.validation.checks.scan import Scanned, scan, unconditioned, under
 from whence_backends.validation.checks.step import Steps, steps
@@ -45,7 +45,7 @@ def run_checks(
     *,
     warn: Callable[[Finding], None] = lambda _: None,
 ) -> Checks:
-    """Return the checks of served factors. If they were killed, the same call goes on where they were.
+    """Return the checks of served factors, and write them to ``checks.json``. Killed, the same call goes on.
 
     ``warn`` receives the warnings of the preflight. Raises :class:`~whence.errors.InvalidRequestError` if there is no
     query or the corpus has too few sequences, :class:`~whence.errors.NotFoundError` for an unknown document of a
@@ -54,7 +54,9 @@ def run_checks(
     """
     inputs = open_inputs(config, queries, canaries, warn)
     with alone_in(config.out):
-        return _run(inputs, progress)
+        result = _run(inputs, progress)
+        write(result, config.out)
+    return result
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

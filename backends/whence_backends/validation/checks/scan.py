@@ -27,7 +27,7 @@ from whence_backends.validation.checks.sample import Positions
 # Preconditions queries.
 Variant = Callable[[Sequence[TokenSequence]], Preconditioned[Tensor]]
 Asked = Mapping[str, tuple[Variant, Sequence[TokenSequence]]]
-# Preconditioned queries of one pass on a CPU; a GPU gives half of what is free.
+# Preconditioned queries of one pass on a CPU; a GPU gives a quarter of what is free, since they are put together there.
 _PASS_BYTES: Final = 2 << 30
 
 
@@ -120,7 +120,7 @@ def _row_bytes(engine: PytorchEngine) -> int:
 def _pass_bytes(engine: PytorchEngine) -> int:
     if engine.model.device.type != "cuda":
         return _PASS_BYTES
-    return int(torch.cuda.mem_get_info(engine.model.device)[0] // 2)
+    return int(torch.cuda.mem_get_info(engine.model.device)[0] // 4)
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:

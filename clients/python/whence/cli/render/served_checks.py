@@ -110,7 +110,7 @@ def _steps(result: Checks) -> Iterator[Row]:
 
 
 def _band(band: Band) -> str:
-    size = f"from {band.at_least:g}" if band.below is None else f"{band.at_least:g} to {band.below:g}"
+    size = f"{band.at_least:g} and more" if band.below is None else f"{band.at_least:g} to {band.below:g}"
     signs = f", {band.right_signs:.0%} right signs" if band.right_signs is not None else ""
     return f"{band.slope:.2f} at {size} nats{signs}"
 

@@ -20,7 +20,9 @@ def check(
     factors: Annotated[Path, typer.Option(help="The factors that `whence fit` wrote.")],
     corpus: options.CorpusFolder,
     queries: options.Queries,
-    out: Annotated[Path, typer.Option(help="Folder to keep what is done. Killed? Run the same command again.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for checks.json and what it is made of. Killed? Run the same command again.")
+    ],
     canaries: Annotated[
         Path | None,
         typer.Option(
