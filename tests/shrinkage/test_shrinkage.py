@@ -113,22 +113,22 @@ def test_most_large_influences_are_told_from_noise(seed: int) -> None:
 
 @pytest.mark.parametrize(("share", "size"), [(0.01, 10.0), (0.05, 5.0), (0.05, 50.0)])
 def test_signals_come_close_to_the_best_there_are(share: float, size: float) -> None:
-    """The oracle knows the mixture and the scale of the noise; its mean square error is the smallest possible."""
+    """The oracle knows the sizes, the sign and the noise. Not to know that the noise is normal costs about a third."""
 
     def oracle(observed: float) -> float:
-        of_some = share * math.exp(-(observed**2) / (1 + size**2) / 2) / math.hypot(1, size)
+        of_some = 2 * share * math.exp(-(observed**2) / (1 + size**2) / 2) / math.hypot(1, size)
         of_none = (1 - share) * math.exp(-(observed**2) / 2)
-        return observed * size**2 / (1 + size**2) * of_some / (of_some + of_none)
+        return max(0.0, observed) * size**2 / (1 + size**2) * of_some / (of_some + of_none)
 
     ours, best, raw = [], [], []
     for seed in range(6):
-        data = made_up(seed, sequences=1000, share=share, size=size, sign=0)
+        data = made_up(seed, sequences=1000, share=share, size=size)
         shrinkage = shrinkage_of(data.observed)
         for true, observed in zip(data.true, data.observed, strict=True):
             ours.append((shrinkage.signal(observed) - true) ** 2)
             best.append((oracle(observed) - true) ** 2)
             raw.append((observed - true) ** 2)
-    assert statistics.mean(best) <= statistics.mean(ours) < 1.3 * statistics.mean(best)
+    assert 0.95 * statistics.mean(best) <= statistics.mean(ours) < 1.7 * statistics.mean(best)
     assert statistics.mean(ours) < statistics.mean(raw) / 3
 
 
@@ -210,7 +210,8 @@ def test_the_fit_is_the_maximum_of_the_likelihood() -> None:
         return x * sum(o * d**2 / (1 + d**2) for o, d in zip(odds, deviations, strict=True)) / sum(odds)
 
     for x, row, observed in zip(units, rows, data.observed, strict=True):
-        assert shrinkage.signal(observed) / shrinkage.scale == pytest.approx(signal(x, row), abs=0.15)
+        chance = 2 * shrinkage.significance(observed) - 1
+        assert shrinkage.signal(observed) / shrinkage.scale == pytest.approx(chance * signal(x, row), abs=0.15)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 """Adaptive shrinkage: what of an influence is signal, and how sure its sign is (Stephens 2017).
 
-An observed influence is a true one plus noise. The *signal* is the mean of the true influence given the observed one,
-with normal noise, where the true ones follow a mixture of normal distributions about zero. It rises with the influence
-whatever the mixture: the likelihood ratio of normal noise is monotone (Karlin and Rubin 1956). The *significance* is
-the probability that the true influence has the sign of the observed one, one minus the local false sign rate. It asks
-more of the noise than the mean does, all of it of its tails, and those are heavier than normal; they are estimated, see
-:mod:`whence_service.shrinkage.sureness`. Both follow the order of the influences, so what is told from noise is the
-beginning of a ranking.
+An observed influence is noise, or a true influence plus noise. The tails of the noise are heavier than normal, and how
+sure it is that an influence is not all noise is estimated by :mod:`whence_service.shrinkage.sureness`. The
+*significance* is the probability that the true influence has the sign of the observed one, one minus the local false
+sign rate. The *signal* is the mean of the true influence given the observed one: that of an influence which is not all
+noise, times the chance that it is none. For that mean the noise is normal, and the true influences follow a mixture of
+normal distributions about zero; it rises with the influence whatever the mixture, since the likelihood ratio of normal
+noise is monotone (Karlin and Rubin 1956). Signal and significance follow the order of the influences, so what is told
+from noise is the beginning of a ranking.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ class Shrinkage:
 
     def signal(self, influence: float) -> float:
         """Return the mean of the true influence."""
-        return influence * self._share(self._size(influence))
+        if not influence:
+            return 0.0
+        size = self._size(influence)
+        return influence * self._sureness(influence).chance(size) * self._share(size)
 
     def significance(self, influence: float) -> float:
         """Return the probability, from 0.5 to 1, that the true influence has the sign of the observed one."""

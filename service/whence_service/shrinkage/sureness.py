@@ -34,9 +34,10 @@ class Sureness:
 
     def significance(self, size: float) -> float:
         """Return the probability that the true influence has the sign of the observed one: half of noise has."""
-        return (1 + self._chance(size)) / 2
+        return (1 + self.chance(size)) / 2
 
-    def _chance(self, size: float) -> float:
+    def chance(self, size: float) -> float:
+        """Return the chance that an influence is not all noise."""
         after = bisect_right(self.sizes, size)
         if after == 0 or after == len(self.sizes):
             return self.chances[max(0, after - 1)]

@@ -437,8 +437,8 @@ class Hit(google.protobuf.message.Message):
     """
     signal: builtins.float
     """The signal in the influence, in nats: the mean of the true influence given the observed one, by adaptive shrinkage
-    (Stephens 2017). Nearer to 0 than `influence`, of the same sign. Unset if the query's noise is unknown (see
-    Attribution.noise).
+    (Stephens 2017): the chance that the influence is not all noise, 2 * significance - 1, times what is left of it then.
+    Nearer to 0 than `influence`, never of the other sign. Unset if the query's noise is unknown (see Attribution.noise).
     """
     significance: builtins.float
     """The probability that the true influence has the sign of `influence`: 1 minus the local false sign rate. 0.5 is
