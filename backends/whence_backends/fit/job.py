@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from whence_backends.ekfac.self_check import check_model
 from whence_backends.ekfac.statistics import CorrectedEigenvalues, Covariances, eigenbasis
 from whence_backends.fit.checkpoint import Checkpoints, write_tensors
 from whence_backends.fit.config import LABELS, FitConfig, FitProgress, SequenceSource
+from whence_backends.fit.sample import fitted_positions
 from whence_backends.fit.soundness import dead_layers, require_finite, require_finite_sums
 from whence_backends.models.facts import find_tokenizer, model_facts
 from whence_backends.models.shape import ModelShape
@@ -99,7 +100,7 @@ def _fit(
     require(preflight(model=loaded, corpus=source.facts))
     layers = track(module, config.tracked)
     covered = coverage(module, layers)
-    positions = _sample(len(source.all_lengths()), config)
+    positions = fitted_positions(len(source.all_lengths()), config.max_sequences, config.seed)
     trained = int(source.trained_tokens()[positions].sum())
     if trained == 0:
         raise InvalidRequestError(
@@ -172,14 +173,6 @@ def _preflight(
     for finding in require(preflight(model=facts, corpus=source.facts, training_sequences=config.training_sequences)):
         warn(finding)
     return facts
-
-
-def _sample(count: int, config: FitConfig) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return the positions to fit on, ascending: all, or a random ``max_sequences`` of them."""
-    if config.max_sequences is None or config.max_sequences >= count:
-        return np.arange(count, dtype=np.int64)
-    chosen = np.random.Generator(np.random.Philox(key=config.seed)).permutation(count)[: config.max_sequences]
-    return np.sort(chosen).astype(np.int64)
 
 
 def _finished(out: Path, card: FactorsCard) -> Factors | None:

@@ -357,6 +357,8 @@ class Reason(_Named):
     """Make a plan with `whence validate plan`, or name the folder that has one."""
     PLAN_EXISTS = auto()
     """Continue with the plan that the folder holds, or plan into another folder."""
+    INVALID_PBRF_SETTING = auto()
+    """Correct the setting that the message names."""
     UNKNOWN_RUN = auto()
     """Name a run of the plan; the message says how many it has."""
     RUN_NOT_FOUND = auto()
@@ -379,6 +381,8 @@ class Reason(_Named):
     """Ingest the corpus again with this model's tokenizer."""
     TOO_LARGE_TOKEN_ID = auto()
     """Give the model as it was trained: the corpus has tokens that its embeddings lack."""
+    FACTORS_CORPUS_MISMATCH = auto()
+    """Give the corpus that the factors were fitted on."""
     FACTORS_LAYERS_MISMATCH = auto()
     """Fit factors for the layers that are tracked, or export the model with these factors."""
     FACTORS_MODEL_MISMATCH = auto()
