@@ -51,9 +51,9 @@ class PbrfConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PbrfProgress:
-    """The progress of a stage: ``curvature`` counts products of the preconditioner, ``responses`` counts points."""
+    """The progress of a part: ``curvature`` counts products of the preconditioner, ``responses`` counts points."""
 
-    stage: Literal["curvature", "responses"]
+    part: Literal["curvature", "responses"]
     done: int
     total: int
 

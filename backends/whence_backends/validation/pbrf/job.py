@@ -66,7 +66,7 @@ def run_pbrf(config: PbrfConfig, progress: Progress = lambda _: None) -> PbrfRes
     responses = []
     for done, sequence in enumerate(loaded.corpus.tokens_at(points.tolist()), start=1):
         responses.append(function.of(token_batch([sequence], device, dtype), config.copies))
-        progress(PbrfProgress(stage="responses", done=done, total=len(points)))
+        progress(PbrfProgress(part="responses", done=done, total=len(points)))
     return PbrfResult(
         config=config,
         setting=Setting(
@@ -140,7 +140,7 @@ def _function(
         objective.damping,
         config.columns,
         seed=config.seed,
-        progress=lambda done: progress(PbrfProgress(stage="curvature", done=done, total=config.columns)),
+        progress=lambda done: progress(PbrfProgress(part="curvature", done=done, total=config.columns)),
     )
     shape = ModelShape.of(loaded.model)
     queries = tokenize(

@@ -98,20 +98,20 @@ class _Walk:
         self.gradient = self._relative(self.at)
         self.steps = self.iterations = 0
 
-    def step(self, found: LinearSolution) -> None:
-        """Take the step that was found if it keeps what it promised, and trust it the more or the less."""
-        self.steps, self.iterations = self.steps + 1, self.iterations + found.iterations
-        there = self._objective.evaluate(self.displacement + found.solution, self._pull)
-        kept = (self.at.change - there.change) / found.decrease if found.decrease > 0 else 0.0
+    def step(self, solved: LinearSolution) -> None:
+        """Take the step that was solved for if it keeps what it promised, and trust it the more or the less."""
+        self.steps, self.iterations = self.steps + 1, self.iterations + solved.iterations
+        there = self._objective.evaluate(self.displacement + solved.solution, self._pull)
+        kept = (self.at.change - there.change) / solved.decrease if solved.decrease > 0 else 0.0
         gradient = self._relative(there)
-        if found.decrease <= _ROUNDING * abs(self.at.change):
+        if solved.decrease <= _ROUNDING * abs(self.at.change):
             kept = float(gradient < self.gradient)
         if kept < 0.25:
-            self.radius = found.length / 4
-        elif kept > 0.75 and found.at_edge:
+            self.radius = solved.length / 4
+        elif kept > 0.75 and solved.at_edge:
             self.radius *= 2
         if kept >= _ENOUGH:
-            self.displacement, self.at, self.gradient = self.displacement + found.solution, there, gradient
+            self.displacement, self.at, self.gradient = self.displacement + solved.solution, there, gradient
 
     def _relative(self, at: Evaluation) -> float:
         return self._size(at.gradient, self._precondition(at.gradient))
