@@ -33,7 +33,7 @@ OF_FRONT_END: Final = OF_BOTH | {
     *("workers_tls_ca", "workers_tls_certificate", "workers_tls_key", "workers_tls_name"),
 }
 OF_WORKERS: Final = OF_BOTH | {
-    *("corpus", "factors", "index", "model", "name", "shards"),
+    *("certificate", "corpus", "factors", "index", "model", "name", "shards"),
     *("redis_password_file", "redis_tls_ca", "redis_url", "redis_username"),
 }
 # What jobs take as `artefacts` and `ranks`.

@@ -1,6 +1,6 @@
-"""Inspecting a model, a corpus, factors and an index for whether they belong together, from manifests alone.
+"""Inspecting a model, a corpus, factors, an index and a certificate for whether they belong together.
 
-Offline jobs do this before they read weights and arrays; ``whence doctor`` does only this.
+Manifests alone are read. Offline jobs do this before they read weights and arrays; ``whence doctor`` does only this.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from whence_backends.certificates import Certificate
 from whence_backends.corpus import Corpus
 from whence_backends.ekfac.factors import Factors
 from whence_backends.index import Index
@@ -29,6 +30,7 @@ class Named:
     corpus: Path | None = None
     factors: Path | None = None
     index: Path | None = None
+    certificate: Path | None = None
     shards: Sequence[str] | None = None
     training_sequences: int | None = None
 
@@ -43,6 +45,7 @@ class Inspected:
     corpus: CorpusFacts | None
     factors: Factors | None
     index: IndexFacts | None
+    certificate: Certificate | None
     training_sequences: int | None
 
     def findings(self, engine: EngineFacts | None = None) -> Iterator[Finding]:
@@ -55,6 +58,7 @@ class Inspected:
             corpus=self.corpus,
             factors=None if self.factors is None else self.factors.facts,
             index=self.index,
+            certificate=None if self.certificate is None else self.certificate.facts,
             engine=engine,
             training_sequences=self.training_sequences,
         )
@@ -65,6 +69,7 @@ def inspect(named: Named) -> Inspected:
     factors = None if named.factors is None else Factors.open(named.factors, verify=False)
     corpus = None if named.corpus is None else Corpus.open(named.corpus, verify=False, shards=named.shards)
     index = None if named.index is None else Index.open(named.index, verify=False, shards=named.shards)
+    certificate = None if named.certificate is None else Certificate.open(named.certificate)
     source = resolve_model(named.model)
     tokenizer = find_tokenizer(source)
     return Inspected(
@@ -74,5 +79,6 @@ def inspect(named: Named) -> Inspected:
         corpus=None if corpus is None else corpus.facts,
         factors=factors,
         index=None if index is None else index.facts,
+        certificate=certificate,
         training_sequences=named.training_sequences,
     )

@@ -26,6 +26,9 @@ NOT_TRAINING_DATA = {
     "Attribution.query_id",
     "Attribution.query_key",
     "GroupInfluence.name",  # a document's id: see the refusals of other groupings
+    *(f"Certificate.{name}" for name in ("digest", "essence", "measured_model", "date", "method", "machine")),
+    "Certificate.whence_version",
+    *(f"CertificateSummary.{name}" for name in ("essence", "digest")),
     "Index.digest",
     "Layer.name",
     "ListModelsResponse.next_page_token",

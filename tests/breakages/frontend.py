@@ -6,6 +6,13 @@ from breakage import FRONT, Breakage
 
 BREAKAGES = (
     Breakage(
+        name="the certificate of the worker that came first",
+        file=f"{FRONT}/workers/certificates.py",
+        old='model.ClearField("certificate")',
+        new="pass",
+        tests="tests/frontend/workers/test_placement.py",
+    ),
+    Breakage(
         name="candidates that stand for themselves alone",
         file=f"{FRONT}/search/recall.py",
         old="stands_for = min(_MOST, 1 / max(_tail(-margin), 1 / _MOST))",

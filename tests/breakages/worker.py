@@ -6,6 +6,34 @@ from breakage import WORKER, Breakage
 
 BREAKAGES = (
     Breakage(
+        name="the certificate of another corpus",
+        file="backends/whence_backends/preflight/checks.py",
+        old="if corpus is not None and certificate.corpus_digest != corpus.digest:",
+        new="if corpus is not None and not certificate.proxy and certificate.corpus_digest != corpus.digest:",
+        tests="tests/preflight/test_checks.py",
+    ),
+    Breakage(
+        name="a rank that is valid by luck",
+        file="backends/whence_backends/certificates/figures.py",
+        old="takewhile(lambda bucket",
+        new="filter(lambda bucket",
+        tests="tests/certificates/test_figures.py",
+    ),
+    Breakage(
+        name="negative influences shown by their score alone",
+        file="backends/whence_backends/certificates/certificate.py",
+        old="lds.is_above_zero and self",
+        new="lds.is_above_zero or self",
+        tests="tests/certificates/test_figures.py",
+    ),
+    Breakage(
+        name="a proxy's figures without the word",
+        file="backends/whence_backends/certificates/essence.py",
+        old="if certificate.is_proxy else words",
+        new="if certificate.is_proxy and _is_retrained(certificate) else words",
+        tests="tests/certificates/test_essence.py",
+    ),
+    Breakage(
         name="a warning of a kept query that names another's place",
         file=f"{WORKER}/requests/recent_queries.py",
         old="keys = [(number, query.Ser",

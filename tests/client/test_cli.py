@@ -43,6 +43,7 @@ def test_attribute_prints_json_with_everything(run, target):
     assert hit["layer_influence"] == result.positive[0].layer_influence
     assert hit["tokens"][5]["text"] == " Brelary"
     assert document["provenance"]["training_set_size"] == 1000
+    assert document["provenance"]["certificate"] == {"essence": "not validated", "digest": "", "kind": ""}
 
 
 def test_the_keys_of_the_json_are_stable(run):

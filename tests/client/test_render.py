@@ -74,6 +74,14 @@ def test_a_ranking_says_where_it_comes_from(ranking):
         assert expected in text
 
 
+def test_a_ranking_says_how_true_it_was_measured_to_be(ranking):
+    """Broken by: saying nothing where there is no certificate."""
+    assert "Influences were not validated for this model" in shown(render_attribution.attribution(ranking, plain=True))
+    provenance = dataclasses.replace(ranking.provenance, certificate=CERTIFICATE.summary)
+    certified = dataclasses.replace(ranking, provenance=provenance)
+    assert "Certificate abcdef: LDS 0.52 of 0.80" in shown(render_attribution.attribution(certified, plain=True))
+
+
 def test_influences_outside_the_linear_range_are_in_brackets_and_explained(ranking):
     """Broken by: printing +2,000 nats beside a log-likelihood of -8.6 as if it were one."""
     first, *rest = ranking.positive
@@ -297,6 +305,28 @@ def model(*replicas: int) -> models.Model:
     )
 
 
+CERTIFICATE = whence.Certificate(
+    digest="blake3:abcdef", essence="LDS 0.52 of 0.80", kind="model", measured_model="toy", date="2026-11-26",
+    method="40 halves", machine="2 cores", whence_version="0.1.0", damping_factor=0.1, negative_validated=False,
+)  # fmt: skip
+
+
+def test_a_model_without_a_certificate_is_said_to_be_not_validated():
+    assert "not validated" in shown(render_models.details(model(1)))
+    check = next(check for check in check_models([model(1)]) if check.name == "toy: validation")
+    assert (check.outcome, check.fact) == (Outcome.WARNING, "not validated")
+    assert "--certificate" in check.advice
+
+
+@pytest.mark.parametrize(("kind", "outcome"), [("model", Outcome.OK), ("proxy", Outcome.WARNING)])
+def test_a_certificate_is_in_order_unless_it_is_a_proxys(kind, outcome):
+    certificate = dataclasses.replace(CERTIFICATE, kind=kind)
+    served = dataclasses.replace(model(1), certificate=certificate)
+    assert "LDS 0.52 of 0.80" in shown(render_models.details(served))
+    check = next(check for check in check_models([served]) if check.name == "toy: validation")
+    assert (check.outcome, check.fact) == (outcome, "LDS 0.52 of 0.80")
+
+
 def test_an_uncovered_shard_fails_the_check():
     *_, last = check_models([model(1, 0)])
     assert last.outcome is Outcome.FAIL
@@ -307,7 +337,8 @@ def test_an_uncovered_shard_fails_the_check():
 
 
 def test_covered_shards_pass_the_check():
-    assert {check.outcome for check in check_models([model(1, 2)])} == {Outcome.OK}
+    served = dataclasses.replace(model(1, 2), certificate=CERTIFICATE)
+    assert {check.outcome for check in check_models([served])} == {Outcome.OK}
 
 
 def test_a_model_without_parameters_has_no_share():

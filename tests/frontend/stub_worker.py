@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from whence import tensors
 from whence.errors import MismatchError, NotFoundError
-from whence.v1 import attribution_pb2, model_pb2, query_pb2
+from whence.v1 import attribution_pb2, certificate_pb2, model_pb2, query_pb2
 from whence.worker.v1 import worker_service_pb2 as messages
 from whence.worker.v1 import worker_service_pb2_grpc
 from whence_service.rpc import tenants
@@ -73,6 +73,7 @@ class StubWorker(worker_service_pb2_grpc.WorkerServiceServicer):
         self.rounding: dict[int, float] = {}  # by position: what split influences are multiplied by
         self.incomplete = False  # whether scans end without saying that they are done
         self.training_set_size = TRAINING_SET_SIZE
+        self.certificate: certificate_pb2.Certificate | None = None
         self.says: tuple[str, ...] = ()  # codes of what it warns of
 
     async def GetInfo(self, request, context):  # noqa: N802 - the protocol's name
@@ -88,6 +89,7 @@ class StubWorker(worker_service_pb2_grpc.WorkerServiceServicer):
                 training_set_source="worker",
                 warnings=[attribution_pb2.Warning(code=code, message=code.lower()) for code in self.says],
                 default_damping_factor=DAMPING,
+                certificate=self.certificate,
                 engine="stub/float64",
                 limits=model_pb2.Limits(max_query_tokens=8, max_queries=4, max_batch_queries=40),
             ),

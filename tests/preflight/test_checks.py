@@ -7,7 +7,15 @@ from dataclasses import replace
 import pytest
 
 from whence.errors import InvalidRequestError, MismatchError
-from whence_backends.preflight import CorpusFacts, FactorsFacts, IndexFacts, ModelFacts, preflight, require
+from whence_backends.preflight import (
+    CertificateFacts,
+    CorpusFacts,
+    FactorsFacts,
+    IndexFacts,
+    ModelFacts,
+    preflight,
+    require,
+)
 
 MODEL = ModelFacts(name="m", digest="M", tokenizer_digest="T", tokenizer_size=50, vocabulary_size=64, max_tokens=32)
 CORPUS = CorpusFacts(
@@ -16,9 +24,21 @@ CORPUS = CorpusFacts(
 FACTORS = FactorsFacts(name="f", digest="F", model_digest="M", corpus_digest="C", training_set_size=10)
 INDEX = IndexFacts(name="i", digest="I", model_digest="M", factors_digest="F", corpus_digest="C")
 
+CERTIFICATE = CertificateFacts(
+    name="t", proxy=False, model_digest="M", factors_digest="F", corpus_digest="C", index_digest="I"
+)
+PROXY = replace(CERTIFICATE, proxy=True, model_digest="P", factors_digest="Q", index_digest="R")
+
 
 def reasons(**changed: object) -> list[str]:
-    facts = {"model": MODEL, "corpus": CORPUS, "factors": FACTORS, "index": INDEX, **changed}
+    facts = {
+        "model": MODEL,
+        "corpus": CORPUS,
+        "factors": FACTORS,
+        "index": INDEX,
+        "certificate": CERTIFICATE,
+        **changed,
+    }
     return [finding.reason for finding in preflight(**facts)]  # type: ignore[arg-type]
 
 
@@ -33,6 +53,8 @@ def test_what_is_not_known_is_not_judged() -> None:
     assert reasons(model=unknown, corpus=corpus) == []
     assert reasons(corpus=None, factors=None, index=None) == []
     assert reasons(factors=replace(FACTORS, layers=("a",))) == []
+    assert reasons(certificate=replace(CERTIFICATE, index_digest="")) == []
+    assert reasons(index=None) == []
 
 
 @pytest.mark.parametrize(
@@ -49,6 +71,11 @@ def test_what_is_not_known_is_not_judged() -> None:
         ({"index": replace(INDEX, model_digest="N")}, "INDEX_MODEL_MISMATCH"),
         ({"index": replace(INDEX, factors_digest="G")}, "INDEX_FACTORS_MISMATCH"),
         ({"index": replace(INDEX, corpus_digest="D")}, "INDEX_CORPUS_MISMATCH"),
+        ({"certificate": replace(CERTIFICATE, model_digest="N")}, "CERTIFICATE_MODEL_MISMATCH"),
+        ({"certificate": replace(CERTIFICATE, factors_digest="G")}, "CERTIFICATE_FACTORS_MISMATCH"),
+        ({"certificate": replace(CERTIFICATE, corpus_digest="D")}, "CERTIFICATE_CORPUS_MISMATCH"),
+        ({"certificate": replace(CERTIFICATE, index_digest="J")}, "CERTIFICATE_INDEX_MISMATCH"),
+        ({"certificate": replace(PROXY, corpus_digest="D")}, "CERTIFICATE_CORPUS_MISMATCH"),
     ],
 )
 def test_what_does_not_belong_together_is_refused(changed: dict[str, object], reason: str) -> None:
@@ -56,6 +83,11 @@ def test_what_does_not_belong_together_is_refused(changed: dict[str, object], re
     with pytest.raises(MismatchError) as caught:
         require(preflight(**facts))  # type: ignore[arg-type]
     assert caught.value.reason == reason
+
+
+def test_a_proxys_certificate_names_a_model_of_its_own() -> None:
+    """Broken by: comparing it, or letting it pass for another corpus."""
+    assert reasons(certificate=PROXY) == []
 
 
 @pytest.mark.parametrize(

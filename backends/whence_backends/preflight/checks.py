@@ -7,7 +7,14 @@ from dataclasses import replace
 
 from whence.errors import InvalidRequestError, MismatchError
 from whence.reasons import Reason, WarningCode
-from whence_backends.preflight.facts import CorpusFacts, EngineFacts, FactorsFacts, IndexFacts, ModelFacts
+from whence_backends.preflight.facts import (
+    CertificateFacts,
+    CorpusFacts,
+    EngineFacts,
+    FactorsFacts,
+    IndexFacts,
+    ModelFacts,
+)
 from whence_backends.preflight.findings import Finding, refusal, warning
 
 
@@ -17,6 +24,7 @@ def preflight(
     corpus: CorpusFacts | None = None,
     factors: FactorsFacts | None = None,
     index: IndexFacts | None = None,
+    certificate: CertificateFacts | None = None,
     engine: EngineFacts | None = None,
     training_sequences: int | None = None,
 ) -> Iterator[Finding]:
@@ -42,6 +50,8 @@ def preflight(
         yield from _training_set(training_sequences, corpus)
     if index is not None:
         yield from _index_of(index, model, factors, corpus)
+    if certificate is not None:
+        yield from _certificate_of(certificate, model, factors, corpus, index)
 
 
 def cutting(model: ModelFacts, max_tokens: int) -> Iterator[Finding]:
@@ -214,5 +224,48 @@ def _index_of_other(index: IndexFacts, what: str, built: str, asked: str, reason
             f"`whence index`, or serve the {what} that it belongs to",
             reason=reason,
             index=index.name,
+        )
+    )
+
+
+def _certificate_of(
+    certificate: CertificateFacts,
+    model: ModelFacts,
+    factors: FactorsFacts | None,
+    corpus: CorpusFacts | None,
+    index: IndexFacts | None,
+) -> Iterator[Finding]:
+    """Yield a refusal for each artefact that was not measured; of a proxy, which has its own, for the corpus alone."""
+    if corpus is not None and certificate.corpus_digest != corpus.digest:
+        yield _certificate_of_other(
+            certificate, "corpus", certificate.corpus_digest, corpus.digest, reason=Reason.CERTIFICATE_CORPUS_MISMATCH
+        )
+    if certificate.proxy:
+        return
+    if certificate.model_digest != model.digest:
+        yield _certificate_of_other(
+            certificate, "model", certificate.model_digest, model.digest, reason=Reason.CERTIFICATE_MODEL_MISMATCH
+        )
+    if factors is not None and certificate.factors_digest != factors.digest:
+        yield _certificate_of_other(
+            certificate,
+            "factors",
+            certificate.factors_digest,
+            factors.digest,
+            reason=Reason.CERTIFICATE_FACTORS_MISMATCH,
+        )
+    if index is not None and certificate.index_digest and certificate.index_digest != index.digest:
+        yield _certificate_of_other(
+            certificate, "index", certificate.index_digest, index.digest, reason=Reason.CERTIFICATE_INDEX_MISMATCH
+        )
+
+
+def _certificate_of_other(certificate: CertificateFacts, what: str, measured: str, served: str, reason: str) -> Finding:
+    return refusal(
+        MismatchError(
+            f"the certificate in {certificate.name} was measured on the {what} {measured}, not on {served}: it says "
+            f"nothing of what is served here; leave it out, or make one of this {what} with `whence validate`",
+            reason=reason,
+            certificate=certificate.name,
         )
     )

@@ -1,4 +1,4 @@
-"""The facts that decide whether a model, a corpus, factors, an index and an engine belong together."""
+"""The facts that decide whether a model, a corpus, factors, an index, a certificate and an engine belong together."""
 
 from __future__ import annotations
 
@@ -59,6 +59,18 @@ class IndexFacts:
     model_digest: str
     factors_digest: str
     corpus_digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificateFacts:
+    """A certificate: the artefacts that were measured. Those of a ``proxy`` are not the served model and factors."""
+
+    name: str
+    proxy: bool
+    model_digest: str
+    factors_digest: str
+    corpus_digest: str
+    index_digest: str
 
 
 class EngineFacts(Protocol):

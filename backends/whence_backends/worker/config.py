@@ -38,6 +38,9 @@ class WorkerSettings(HostingSettings):
     index: Path | None = Field(
         None, description="The folder that 'whence index' wrote; unset: none, and every search is a scan."
     )
+    certificate: Path | None = Field(
+        None, description="The certificate that 'whence validate' made of these; unset: none, and answers say so."
+    )
     name: str = Field("", description="The served model's name; empty: the last part of 'model'.")
     shards: Names = Field((), description="The corpus shards to hold, separated by commas; empty: all of them.")
 

@@ -15,6 +15,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 from whence._retries import RetryPolicy
 from whence.aio import AsyncClient
+from whence.certificates import Certificate, CertificateSummary
 from whence.client import Client
 from whence.errors import (
     CancelledByCallerError,
@@ -63,6 +64,8 @@ __all__ = [
     "AttributionOptions",
     "BatchOptions",
     "CancelledByCallerError",
+    "Certificate",
+    "CertificateSummary",
     "Client",
     "CorruptArtefactError",
     "DeadlineError",

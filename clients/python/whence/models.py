@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from whence.certificates import NOT_VALIDATED, Certificate
 from whence.results import AnswerWarning
 
 
@@ -58,6 +59,7 @@ class Model:
 
     ``gradient_error`` is the largest error of a tracked layer's gradient against autograd's, relative to its norm, when
     the workers loaded the model; None where their engine does not measure it. ``dead_layers`` have no influence.
+    Without a ``certificate`` nobody has measured how true its influences are.
     """
 
     name: str
@@ -79,11 +81,17 @@ class Model:
     training_set_source: str = ""
     gradient_error: float | None = None
     dead_layers: tuple[str, ...] = ()
+    certificate: Certificate | None = None
 
     @property
     def attributed_share(self) -> float:
         """The share of the parameters through which influence is computed, from 0 to 1."""
         return self.attributed_parameters / self.parameters if self.parameters else 0.0
+
+    @property
+    def validation(self) -> str:
+        """The essence of its certificate; ``not validated`` where there is none."""
+        return NOT_VALIDATED if self.certificate is None else self.certificate.essence
 
     @property
     def uncovered_shards(self) -> tuple[str, ...]:

@@ -395,6 +395,16 @@ class Reason(_Named):
     """Build the index with these factors, or serve the factors that it belongs to."""
     INDEX_MODEL_MISMATCH = auto()
     """Build the index for this model, or serve the model that it belongs to."""
+    CERTIFICATE_CORPUS_MISMATCH = auto()
+    """Serve the corpus that was validated, or certify this one; a proxy's certificate, too, is of one corpus."""
+    CERTIFICATE_FACTORS_MISMATCH = auto()
+    """Serve the factors that were validated, or certify these with ``whence validate``."""
+    CERTIFICATE_INDEX_MISMATCH = auto()
+    """Serve the index that was validated, or certify this one with ``whence validate``."""
+    CERTIFICATE_MODEL_MISMATCH = auto()
+    """Serve the model that was validated, or certify this one with ``whence validate``."""
+    INVALID_CERTIFICATE = auto()
+    """Leave out of the certificate what could not be measured; figures are finite numbers."""
     EXPORT_MODEL_MISMATCH = auto()
     """The exported graph is not the model: serve the model with ``--engine pytorch``."""
     EXPORT_PRECISION_MISMATCH = auto()
@@ -579,6 +589,8 @@ class WarningCode(_Named):
 
     CANDIDATES_BY_TOKENS = auto()
     """Candidates were chosen by tokens in common; influential sequences without them are not among the hits."""
+    CERTIFICATES_DIFFER = auto()
+    """Workers of one model serve different certificates, or some none; give all of them the same."""
     CONVERSATION_INCOMPLETE = auto()
     """The chat template dropped a part of the conversation, which the influences say nothing about."""
     CORPUS_LARGER_THAN_TRAINING_SET = auto()

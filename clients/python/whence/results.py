@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from whence.certificates import NONE, CertificateSummary
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -19,7 +21,8 @@ class Provenance:
     """The artefacts behind an answer: digests of the model, its EK-FAC factors, the corpus and the index, if any.
 
     Influences are divided by ``training_set_size``. ``training_set_source`` names its origin: the ``corpus``, an option
-    of the ``fit``, or a setting of the ``worker``.
+    of the ``fit``, or a setting of the ``worker``. ``certificate`` says how true the model's influences were measured
+    to be, or that they were not.
     """
 
     model: str
@@ -33,6 +36,7 @@ class Provenance:
     attributed_layers: tuple[str, ...] = ()
     training_set_source: str = ""
     gradient_error: float | None = None
+    certificate: CertificateSummary = NONE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,6 +84,7 @@ WORKER: Final = {
     "factors": Setting("WHENCE_WORKER_FACTORS", "The folder that 'whence fit' wrote.", ""),
     "corpus": Setting("WHENCE_WORKER_CORPUS", "The folder that 'whence corpus' wrote.", ""),
     "index": Setting("WHENCE_WORKER_INDEX", "The folder that 'whence index' wrote; unset: none, and every search is a scan.", ""),
+    "certificate": Setting("WHENCE_WORKER_CERTIFICATE", "The certificate that 'whence validate' made of these; unset: none, and answers say so.", ""),
     "name": Setting("WHENCE_WORKER_NAME", "The served model's name; empty: the last part of 'model'.", ""),
     "shards": Setting("WHENCE_WORKER_SHARDS", "The corpus shards to hold, separated by commas; empty: all of them.", ""),
     "training_sequences": Setting("WHENCE_WORKER_TRAINING_SEQUENCES", "N, the size of the training set, by which influences are divided; for a corpus that is a part of the training set. Unset: that of the factors.", ""),

@@ -1,4 +1,4 @@
-{{/* Models, factors, corpora and indexes: the volume that they are in, and the paths within it. */}}
+{{/* Models, factors, corpora, indexes and certificates: the volume that they are in, and the paths within it. */}}
 
 {{/* A path as a process sees it. (dict "root" $ "path" "demo/factors") */}}
 {{- define "whence.path" -}}

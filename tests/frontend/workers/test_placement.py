@@ -48,6 +48,27 @@ def test_of_the_errors_that_workers_found_the_worst_counts():
     assert build_placement(views).choose("m").model.gradient_error == 2e-4
 
 
+def certified(digests: list[str]) -> tuple[str, list[str]]:
+    """Return the digest of the certificate of a generation whose workers serve these, and what it is warned of."""
+    views = [view(f"w{number}") for number in range(len(digests))]
+    for one, digest in zip(views, digests, strict=True):
+        if digest:
+            one.info.model.certificate.digest = digest
+    model = build_placement(views).choose("m").model
+    return model.certificate.digest, [warning.code for warning in model.warnings]
+
+
+def test_the_certificate_that_all_workers_share_is_the_generations():
+    assert certified(["a", "a"]) == ("a", [])
+    assert certified(["", ""]) == ("", [])
+
+
+@pytest.mark.parametrize("digests", [["a", "b"], ["a", ""], ["", "a"], ["b", "a", "a"]])
+def test_of_certificates_that_differ_none_counts_and_that_is_said(digests: list[str]):
+    """Broken by: taking that of the first worker, or of those that have one."""
+    assert certified(digests) == ("", ["CERTIFICATES_DIFFER"])
+
+
 def test_shards_of_different_generations_are_never_put_together():
     placement = build_placement([view("w1", "a", factors="f1"), view("w2", "b", factors="f2")])
     with pytest.raises(UnavailableError) as caught:

@@ -10,6 +10,7 @@ from whence_backends.contract import EngineInfo
 from whence_backends.index import Index
 from whence_backends.preflight import Finding
 from whence_backends.worker.config import WorkerSettings
+from whence_backends.worker.model.certificate import certificate_message
 from whence_backends.worker.model.loading import Loaded
 from whence_backends.worker.requests.tokenization import QueryLimits
 from whence_backends.worker.scoring.query_memory import DEFAULT_RANK, QueryMemory
@@ -43,6 +44,7 @@ def describe_model(
             max_text_bytes=limits.max_bytes,
         ),
         index=None if loaded.index is None else _index(loaded.index),
+        certificate=None if loaded.certificate is None else certificate_message(loaded.certificate),
         warnings=[*_unattributed(engine), *_dead(engine), *_of_findings(loaded.warnings)],
     )
 

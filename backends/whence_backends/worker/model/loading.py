@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from whence.errors import WhenceError
+from whence_backends.certificates import Certificate
 from whence_backends.contract import Engine, EngineConfig
 from whence_backends.corpus import Corpus
 from whence_backends.ekfac.factors import CORPUS, Factors
@@ -35,6 +36,7 @@ class Loaded:
     training_set_source: str = CORPUS
     warnings: tuple[Finding, ...] = ()
     index: Index | None = None
+    certificate: Certificate | None = None
 
 
 def load(settings: WorkerSettings, engine_factory: EngineFactory | None = None) -> Loaded:
@@ -67,6 +69,7 @@ def load(settings: WorkerSettings, engine_factory: EngineFactory | None = None) 
         training_set_source="worker" if given else factors.card.training_set_source,
         warnings=warnings,
         index=index,
+        certificate=inspected.certificate,
     )
 
 
@@ -76,6 +79,7 @@ def _named(settings: WorkerSettings) -> Named:
         corpus=settings.corpus,
         factors=settings.factors,
         index=settings.index,
+        certificate=settings.certificate,
         shards=settings.shards or None,
         training_sequences=settings.training_sequences,
     )

@@ -24,6 +24,7 @@ def model(served: Model) -> dict[str, Any]:
     """Return all fields of a model, with its computed properties."""
     return {
         **dataclasses.asdict(served),
+        "validation": served.validation,
         "attributed_share": served.attributed_share,
         "uncovered_shards": list(served.uncovered_shards),
     }

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from whence import results
+from whence.parsing.certificates import parse_summary
 from whence.requests import SEARCH_NAMES
 from whence.v1 import attribution_pb2
 
@@ -26,6 +27,7 @@ def parse_answer(proto: attribution_pb2.ResponseMetadata) -> results.Answer:
             engine=source.engine,
             index_digest=source.index_digest,
             attributed_layers=tuple(source.attributed_layers),
+            certificate=parse_summary(source.certificate),
             gradient_error=source.gradient_error if source.HasField("gradient_error") else None,
         ),
         timings=_timings(proto.timings),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from whence import models
+from whence.parsing.certificates import parse_certificate
 from whence.parsing.metadata import parse_warnings
 from whence.v1 import model_pb2
 
@@ -36,6 +37,7 @@ def model(proto: model_pb2.Model) -> models.Model:
         index=_index(proto.index) if proto.HasField("index") else None,
         gradient_error=proto.gradient_error if proto.HasField("gradient_error") else None,
         dead_layers=tuple(proto.dead_layers),
+        certificate=parse_certificate(proto.certificate) if proto.HasField("certificate") else None,
     )
 
 

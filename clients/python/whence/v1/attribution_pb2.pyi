@@ -12,6 +12,7 @@ import google.protobuf.message
 import google.protobuf.struct_pb2
 import sys
 import typing
+import whence.v1.certificate_pb2
 import whence.v1.tensor_pb2
 
 if sys.version_info >= (3, 10):
@@ -549,6 +550,7 @@ class Provenance(google.protobuf.message.Message):
     ATTRIBUTED_LAYERS_FIELD_NUMBER: builtins.int
     TRAINING_SET_SOURCE_FIELD_NUMBER: builtins.int
     GRADIENT_ERROR_FIELD_NUMBER: builtins.int
+    CERTIFICATE_FIELD_NUMBER: builtins.int
     model: builtins.str
     """The served model's name."""
     model_digest: builtins.str
@@ -573,6 +575,10 @@ class Provenance(google.protobuf.message.Message):
     def attributed_layers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """The layers that influence was computed through. Empty: all tracked layers."""
 
+    @property
+    def certificate(self) -> whence.v1.certificate_pb2.CertificateSummary:
+        """How true the model's influences were measured to be, or that they were not."""
+
     def __init__(
         self,
         *,
@@ -587,9 +593,10 @@ class Provenance(google.protobuf.message.Message):
         attributed_layers: collections.abc.Iterable[builtins.str] | None = ...,
         training_set_source: builtins.str = ...,
         gradient_error: builtins.float | None = ...,
+        certificate: whence.v1.certificate_pb2.CertificateSummary | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_gradient_error", b"_gradient_error", "gradient_error", b"gradient_error"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_gradient_error", b"_gradient_error", "attributed_layers", b"attributed_layers", "corpus_digest", b"corpus_digest", "damping_factor", b"damping_factor", "engine", b"engine", "factors_digest", b"factors_digest", "gradient_error", b"gradient_error", "index_digest", b"index_digest", "model", b"model", "model_digest", b"model_digest", "training_set_size", b"training_set_size", "training_set_source", b"training_set_source"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_gradient_error", b"_gradient_error", "certificate", b"certificate", "gradient_error", b"gradient_error"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_gradient_error", b"_gradient_error", "attributed_layers", b"attributed_layers", "certificate", b"certificate", "corpus_digest", b"corpus_digest", "damping_factor", b"damping_factor", "engine", b"engine", "factors_digest", b"factors_digest", "gradient_error", b"gradient_error", "index_digest", b"index_digest", "model", b"model", "model_digest", b"model_digest", "training_set_size", b"training_set_size", "training_set_source", b"training_set_source"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_gradient_error", b"_gradient_error"]) -> typing.Literal["gradient_error"] | None: ...
 
 global___Provenance = Provenance

@@ -10,6 +10,7 @@ import google.protobuf.internal.containers
 import google.protobuf.message
 import typing
 import whence.v1.attribution_pb2
+import whence.v1.certificate_pb2
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
@@ -38,6 +39,7 @@ class Model(google.protobuf.message.Message):
     TRAINING_SET_SOURCE_FIELD_NUMBER: builtins.int
     GRADIENT_ERROR_FIELD_NUMBER: builtins.int
     DEAD_LAYERS_FIELD_NUMBER: builtins.int
+    CERTIFICATE_FIELD_NUMBER: builtins.int
     name: builtins.str
     """The name by which requests select the model."""
     model_digest: builtins.str
@@ -94,6 +96,10 @@ class Model(google.protobuf.message.Message):
         parameters are not counted in attributed_parameters.
         """
 
+    @property
+    def certificate(self) -> whence.v1.certificate_pb2.Certificate:
+        """How true the influences were measured to be. Unset: they were not validated, or the workers' certificates differ."""
+
     def __init__(
         self,
         *,
@@ -116,9 +122,10 @@ class Model(google.protobuf.message.Message):
         training_set_source: builtins.str = ...,
         gradient_error: builtins.float | None = ...,
         dead_layers: collections.abc.Iterable[builtins.str] | None = ...,
+        certificate: whence.v1.certificate_pb2.Certificate | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_gradient_error", b"_gradient_error", "gradient_error", b"gradient_error", "index", b"index", "limits", b"limits"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_gradient_error", b"_gradient_error", "attributed_parameters", b"attributed_parameters", "corpus_digest", b"corpus_digest", "corpus_sequences", b"corpus_sequences", "corpus_tokens", b"corpus_tokens", "dead_layers", b"dead_layers", "default_damping_factor", b"default_damping_factor", "engine", b"engine", "factors_digest", b"factors_digest", "gradient_error", b"gradient_error", "index", b"index", "layers", b"layers", "limits", b"limits", "model_digest", b"model_digest", "name", b"name", "parameters", b"parameters", "shards", b"shards", "training_set_size", b"training_set_size", "training_set_source", b"training_set_source", "warnings", b"warnings"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_gradient_error", b"_gradient_error", "certificate", b"certificate", "gradient_error", b"gradient_error", "index", b"index", "limits", b"limits"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_gradient_error", b"_gradient_error", "attributed_parameters", b"attributed_parameters", "certificate", b"certificate", "corpus_digest", b"corpus_digest", "corpus_sequences", b"corpus_sequences", "corpus_tokens", b"corpus_tokens", "dead_layers", b"dead_layers", "default_damping_factor", b"default_damping_factor", "engine", b"engine", "factors_digest", b"factors_digest", "gradient_error", b"gradient_error", "index", b"index", "layers", b"layers", "limits", b"limits", "model_digest", b"model_digest", "name", b"name", "parameters", b"parameters", "shards", b"shards", "training_set_size", b"training_set_size", "training_set_source", b"training_set_source", "warnings", b"warnings"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_gradient_error", b"_gradient_error"]) -> typing.Literal["gradient_error"] | None: ...
 
 global___Model = Model

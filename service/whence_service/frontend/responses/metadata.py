@@ -8,6 +8,7 @@ from typing import Final
 from whence.reasons import WarningCode
 from whence.v1 import attribution_pb2
 from whence_service.frontend.request.context import RequestContext
+from whence_service.frontend.responses.certificates import certificate_summary
 from whence_service.frontend.responses.units import INFLUENCE_UNIT, InfluenceScale
 from whence_service.frontend.responses.warnings import withheld_warnings
 from whence_service.frontend.search.policy import WITH_INDEX
@@ -17,6 +18,7 @@ from whence_service.rpc.request_ids import current_request_id
 # Warnings about a model that concern every influence.
 _IN_EVERY_ANSWER: Final = frozenset(
     {
+        WarningCode.CERTIFICATES_DIFFER,
         WarningCode.CORPUS_LARGER_THAN_TRAINING_SET,
         WarningCode.FACTORS_OF_OTHER_CORPUS,
         WarningCode.TRAINING_SETS_DIFFER,
@@ -51,6 +53,7 @@ def build_metadata(
             engine=", ".join(generation.engines),
             index_digest=generation.id.index_digest if search in WITH_INDEX else "",
             attributed_layers=[generation.layers[index] for index in context.layers],
+            certificate=certificate_summary(model),
             gradient_error=model.gradient_error if model.HasField("gradient_error") else None,
         ),
         timings=context.watch.timings(),

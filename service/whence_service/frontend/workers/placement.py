@@ -17,6 +17,7 @@ from whence.errors import InvalidRequestError, NotFoundError, UnavailableError
 from whence.reasons import Reason, WarningCode
 from whence.v1 import model_pb2
 from whence.worker.v1 import worker_service_pb2
+from whence_service.frontend.workers.certificates import share_certificate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,6 +203,7 @@ def _generation(id_: GenerationId, views: list[WorkerView]) -> Generation:
     checked = [view.info.model.gradient_error for view in views if view.info.model.HasField("gradient_error")]
     if checked:
         model.gradient_error = max(checked)
+    share_certificate(model, [view.info.model.certificate for view in views])
     return Generation(
         id=id_,
         model=model,

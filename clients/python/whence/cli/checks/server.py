@@ -46,12 +46,23 @@ def check_models(served: Sequence[Model]) -> Iterator[Check]:
     advice = "start a worker (`whence worker`) and tell the front end its address"
     yield Check.that("models", bool(served), names or "none is served", advice=advice)
     for model in served:
+        yield check_validation(model)
         total, missing = len(model.shards), model.uncovered_shards
         coverage = f"no worker holds {', '.join(missing)}" if missing else f"{total} of {total} have a worker"
         yield Check.that(f"{model.name}: shards", not missing, coverage, advice="start a worker that holds them")
         for warning in model.warnings:
             name = f"{model.name}: {warning.code}"
             yield Check(name=name, outcome=Outcome.WARNING, fact=warning.message)
+
+
+def check_validation(model: Model) -> Check:
+    """Return whether a model's influences were validated: it warns where they were not, or on a proxy alone."""
+    name = f"{model.name}: validation"
+    if model.certificate is None:
+        advice = "measure it with `whence validate`, and start its workers with --certificate"
+        return Check(name=name, outcome=Outcome.WARNING, fact=model.validation, advice=advice)
+    proxy = model.certificate.kind == "proxy"
+    return Check(name=name, outcome=Outcome.WARNING if proxy else Outcome.OK, fact=model.validation)
 
 
 def _reachable(channel: grpc.Channel, connection: Connection) -> Check:

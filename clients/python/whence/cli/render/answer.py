@@ -24,6 +24,7 @@ def about(answer: Answer) -> list[Text]:
     work = [scored, *timings(answer.timings), f"request {answer.request_id}"]
     return [
         *warnings(answer.warnings),
+        Text(printable(source.certificate.sentence), style="dim"),
         Text(printable(origin), style="dim"),
         Text(printable(" · ".join(work)), style="dim"),
     ]

@@ -85,6 +85,7 @@ def _facts(model: Model) -> list[tuple[str, str]]:
             f"({model.attributed_share:.1%}) are attributed",
         ),
         ("gradients", _gradients(model.gradient_error)),
+        ("validation", model.validation),
         ("corpus", f"{model.corpus_sequences:,} sequences, {model.corpus_tokens:,} tokens"),
         ("index", _index(model.index)),
         ("training set", f"N = {model.training_set_size:,}{answer.origin_of_n(model.training_set_source)}"),
