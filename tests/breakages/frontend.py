@@ -6,6 +6,20 @@ from breakage import FRONT, Breakage
 
 BREAKAGES = (
     Breakage(
+        name="negative influences that a proxy's certificate excuses",
+        file=f"{FRONT}/responses/negatives.py",
+        old="if model.certificate.kind != certificate_pb2.CERTIFICATE_KIND_MODEL:",
+        new="if False:",
+        tests="tests/frontend/responses/test_negatives.py",
+    ),
+    Breakage(
+        name="hits that promise more than certainty, less the negative ones",
+        file=f"{FRONT}/responses/linear_range.py",
+        old="for hit in attribution.positive), attribution",
+        new="for hit in (*attribution.positive, *attribution.negative)), attribution",
+        tests="tests/frontend/responses/test_linear_range.py",
+    ),
+    Breakage(
         name="the certificate of the worker that came first",
         file=f"{FRONT}/workers/certificates.py",
         old='model.ClearField("certificate")',

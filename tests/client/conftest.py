@@ -103,7 +103,7 @@ def response_metadata(request_id: str) -> attribution_pb2.ResponseMetadata:
         timings=[attribution_pb2.StageTiming(stage="score", seconds=0.25)],
         warnings=[attribution_pb2.Warning(code="SHORT_CORPUS", message="the corpus is small")],
         sequences_scored=len(TEXTS),
-        influence_unit="nats per added copy",
+        influence_unit="nats, to first order",
         layers=LAYERS,
     )
 

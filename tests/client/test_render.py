@@ -18,6 +18,7 @@ from whence.cli.render import attribution as render_attribution
 from whence.cli.render import checks as render_doctor
 from whence.cli.render import explanation as render_explain
 from whence.cli.render import failure as render_failure
+from whence.cli.render import groups as render_groups
 from whence.cli.render import models as render_models
 from whence.cli.render import scores as render_score
 from whence.cli.render import text as render_text
@@ -69,9 +70,43 @@ def test_a_ranking_says_where_it_comes_from(ranking):
         "aaaaaaaaaaaa",
         "score 250 ms",
         "SHORT_CORPUS",
-        "nats per added copy",
+        "Influence is in nats, to first order.",
     ):
         assert expected in text
+
+
+def test_hits_that_promise_too_much_together_are_said_to(ranking):
+    """Broken by: adding nothing up."""
+    assert "Together" not in shown(render_attribution.attribution(ranking, plain=True))
+    hits = tuple(dataclasses.replace(hit, influence=0.7) for hit in ranking.positive)
+    text = shown(render_attribution.attribution(dataclasses.replace(ranking, positive=hits), plain=True), width=200)
+    assert "Together these hits promise +1.4 nats, where 1.25 would make the output certain" in text
+    assert "(+0.7)" not in text
+
+
+def test_negative_hits_are_marked_unless_they_are_validated(ranking):
+    title = "Made the output less likely"
+    doubt = results.AnswerWarning(code="NEGATIVE_NOT_VALIDATED", message="no certificate")
+    negative = dataclasses.replace(ranking, positive=(), negative=ranking.positive)
+    assert f"{title} (not validated)" not in shown(render_attribution.attribution(negative, plain=True))
+    doubted = dataclasses.replace(negative, warnings=(doubt,))
+    assert f"{title} (not validated)" in shown(render_attribution.attribution(doubted, plain=True))
+
+
+def test_negative_sums_of_groups_are_marked_unless_they_are_validated(ranking):
+    def group(name: str, influence: float) -> results.GroupInfluence:
+        return results.GroupInfluence(name=name, sequences=9, influence=influence, standard_error=0.1, sampled=5)
+
+    doubt = results.AnswerWarning(code="NEGATIVE_NOT_VALIDATED", message="no certificate")
+    shared = {field.name: getattr(ranking, field.name) for field in dataclasses.fields(results.Answer)}
+    for warnings, marked in (((doubt,), True), ((), False)):
+        answer = results.GroupInfluences(
+            **{**shared, "warnings": warnings}, groups=(group("a", 2.0), group("b", -1.5)), total=group("", 0.5),
+            log_likelihood=-1.0,
+        )  # fmt: skip
+        text = shown(render_groups.group_influences(answer), width=200)
+        assert ("-1.5?" in text, "?: negative influence is not validated" in text) == (marked, marked)
+        assert "+2?" not in text
 
 
 def test_a_ranking_says_how_true_it_was_measured_to_be(ranking):

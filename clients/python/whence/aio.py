@@ -206,7 +206,7 @@ class AsyncClient:
         request_id: str = "",
         timeout_s: float | None = None,
     ) -> ScoreTable:
-        """Return the influence of given sequences on given queries, in nats per added copy.
+        """Return the influence of given sequences on given queries, in nats.
 
         ``sequence_ids`` name sequences of the corpus; ``texts`` are any text, and ``examples`` prompts with completions
         or conversations, scored as if they were training sequences. The table has them in this order.

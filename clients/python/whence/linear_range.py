@@ -1,7 +1,7 @@
 """The linear range: the influences that can be read as nats.
 
-An influence extrapolates the slope of the log-likelihood to one more copy of a sequence. That holds for small changes
-only: an influence larger than a log-likelihood can change says no more than that the change would not be small.
+An influence extrapolates the slope of the log-likelihood to the presence of a sequence. That holds for small effects
+only: an influence larger than a log-likelihood can change says no more than that the effect would not be small.
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ def is_outside(influence: float, log_likelihood: float) -> bool:
 
     An influence that would raise a probability above 1 is outside, and so is one of more than a few nats.
     """
-    most_gain = max(_LITTLE_NATS, -log_likelihood)
-    return influence > most_gain or abs(influence) > max(FEW_NATS, _PART * abs(log_likelihood))
+    return is_above_certainty(influence, log_likelihood) or abs(influence) > max(FEW_NATS, _PART * abs(log_likelihood))
+
+
+def is_above_certainty(total: float, log_likelihood: float) -> bool:
+    """Return whether influences that sum to ``total`` would raise an output of this log-likelihood above certainty."""
+    return total > max(_LITTLE_NATS, -log_likelihood)
 
 
 def is_outside_for_tokens(influence: float, tokens: int) -> bool:

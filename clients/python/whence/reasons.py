@@ -611,6 +611,8 @@ class WarningCode(_Named):
     """Conversations lost parts of turns that count, which the chat template does not show."""
     MISSING_TOKENIZER = auto()
     """Nothing says which tokenizer the model was trained with."""
+    NEGATIVE_NOT_VALIDATED = auto()
+    """No certificate of this model shows that its negative influences mean anything; on our banks they did not."""
     NOISE_UNKNOWN = auto()
     """Only what is told from noise was asked for, and too few influences are known to estimate the noise."""
     NOTHING_SIGNIFICANT = auto()
@@ -629,6 +631,8 @@ class WarningCode(_Named):
     """Time ran out before the whole sample was scored; the intervals are wider for it."""
     SEQUENCES_TOO_LONG_FOR_MODEL = auto()
     """Some sequences are longer than the model was trained on."""
+    SUM_ABOVE_CERTAINTY = auto()
+    """The hits' influences together promise a probability above 1: do not add them up."""
     TEXTS_WITHHELD = auto()
     """The caller may not read training data; ask whoever runs the server for the scope ``read-texts``."""
     TOKENIZER_LARGER_THAN_MODEL = auto()

@@ -1,4 +1,4 @@
-"""Answers of the service. Influences are in nats per added copy of a training sequence.
+"""Answers of the service. Influences are in nats: first-order effects of training sequences, estimates, no promises.
 
 :mod:`whence.parsing` makes these values from messages.
 """
@@ -96,9 +96,10 @@ class TrainingSequence:
 class Hit(TrainingSequence):
     """A training sequence in a ranking.
 
-    ``influence`` is the change of the output's log-likelihood, in nats, for one more copy of the sequence in the
-    training set; ``raw_influence`` is the same before the division by the size of the training set. The parts of the
-    layers sum to ``influence``, and so do those of the tokens. Both are None unless requested.
+    ``influence`` is the effect of the sequence's presence in the training set on the output's log-likelihood, to first
+    order, in nats: an estimate, whose size depends on the damping factor. ``raw_influence`` is the same before the
+    division by the size of the training set. The parts of the layers sum to ``influence``, and so do those of the
+    tokens. Both are None unless requested.
 
     ``signal`` is what of the influence is not noise: the mean of the true influence given the observed one.
     ``significance`` is the probability that the true influence has the sign of the observed one; from 0.95 a hit is
@@ -195,7 +196,7 @@ class Attribution(Answer):
 
 @dataclass(frozen=True, kw_only=True)
 class GroupInfluence:
-    """The influence of a group of training sequences: the change of the log-likelihood for one more copy of each.
+    """The influence of a group of training sequences: the first-order effect of their presence in the training set.
 
     ``name`` is a source, a document's id or a value of metadata, as :class:`whence.Filter` takes it. ``influence`` is
     an estimate, nearly unbiased for groups of more than a few sequences, and ``standard_error`` its standard deviation
@@ -237,7 +238,7 @@ class GroupInfluences(Answer):
 class SelfInfluences(Answer):
     """The training sequences with the largest self-influence: outliers, and memorized sequences.
 
-    The ``influence`` of a hit is the change of its own log-likelihood, in nats, for one more copy of it.
+    The ``influence`` of a hit is the first-order effect of its presence on its own log-likelihood, in nats.
     """
 
     hits: tuple[Hit, ...]

@@ -57,9 +57,9 @@ async def test_an_answer_says_what_it_was_computed_from(front, ask):
     assert (provenance.damping_factor, provenance.training_set_size) == (0.5, TRAINING_SET_SIZE)
     assert provenance.training_set_source == "worker"
     assert provenance.engine == "stub/float64"
-    assert metadata.influence_unit == "nats per added copy"
+    assert metadata.influence_unit == "nats, to first order, for the sequence's presence in the training set"
     assert metadata.sequences_scored == 12
-    assert [warning.code for warning in metadata.warnings] == ["STUB"]
+    assert [warning.code for warning in metadata.warnings] == ["STUB", "NEGATIVE_NOT_VALIDATED"]
 
 
 async def test_an_answer_has_the_timings_of_both_sides(front, ask):

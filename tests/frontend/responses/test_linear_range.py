@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from whence.linear_range import is_outside, is_outside_for_tokens
+from whence.linear_range import is_above_certainty, is_outside, is_outside_for_tokens
 from whence.v1 import attribution_pb2, attribution_service_pb2
 
 BOTH = attribution_pb2.DIRECTION_BOTH
@@ -30,6 +30,32 @@ def test_an_influence_is_outside_where_a_log_likelihood_cannot_follow_it(
     influence: float, log_likelihood: float, outside: bool
 ) -> None:
     assert is_outside(influence, log_likelihood) is outside
+
+
+@pytest.mark.parametrize(
+    ("total", "log_likelihood", "above"),
+    [(1.3, -1.25, True), (1.2, -1.25, False), (0.05, -0.001, False), (0.2, -0.001, True), (-5.0, -1.0, False)],
+)
+def test_a_sum_is_above_certainty_where_it_exceeds_what_is_left_to_gain(
+    total: float, log_likelihood: float, above: bool
+) -> None:
+    assert is_above_certainty(total, log_likelihood) is above
+
+
+async def sums(front, query, top_k: int) -> list[str]:
+    options = attribution_pb2.AttributionOptions(top_k=top_k, direction=BOTH)
+    answer = await front.stub.Attribute(attribution_service_pb2.AttributeRequest(query=query, options=options))
+    return [warning.message for warning in answer.metadata.warnings if warning.code == "SUM_ABOVE_CERTAINTY"]
+
+
+async def test_hits_that_promise_too_much_together_are_marked(start_worker, start_front, ask):
+    """No hit promises more than 0.5 nats, and negative ones take nothing off. Broken by: adding all of them up."""
+    worker = await start_worker()
+    worker.stub.training_set_size = 4
+    front = await start_front(worker)
+    [message] = await sums(front, ask("a"), 4)
+    assert "+1.5 nats on a log-likelihood of -1" in message
+    assert await sums(front, ask("a"), 1) == []
 
 
 def test_a_sequence_is_taken_to_have_a_nat_a_token() -> None:

@@ -144,7 +144,7 @@ async def test_where_the_noise_is_unknown_no_signal_is_made_up(counting, ask, un
     fields = ("noise", "positive_significant", "negative_significant")
     assert not any(answer.attribution.HasField(field) for field in fields)
     assert not any(hit.HasField("signal") or hit.HasField("significance") for hit in answer.attribution.positive)
-    assert codes(answer) == {"STUB"}
+    assert codes(answer) == {"STUB", "NEGATIVE_NOT_VALIDATED"}
     asked = await front.stub.Attribute(request(ask, significant_only=True))
     assert not asked.attribution.positive
     assert "NOISE_UNKNOWN" in codes(asked)

@@ -429,8 +429,10 @@ class Hit(google.protobuf.message.Message):
     rank: builtins.int
     """The position in the ranking, from 1."""
     influence: builtins.float
-    """The influence: the change of the measurement for one more copy of the sequence in the training set, to first order,
-    in nats. Equal to raw_influence / N.
+    """The influence: the effect of the sequence's presence in the training set on the measurement, to first order, in
+    nats. An estimate, not a promise. Where models were trained without the sequence, the effect of a first hit was 1.2
+    to 1.4 times as large; where a copy was added, a third to a twentieth (docs/certificate.md). Size depends on
+    damping_factor, order hardly does. Equal to raw_influence / N.
     """
     raw_influence: builtins.float
     """The influence before the division by N, the size of the training set: the sum over layers of <V, G>, with V the
@@ -669,7 +671,7 @@ class ResponseMetadata(google.protobuf.message.Message):
     sequences_scored: builtins.int
     """Number of training sequences whose influence was computed exactly."""
     influence_unit: builtins.str
-    """The unit of every influence in the answer."""
+    """The unit of every influence in the answer, in words: nats, of a first-order effect."""
     search: global___Search.ValueType
     """How candidates were found."""
     sequences_searched: builtins.int

@@ -329,13 +329,11 @@ class ScoreResponse(google.protobuf.message.Message):
     METADATA_FIELD_NUMBER: builtins.int
     @property
     def influence(self) -> whence.v1.tensor_pb2.Tensor:
-        """float64 [queries, sequences]: influences, in nats per added copy of a sequence."""
+        """float64 [queries, sequences]: influences, as Hit.influence."""
 
     @property
     def layer_influence(self) -> whence.v1.tensor_pb2.Tensor:
-        """float64 [queries, sequences, layers]: influences by layer, in nats per added copy. Empty unless include_layers is
-        set.
-        """
+        """float64 [queries, sequences, layers]: influences by layer, in nats. Empty unless include_layers is set."""
 
     @property
     def sequences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.TrainingSequence]:
@@ -417,7 +415,7 @@ class ExplainResponse(google.protobuf.message.Message):
     LOG_LIKELIHOOD_FIELD_NUMBER: builtins.int
     METADATA_FIELD_NUMBER: builtins.int
     influence: builtins.float
-    """The influence, in nats per added copy of the sequence: the sum of `parts`."""
+    """The influence, as Hit.influence: the sum of `parts`."""
     log_likelihood: builtins.float
     """The log-likelihood of the completion, in nats."""
     @property
@@ -426,7 +424,7 @@ class ExplainResponse(google.protobuf.message.Message):
 
     @property
     def parts(self) -> whence.v1.tensor_pb2.Tensor:
-        """float64 [layers, tokens]: the influence by layer and token of the sequence, in nats per added copy."""
+        """float64 [layers, tokens]: the influence by layer and token of the sequence, in nats."""
 
     @property
     def metadata(self) -> whence.v1.attribution_pb2.ResponseMetadata:
@@ -502,8 +500,8 @@ class SelfInfluenceResponse(google.protobuf.message.Message):
     METADATA_FIELD_NUMBER: builtins.int
     @property
     def sequences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.Hit]:
-        """Largest self-influence first. The influence of a hit is the change of the sequence's own log-likelihood for one
-        more copy of it in the training set, to first order, in nats.
+        """Largest self-influence first. The influence of a hit is the effect of the sequence's presence in the training set
+        on its own log-likelihood, to first order, in nats.
         """
 
     @property
@@ -626,8 +624,8 @@ global___GroupInfluenceResponse = GroupInfluenceResponse
 
 @typing.final
 class GroupInfluence(google.protobuf.message.Message):
-    """The influence of a group of training sequences: the change of the measurement for one more copy of every sequence of
-    the group in the training set, to first order.
+    """The influence of a group of training sequences: the effect of their presence in the training set on the measurement,
+    to first order.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor

@@ -13,7 +13,7 @@ from contextlib import aclosing
 from whence.v1 import attribution_pb2, attribution_service_pb2
 from whence_service.frontend.request.checked import SearchOptions
 from whence_service.frontend.request.context import RequestContext
-from whence_service.frontend.responses import linear_range
+from whence_service.frontend.responses import linear_range, negatives
 from whence_service.frontend.responses.attributions import Answer, build_attribution, build_partial
 from whence_service.frontend.responses.hit_details import fetch_details
 from whence_service.frontend.responses.metadata import build_metadata
@@ -103,6 +103,8 @@ async def _answer(
             *fewer_warnings(attributions, result, options),
             *noise_warnings(attributions, options),
             *linear_range.of_attributions(context, attributions),
+            *linear_range.of_sums(attributions),
+            *negatives.of_attributions(context, attributions),
         ),
         sequences_scored=result.sequences_scored,
         sequences_searched=result.sequences_searched,

@@ -22,7 +22,7 @@ from whence_service.frontend.calls.group_estimates import (
 from whence_service.frontend.request.checked import GroupOptions
 from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.request.options import MIN_SAMPLES
-from whence_service.frontend.responses import linear_range
+from whence_service.frontend.responses import linear_range, negatives
 from whence_service.frontend.responses.metadata import build_metadata
 from whence_service.frontend.responses.units import InfluenceScale
 from whence_service.frontend.search.candidates import ShardSearch
@@ -82,7 +82,12 @@ async def group_influence(context: RequestContext[GroupOptions]) -> attribution_
         log_likelihood=log_likelihood,
         metadata=build_metadata(
             context,
-            warnings=(*prepared.warnings, *_warnings(len(sample), min(options.samples, searched)), *outside),
+            warnings=(
+                *prepared.warnings,
+                *_warnings(len(sample), min(options.samples, searched)),
+                *outside,
+                *negatives.of_influences(context, (group.influence for group in sums)),
+            ),
             sequences_scored=len(sample),
             sequences_searched=searched,
             search=search,

@@ -10,12 +10,12 @@ from whence import tensors
 from whence.v1 import tensor_pb2
 from whence_service.frontend.workers.placement import Generation
 
-INFLUENCE_UNIT: Final = "nats per added copy"
+INFLUENCE_UNIT: Final = "nats, to first order, for the sequence's presence in the training set"
 
 
 @dataclass(frozen=True, kw_only=True)
 class InfluenceScale:
-    """Converts raw influences to nats per added copy of a sequence."""
+    """Converts raw influences to influences, in nats."""
 
     training_set_size: int
 
@@ -25,9 +25,9 @@ class InfluenceScale:
         return cls(training_set_size=max(1, generation.model.training_set_size))
 
     def influence(self, raw: float) -> float:
-        """Return a raw influence, or its standard error, in nats per added copy."""
+        """Return a raw influence, or its standard error, in nats."""
         return raw / self.training_set_size
 
     def tensor(self, raw: Sequence[float], shape: Sequence[int]) -> tensor_pb2.Tensor:
-        """Return raw influences as a float64 tensor in nats per added copy."""
+        """Return raw influences as a float64 tensor in nats."""
         return tensors.pack([self.influence(value) for value in raw], shape)

@@ -10,11 +10,12 @@ from whence.cli.checks.check import Check, Outcome
 from whence.errors import WhenceError
 
 if TYPE_CHECKING:
+    from whence_backends.certificates import Certificate
     from whence_backends.inspection import Inspected, Named
 
 
 def check_artefacts(model: str, **others: Path | int | None) -> Iterator[Check]:
-    """Yield the facts of a model and of the given corpus, factors and index, and whether they belong together."""
+    """Yield the facts of a model and of the given other artefacts, and whether they belong together."""
     from whence_backends.inspection import Named, inspect
 
     named: dict[str, Any] = others
@@ -44,6 +45,16 @@ def _described(inspected: Inspected) -> Iterator[Check]:
         yield _ok("factors", f"{factors.folder}, N = {N:,}")
     if index is not None:
         yield _ok("index", index.name)
+    if inspected.certificate is not None:
+        yield _validation(inspected.certificate)
+
+
+def _validation(certificate: Certificate) -> Check:
+    """Return the essence of a certificate as a check; that of a proxy is no more than a warning."""
+    from whence_backends.certificates import essence
+
+    outcome = Outcome.WARNING if certificate.is_proxy else Outcome.OK
+    return Check(name="validation", outcome=outcome, fact=f"{certificate.making.date}: {essence(certificate)}")
 
 
 def _memory(named: Named) -> Check:

@@ -39,6 +39,9 @@ def doctor(
     index: Annotated[
         Path | None, typer.Option(help="The folder that `whence index` wrote.", rich_help_panel=_PANEL_ARTEFACTS)
     ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(help="The folder that `whence validate` wrote.", rich_help_panel=_PANEL_ARTEFACTS)
+    ] = None,
     training_sequences: Annotated[
         int | None,
         typer.Option(min=1, help="N, where the worker will be given it.", rich_help_panel=_PANEL_ARTEFACTS),
@@ -52,7 +55,13 @@ def doctor(
 
     Example: whence doctor --model ./model --corpus corpus --factors factors
     """
-    named = {"corpus": corpus, "factors": factors, "index": index, "training_sequences": training_sequences}
+    named = {
+        "corpus": corpus,
+        "factors": factors,
+        "index": index,
+        "certificate": certificate,
+        "training_sequences": training_sequences,
+    }
     if model is None and any(value is not None for value in named.values()):
         raise typer.BadParameter("name the model as well: give --model")
     requested = check_server(connection) if model is None else check_artefacts(model, **named)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from rich.text import Text
 
+from whence.reasons import WarningCode
 from whence.results import Answer, AnswerWarning
 from whence.terminal import printable
 
@@ -28,6 +29,11 @@ def about(answer: Answer) -> list[Text]:
         Text(printable(origin), style="dim"),
         Text(printable(" · ".join(work)), style="dim"),
     ]
+
+
+def negative_is_validated(result: Answer) -> bool:
+    """Return whether an answer does not warn of its negative influences."""
+    return all(warning.code != WarningCode.NEGATIVE_NOT_VALIDATED for warning in result.warnings)
 
 
 def origin_of_n(source: str) -> str:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from whence.cli.render import answer
 from whence.cli.render.text import Excerpt, excerpt, marked, number, strip
-from whence.linear_range import is_outside
+from whence.linear_range import is_above_certainty, is_outside
 from whence.results import Attribution, Hit, Noise, Recall, SelfInfluences
 from whence.significance import is_significant
 from whence.terminal import printable
@@ -35,8 +35,10 @@ def attribution(result: Attribution, *, plain: bool, full_text: bool = False) ->
         parts.append(_table("Made the output more likely", result.positive, plain, full_text, outside=outside))
         parts.extend(_completeness(result.positive_recall, "most positive"))
         parts.extend(_told(result.positive, result.positive_significant, result.noise, sign=1))
+        parts.extend(_together(result))
     if result.negative or result.negative_recall:
-        parts.append(_table("Made the output less likely", result.negative, plain, full_text, outside=outside))
+        doubt = "" if answer.negative_is_validated(result) else " (not validated)"
+        parts.append(_table(f"Made the output less likely{doubt}", result.negative, plain, full_text, outside=outside))
         parts.extend(_completeness(result.negative_recall, "most negative"))
         parts.extend(_told(result.negative, result.negative_significant, result.noise, sign=-1))
     if len(parts) == 1:
@@ -45,6 +47,17 @@ def attribution(result: Attribution, *, plain: bool, full_text: bool = False) ->
     note = f" {_OUTSIDE}" if outside else ""
     parts.append(Text(legend(result.hits, result.influence_unit, plain=plain) + note, style="dim"))
     return Group(*parts, *answer.about(result))
+
+
+def _together(result: Attribution) -> list[Text]:
+    total = math.fsum(hit.influence for hit in result.positive)
+    if not is_above_certainty(total, result.log_likelihood):
+        return []
+    line = (
+        f"Together these hits promise {number(total)} nats, where {-result.log_likelihood:.3g} would make the output "
+        "certain: first-order effects do not add up."
+    )
+    return [Text(line, style="yellow")]
 
 
 def _completeness(recall: Recall | None, kind: str) -> list[Text]:
@@ -82,7 +95,7 @@ def _noise(noise: Noise | None) -> Text:
 def self_influences(result: SelfInfluences, *, plain: bool, full_text: bool = False) -> RenderableType:
     """Return the sequences that influence themselves most."""
     note = Text(
-        "How much one more copy would raise a sequence's own log-likelihood. "
+        "How much its presence in the training set raises a sequence's own log-likelihood. "
         + legend((), result.influence_unit, plain=plain),
         style="dim",
     )
@@ -92,7 +105,7 @@ def self_influences(result: SelfInfluences, *, plain: bool, full_text: bool = Fa
 
 def legend(hits: Sequence[Hit], unit: str, *, plain: bool) -> str:
     """Return the meaning of the numbers and marks in the table."""
-    lines = [f"Influence is in {printable(unit) or 'nats per added copy'}."]
+    lines = [f"Influence is in {printable(unit) or 'nats'}."]
     if any(hit.layer_influence for hit in hits):
         lines.append("Blocks: share of the influence by layer, first to last.")
     if any(hit.tokens for hit in hits):

@@ -29,7 +29,7 @@ def explanation(result: Explanation, *, plain: bool, width: int) -> RenderableTy
     sequence = result.sequence
     name = printable(f"{sequence.source} {sequence.sequence_id}".strip()) or "the given text"
     influence = influence_on(result.influence, result.log_likelihood)
-    head = f"{name}: influence {influence} {printable(result.influence_unit)}, "
+    head = f"{name}: influence {influence} nats, "
     return Group(
         Text(head + f"log-likelihood of the output {result.log_likelihood:.3f} nats", style="bold"),
         Text(),
@@ -37,6 +37,7 @@ def explanation(result: Explanation, *, plain: bool, width: int) -> RenderableTy
         Text(),
         heat_map(result, plain=plain, width=width),
         Columns([top_tokens(result), top_layers(result)], padding=(0, 4)),
+        Text(f"Influence is in {printable(result.influence_unit) or 'nats'}.", style="dim"),
         *answer.about(result),
     )
 
