@@ -23,8 +23,8 @@ BREAKAGES = (
     Breakage(
         name="the linear range: the log-likelihood does not count",
         file="clients/python/whence/linear_range.py",
-        old="most_gain = max(_LITTLE_NATS, -log_likelihood)",
-        new="most_gain = FEW_NATS",
+        old="total > max(_LITTLE_NATS, -log_likelihood)",
+        new="total > FEW_NATS",
         tests="tests/frontend/responses/test_linear_range.py",
     ),
     Breakage(

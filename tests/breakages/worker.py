@@ -6,6 +6,13 @@ from breakage import WORKER, Breakage
 
 BREAKAGES = (
     Breakage(
+        name="a certificate's page that runs what a name says",
+        file="backends/whence_backends/certificates/page/markup.py",
+        old="if isinstance(text, Markup) else escape(text)",
+        new="if isinstance(text, Markup) else text",
+        tests="tests/certificates/test_page.py",
+    ),
+    Breakage(
         name="the certificate of another corpus",
         file="backends/whence_backends/preflight/checks.py",
         old="if corpus is not None and certificate.corpus_digest != corpus.digest:",

@@ -348,6 +348,7 @@ CERTIFICATE = whence.Certificate(
 
 def test_a_model_without_a_certificate_is_said_to_be_not_validated():
     assert "not validated" in shown(render_models.details(model(1)))
+    assert "not validated" in shown(render_models.overview([model(1)]))
     check = next(check for check in check_models([model(1)]) if check.name == "toy: validation")
     assert (check.outcome, check.fact) == (Outcome.WARNING, "not validated")
     assert "--certificate" in check.advice

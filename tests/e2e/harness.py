@@ -64,11 +64,13 @@ class Artefacts:
     corpus: Path
     factors: Path
     index: Path | None = None
+    certificate: Path | None = None
 
     def options(self) -> list[str]:
         """Return the options of ``whence worker`` and ``whence serve --embedded``."""
         given = ["--model", str(self.model), "--factors", str(self.factors), "--corpus", str(self.corpus)]
-        return given if self.index is None else [*given, "--index", str(self.index)]
+        optional = {"--index": self.index, "--certificate": self.certificate}
+        return [*given, *(text for name, path in optional.items() if path is not None for text in (name, str(path)))]
 
     def open_corpus(self) -> Corpus:
         return Corpus.open(self.corpus)

@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from certificates.examples import WHOLE, bound_to
 from conformance.characters import CHAT_TEMPLATE, write_tokenizer
 from e2e.harness import Artefacts, Launcher, influences, launcher, make_corpus, plain, told, whence
 from whence import Client, Query, TrainingExample
 from whence.cli import app
+from whence_backends.certificates import write_certificate
 from whence_backends.contract import EngineConfig
 from whence_backends.engines import load_engine
+from whence_backends.inspection import Named, inspect
 
 PROMPT, COMPLETION = "the keeper lit ", "the lamp"
 ASK = ("--prompt", PROMPT, "--completion", COMPLETION)
@@ -50,9 +53,21 @@ def embedded(model_folder: Callable[[str], Path], tmp_path_factory: pytest.TempP
     run("corpus", documents, "--model", str(model), "--out", str(corpus), *shards)
     assert (corpus / "manifest.json").read_bytes() == (made / "manifest.json").read_bytes()
     run("fit", "--model", str(model), "--corpus", str(corpus), "--out", str(factors), "--layers", "all-linear")
-    artefacts = Artefacts(model=model, corpus=corpus, factors=factors)
+    artefacts = Artefacts(
+        model=model, corpus=corpus, factors=factors, certificate=certify(root, model, corpus, factors)
+    )
     with launcher(root) as starting:
         yield Embedded(artefacts=artefacts, address=serve(starting, artefacts))
+
+
+def certify(root: Path, model: Path, corpus: Path, factors: Path) -> Path:
+    """Write a certificate of these artefacts, with made-up figures."""
+    held = inspect(Named(model=str(model), corpus=corpus, factors=factors))
+    assert held.corpus is not None
+    assert held.factors is not None
+    digests = {"factors_digest": held.factors.digest, "corpus_digest": held.corpus.digest}
+    write_certificate(root / "certificate", bound_to(WHOLE, model_digest=held.model.digest, **digests))
+    return root / "certificate"
 
 
 def run(*arguments: str) -> None:
@@ -86,6 +101,17 @@ def test_attribute_as_json_is_the_clients_answer(embedded: Embedded):
     assert found == [(hit.sequence_id, hit.raw_influence) for hit in answer]
     assert document["provenance"]["engine"] == "pytorch/float32"
     assert 0 < document["provenance"]["gradient_error"] < 1e-4  # of autograd's: what the worker found when it loaded
+
+
+def test_every_command_says_how_true_it_was_measured_to_be(embedded: Embedded):
+    essence = "LDS 0.52 of 0.80; valid to rank 10; sizes x 1.2; negative influences: not shown"
+    for command in (("attribute", *ASK), ("score", *ASK, "--text", "the owl"), ("models", "llama"), ("doctor",)):
+        assert essence in " ".join(embedded(*command).split()), command
+    document = json.loads(embedded("attribute", *ASK, "--direction", "negative", "--json"))
+    assert document["provenance"]["certificate"]["essence"] == essence
+    assert document["provenance"]["certificate"]["kind"] == "model"
+    assert "NEGATIVE_NOT_VALIDATED" in {warning["code"] for warning in document["warnings"]}
+    assert json.loads(embedded("models", "llama", "--json"))["certificate"]["lds_ceiling"] == 0.80
 
 
 def test_score_and_explain_agree(embedded: Embedded):

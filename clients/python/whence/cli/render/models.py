@@ -34,6 +34,7 @@ def overview(served: Sequence[Model]) -> RenderableType:
         table.add_column(heading, overflow="fold")
     for heading in ("layers", "attributed", "sequences", "shards", "warnings"):
         table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("validation", overflow="fold")
     for model in served:
         table.add_row(
             printable(model.name),
@@ -43,6 +44,7 @@ def overview(served: Sequence[Model]) -> RenderableType:
             f"{model.corpus_sequences:,}",
             _coverage(model),
             str(len(model.warnings) or "-"),
+            printable(model.validation),
         )
     return table
 
