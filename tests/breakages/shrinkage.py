@@ -55,10 +55,10 @@ BREAKAGES = (
         only="maximum_of_the_likelihood",
     ),
     Breakage(
-        name="noise: the weight of each part whatever the influence",
+        name="noise: influences taken whole, whatever the chance",
         file=f"{SHRINKAGE}/shrinkage.py",
-        old="math.log(weight) - square / (1 + deviation**2)",
-        new="math.log(weight)",
+        old="return influence * self._sureness(influence).chance(self._size(influence))",
+        new="return influence",
         tests="tests/shrinkage/test_shrinkage.py",
         only="close_to_the_best",
     ),

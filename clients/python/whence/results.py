@@ -101,7 +101,7 @@ class Hit(TrainingSequence):
     division by the size of the training set. The parts of the layers sum to ``influence``, and so do those of the
     tokens. Both are None unless requested.
 
-    ``signal`` is what of the influence is not noise: the mean of the true influence given the observed one.
+    ``signal`` is the influence times the chance that it is more than noise, 2 · significance − 1.
     ``significance`` is the probability that the true influence has the sign of the observed one; from 0.95 a hit is
     told from noise. Both are None where the noise is unknown; see :class:`Noise`.
     """

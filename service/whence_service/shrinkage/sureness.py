@@ -16,8 +16,8 @@ from itertools import accumulate
 from typing import Final
 
 from whence.significance import SIGNIFICANT
+from whence_service.shrinkage.half_normal import normal_probability, powers_to
 from whence_service.shrinkage.likelihood import most_likely_weights
-from whence_service.shrinkage.mixture import normal_probability, powers_to
 from whence_service.shrinkage.observations import SMALLEST, Observed
 from whence_service.shrinkage.tails import Tails
 
@@ -37,7 +37,7 @@ class Sureness:
         return (1 + self.chance(size)) / 2
 
     def chance(self, size: float) -> float:
-        """Return the chance that an influence is not all noise."""
+        """Return the chance that an influence of a size, in units of the noise, is more than noise."""
         after = bisect_right(self.sizes, size)
         if after == 0 or after == len(self.sizes):
             return self.chances[max(0, after - 1)]

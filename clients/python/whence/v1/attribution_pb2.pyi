@@ -439,9 +439,9 @@ class Hit(google.protobuf.message.Message):
     preconditioned query gradient and G the gradient of the sequence.
     """
     signal: builtins.float
-    """The signal in the influence, in nats: the mean of the true influence given the observed one, by adaptive shrinkage
-    (Stephens 2017): the chance that the influence is not all noise, 2 * significance - 1, times what is left of it then.
-    Nearer to 0 than `influence`, never of the other sign. Unset if the query's noise is unknown (see Attribution.noise).
+    """The signal in the influence, in nats: the influence times the chance that it is more than noise, which is
+    2 * significance - 1. Nearer to 0 than `influence`, of the same sign. Unset if the query's noise is unknown (see
+    Attribution.noise).
     """
     significance: builtins.float
     """The probability that the true influence has the sign of `influence`: 1 minus the local false sign rate. 0.5 is
