@@ -17,7 +17,7 @@ from whence_backends.validation.training import train_and_measure
 
 def whence(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "whence", "validate", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
 
 
 @pytest.fixture(scope="module")

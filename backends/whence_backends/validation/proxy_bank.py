@@ -22,6 +22,7 @@ from whence_backends.validation.plan import PlanConfig, plan_for_corpus
 from whence_backends.validation.proxy import ProxyTrainer, Recipe, make_model, train_tokenizer
 
 MODEL: Final = "checkpoints/run-0000"
+_ORIGIN: Final = "drawn-from.json"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,13 +62,22 @@ def prepare_proxy_bank(
     return open_proxy_bank(folder, plan, queries.read_bytes(), recipe)
 
 
-def write_documents(corpus: Corpus, out: Path, *, most: int, seed: int) -> None:
-    """Write up to ``most`` documents of a corpus, drawn with ``seed``, as JSONL; a file that is there is kept.
+def original_corpus(folder: Path) -> str:
+    """Return the digest of the corpus that the documents of a bank were drawn from; empty where it is not recorded."""
+    try:
+        return str(json.loads((folder / _ORIGIN).read_bytes())["corpus_digest"])
+    except FileNotFoundError:
+        return ""
+
+
+def write_documents(corpus: Corpus, folder: Path, *, most: int, seed: int) -> Path:
+    """Write up to ``most`` documents of a corpus, drawn with ``seed``, as JSONL, once; return the file.
 
     A document is put together from its sequences' texts, in their order; of overlapping ones it has parts twice.
     """
+    out = folder / "documents.jsonl"
     if out.exists():
-        return
+        return out
     texts: dict[str, list[str]] = {}
     sources: dict[str, str] = {}
     for position in range(corpus.sequences):
@@ -79,7 +89,9 @@ def write_documents(corpus: Corpus, out: Path, *, most: int, seed: int) -> None:
         {"id": name, "source": sources[name], "text": "".join(parts)} for name, parts in texts.items() if name in chosen
     ]
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    write_atomically(folder / _ORIGIN, lambda path: _write(path, json.dumps({"corpus_digest": corpus.digest})))
     write_atomically(out, lambda path: _write(path, lines))
+    return out
 
 
 def _write(path: Path, text: str) -> None:

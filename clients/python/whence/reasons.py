@@ -349,6 +349,8 @@ class Reason(_Named):
     """Correct the line that the message names, or give what it says is missing."""
     INVALID_TRAIN_COMMAND = auto()
     """Correct the placeholders of the command; the message lists them."""
+    CHECKS_FACTORS_MISMATCH = auto()
+    """Check the factors that the report is of with `whence validate check`, or report without checks."""
     UNKNOWN_TRAINER = auto()
     """Name a function as module:function, of a module that can be imported here."""
     TRAINING_FAILED = auto()

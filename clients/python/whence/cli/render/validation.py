@@ -10,6 +10,7 @@ from rich.text import Text
 from whence.terminal import printable
 
 if TYPE_CHECKING:
+    from whence_backends.certificates import Certificate
     from whence_backends.validation.plan import Plan, Run
 
 
@@ -40,6 +41,18 @@ def trained_line(plan: Plan, missing: int, folder: Path) -> Text:
     return Text(
         printable(
             f"{done} of {len(plan.runs)} runs are measured; {_left(missing)}: whence validate report --bank {folder}"
+        )
+    )
+
+
+def certified_line(certificate: Certificate, folder: Path) -> Text:
+    """Return the essence of a certificate, and where the files are."""
+    from whence_backends.certificates import essence
+
+    return Text(
+        printable(
+            f"{essence(certificate)}\nThe page is {folder}/report.html; serve the certificate with "
+            f"`whence worker --certificate {folder}/certificate`."
         )
     )
 

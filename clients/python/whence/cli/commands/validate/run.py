@@ -14,6 +14,7 @@ from whence.cli.render.validation import trained_line
 
 if TYPE_CHECKING:
     from whence_backends.corpus import Corpus
+    from whence_backends.validation.plan import PlanConfig
     from whence_backends.validation.proxy_bank import ProxyBank
     from whence_backends.validation.training import Trainer
 
@@ -38,7 +39,7 @@ def run(
         typer.Option(
             "--proxy",
             help="Or train a small model of the corpus, from planning to measuring: it validates the method and the "
-            "corpus, not your model. Takes --queries, and plans 24 halves of up to 600 documents.",
+            "corpus, not your model. Takes --queries.",
         ),
     ] = False,
     queries: Annotated[
@@ -48,6 +49,8 @@ def run(
     max_documents: Annotated[
         int, typer.Option(min=8, help="With --proxy: at most so many documents, drawn at random.")
     ] = 600,
+    subsets: Annotated[int, typer.Option(min=2, help="With --proxy: random parts to train on.")] = 24,
+    repeats: Annotated[int, typer.Option(min=0, help="With --proxy: parts that are trained twice.")] = 8,
     parallel: Annotated[int, typer.Option(min=1, help="Models trained at the same time.")] = 1,
     first: Annotated[int, typer.Option(min=0, help="The first run to train, so that machines can share a plan.")] = 0,
     last: Annotated[int | None, typer.Option(min=0, help="The last run to train.", show_default="the plan's")] = None,
@@ -67,11 +70,13 @@ def run(
     from whence_backends.corpus import Corpus
     from whence_backends.validation.bank import Bank
     from whence_backends.validation.likelihoods import Measurement
+    from whence_backends.validation.plan import PlanConfig
     from whence_backends.validation.training import train_and_measure
 
     chosen: Trainer
     if proxy:
-        prepared = _proxy(Corpus.open(corpus), queries, bank, max_documents)
+        plan = PlanConfig(subsets=subsets, repeats=min(repeats, subsets))
+        prepared = _proxy(Corpus.open(corpus), queries, bank, max_documents, plan)
         opened, chosen, measurement = prepared.bank, prepared.trainer, prepared.measurement
     else:
         chosen = _trainer(train_command, trainer)
@@ -94,14 +99,13 @@ def run(
     console.stdout().print(trained_line(opened.plan, len(opened.missing()), bank))
 
 
-def _proxy(corpus: Corpus, queries: Path | None, bank: Path, max_documents: int) -> ProxyBank:
-    from whence_backends.validation.plan import PlanConfig
+def _proxy(corpus: Corpus, queries: Path | None, bank: Path, max_documents: int, plan: PlanConfig) -> ProxyBank:
     from whence_backends.validation.proxy_bank import prepare_proxy_bank, write_documents
 
     if queries is None:
         raise typer.BadParameter("--proxy plans by itself: give the outputs to ask about with --queries")
-    write_documents(corpus, bank / "documents.jsonl", most=max_documents, seed=0)
-    return prepare_proxy_bank(bank / "documents.jsonl", queries, bank, PlanConfig(subsets=24, repeats=8))
+    documents = write_documents(corpus, bank, most=max_documents, seed=0)
+    return prepare_proxy_bank(documents, queries, bank, plan)
 
 
 def _trainer(command: str | None, function: str | None) -> Trainer:
