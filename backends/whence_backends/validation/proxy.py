@@ -17,6 +17,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.utils.logging import disable_progress_bar
 
 from whence_backends.batching import plan_batches
 from whence_backends.contract import TokenSequence
@@ -63,6 +64,7 @@ class ProxyTrainer:
         chosen = set(run.documents_file.read_text(encoding="utf-8").splitlines())
         positions = [place for place in range(corpus.sequences) if corpus.record(place).document_id in chosen]
         model = train_proxy(corpus.tokens_at(positions), self.recipe, seed=run.seed, end=tokenizer.eos_token_id)
+        disable_progress_bar()  # of the writing of a megabyte, on the terminal of several trainings
         model.save_pretrained(run.checkpoint)
         tokenizer.save_pretrained(run.checkpoint)
         return run.checkpoint
