@@ -30,7 +30,9 @@ def check(
             "line. Their documents must be on top."
         ),
     ] = None,
-    damping_factor: Annotated[float, typer.Option(help="The damping of the influences that are checked.")] = 0.1,
+    damping_factor: Annotated[
+        float, typer.Option(min=1e-12, max=1e12, help="The damping of the influences that are checked.")
+    ] = 0.1,
     fit_sequences: Annotated[
         int, typer.Option(min=4, help="Random sequences to fit on again, with other labels and by halves.")
     ] = 500,
