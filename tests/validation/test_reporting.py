@@ -35,7 +35,8 @@ def test_a_bank_of_proxies_becomes_a_report_and_a_certificate(bank: Path):
     assert done.returncode == 0, done.stderr
     words = " ".join(done.stdout.split())
     assert "6 models of random parts of the corpus (2 with a second seed)" in words
-    assert "of a small proxy model trained on this corpus, not of this model" in words
+    assert "Certificate: of a small proxy model trained on this corpus, not of this model" in words
+    assert "↵" not in done.stdout
     report = json.loads((bank / "report" / "report.json").read_text())
     assert {row["name"] for row in report["methods"]} >= {"EK-FAC", "EK-FAC, signal", "BM25", "dot product"}
     assert "not the model that is served" in report["notes"][0]

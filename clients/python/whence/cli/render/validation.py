@@ -23,7 +23,7 @@ def plan_summary(plan: Plan, missing: int, folder: Path) -> Text:
         printable(
             f"{len(plan.runs)} runs: {kinds.count('full')} of all {len(plan.documents):,} documents, "
             f"{kinds.count('subset')} of random parts of {config.alpha:.0%} ({config.subsets} parts, {config.repeats} "
-            f"of them twice){sources}. {missing} are still to be measured.\n"
+            f"of them twice){sources}. {missing} are still to be measured. "
             f"The ids of each run's documents are in {folder}/documents; next: whence validate run, or train them "
             "yourself and whence validate measure."
         )
@@ -51,7 +51,7 @@ def certified_line(certificate: Certificate, folder: Path) -> Text:
 
     return Text(
         printable(
-            f"{essence(certificate)}\nThe page is {folder}/report.html; serve the certificate with "
+            f"Certificate: {essence(certificate)}. The page is {folder}/report.html; serve the certificate with "
             f"`whence worker --certificate {folder}/certificate`."
         )
     )
