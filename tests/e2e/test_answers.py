@@ -41,7 +41,12 @@ def test_a_top_k_beyond_the_corpus_gives_all_of_it_by_sign_and_says_so(whole: Se
     assert all(hit.influence > 0 for hit in answer.positive)
     assert all(hit.influence < 0 for hit in answer.negative)
     codes = {warning.code for warning in answer.warnings} - {"NOTHING_SIGNIFICANT"}
-    assert codes == {"TOP_K_EXCEEDS_CORPUS", "FEWER_POSITIVE_THAN_TOP_K", "FEWER_NEGATIVE_THAN_TOP_K"}
+    assert codes == {
+        "TOP_K_EXCEEDS_CORPUS",
+        "FEWER_POSITIVE_THAN_TOP_K",
+        "FEWER_NEGATIVE_THAN_TOP_K",
+        "NEGATIVE_NOT_VALIDATED",
+    }
 
 
 def test_signals_are_those_of_all_influences(whole: Service):

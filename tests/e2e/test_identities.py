@@ -100,7 +100,8 @@ def test_no_byte_of_a_text_is_in_an_answer(guarded, method):
     if method == "GroupInfluence":
         asked.group_by = "document"
     seen, kept = (answer(guarded.address, method, asked, key) for key in (guarded.reader, guarded.other))
-    private = [text.encode() for text in guarded.texts] + [b"tale", b"told", b"year"]
+    # With its length before it: a warning may have the word.
+    private = [text.encode() for text in guarded.texts] + [b"tale", b"\x04told", b"year"]
     assert any(text in seen for text in private) is (method in WITH_TEXTS)
     assert not [text for text in private if text in kept]
 

@@ -4,7 +4,7 @@ For each bank: the LDS of each way, with its paired difference from influences a
 way gives by rank beside those measured; how true its significance is; and how much it tells from noise where there is
 nothing to tell, in the same influences with signs drawn at random.
 
-Run: `python tests/benchmarks/shrinkage.py [--bank demo]`
+Run: `python tests/benchmarks/denoising.py [--bank demo]`
 """
 
 from __future__ import annotations
