@@ -238,15 +238,18 @@ class FakeEngine:
         self, preconditioned: list[Float64Array], sequences: Sequence[TokenSequence], detail: Detail = Detail.TOTAL
     ) -> Float64Array:
         """Return raw influences, shaped as ``detail`` says; one sequence at a time."""
+        Q, B, L = len(preconditioned[0]), len(sequences), len(preconditioned)
         longest = max(len(sequence.token_ids) for sequence in sequences)
-        parts = np.zeros((len(preconditioned[0]), len(sequences), len(preconditioned), longest))
+        parts, layers = np.zeros((Q, B, L, longest)), np.zeros((Q, B, L))
         for b, sequence in enumerate(sequences):
             require_valid([sequence], self._info)
             for index, trace in enumerate(self._model.trace(sequence)[1]):
-                parts[:, b, index, : len(trace.a)] = np.einsum("qoi,to,ti->qt", preconditioned[index], trace.s, trace.a)
+                tokens = np.einsum("qoi,to,ti->qt", preconditioned[index], trace.s, trace.a)
+                parts[:, b, index, : len(trace.a)] = tokens
+                # Without the padding, whose length would decide in which order numpy adds, and so the last bit.
+                layers[:, b, index] = tokens.sum(axis=1)
         if detail is Detail.LAYERS_TOKENS:
             return parts
-        layers: Float64Array = parts.sum(axis=3)
         return layers if detail is Detail.LAYERS else layers.sum(axis=2)
 
     def device_memory_bytes(self) -> int:
