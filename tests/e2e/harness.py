@@ -107,7 +107,7 @@ def make_corpus(root: Path, model: Path, *, documents: int = 60) -> Path:
             text = " ".join(random.choice(WORDS, random.integers(1, 12)))
             source = "log" if number % 2 else "tale"
             row = {"id": f"doc{number}", "source": source, "text": text, "year": 1900 + number}
-            row["tags"] = ["told", f"by {number % 3}"]
+            row["tags"] = ["yarnspun", f"by {number % 3}"]
             file.write(json.dumps(row) + "\n")
     tokenizer = Tokenizer.load(resolve_model(str(model)))
     policy = ChunkPolicy(max_tokens=40)
