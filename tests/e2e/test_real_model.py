@@ -21,12 +21,15 @@ from whence_backends.engines import load_engine
 from whence_backends.export import ExportConfig, export
 from whence_backends.fit import FitConfig, fit
 from whence_backends.models import Tokenizer, resolve_model
+from whence_backends.models.processor import computes_bfloat16
 from whence_backends.models.torch_loading import load_causal_lm
 
 TOPICS = ("assert", "break", "continue", "pass", "del", "nonlocal", "global", "return", "bltin-null-object", "integers")
 # Two of thirty layers: enough to show the path, and a test's worth of time on two cores.
 LAYERS = r"layers\.(14|15)\.mlp"
 PROMPT_AND_COMPLETION = ("In Python, the statement that does nothing at all is", " pass")
+# Without instructions for bfloat16, a processor takes a quarter of an hour for what takes seconds.
+PRECISION = "bfloat16" if computes_bfloat16() else "float32"
 QUERY = Query.text(*PROMPT_AND_COMPLETION)
 
 
@@ -57,7 +60,7 @@ def prepare(model: str, layers: str, folder: Path) -> Artefacts:
         )
     )
     config = FitConfig(
-        model=model, out=folder / "factors", tracked=layers, precision="bfloat16", max_sequences=8, batch_tokens=1024
+        model=model, out=folder / "factors", tracked=layers, precision=PRECISION, max_sequences=8, batch_tokens=1024
     )
     fit(config, Corpus.open(folder / "corpus"))
     return Artefacts(model=Path(model), corpus=folder / "corpus", factors=folder / "factors")
@@ -147,7 +150,7 @@ def test_a_real_model_answers_and_the_second_time_from_redis_with_the_same_bits(
     smollm2: Artefacts, starting: Launcher, redis_url: str
 ) -> None:
     """The in-process cache is off, so what the second call finds it finds in Redis."""
-    options = ("--name", "smollm2", "--precision", "bfloat16", "--redis-url", redis_url, "--address", "127.0.0.1:0")
+    options = ("--name", "smollm2", "--precision", PRECISION, "--redis-url", redis_url, "--address", "127.0.0.1:0")
     quick = {
         "WHENCE_WORKER_DRAIN_S": "0",
         "WHENCE_WORKER_MEMORY_CACHE_BYTES": "0",
@@ -165,7 +168,7 @@ def test_a_real_model_answers_and_the_second_time_from_redis_with_the_same_bits(
     assert metrics.value("whence_engine_job_duration_seconds_count", stage="forward_backward") == computed
     assert metrics.value("whence_cache_operations_total", operation="get", outcome="hit", layer="redis") >= 1
     assert told(again) == told(first)
-    assert first.provenance.engine == "pytorch/bfloat16"
+    assert first.provenance.engine == f"pytorch/{PRECISION}"
     assert len(first.positive) == 5
     for hit in first:
         assert sum(hit.layer_influence.values()) == pytest.approx(hit.influence)

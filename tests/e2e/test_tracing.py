@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -105,7 +106,11 @@ def test_a_failed_call_says_why_and_nothing_of_its_text(service: Service, collec
 
 def test_logs_and_metrics_lead_to_the_trace(service: Service, collector: Collector):
     trace_id, _ = asked_within_a_span(service.client)
-    (line,) = [line for line in service.front.lines() if line.get("trace_id") == trace_id and line["event"] == "call"]
+
+    def logged() -> list[dict[str, Any]]:
+        return [line for line in service.front.lines() if line.get("trace_id") == trace_id and line["event"] == "call"]
+
+    (line,) = until(logged)  # a call is logged after its answer is sent
     assert line["request_id"] == "traced"
     until(lambda: any(line.get("trace_id") == trace_id for line in service.worker.lines()))
     assert f'# {{trace_id="{trace_id}"}}' in service.front.page("application/openmetrics-text")

@@ -11,6 +11,7 @@ from whence.errors import InvalidRequestError
 from whence.reasons import Reason
 from whence_backends.corpus import ChunkPolicy
 from whence_backends.demo import python_topics
+from whence_backends.models.processor import computes_bfloat16
 
 _HERE: Final = Path(__file__).parent
 
@@ -68,7 +69,7 @@ def smollm2(folder: Path) -> Subject:
             for number, (prompt, completion, source) in enumerate(python_topics.QUESTIONS, start=1)
         ),
         policy=ChunkPolicy(max_tokens=192, bos=False, eos=False, min_tokens=16),
-        precision="bfloat16",
+        precision="bfloat16" if computes_bfloat16() else "float32",
         max_sequences=192,
     )
 

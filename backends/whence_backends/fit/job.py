@@ -30,9 +30,10 @@ from whence_backends.fit.config import LABELS, FitConfig, FitProgress, SequenceS
 from whence_backends.fit.sample import fitted_positions
 from whence_backends.fit.soundness import dead_layers, require_finite, require_finite_sums
 from whence_backends.models.facts import find_tokenizer, model_facts
+from whence_backends.models.processor import slow_precision
 from whence_backends.models.shape import ModelShape
 from whence_backends.models.source import ModelSource, resolve_model
-from whence_backends.models.torch_loading import load_causal_lm
+from whence_backends.models.torch_loading import load_causal_lm, torch_device
 from whence_backends.models.tracked import coverage, track
 from whence_backends.preflight import Finding, ModelFacts, preflight, require
 from whence_backends.store import ArtefactWriter, alone_in
@@ -170,7 +171,9 @@ def _preflight(
     """Run the preflight before the weights are read, and return the facts about the model."""
     tokenizer = find_tokenizer(model) if source.facts.tokenizer_digest else None
     facts = model_facts(model, tokenizer)
-    for finding in require(preflight(model=facts, corpus=source.facts, training_sequences=config.training_sequences)):
+    findings = preflight(model=facts, corpus=source.facts, training_sequences=config.training_sequences)
+    slow = slow_precision(config.precision, torch_device(config.device).type)
+    for finding in require([*findings, *slow]):
         warn(finding)
     return facts
 

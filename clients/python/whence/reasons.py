@@ -633,6 +633,8 @@ class WarningCode(_Named):
     """Time ran out before the whole sample was scored; the intervals are wider for it."""
     SEQUENCES_TOO_LONG_FOR_MODEL = auto()
     """Some sequences are longer than the model was trained on."""
+    SLOW_PRECISION = auto()
+    """The processor has no instructions for the precision asked for; float32 is tens of times as fast."""
     SUM_ABOVE_CERTAINTY = auto()
     """The hits' influences together promise a probability above 1: do not add them up."""
     TEXTS_WITHHELD = auto()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from whence.errors import CorruptArtefactError, MismatchError, NotFoundError, WhenceError
+from whence.reasons import WarningCode
 from whence_backends.engines import engine_for
+from whence_backends.models import processor
 from whence_backends.models.source import ModelKind, ModelSource
+from whence_backends.worker.model.loading import load
 from whence_backends.worker.serving.server import Worker
 from worker.harness import Artefacts, make_engine, write_factors, write_model
 
@@ -85,3 +89,11 @@ async def test_an_altered_corpus_is_refused(artefacts: Artefacts, tmp_path: Path
 def test_an_engine_that_was_not_named_is_the_one_that_takes_the_model(asked: str, kind: ModelKind, engine: str) -> None:
     source = ModelSource(reference="x", path=Path("x"), kind=kind, digest="d")
     assert engine_for(asked, source) == engine
+
+
+def test_a_precision_that_the_processor_lacks_is_warned_of(artefacts: Artefacts, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(processor, "computes_bfloat16", lambda: False)
+    engine = make_engine(artefacts)
+    engine.info = replace(engine.info, precision="bfloat16", device="cpu")
+    loaded = load(artefacts.settings(), lambda _: engine)
+    assert WarningCode.SLOW_PRECISION in [finding.reason for finding in loaded.warnings]

@@ -13,6 +13,7 @@ from whence_backends.ekfac.factors import CORPUS, Factors
 from whence_backends.engines import engine_for, load_engine
 from whence_backends.index import Index
 from whence_backends.inspection import Named, inspect
+from whence_backends.models.processor import slow_precision
 from whence_backends.models.text.tokenizer import Tokenizer
 from whence_backends.preflight import Finding, require
 from whence_backends.worker.config import WorkerSettings
@@ -55,7 +56,8 @@ def load(settings: WorkerSettings, engine_factory: EngineFactory | None = None) 
     create = engine_factory or (lambda config: load_engine(engine_for(settings.engine, inspected.source), config))
     engine = create(engine_config(settings))
     try:
-        warnings = require(inspected.findings(engine.info))
+        slow = slow_precision(engine.info.precision, engine.info.device)
+        warnings = require([*inspected.findings(engine.info), *slow])
     except WhenceError:
         engine.close()
         raise
