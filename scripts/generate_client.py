@@ -20,7 +20,7 @@ REPLACEMENTS: Final = (
     (r"Use it on one event loop\.", "Threads may share it."),
     (r"Return the served models by name\. Iterate .*?list\.\n", "Yield the served models by name.\n"),
     # Generators, and what has no counterpart.
-    (r"import AsyncGenerator, Sequence", "import Generator, Iterator, Sequence"),
+    (r"import AsyncGenerator, Iterable, Sequence", "import Generator, Iterable, Iterator, Sequence"),
     (r"AsyncGenerator\[([^\[\]]*), None\]", r"Generator[\1, None, None]"),
     (r"from whence\._served_models import ServedModels\n", ""),
     (r"-> ServedModels:", "-> Iterator[Model]:"),
@@ -29,9 +29,12 @@ REPLACEMENTS: Final = (
     (r"import grpc\.aio\n", ""),
     (r"\bgrpc\.aio\.", "grpc."),
     (r"\basyncio\b", "time"),
+    (r"\baclosing\b", "closing"),
+    (r"\basync_in_order\b", "in_order"),
     (r"\bAsync(Client|Transport)\b", r"\1"),
     (r"\b__a(enter|exit)__\b", r"__\1__"),
     (r"\b(async|await) ", ""),
+    (r"for answer in answers:\n\s+yield answer\n", "yield from answers\n"),
 )
 
 

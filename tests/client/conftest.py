@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from whence import status, tensors
-from whence.errors import WhenceError
+from whence.errors import InternalError, InvalidRequestError, WhenceError
 from whence.v1 import (
     attribution_pb2,
     attribution_service_pb2,
@@ -21,6 +21,8 @@ from whence.v1 import (
 )
 
 N = 1000
+# Completions that the service refuses in a batch, by their place, and that break it.
+REFUSED, BREAKING = " refused", " breaking"
 LAYERS = ("layers.0.mlp.up", "layers.0.mlp.down", "layers.1.mlp.up", "layers.1.mlp.down", "lm_head")
 TEXTS = {
     "letters/durrow-1#0": ("letters", "Dear Greta, we came through Brelary at dusk."),
@@ -146,6 +148,7 @@ class CannedService(attribution_service_pb2_grpc.AttributionServiceServicer):
         self.models = [served_model("toy")]
         self.padding = 0
         self.hold = False
+        self.together: threading.Barrier | None = None  # batches wait for each other here
         self.over = threading.Event()  # a held call has ended, as the server sees it
         self.called = threading.Event()
         self.linger = False
@@ -201,6 +204,16 @@ class CannedService(attribution_service_pb2_grpc.AttributionServiceServicer):
 
     def BatchAttribute(self, request, context):  # noqa: N802  # the protocol's name
         self._enter("BatchAttribute", request, context)
+        if self.together is not None:
+            self.together.wait()
+        if self.hold:
+            self.over.wait(20)
+        for number, query in enumerate(request.queries):
+            if query.text.completion == REFUSED:
+                error = InvalidRequestError("no", reason="EMPTY_COMPLETION", field=f"queries[{number}].text.completion")
+                context.abort_with_status(status.to_wire(error))
+            if query.text.completion == BREAKING:
+                context.abort_with_status(status.to_wire(InternalError("a bug", reason="INTERNAL")))
         return attribution_service_pb2.BatchAttributeResponse(
             attributions=[attribution(query.query_id, request.options) for query in request.queries],
             metadata=response_metadata(request.request_id),

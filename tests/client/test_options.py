@@ -16,6 +16,7 @@ KINDS = {
     "attribute": whence.AttributionOptions,
     "attribute_stream": whence.AttributionOptions,
     "attribute_batch": whence.BatchOptions,
+    "attribute_many": whence.BatchOptions,
     "group_influence": whence.GroupOptions,
 }
 

@@ -13,6 +13,7 @@ import os
 # connection with, as it came: whoever reaches the port of a server could write lines of its log. Read at its import.
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
+from whence._many import FailedQuery
 from whence._retries import RetryPolicy
 from whence.aio import AsyncClient
 from whence.certificates import Certificate, CertificateSummary
@@ -70,6 +71,7 @@ __all__ = [
     "CorruptArtefactError",
     "DeadlineError",
     "Explanation",
+    "FailedQuery",
     "Filter",
     "ForbiddenError",
     "GroupInfluence",

@@ -1,4 +1,4 @@
-"""The connections of the two clients: the only part of them that is written twice."""
+"""The connections of the two clients: a part of them that is written twice."""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -14,16 +15,18 @@ from whence import parsing, requests
 from whence._channel import DEFAULT_TARGET, Metadata, RequestMessage, check_metadata, check_size
 from whence._failures import explain_failure, require_answer
 from whence._inputs import one_or_more_queries, one_query, one_selector, selectors
+from whence._many import REFUSALS, Batch, FailedQuery, batches, check_numbers
 from whence._retries import DEFAULT_RETRY, Deadline, RetryPolicy, wait_s
 from whence._served_models import ServedModels
 from whence._tokens import BearerToken, TokenSource
 from whence._tracing import with_trace
 from whence._transport import AsyncTransport
 from whence._variables import client_arguments
+from whence._window import async_in_order
 from whence.examples import TrainingExample
 from whence.filters import Filter
 from whence.models import Model
-from whence.options import AttributionOptions, BatchOptions, GroupOptions, takes
+from whence.options import AttributionOptions, BatchOptions, GroupOptions, complete, takes
 from whence.queries import Query
 from whence.results import Attribution, Explanation, GroupInfluences, Progress, ScoreTable, SelfInfluences
 from whence.tls import Tls, encryption
@@ -137,6 +140,29 @@ class AsyncClient:
         request = requests.batch(queries, options, model=model, request_id=request_id)
         response = await self._call(self._transport.stub.BatchAttribute, request, timeout_s)
         return parsing.attributions(response, len(queries))
+
+    @takes(BatchOptions)
+    def attribute_many(
+        self,
+        queries: Iterable[Query],
+        *,
+        batch_size: int | None = None,
+        concurrency: int = 2,
+        model: str = "",
+        timeout_s: float | None = None,
+        **options: Unpack[BatchOptions],
+    ) -> AsyncGenerator[Attribution | FailedQuery, None]:
+        """Yield the ranking of each of any number of queries, in their order, or why it was refused.
+
+        They are asked in batches of ``batch_size`` (None: as many as the model takes with whole gradients), of which
+        ``concurrency`` are under way at a time, each with ``timeout_s`` of its own. Queries are read as they are
+        needed. One that is refused is yielded as :class:`whence.FailedQuery`, and the others of its batch are asked
+        without it. Any other failure is raised after all answers before it: what was yielded is complete, and asking
+        again may begin behind it. Options: :class:`whence.BatchOptions`.
+        """
+        complete(BatchOptions, options)
+        check_numbers(batch_size, concurrency)
+        return self._many(queries, batch_size, concurrency, model, timeout_s, options)
 
     async def self_influence(
         self,
@@ -285,6 +311,30 @@ class AsyncClient:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.target!r})"
+
+    async def _many(
+        self,
+        queries: Iterable[Query],
+        batch_size: int | None,
+        concurrency: int,
+        model: str,
+        timeout_s: float | None,
+        options: BatchOptions,
+    ) -> AsyncGenerator[Attribution | FailedQuery, None]:
+        size = batch_size or max(1, (await self.model(model)).limits.max_queries)
+
+        async def ask(queries: list[Query]) -> list[Attribution | FailedQuery]:
+            batch = Batch(queries)
+            while batch.next:
+                try:
+                    batch.answered(await self.attribute_batch(batch.next, model=model, timeout_s=timeout_s, **options))
+                except REFUSALS as error:
+                    batch.refused(error)
+            return batch.answers
+
+        async with aclosing(async_in_order(ask, batches(queries, size), concurrency)) as answers:
+            async for answer in answers:
+                yield answer
 
     async def _call(
         self,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -13,15 +14,17 @@ from whence import parsing, requests
 from whence._channel import DEFAULT_TARGET, Metadata, RequestMessage, check_metadata, check_size
 from whence._failures import explain_failure, require_answer
 from whence._inputs import one_or_more_queries, one_query, one_selector, selectors
+from whence._many import REFUSALS, Batch, FailedQuery, batches, check_numbers
 from whence._retries import DEFAULT_RETRY, Deadline, RetryPolicy, wait_s
 from whence._tokens import BearerToken, TokenSource
 from whence._tracing import with_trace
 from whence._transport import Transport
 from whence._variables import client_arguments
+from whence._window import in_order
 from whence.examples import TrainingExample
 from whence.filters import Filter
 from whence.models import Model
-from whence.options import AttributionOptions, BatchOptions, GroupOptions, takes
+from whence.options import AttributionOptions, BatchOptions, GroupOptions, complete, takes
 from whence.queries import Query
 from whence.results import Attribution, Explanation, GroupInfluences, Progress, ScoreTable, SelfInfluences
 from whence.tls import Tls, encryption
@@ -135,6 +138,29 @@ class Client:
         request = requests.batch(queries, options, model=model, request_id=request_id)
         response = self._call(self._transport.stub.BatchAttribute, request, timeout_s)
         return parsing.attributions(response, len(queries))
+
+    @takes(BatchOptions)
+    def attribute_many(
+        self,
+        queries: Iterable[Query],
+        *,
+        batch_size: int | None = None,
+        concurrency: int = 2,
+        model: str = "",
+        timeout_s: float | None = None,
+        **options: Unpack[BatchOptions],
+    ) -> Generator[Attribution | FailedQuery, None, None]:
+        """Yield the ranking of each of any number of queries, in their order, or why it was refused.
+
+        They are asked in batches of ``batch_size`` (None: as many as the model takes with whole gradients), of which
+        ``concurrency`` are under way at a time, each with ``timeout_s`` of its own. Queries are read as they are
+        needed. One that is refused is yielded as :class:`whence.FailedQuery`, and the others of its batch are asked
+        without it. Any other failure is raised after all answers before it: what was yielded is complete, and asking
+        again may begin behind it. Options: :class:`whence.BatchOptions`.
+        """
+        complete(BatchOptions, options)
+        check_numbers(batch_size, concurrency)
+        return self._many(queries, batch_size, concurrency, model, timeout_s, options)
 
     def self_influence(
         self,
@@ -283,6 +309,29 @@ class Client:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.target!r})"
+
+    def _many(
+        self,
+        queries: Iterable[Query],
+        batch_size: int | None,
+        concurrency: int,
+        model: str,
+        timeout_s: float | None,
+        options: BatchOptions,
+    ) -> Generator[Attribution | FailedQuery, None, None]:
+        size = batch_size or max(1, (self.model(model)).limits.max_queries)
+
+        def ask(queries: list[Query]) -> list[Attribution | FailedQuery]:
+            batch = Batch(queries)
+            while batch.next:
+                try:
+                    batch.answered(self.attribute_batch(batch.next, model=model, timeout_s=timeout_s, **options))
+                except REFUSALS as error:
+                    batch.refused(error)
+            return batch.answers
+
+        with closing(in_order(ask, batches(queries, size), concurrency)) as answers:
+            yield from answers
 
     def _call(
         self,
