@@ -4,9 +4,10 @@
 
 ``concrete`` is the case of Grosse et al. 2023, App. C (tests/validation/pbrf/concrete.py): 10 measurements on the test
 part, random training points, every weight free, the whole training part as objective. Besides, from dense Jacobians of
-all training points: what the blocks of the layers alone keep of the Gauss-Newton matrix, and EK-FAC of these.
-``language`` is a small language model trained on Python's standard library (tests/benchmarks/realtext.py's text), with
-``run_pbrf`` as `whence validate pbrf` runs it.
+all training points: what the blocks of the layers alone keep of the Gauss-Newton matrix, and EK-FAC of these; where
+EK-FAC loses, pbrf_causes.py says.
+``language`` is the model of a bank (tests/banks), with factors of its whole corpus and ``run_pbrf`` as `whence validate
+pbrf` runs it; the outputs of `--sequences` of its thousand sequences are held.
 
 The last line is of Concrete at the first damping and one copy, but for lm_*: pearson_* of EK-FAC, the dot product and
 the damped Gauss-Newton matrix, converged_share of the points at that size.
@@ -23,24 +24,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 from measure import print_figures, print_machine
+from pbrf_causes import MEASUREMENTS, DenseCurvature
 
-from small_nets import ekfac, traces
 from validation.pbrf.concrete import Concrete, load_concrete, mean_squared_error, train_concrete
-from validation.pbrf.language import make_language_artefacts
-from validation.pbrf.regression import Subject, linear_layers, rows, sampled_factors
+from validation.pbrf.regression import Subject, rows, sampled_factors
+from whence_backends.corpus import Corpus
 from whence_backends.ekfac.layer_factors import LayerFactors
+from whence_backends.fit import FitConfig, fit
 from whence_backends.validation.pbrf.agreement import Agreement, Interval, agreements
+from whence_backends.validation.pbrf.config import PbrfConfig, PbrfProgress
 from whence_backends.validation.pbrf.job import run_pbrf
 from whence_backends.validation.pbrf.newton import Effort
 from whence_backends.validation.pbrf.responses import PointResponses
+from whence_backends.validation.proxy_bank import MODEL, make_corpus
 
-MEASUREMENTS = 10
+BANKS = Path(__file__).parents[1] / "banks"
 COPIES = (1.0, 0.25)
 
 
@@ -49,6 +52,11 @@ def main() -> None:
     parser.add_argument("--concrete-points", type=int, default=40)
     parser.add_argument("--damping", type=float, nargs="+", default=[0.1, 10.0, 100.0])
     parser.add_argument("--only", choices=("concrete", "language"))
+    parser.add_argument("--bank", choices=("demo", "python"), default="python")
+    parser.add_argument("--points", type=int, default=10, help="of the language model")
+    parser.add_argument("--sequences", type=int, default=24)
+    parser.add_argument("--columns", type=int, default=100)
+    parser.add_argument("--work", type=Path, help="keep the corpus and the factors here, for another run")
     parser.add_argument("--json", type=Path, help="write the language model's result there")
     given = parser.parse_args()
     print_machine()
@@ -56,7 +64,7 @@ def main() -> None:
     if given.only != "language":
         figures |= concrete(given.damping, given.concrete_points)
     if given.only != "concrete":
-        figures |= language(given.json)
+        figures |= language(given)
     print_figures(**figures)
 
 
@@ -72,7 +80,7 @@ def concrete(dampings: Sequence[float], points: int) -> dict[str, float]:
         responses = concrete_responses(data, Subject(net, *data.training, factors, damping), points)
         found = agreements(responses)
         print_agreements(f"concrete, damping {damping:g}", responses, found)
-        blocks(data, net, factors, damping)
+        print_blocks(data, net, factors, damping)
         figures = figures or last_line(responses, found)
     return figures
 
@@ -87,72 +95,47 @@ def concrete_responses(data: Concrete, subject: Subject, points: int) -> list[Po
     return responses
 
 
-def blocks(data: Concrete, net: torch.nn.Sequential, factors: Sequence[LayerFactors[Tensor]], damping: float) -> None:
-    """Print the correlation of approximations with the dense damped Gauss-Newton matrix, over all training points."""
-    (x, y), (x_test, y_test) = data.training, (part[:MEASUREMENTS] for part in data.test)
-    J, J_test = jacobian(net, x), jacobian(net, x_test)
-    g = [layer * (y - net(x)) for layer in J]
-    f = [layer * (y_test - net(x_test)) for layer in J_test]
-    layers = linear_layers(net)
-    exact = ekfac(
-        tuple(layer.spec for layer in layers), traces(net, layers, x.unsqueeze(1), torch.ones(len(x), 1, 1).double())
-    )
-    want = dense(J, f, [layer.damping(damping) for layer in exact]) @ torch.cat(g, dim=1).T
-    by_block = sum(
-        dense([j], [v], [layer.damping(damping)]) @ z.T for j, v, z, layer in zip(J, f, g, exact, strict=True)
-    )
-    compared = {"blocks of layers": by_block, "EK-FAC": scores(f, g, factors, damping)}
-    compared |= {
-        "EK-FAC, exact labels": scores(f, g, exact, damping),
-        "dot product": sum(v @ z.T for v, z in zip(f, g, strict=True)),
-    }
-    for name, got in compared.items():
-        correlations = [np.corrcoef(got[query], want[query])[0, 1] for query in range(MEASUREMENTS)]  # type: ignore[index]
-        print(f"  dense Gauss-Newton, all {len(x)} points: {name:22} {np.mean(correlations):.3f}")
+def print_blocks(data: Concrete, net: nn.Sequential, factors: Sequence[LayerFactors[Tensor]], damping: float) -> None:
+    approximations = DenseCurvature(data, net).agreement(damping, factors)
+    for name, row in approximations.items():
+        print(f"  dense Gauss-Newton, all {len(data.training[0])} points: {name:22} {row:.3f}")
 
 
-def jacobian(net: torch.nn.Sequential, x: Tensor) -> list[Tensor]:
-    """The derivatives [n, D_out·D_in] of the one output in each layer's weights."""
-    of = traces(net, linear_layers(net), x.unsqueeze(1), torch.ones(len(x), 1, 1).double())
-    return [(s.transpose(1, 2) @ a).reshape(len(x), -1) for a, s in of]
-
-
-def dense(J: Sequence[Tensor], f: Sequence[Tensor], damping: Sequence[float]) -> Tensor:
-    """(JᵀJ/n + λ)⁻¹ f by Woodbury, for rows f [q, P], with J [n, P] of some layers and λ of each."""
-    n, joined, right = len(J[0]), torch.cat(list(J), dim=1), torch.cat(list(f), dim=1)
-    scale = torch.cat([torch.full((layer.shape[1],), value).double() for layer, value in zip(J, damping, strict=True)])
-    kernel = n * torch.eye(n).double() + (joined / scale) @ joined.T
-    return (right - torch.linalg.solve(kernel, joined @ (right / scale).T).T @ joined) / scale
-
-
-def scores(f: Sequence[Tensor], g: Sequence[Tensor], factors: Sequence[LayerFactors[Tensor]], damping: float) -> Tensor:
-    total = torch.zeros(len(f[0]), len(g[0])).double()
-    for v, z, layer in zip(f, g, factors, strict=True):
-        D = layer.Lambda.shape
-        V = (
-            layer.Q_S
-            @ ((layer.Q_S.T @ v.view(-1, *D) @ layer.Q_A) / (layer.Lambda + layer.damping(damping)))
-            @ layer.Q_A.T
-        )
-        total += V.reshape(len(v), -1) @ z.T
-    return total
-
-
-def language(file: Path | None) -> dict[str, float]:
-    """Print the table of the language model, and return its figures."""
+def language(given: argparse.Namespace) -> dict[str, float]:
+    """Print the table of a bank's language model, and return its figures."""
+    bank = BANKS / given.bank
     with tempfile.TemporaryDirectory() as folder:
+        work = given.work or Path(folder)
+        make_corpus(bank / "documents.jsonl", bank / "tokenizer", work / "corpus")
+        model, corpus = str(bank / MODEL), Corpus.open(work / "corpus")
+        fit(FitConfig(model=model, out=work / "factors", precision="float64", device="cpu"), corpus)
         started = time.monotonic()
-        config = make_language_artefacts(Path(folder))
-        print(f"# language model and factors: {time.monotonic() - started:.0f} s")
-        started = time.monotonic()
-        result = run_pbrf(config)
+        config = PbrfConfig(
+            model=model,
+            factors=work / "factors",
+            corpus=corpus.path,
+            queries=bank / "queries.jsonl",
+            points=given.points,
+            sequences=given.sequences,
+            columns=given.columns,
+            damping_factor=given.damping[0],
+            device="cpu",
+        )
+        result = run_pbrf(config, show)
     print(f"# {len(result.points)} points, {time.monotonic() - started:.0f} s; {result.setting}")
     for remark in result.remarks:
         print(f"# {remark}")
-    print_agreements("language model", result.responses, result.agreements)
-    if file is not None:
-        file.write_text(json.dumps(result.as_json()))
+    print_agreements(
+        f"the model of the bank {given.bank}, damping {given.damping[0]:g}", result.responses, result.agreements
+    )
+    if given.json is not None:
+        given.json.write_text(json.dumps(result.as_json()))
     return {f"lm_{name}": value for name, value in last_line(result.responses, result.agreements).items()}
+
+
+def show(at: PbrfProgress) -> None:
+    if at.done == at.total or at.part == "responses":
+        print(f"# {at.part} {at.done} of {at.total}", flush=True)
 
 
 def print_agreements(name: str, responses: Sequence[PointResponses], found: Sequence[Agreement]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -32,11 +33,20 @@ def load_concrete(seed: int = 0) -> Concrete:
 
 
 def train_concrete(
-    data: Concrete, *, epochs: int = 500, rate: float = 0.1, decay: float = 1e-5, seed: int = 0
+    data: Concrete,
+    *,
+    width: int = 128,
+    hidden: int = 2,
+    epochs: int = 500,
+    rate: float = 0.1,
+    decay: float = 1e-5,
+    seed: int = 0,
 ) -> nn.Sequential:
     """Train by plain SGD in batches of 128; the rate, the decay and the epochs do well on the validation part."""
     torch.manual_seed(seed)
-    net = nn.Sequential(nn.Linear(8, 128), nn.Tanh(), nn.Linear(128, 128), nn.Tanh(), nn.Linear(128, 1))
+    widths = [8] + [width] * hidden
+    layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.Tanh())]
+    net = nn.Sequential(*layers, nn.Linear(width, 1))
     x, y = (part.float() for part in data.training)
     optimizer = torch.optim.SGD(net.parameters(), lr=rate, weight_decay=decay)
     for _ in range(epochs):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 import tiny_models
 from data import sequence, sequences
-from validation.pbrf.language import Shape, make_language_artefacts
+from validation.pbrf.conftest import COPIES
 from whence.errors import InvalidRequestError, MismatchError
 from whence_backends.contract import EngineConfig, TokenSequence
 from whence_backends.corpus import Corpus
@@ -38,7 +38,6 @@ CPU = torch.device("cpu")
 DATA = sequences(6)
 POINT = sequence(9, 77, masked=3)
 EPSILON, DAMPING = 0.2, 0.03
-COPIES = (0.01, 0.002)
 
 
 @pytest.fixture(params=[tiny_models.llama, tiny_models.gpt2])
@@ -106,18 +105,6 @@ def test_the_curvature_is_the_hessian_at_the_start(model: Any) -> None:
     assert float((got - want).norm()) < 1e-5 * float(want.norm())
 
 
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> PbrfConfig:
-    shape = Shape(width=16, hidden=24, blocks=1, tokens=32)
-    made = make_language_artefacts(tmp_path_factory.mktemp("pbrf"), documents=6, points=3, epochs=3, shape=shape)
-    return replace(made, sequences=12, columns=150, copies=COPIES, damping_factor=10.0)
-
-
-@pytest.fixture(scope="module")
-def result(config: PbrfConfig) -> PbrfResult:
-    return run_pbrf(config)
-
-
 def test_the_job_converges_and_says_so(config: PbrfConfig, result: PbrfResult) -> None:
     """Broken by: a convergence that is not asked for; a sample that is passed over in silence."""
     assert result.converged == dict.fromkeys(COPIES, 3)
@@ -168,6 +155,10 @@ def test_a_minimum_that_is_not_reached_has_no_figures(config: PbrfConfig) -> Non
         (lambda c: replace(c, points=2), "points"),
         (lambda c: replace(c, copies=(1.0, 0.0)), "copies"),
         (lambda c: replace(c, damping_factor=0.0), "damping_factor"),
+        (lambda c: replace(c, columns=-1), "columns"),
+        (lambda c: replace(c, batch_tokens=0), "batch_tokens"),
+        (lambda c: replace(c, effort=Effort(tolerance=0.0)), "tolerance"),
+        (lambda c: replace(c, points=40, sequences=40), "points"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(

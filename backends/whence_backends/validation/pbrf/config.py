@@ -47,6 +47,19 @@ class PbrfConfig:
             raise _invalid("copies", f"pulls of {self.copies} copies; expected numbers other than 0, such as 1,0.25")
         if not 0 < self.damping_factor < float("inf"):
             raise _invalid("damping_factor", f"a damping factor of {self.damping_factor}; expected a positive number")
+        if self.columns < 0:
+            raise _invalid("columns", f"a preconditioner of {self.columns} columns; expected 0, for none, or more")
+        if self.batch_tokens < 1:
+            raise _invalid("batch_tokens", f"batches of {self.batch_tokens} tokens; expected 1 or more")
+        if not 0 < self.effort.tolerance < 1:
+            raise _invalid("tolerance", f"a tolerance of {self.effort.tolerance}; expected a share of the gradient at "
+                "the start, such as 1e-4")  # fmt: skip
+
+    def require_points(self, trained: int) -> None:
+        """Raise :class:`~whence.errors.InvalidRequestError` if ``trained`` sequences are too few for the points."""
+        if trained < self.points:
+            raise _invalid("points", f"{self.points} points, and the factors were fitted on {trained} sequences with a "
+                "token that counts; give fewer points")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -122,6 +122,7 @@ def _positions(config: PbrfConfig, loaded: _Loaded) -> tuple[NDArray[np.int64], 
     card = loaded.factors.card
     fitted = fitted_positions(loaded.corpus.sequences, card.fitted_sequences, card.seed)
     trained = fitted[loaded.corpus.trained_tokens()[fitted] > 0]
+    config.require_points(len(trained))
     drawn = np.random.default_rng(config.seed).permutation(trained)[: config.sequences]
     return fitted, drawn, drawn[: config.points]
 
