@@ -10,6 +10,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from access.calls import OURS, QUERY, SERVICE, call
+from frontend.indexed_stub import IndexedStub
 from whence import tensors
 from whence.v1 import attribution_pb2
 from whence.v1 import attribution_service_pb2 as messages
@@ -176,9 +177,10 @@ def asking() -> Iterator[tuple[str, str, Message]]:
     for group_by in ("", "source", "metadata.author"):
         yield f"groups by {group_by}", "GroupInfluence", messages.GroupInfluenceRequest(query=QUERY, group_by=group_by)
     for method in ("Attribute", "StreamAttribute", "BatchAttribute"):
-        request = filtered(method, attribution_pb2.Filter())
-        request.options.search = attribution_pb2.SEARCH_TFIDF_RERANK
-        yield f"{method} by tokens", method, request
+        for search in (attribution_pb2.SEARCH_TFIDF_RERANK, attribution_pb2.SEARCH_UNION_RERANK):
+            request = filtered(method, attribution_pb2.Filter())
+            request.options.search = search
+            yield f"{method} by tokens {search}", method, request
 
 
 ASKING = {name: (method, request) for name, method, request in asking()}
@@ -203,6 +205,18 @@ async def test_ids_may_be_asked_for(guarded, other, method):
         request.group_by = "document"
     outcome = await call(guarded.channel, f"{SERVICE}{method}", other, data=request.SerializeToString())
     assert outcome.code != "PERMISSION_DENIED"
+
+
+async def test_the_search_that_a_server_chooses_compares_no_tokens_for_them(
+    start_worker, start_front, keys_file, reader, other
+):
+    """Broken by: one default for all, which would say which sequences have the words of a query."""
+    front = await start_front(await start_worker(kind=IndexedStub), keys_file=keys_file)
+    found = {}
+    for name, key in (("reader", reader), ("other", other)):
+        answer = await front.stub.Attribute(OURS["Attribute"], metadata=[("authorization", f"Bearer {key}")])
+        found[name] = answer.metadata.search
+    assert found == {"reader": attribution_pb2.SEARCH_UNION_RERANK, "other": attribution_pb2.SEARCH_INDEX_RERANK}
 
 
 def test_a_condition_that_is_new_needs_the_scope_until_it_is_known() -> None:

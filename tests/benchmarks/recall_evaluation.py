@@ -87,13 +87,17 @@ class Indexed:
         first = first_round(proposals, self.sequences)
         if first == proposals:
             return proposals
-        known = np.array([one.position for one in first.positive])
+        known, better = self.learned(query, [one.position for one in first.positive], count)
+        return second_round(proposals, first, better, known)
+
+    def learned(self, query: int, scored: Sequence[int], count: int) -> tuple[dict[int, Candidate], Candidates]:
+        """Return what is known of scored positions, and the candidates of the sketch that their influences teach."""
+        known = np.array(scored)
         rows = Encoded(self.rows.codes[known], self.rows.scales[known])
         refined = refine(self.sketches[query], rows, self.scores.exact[query, known], self.segments)
         now = proposed(known, refined.estimates, refined.errors)
-        by_position = {one.position: one for one in now}
-        better = self.searcher.estimate(refined.sketch[None], "s")[0]
-        return second_round(proposals, first, self._best(refined.sketch, better, count), by_position)
+        estimates = self.searcher.estimate(refined.sketch[None], "s")[0]
+        return {one.position: one for one in now}, self._best(refined.sketch, estimates, count)
 
     def _best(self, sketch: np.ndarray, estimates: np.ndarray, count: int) -> Candidates:
         best = np.argsort(-estimates, kind="stable")[:count]

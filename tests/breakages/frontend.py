@@ -29,8 +29,8 @@ BREAKAGES = (
     Breakage(
         name="candidates that stand for themselves alone",
         file=f"{FRONT}/search/recall.py",
-        old="stands_for = min(_MOST, 1 / max(_tail(-margin), 1 / _MOST))",
-        new="stands_for = 1.0",
+        old="return min(_MOST, 1 / max(_tail(-margin), 1 / _MOST)) / share",
+        new="return 1.0 / share",
         tests="tests/frontend/search/test_recall.py",
     ),
     Breakage(
@@ -104,6 +104,27 @@ BREAKAGES = (
         old="    if signed:\n",
         new="    if False:\n",
         tests="tests/frontend/search/test_rankings.py",
+    ),
+    Breakage(
+        name="a recall that counts what was found by tokens among what there is",
+        file=f"{FRONT}/search/recall.py",
+        old="((influence / unit, 0.0) for influence in others",
+        new="((influence / unit, 1.0) for influence in others",
+        tests="tests/frontend/search/test_recall.py",
+    ),
+    Breakage(
+        name="a union that gives the index all of the first half",
+        file=f"{FRONT}/search/union_candidates.py",
+        old="zip_longest(by_index, by_tokens)",
+        new="zip_longest(by_index)",
+        tests="tests/frontend/search/test_union_candidates.py",
+    ),
+    Breakage(
+        name="candidates by tokens for callers who may not read texts",
+        file=f"{FRONT}/search/policy.py",
+        old="SEARCH_UNION_RERANK if may_read else",
+        new="SEARCH_UNION_RERANK if True else",
+        tests="tests/access/test_texts.py",
     ),
     Breakage(
         name="a recall of what could be reached instead of the corpus",

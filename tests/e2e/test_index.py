@@ -30,7 +30,7 @@ QUERIES = [QUERY, Query.text("a gull ", "at sea"), Query.text("", "fog")]
 
 def test_an_index_is_used_where_there_is_one(indexed: Service):
     answer = indexed.client.attribute(QUERY)
-    assert answer.search == "index_rerank"
+    assert answer.search == "union_rerank"
     assert answer.provenance.index_digest == indexed.client.model().index.digest
     assert answer.sequences_searched == indexed.artefacts.open_corpus().sequences
 

@@ -36,7 +36,9 @@ class IndexedStub(StubWorker):
     State: ``refusal``, what refinements fail with; ``may_refine``, which they wait for; ``rows_short``, how many rows a
     read leaves out, and ``rows_refusal``, what it fails with; ``last_search``, the number of the last search that is
     answered, if there is one, and ``late_s``, what later ones take; ``scoring_s``, what a sequence takes to be scored.
-    ``left_s`` is how much time there was when hits were to be described.
+    ``left_s`` is how much time there was when hits were to be described. ``sharing`` are the positions that share
+    tokens with any query, the most telling first; ``tokens_refusal``, what the search for them fails with, and
+    ``may_match``, which it waits for.
     """
 
     def __init__(self, shards: Sequence[str] = tuple(SHARDS)) -> None:
@@ -53,6 +55,10 @@ class IndexedStub(StubWorker):
         self.late_s = 0.0
         self.scoring_s = 0.0
         self.left_s = 0.0
+        self.sharing: tuple[int, ...] = ()
+        self.tokens_refusal: Exception | None = None
+        self.may_match = asyncio.Event()
+        self.may_match.set()
 
     async def GetInfo(self, request, context):  # noqa: N802 - the protocol's name
         info = await super().GetInfo(request, context)
@@ -87,6 +93,23 @@ class IndexedStub(StubWorker):
             if request.direction in (attribution_pb2.DIRECTION_NEGATIVE, attribution_pb2.DIRECTION_BOTH):
                 answer.negative.append(_best(estimates, request.candidates, sign=-1))
         return answer
+
+    async def CountTokens(self, request, context):  # noqa: N802 - the protocol's name
+        if self.tokens_refusal is not None:
+            raise self.tokens_refusal
+        await self.may_match.wait()
+        counts = [messages.TokenCounts(tokens=[1], counts=[1], sequences=[1]) for _ in request.queries]
+        searched = sum(len(SHARDS[shard]) for shard in request.shards)
+        return messages.CountTokensResponse(queries=counts, sequences_searched=searched)
+
+    async def MatchTokens(self, request, context):  # noqa: N802 - the protocol's name
+        held = {position for shard in request.shards for position in SHARDS[shard]}
+        found = [(float(-rank), each) for rank, each in enumerate(self.sharing) if each in held][: request.candidates]
+        matches = messages.Matches(
+            positions=tensors.pack([each for _, each in found], [len(found)], tensor_pb2.DATA_TYPE_INT64),
+            scores=tensors.pack([score for score, _ in found], [len(found)]),
+        )
+        return messages.MatchTokensResponse(queries=[matches] * len(request.queries), sequences_searched=len(held))
 
     async def Rescore(self, request, context):  # noqa: N802 - the protocol's name
         self.rescored.append(request)

@@ -16,7 +16,7 @@ from whence.filters import Filter
 from whence.reasons import Reason
 
 Direction = Literal["positive", "negative", "both"]
-Search = Literal["auto", "full_scan", "index_rerank", "index_only", "tfidf_rerank"]
+Search = Literal["auto", "full_scan", "index_rerank", "index_only", "tfidf_rerank", "union_rerank"]
 
 # The damping factor of an index, and of a model whose worker is given none.
 DEFAULT_DAMPING_FACTOR: Final = 0.1
@@ -100,15 +100,15 @@ class AttributionOptions(TypedDict, total=False):
         Option(
             description="How to find the sequences. 'full_scan' scores the whole corpus, 'index_rerank' the best "
             "candidates of the gradient index, and 'index_only' none; 'tfidf_rerank' scores the sequences that share "
-            "the most telling tokens with the query; 'auto' is 'index_rerank' where the server has an index, else "
-            "'full_scan'.",
+            "the most telling tokens with the query, and 'union_rerank' some of both kinds; 'auto' is 'union_rerank' "
+            "where the server has an index ('index_rerank' for callers who may not read texts), else 'full_scan'.",
             default="auto",
         ),
     ]
     candidates: Annotated[
         int | None,
         Option(
-            description="How many candidates to score exactly.",
+            description="How many candidates to score exactly, at most.",
             unset="the server's choice",
             minimum=1,
             reason=Reason.INVALID_CANDIDATES,

@@ -30,6 +30,7 @@ _SEARCHES: Final[dict[Search, attribution_pb2.Search.ValueType]] = {
     "index_rerank": attribution_pb2.SEARCH_INDEX_RERANK,
     "index_only": attribution_pb2.SEARCH_INDEX_ONLY,
     "tfidf_rerank": attribution_pb2.SEARCH_TFIDF_RERANK,
+    "union_rerank": attribution_pb2.SEARCH_UNION_RERANK,
 }
 
 SEARCH_NAMES: Final = {number: name for name, number in _SEARCHES.items() if number}

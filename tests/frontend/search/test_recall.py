@@ -69,6 +69,28 @@ def test_with_fewer_of_the_sign_than_k_it_is_the_share_of_those(reached: float) 
     assert estimated == pytest.approx(statistics.mean(true for _, true in searched), abs=0.08)
 
 
+def test_what_was_found_in_another_way_adds_to_what_is_found() -> None:
+    """Broken by: counting it among what there is, which it is already part of; leaving it out."""
+    alone, both, true = [], [], []
+    for seed in range(12):
+        rng = random.Random(seed)
+        everything = []
+        for _ in range(4000):
+            influence, error = rng.choice((-1, 1)) * rng.paretovariate(1.5), rng.uniform(4.0, 12.0)
+            everything.append(Pair(estimate=0.5 * influence + rng.gauss(0, error), error=error, influence=influence))
+        everything.sort(key=lambda pair: -pair.estimate)
+        proposed = everything[:100]
+        others = [pair.influence for pair in everything[100:] if rng.random() < 0.5]
+        found = {*others, *(pair.influence for pair in proposed)}
+        first = sorted((pair.influence for pair in everything), reverse=True)[:20]
+        cut = proposed[-1].estimate
+        alone.append(estimate_recall(proposed, cut=cut, k=20).recall)
+        both.append(estimate_recall(proposed, cut=cut, k=20, others=others).recall)
+        true.append(sum(influence in found for influence in first) / 20)
+    assert statistics.mean(both) == pytest.approx(statistics.mean(true), abs=0.08)
+    assert statistics.mean(both) > statistics.mean(alone) + 0.05
+
+
 def proposals(count: int, first: float = 10.0) -> list[Candidate]:
     return [Candidate(position=position, estimate=first - position, error=1.0) for position in range(count)]
 

@@ -57,7 +57,9 @@ class _Search:
 class _SearchEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Search.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     SEARCH_UNSPECIFIED: _Search.ValueType  # 0
-    """The server's default: SEARCH_INDEX_RERANK if a gradient index is loaded, else SEARCH_FULL_SCAN."""
+    """The server's default. If a gradient index is loaded: SEARCH_UNION_RERANK, or SEARCH_INDEX_RERANK for callers who may
+    not read texts. Otherwise: SEARCH_FULL_SCAN.
+    """
     SEARCH_FULL_SCAN: _Search.ValueType  # 1
     """Compute the exact influence of every training sequence. Complete; one forward and backward pass over the corpus."""
     SEARCH_INDEX_RERANK: _Search.ValueType  # 2
@@ -71,12 +73,18 @@ class _SearchEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTyp
     exactly, as Grosse et al. (2023, section 3.2.1) do. Needs no index. Biased: influential sequences without words in
     common with the query are not found, and the answer has no recall estimate.
     """
+    SEARCH_UNION_RERANK: _Search.ValueType  # 5
+    """Take a quarter of the candidates from those of SEARCH_TFIDF_RERANK and the others from the gradient index, and
+    compute their influence exactly. The answer estimates its own recall.
+    """
 
 class Search(_Search, metaclass=_SearchEnumTypeWrapper):
     """A method of finding the candidates whose influence is computed."""
 
 SEARCH_UNSPECIFIED: Search.ValueType  # 0
-"""The server's default: SEARCH_INDEX_RERANK if a gradient index is loaded, else SEARCH_FULL_SCAN."""
+"""The server's default. If a gradient index is loaded: SEARCH_UNION_RERANK, or SEARCH_INDEX_RERANK for callers who may
+not read texts. Otherwise: SEARCH_FULL_SCAN.
+"""
 SEARCH_FULL_SCAN: Search.ValueType  # 1
 """Compute the exact influence of every training sequence. Complete; one forward and backward pass over the corpus."""
 SEARCH_INDEX_RERANK: Search.ValueType  # 2
@@ -89,6 +97,10 @@ SEARCH_TFIDF_RERANK: Search.ValueType  # 4
 """Take the sequences that share the most informative tokens with the query (BM25 weights) and compute their influence
 exactly, as Grosse et al. (2023, section 3.2.1) do. Needs no index. Biased: influential sequences without words in
 common with the query are not found, and the answer has no recall estimate.
+"""
+SEARCH_UNION_RERANK: Search.ValueType  # 5
+"""Take a quarter of the candidates from those of SEARCH_TFIDF_RERANK and the others from the gradient index, and
+compute their influence exactly. The answer estimates its own recall.
 """
 global___Search = Search
 
@@ -123,10 +135,10 @@ class AttributionOptions(google.protobuf.message.Message):
     include_tokens: builtins.bool
     """Also return each hit's influence by token."""
     search: global___Search.ValueType
-    """How candidates are found. Unspecified: SEARCH_INDEX_RERANK if a gradient index is loaded, else SEARCH_FULL_SCAN."""
+    """How candidates are found. Unspecified: the server's choice, see SEARCH_UNSPECIFIED."""
     candidates: builtins.int
-    """Number of candidates whose influence is computed exactly, at least top_k. SEARCH_INDEX_RERANK: in each requested
-    direction; 0: the larger of 400 and 4 * top_k. SEARCH_TFIDF_RERANK: for each query; 0: 10,000.
+    """The most candidates whose influence is computed exactly, at least top_k. SEARCH_UNION_RERANK, SEARCH_INDEX_RERANK: in
+    each requested direction; 0: the larger of 400 and 4 * top_k. SEARCH_TFIDF_RERANK: for each query; 0: 10,000.
     """
     return_partial_success: builtins.bool
     """Answer from the shards that can be reached if some cannot, and list the others in
@@ -395,7 +407,7 @@ class RecallEstimate(google.protobuf.message.Message):
     too few candidates to judge by, or if shards could not be reached.
     """
     candidates: builtins.int
-    """Number of candidates that the index proposed."""
+    """Number of candidates."""
     reranked: builtins.int
     """Number of these that were scored exactly. Less than `candidates` if the deadline came first."""
     def __init__(

@@ -28,6 +28,8 @@ from whence_service.frontend.search.refinement import AT_ONCE, Refinement
 from whence_service.frontend.search.scan import FullScan
 from whence_service.frontend.search.token_candidates import TokenCandidates
 from whence_service.frontend.search.two_stage import TwoStageSearch
+from whence_service.frontend.search.union_candidates import UnionCandidates
+from whence_service.rpc.identity import Scope, current_identity
 
 
 class Attributor:
@@ -38,7 +40,7 @@ class Attributor:
 
     async def attribute(self, context: RequestContext[SearchOptions]) -> Answer:
         """Return the attributions of all queries, after one search."""
-        search = choose_search(context.generation, context.options.search)
+        search = _choose(context)
         prepared = await prepare(context, sketch=search in WITH_INDEX)
         async with aclosing(self._search(context, search, prepared, progress=False)) as results:
             async for result in results:
@@ -49,7 +51,7 @@ class Attributor:
         self, context: RequestContext[SearchOptions]
     ) -> AsyncGenerator[attribution_service_pb2.PartialAttribution | Answer, None]:
         """Yield the intermediate results of the search of one query, any number of them, and then the answer."""
-        search = choose_search(context.generation, context.options.search)
+        search = _choose(context)
         prepared = await prepare(context, sketch=search in WITH_INDEX)
         async with aclosing(self._search(context, search, prepared, progress=True)) as results:
             async for result in results:
@@ -64,11 +66,18 @@ class Attributor:
             return FullScan(context, progress=progress).results()
         if search == attribution_pb2.SEARCH_TFIDF_RERANK:
             return TwoStageSearch(context, TokenCandidates(context), refinement=None, progress=progress).results()
-        source = IndexCandidates(context, prepared)
+        index = IndexCandidates(context, prepared)
         if search == attribution_pb2.SEARCH_INDEX_ONLY:
-            return TwoStageSearch(context, source, refinement=None, progress=progress).estimates()
-        refinement = Refinement(context, prepared, source, self._refining)
+            return TwoStageSearch(context, index, refinement=None, progress=progress).estimates()
+        refinement = Refinement(context, prepared, index, self._refining)
+        union = search == attribution_pb2.SEARCH_UNION_RERANK
+        source = UnionCandidates(context, index, TokenCandidates(context)) if union else index
         return TwoStageSearch(context, source, refinement=refinement, progress=progress).results()
+
+
+def _choose(context: RequestContext[SearchOptions]) -> Search:
+    may_read = current_identity().may(Scope.READ_TEXTS)
+    return choose_search(context.generation, context.options.search, may_read=may_read)
 
 
 async def _answer(

@@ -36,6 +36,7 @@ _SEARCHES: Final = (
     attribution_pb2.SEARCH_INDEX_RERANK,
     attribution_pb2.SEARCH_INDEX_ONLY,
     attribution_pb2.SEARCH_TFIDF_RERANK,
+    attribution_pb2.SEARCH_UNION_RERANK,
 )
 
 

@@ -13,6 +13,7 @@ from whence_service.rpc.identity import Identity, Scope
 # Conditions and groupings by ids alone. All others would tell, hit by hit, what is in a text or in its metadata.
 _CONDITIONS: Final = frozenset({"first_document_id", "last_document_id"})
 _GROUPINGS: Final = frozenset({"document"})
+_BY_TOKENS: Final = (attribution_pb2.SEARCH_TFIDF_RERANK, attribution_pb2.SEARCH_UNION_RERANK)
 
 
 def check_texts(request: CheckedRequest[object], identity: Identity) -> None:
@@ -28,7 +29,7 @@ def check_texts(request: CheckedRequest[object], identity: Identity) -> None:
         others = {field.name for field, _ in options.filter.ListFields()} - _CONDITIONS
         if others:
             raise _missing(f"a filter by {' and '.join(sorted(others))}", "filter by document ids alone")
-    if isinstance(options, SearchOptions) and options.search == attribution_pb2.SEARCH_TFIDF_RERANK:
+    if isinstance(options, SearchOptions) and options.search in _BY_TOKENS:
         raise _missing("a search by tokens", "ask for another search")
     if isinstance(options, GroupOptions) and options.group_by not in _GROUPINGS:
         raise _missing("a grouping by anything but documents", 'group by "document"')

@@ -11,22 +11,30 @@ from whence_service.frontend.workers.placement import Generation
 
 Search: TypeAlias = attribution_pb2.Search.ValueType
 
-# Searches that use the gradient index, and those that score candidates exactly.
-WITH_INDEX: Final = (attribution_pb2.SEARCH_INDEX_RERANK, attribution_pb2.SEARCH_INDEX_ONLY)
-RERANKED: Final = (attribution_pb2.SEARCH_INDEX_RERANK, attribution_pb2.SEARCH_TFIDF_RERANK)
+# Searches that use the gradient index, those that compare tokens, and those that score candidates exactly.
+WITH_INDEX: Final = (
+    attribution_pb2.SEARCH_UNION_RERANK,
+    attribution_pb2.SEARCH_INDEX_RERANK,
+    attribution_pb2.SEARCH_INDEX_ONLY,
+)
+BY_TOKENS: Final = (attribution_pb2.SEARCH_UNION_RERANK, attribution_pb2.SEARCH_TFIDF_RERANK)
+RERANKED: Final = (*BY_TOKENS, attribution_pb2.SEARCH_INDEX_RERANK)
 # Directions that have a ranking of positive, or of negative, influences.
 POSITIVE: Final = (attribution_pb2.DIRECTION_POSITIVE, attribution_pb2.DIRECTION_BOTH)
 NEGATIVE: Final = (attribution_pb2.DIRECTION_NEGATIVE, attribution_pb2.DIRECTION_BOTH)
 
 
-def choose_search(generation: Generation, requested: Search) -> Search:
+def choose_search(generation: Generation, requested: Search, *, may_read: bool = True) -> Search:
     """Return the requested search or, if it is unspecified, the best that the generation supports.
 
-    Raises :class:`~whence.errors.MismatchError` (``MISSING_INDEX``) for a search that needs an index if none is loaded.
+    Which sequences share tokens with a query is only for callers who ``may_read`` texts. Raises
+    :class:`~whence.errors.MismatchError` (``MISSING_INDEX``) for a search that needs an index if none is loaded.
     """
     has_index = bool(generation.id.index_digest)
     if requested == attribution_pb2.SEARCH_UNSPECIFIED:
-        return attribution_pb2.SEARCH_INDEX_RERANK if has_index else attribution_pb2.SEARCH_FULL_SCAN
+        if not has_index:
+            return attribution_pb2.SEARCH_FULL_SCAN
+        return attribution_pb2.SEARCH_UNION_RERANK if may_read else attribution_pb2.SEARCH_INDEX_RERANK
     if requested in WITH_INDEX and not has_index:
         raise MismatchError(
             f"the workers of {generation.id.model!r} have no gradient index; build one with `whence index` and start "

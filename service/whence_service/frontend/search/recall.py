@@ -73,12 +73,15 @@ class _Model:
         return total
 
 
-def estimate_recall(pairs: Sequence[Pair], *, cut: float, k: int, share: float = 1.0) -> Recall:
+def estimate_recall(
+    pairs: Sequence[Pair], *, cut: float, k: int, share: float = 1.0, others: Sequence[float] = ()
+) -> Recall:
     """Return the recall at ``k`` of the candidates ``pairs``: all sequences whose estimates are at least ``cut``.
 
     For the most negative, negate estimates and influences. With fewer than three candidates, or without positive
     influences, the recall is 0. ``share`` is the share of all sequences that was searched; the others are assumed to be
-    alike.
+    alike. ``others`` are the influences of sequences that were found in another way. The candidates stand for them, so
+    they add to what is found and not to what there is.
     """
     usable = [pair for pair in pairs if pair.error > 0]
     if len(usable) < _FEWEST:
@@ -92,7 +95,12 @@ def estimate_recall(pairs: Sequence[Pair], *, cut: float, k: int, share: float =
     margins = [model.margin(pair, cut / unit) for pair in scaled if pair.influence > 0]
     if not margins:
         return Recall(recall=0.0, margin=None)
-    recall = _expected_share(margins, k, share, are_all=len(margins) < len(scaled))
+    weights = [
+        *((pair.influence, _stands_for(margin, share)) for pair, margin in zip(scaled, margins, strict=False)),
+        *((influence / unit, 0.0) for influence in others if influence > 0),
+    ]
+    in_order = [weight for _, weight in sorted(weights, key=lambda weighed: -weighed[0])]
+    recall = _expected_share(in_order, k, are_all=len(margins) < len(scaled))
     return Recall(recall=recall, margin=margins[min(k, len(margins)) - 1])
 
 
@@ -135,14 +143,17 @@ def recall_of(
     scored = [candidate for candidate in candidates if candidate.position in exact]
     if len(scored) == searched:  # every reachable sequence
         return attribution_pb2.RecallEstimate(recall=share, candidates=len(candidates), reranked=len(scored))
-    unscored = [sign * candidate.estimate for candidate in candidates if candidate.position not in exact]
-    cut = max(unscored, default=sign * candidates[-1].estimate)
-    pairs = [
-        Pair(estimate=sign * candidate.estimate, error=candidate.error, influence=sign * exact[candidate.position])
-        for candidate in scored
-        if sign * candidate.estimate >= cut
-    ]
-    recall: Recall = estimate_recall(pairs, cut=cut, k=min(top_k, round(searched / share)), share=share)
+    estimated = [candidate for candidate in candidates if candidate.error > 0]
+    unscored = [sign * candidate.estimate for candidate in estimated if candidate.position not in exact]
+    cut = max(unscored, default=sign * estimated[-1].estimate if estimated else 0.0)
+    above = {c.position: c for c in estimated if c.position in exact and sign * c.estimate >= cut}
+    recall: Recall = estimate_recall(
+        [Pair(estimate=sign * c.estimate, error=c.error, influence=sign * exact[c.position]) for c in above.values()],
+        cut=cut,
+        k=min(top_k, round(searched / share)),
+        share=share,
+        others=[sign * exact[candidate.position] for candidate in scored if candidate.position not in above],
+    )
     return attribution_pb2.RecallEstimate(
         recall=recall.recall,
         margin=recall.margin if share == 1 else None,
@@ -151,18 +162,24 @@ def recall_of(
     )
 
 
-def _expected_share(margins: Sequence[float], k: int, share: float, *, are_all: bool) -> float:
-    """Return the share of the true top k among candidates in the order of their influence.
+def _stands_for(margin: float, share: float) -> float:
+    """Return the number of sequences of the corpus that a candidate represents."""
+    return min(_MOST, 1 / max(_tail(-margin), 1 / _MOST)) / share
 
-    With ``are_all`` they represent all sequences of their sign, even if these are fewer than k.
+
+def _expected_share(weights: Sequence[float], k: int, *, are_all: bool) -> float:
+    """Return the share of the true top k among sequences in the order of their influence.
+
+    Each represents a number of sequences. With ``are_all`` they represent all sequences of their sign, even if these
+    are fewer than k.
     """
     expected_rank = 0.0
-    for count, margin in enumerate(margins):
-        stands_for = min(_MOST, 1 / max(_tail(-margin), 1 / _MOST)) / share
-        if expected_rank + stands_for >= k:
-            return (count + (k - expected_rank) / stands_for) / k
-        expected_rank += stands_for
-    return len(margins) / (expected_rank if are_all else k)
+    for count, weight in enumerate(weights):
+        rank = max(expected_rank + weight, count + 1.0)
+        if rank >= k:
+            return (count + (k - expected_rank) / (rank - expected_rank)) / k
+        expected_rank = rank
+    return len(weights) / (expected_rank if are_all else k)
 
 
 def _fit(pairs: Sequence[Pair], cut: float) -> _Model:

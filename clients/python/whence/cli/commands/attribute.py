@@ -29,6 +29,7 @@ class SearchChoice(StrEnum):
     index_rerank = "index-rerank"
     index_only = "index-only"
     tfidf_rerank = "tfidf-rerank"
+    union_rerank = "union-rerank"
 
 
 @connecting
