@@ -73,7 +73,7 @@ class Batch:
 
     @property
     def answers(self) -> list[Attribution | FailedQuery]:
-        """What was answered, in the order of the queries."""
+        """The answers, in the order of the queries."""
         return [self._answers[place] for place in range(len(self._queries))]
 
     def answered(self, attributions: Sequence[Attribution]) -> None:

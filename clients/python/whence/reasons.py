@@ -369,6 +369,10 @@ class Reason(_Named):
     """Train that run again; the model that was measured has diverged."""
     BANK_CORPUS_MISMATCH = auto()
     """Give the corpus that the plan was made with."""
+    TABLE_IN_USE = auto()
+    """Wait until the other run has ended, or write to another file."""
+    TABLE_EXISTS = auto()
+    """Choose another file, or overwrite the table that is there."""
     CORPUS_EXISTS = auto()
     """Choose another folder, or overwrite the corpus that is there."""
     EXPORT_EXISTS = auto()
@@ -498,6 +502,8 @@ class Reason(_Named):
     """Check the path."""
     MISSING_SPLIT = auto()
     """Name one split of the data set, as in ``DIR/train``."""
+    UNKNOWN_TABLE_FORMAT = auto()
+    """Give a file that ends in .jsonl, .csv or .parquet."""
     UNKNOWN_CORPUS_FORMAT = auto()
     """Give files of a format that docs/corpus.md lists."""
     UNREADABLE_CORPUS_FILE = auto()

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
+from whence.bulk import BulkReport
 from whence.models import Model
 from whence.results import Answer
 
@@ -13,6 +14,11 @@ from whence.results import Answer
 def answer(result: Answer) -> dict[str, Any]:
     """Return all fields of an answer."""
     return dataclasses.asdict(result)
+
+
+def bulk(report: BulkReport) -> dict[str, Any]:
+    """Return the report of a run."""
+    return {**dataclasses.asdict(report), "table": str(report.table)}
 
 
 def models(served: Iterable[Model]) -> dict[str, Any]:

@@ -17,7 +17,9 @@ def setting_option(setting: Setting, *names: str, panel: str | None = None) -> A
     return typer.Option(*names, help=setting.description, show_default=setting.default or False, rich_help_panel=panel)
 
 
-def query_option(kind: type, name: str, *names: str, repeated: bool = False) -> Any:  # noqa: ANN401
+def query_option(
+    kind: type, name: str, *names: str, repeated: bool = False, show_default: str = "", panel: str | None = None
+) -> Any:  # noqa: ANN401 - typer's own type
     """Return the option for one of a query's options, called by ``names`` or as it is.
 
     The command line spells values with hyphens, and repeats the option for a list.
@@ -29,7 +31,8 @@ def query_option(kind: type, name: str, *names: str, repeated: bool = False) -> 
         help=f"{description} May be repeated." if repeated else description,
         min=declaration.minimum,
         max=declaration.maximum,
-        show_default=declaration.unset or True,
+        show_default=show_default or declaration.unset or True,
+        rich_help_panel=panel,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -17,6 +18,7 @@ from whence.results import Attribution, Progress
 from whence.terminal import printable
 
 if TYPE_CHECKING:
+    from whence.bulk import BulkProgress
     from whence_backends.corpus import IngestProgress
     from whence_backends.export import ExportProgress
     from whence_backends.fit import FitProgress
@@ -62,6 +64,31 @@ def follow(events: Iterable[Progress | Attribution], out: Console) -> Attributio
             else:
                 answer = event
     return require_answer(answer)
+
+
+@contextmanager
+def bulk_progress() -> Iterator[Callable[[BulkProgress], None]]:
+    """Show a bar over the queries of a run, with rate and time left, and yield the function that updates it."""
+    columns = (
+        bars.TextColumn("queries", style="bold", markup=False),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeElapsedColumn(),
+        bars.TimeRemainingColumn(),
+        bars.TextColumn("{task.description}", style="dim", markup=False),
+    )
+    with bars.Progress(*columns, console=stderr()) as bar:
+        task = bar.add_task("waiting for the server", total=None)
+        began = time.monotonic()
+
+        def show(at: BulkProgress) -> None:
+            seconds = max(time.monotonic() - began, 1e-9)
+            notes = [f"{(at.done - at.resumed) / seconds:.1f} a second"] if at.done > at.resumed else []
+            notes += [f"{at.resumed:,} of an earlier run"] if at.resumed else []
+            notes += [f"{at.refused:,} refused"] if at.refused else []
+            bar.update(task, completed=at.done, total=at.total, description=", ".join(notes))
+
+        yield show
 
 
 def best_so_far(event: Progress) -> str:

@@ -1,0 +1,26 @@
+"""The report of a run over many queries."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from whence.bulk import BulkReport
+from whence.terminal import printable
+
+
+def bulk_report(report: BulkReport) -> RenderableType:
+    """Return the counts of a run, and the queries that were refused."""
+    asked = report.queries - report.resumed
+    rate = f", {asked / report.seconds:.1f} a second" if asked and report.seconds else ""
+    earlier = f", {report.resumed:,} of them by an earlier run" if report.resumed else ""
+    lines = [Text(f"{report.queries:,} queries{earlier}: {report.hits:,} hits in {report.table}{rate}")]
+    if report.refused:
+        lines.append(Text(f"{report.refused:,} were refused; the table has them with their error:", style="yellow"))
+        lines += [Text(f"  {printable(refusal.query_id)}: {printable(refusal.message)}") for refusal in report.refusals]
+        if report.refused > len(report.refusals):
+            lines.append(Text(f"  and {report.refused - len(report.refusals):,} more"))
+    if report.provenances > 1:
+        changed = f"What is served changed {report.provenances - 1} times under the run: see the table's provenance."
+        lines.append(Text(changed, style="yellow"))
+    return Group(*lines)
