@@ -22,6 +22,7 @@ from whence.cli.render import groups as render_groups
 from whence.cli.render import models as render_models
 from whence.cli.render import scores as render_score
 from whence.cli.render import text as render_text
+from whence.display import passages
 from whence.terminal import printable
 
 QUESTION = {"prompt": "The capital of Durrow is", "completion": " Brelary"}
@@ -238,7 +239,7 @@ def test_a_stronger_token_has_a_stronger_ground():
 @given(st.lists(st.tuples(st.text(max_size=5), st.floats()), max_size=12), st.integers(1, 40))
 def test_marks_lose_no_character(pairs, limit):
     line, text = tokens(*pairs), "".join(text for text, _ in pairs)
-    window = render_text.excerpt(text, line, limit)
+    window = passages.excerpt(text, line, limit)
     marked = render_text.marked(text, line, plain=False, window=window).plain
     body = marked[window.start > 0 : len(marked) - (window.end < len(text))]
     assert body == printable(text[window.start : window.end])
@@ -248,7 +249,7 @@ def test_marks_lose_no_character(pairs, limit):
 def test_the_excerpt_holds_the_strongest_passage():
     text = "x" * 1000 + "HERE" + "y" * 1000
     line = tokens(("x" * 1000, 0.0), ("HERE", 5.0), ("y" * 1000, 0.1))
-    window = render_text.excerpt(text, line, 100)
+    window = passages.excerpt(text, line, 100)
     assert "HERE" in text[window.start : window.end]
 
 
@@ -271,7 +272,7 @@ def test_a_hostile_source_is_printed_harmlessly(ranking):
 
 def test_a_strip_has_a_block_for_each_depth():
     layers = {"model.layers.0.up": 1.0, "model.layers.0.down": 1.0, "model.layers.1.up": -8.0, "lm_head": 0.0}
-    assert render_text.by_depth(layers) == {"0": 2.0, "1": -8.0, "lm_head": 0.0}
+    assert passages.by_depth(layers) == {"0": 2.0, "1": -8.0, "lm_head": 0.0}
     assert render_text.strip(layers) == "▃█▁"
 
 

@@ -42,6 +42,7 @@ from whence.queries import Query
 from whence.results import (
     AnswerWarning,
     Attribution,
+    Attributions,
     Explanation,
     GroupInfluence,
     GroupInfluences,
@@ -63,6 +64,7 @@ __all__ = [
     "AsyncClient",
     "Attribution",
     "AttributionOptions",
+    "Attributions",
     "BatchOptions",
     "CancelledByCallerError",
     "Certificate",

@@ -28,7 +28,15 @@ from whence.filters import Filter
 from whence.models import Model
 from whence.options import AttributionOptions, BatchOptions, GroupOptions, complete, takes
 from whence.queries import Query
-from whence.results import Attribution, Explanation, GroupInfluences, Progress, ScoreTable, SelfInfluences
+from whence.results import (
+    Attribution,
+    Attributions,
+    Explanation,
+    GroupInfluences,
+    Progress,
+    ScoreTable,
+    SelfInfluences,
+)
 from whence.tls import Tls, encryption
 from whence.v1 import attribution_service_pb2
 
@@ -131,8 +139,8 @@ class AsyncClient:
         request_id: str = "",
         timeout_s: float | None = None,
         **options: Unpack[BatchOptions],
-    ) -> tuple[Attribution, ...]:
-        """Return a ranking for each query, in their order, from one pass over the corpus.
+    ) -> Attributions:
+        """Return a ranking for each query, in their order, from one pass over the corpus: a tuple, and one table.
 
         Options: :class:`whence.BatchOptions`. Other arguments: :meth:`attribute`.
         """

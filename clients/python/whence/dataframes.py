@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from whence.errors import UnimplementedError
 from whence.reasons import Reason
@@ -11,28 +12,33 @@ from whence.results import Attribution, Explanation, GroupInfluences, Hit, Score
 if TYPE_CHECKING:
     import pandas as pd
 
+_COLUMNS: Final = (
+    "rank", "influence", "raw_influence", "signal", "significance", "sequence_id", "document_id", "source", "text",
+)  # fmt: skip
 
-def hits(attribution: Attribution, *, layers: bool = False) -> pd.DataFrame:
-    """Return a row for each hit. Columns of the corpus are ``metadata.<column>``, layers are ``layer.<name>``."""
-    if layers and any(hit.layer_influence is None for hit in attribution):
+
+def hits(answers: Sequence[Attribution], *, layers: bool = False) -> pd.DataFrame:
+    """Return a row for each hit of all answers.
+
+    Columns of the corpus are ``metadata.<column>``, layers are ``layer.<name>``.
+    """
+    if layers and any(hit.layer_influence is None for answer in answers for hit in answer):
         raise UnimplementedError(
             "this answer has no influence by layer: request it with include_layers=True",
             reason=Reason.MISSING_LAYERS,
         )
-    columns = [
-        "query_id",
-        "rank",
-        "influence",
-        "raw_influence",
-        "signal",
-        "significance",
-        "sequence_id",
-        "document_id",
-        "source",
-        "text",
-    ]
-    rows = [_row(attribution.query_id, hit, layers) for hit in attribution]
-    return _frame(rows, columns=None if rows else columns)
+    rows = [{"query_id": answer.query_id, **_row(hit, layers)} for answer in answers for hit in answer]
+    return _frame(rows, columns=None if rows else ["query_id", *_COLUMNS])
+
+
+def own_hits(sequences: Sequence[Hit]) -> pd.DataFrame:
+    """Return a row for each sequence that influences itself."""
+    columns = [name for name in _COLUMNS if name not in ("signal", "significance")]
+    rows = [_row(hit, layers=False) for hit in sequences]
+    return _frame(
+        [{name: value for name, value in row.items() if name not in ("signal", "significance")} for row in rows],
+        columns=None if rows else columns,
+    )
 
 
 def scores(table: ScoreTable) -> pd.DataFrame:
@@ -60,19 +66,10 @@ def parts(explanation: Explanation) -> pd.DataFrame:
     )
 
 
-def _row(query_id: str, hit: Hit, layers: bool) -> dict[str, Any]:
+def _row(hit: Hit, layers: bool) -> dict[str, Any]:
     by_layer = (hit.layer_influence or {}) if layers else {}
     return {
-        "query_id": query_id,
-        "rank": hit.rank,
-        "influence": hit.influence,
-        "raw_influence": hit.raw_influence,
-        "signal": hit.signal,
-        "significance": hit.significance,
-        "sequence_id": hit.sequence_id,
-        "document_id": hit.document_id,
-        "source": hit.source,
-        "text": hit.text,
+        **{column: getattr(hit, column) for column in _COLUMNS},
         **{f"metadata.{column}": value for column, value in hit.metadata.items()},
         **{f"layer.{layer}": influence for layer, influence in by_layer.items()},
     }

@@ -5,15 +5,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
+from whence._json import finite
 from whence.certificates import NONE, CertificateSummary
+from whence.display import summaries
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
+    from matplotlib.figure import Figure
+
+
+class Plain:
+    """A result as plain data."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields, by name; results in them are dictionaries too."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]  # subclasses are data classes
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Return all fields as JSON. NaN and infinities, which JSON lacks, are null."""
+        return json.dumps(finite(self.to_dict()), indent=indent, allow_nan=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +65,8 @@ class AnswerWarning:
     message: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answer:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Answer(Plain):
     """The fields of every answer.
 
     ``timings`` are wall seconds by stage. ``sequences_scored`` training sequences were scored exactly, and
@@ -81,7 +99,7 @@ class TokenInfluence:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingSequence:
+class TrainingSequence(Plain):
     """A sequence of the training corpus. ``metadata`` has every other column of the corpus."""
 
     sequence_id: str
@@ -92,7 +110,7 @@ class TrainingSequence:
     token_count: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Hit(TrainingSequence):
     """A training sequence in a ranking.
 
@@ -113,6 +131,9 @@ class Hit(TrainingSequence):
     tokens: tuple[TokenInfluence, ...] | None
     signal: float | None = None
     significance: float | None = None
+
+    def __repr__(self) -> str:
+        return summaries.hit(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +172,7 @@ class Recall:
     reranked: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Attribution(Answer):
     """The training sequences that an output came from. Iteration yields the positive hits, then the negative ones.
 
@@ -191,7 +212,76 @@ class Attribution(Answer):
         """Return a row for each hit, with a column for each layer if ``layers``. Needs ``whence[pandas]``."""
         from whence import dataframes
 
+        return dataframes.hits([self], layers=layers)
+
+    def to_arrow(self) -> pa.Table:
+        """Return a row for each hit, with all its parts. Needs ``whence[parquet]``."""
+        from whence import arrow
+
+        return arrow.hits([self])
+
+    def plot_layers(self) -> Figure:
+        """Return a plot of the influence of the first hits by depth of the model. Needs ``whence[notebook]``."""
+        from whence.display import plots
+
+        return plots.layers(self)
+
+    def plot_tokens(self, rank: int = 1) -> Figure:
+        """Return a plot of a hit's influence by token; ``rank`` counts all hits from 1. Needs ``whence[notebook]``."""
+        from whence.display import plots
+
+        return plots.tokens(self, rank)
+
+    @overload
+    def __getitem__(self, place: int) -> Hit: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Hit, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> Hit | tuple[Hit, ...]:
+        return self.hits[place]
+
+    def __repr__(self) -> str:
+        return summaries.attribution(self)
+
+    def _repr_html_(self) -> str:
+        from whence.display import html
+
+        return html.attribution(self)
+
+
+class Attributions(tuple[Attribution, ...]):
+    """The rankings of a batch, in the order of its queries: a tuple that is also one table."""
+
+    __slots__ = ()
+
+    def to_pandas(self, *, layers: bool = False) -> pd.DataFrame:
+        """Return a row for each hit of all queries, as :meth:`Attribution.to_pandas` does."""
+        from whence import dataframes
+
         return dataframes.hits(self, layers=layers)
+
+    def to_arrow(self) -> pa.Table:
+        """Return a row for each hit of all queries; one without a rank for a query without hits."""
+        from whence import arrow
+
+        return arrow.hits(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all rankings, under ``attributions``."""
+        return {"attributions": [attribution.to_dict() for attribution in self]}
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Return all rankings as JSON."""
+        return json.dumps(finite(self.to_dict()), indent=indent, allow_nan=False)
+
+    def __repr__(self) -> str:
+        return summaries.attributions(self)
+
+    def _repr_html_(self) -> str:
+        from whence.display import html
+
+        return html.attributions(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +300,7 @@ class GroupInfluence:
     sampled: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class GroupInfluences(Answer):
     """The influence of each group of training sequences on an output, most positive first, and of all of them.
 
@@ -233,8 +323,29 @@ class GroupInfluences(Answer):
 
         return dataframes.groups(self)
 
+    def to_arrow(self) -> pa.Table:
+        """Return a row for each group. Needs ``whence[parquet]``."""
+        from whence import arrow
 
-@dataclass(frozen=True, kw_only=True)
+        return arrow.groups(self)
+
+    def __getitem__(self, group: int | str) -> GroupInfluence:
+        """Return a group by its place or its name. Raises ``KeyError`` for a name that none has."""
+        if isinstance(group, int):
+            return self.groups[group]
+        named = {known.name: known for known in self.groups}
+        return named[group]
+
+    def __repr__(self) -> str:
+        return summaries.group_influences(self)
+
+    def _repr_html_(self) -> str:
+        from whence.display import html
+
+        return html.group_influences(self)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SelfInfluences(Answer):
     """The training sequences with the largest self-influence: outliers, and memorized sequences.
 
@@ -249,9 +360,38 @@ class SelfInfluences(Answer):
     def __len__(self) -> int:
         return len(self.hits)
 
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row for each hit. Needs ``whence[pandas]``."""
+        from whence import dataframes
 
-@dataclass(frozen=True, kw_only=True)
-class Progress:
+        return dataframes.own_hits(self.hits)
+
+    def to_arrow(self) -> pa.Table:
+        """Return a row for each hit. Needs ``whence[parquet]``."""
+        from whence import arrow
+
+        return arrow.own_hits(self.hits)
+
+    @overload
+    def __getitem__(self, place: int) -> Hit: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Hit, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> Hit | tuple[Hit, ...]:
+        return self.hits[place]
+
+    def __repr__(self) -> str:
+        return summaries.self_influences(self)
+
+    def _repr_html_(self) -> str:
+        from whence.display import html
+
+        return html.self_influences(self)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Progress(Plain):
     """The progress of a scan or a re-ranking, with the ranking of the sequences scored so far, without their texts."""
 
     sequences_scored: int
@@ -264,8 +404,11 @@ class Progress:
         """The share of the sequences that was scored, from 0 to 1."""
         return self.sequences_scored / self.sequences_total if self.sequences_total else 0.0
 
+    def __repr__(self) -> str:
+        return summaries.progress(self)
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ScoreTable(Answer):
     """The influence of given training sequences on given queries.
 
@@ -291,8 +434,22 @@ class ScoreTable(Answer):
 
         return dataframes.scores(self)
 
+    def to_arrow(self) -> pa.Table:
+        """Return a row for each query and sequence. Needs ``whence[parquet]``."""
+        from whence import arrow
 
-@dataclass(frozen=True, kw_only=True)
+        return arrow.scores(self)
+
+    def __repr__(self) -> str:
+        return summaries.scores(self)
+
+    def _repr_html_(self) -> str:
+        from whence.display import html
+
+        return html.scores(self)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Explanation(Answer):
     """The influence of a training sequence on a query. ``parts[layer][token]`` sum to ``influence``.
 
@@ -311,3 +468,23 @@ class Explanation(Answer):
         from whence import dataframes
 
         return dataframes.parts(self)
+
+    def to_arrow(self) -> pa.Table:
+        """Return a row for each layer and token. Needs ``whence[parquet]``."""
+        from whence import arrow
+
+        return arrow.parts(self)
+
+    def plot(self) -> Figure:
+        """Return a map of the influence by layer and token. Needs ``whence[notebook]``."""
+        from whence.display import plots
+
+        return plots.explanation(self)
+
+    def __repr__(self) -> str:
+        return summaries.explanation(self)
+
+    def _repr_html_(self) -> str:
+        from whence.display import html
+
+        return html.explanation(self)

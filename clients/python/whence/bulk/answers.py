@@ -26,8 +26,14 @@ def table_rows(row: QueryRow, answer: Attribution | WhenceError) -> Iterator[dic
     if isinstance(answer, WhenceError):
         yield _complete({**asked, "error": f"{answer.reason}: {answer.message}"}, own)
         return
+    for of_answer in answer_rows(answer):
+        yield _complete({**of_answer, **asked}, own)
+
+
+def answer_rows(answer: Attribution) -> Iterator[dict[str, Any]]:
+    """Yield a row for each hit of an answer, or one without a rank where it has none."""
     of_answer = {
-        **asked,
+        "query_id": answer.query_id,
         "log_likelihood": answer.log_likelihood,
         "completion_tokens": answer.completion_tokens,
         "truncation_error": answer.truncation_error,
@@ -39,9 +45,9 @@ def table_rows(row: QueryRow, answer: Attribution | WhenceError) -> Iterator[dic
     ):
         share = None if recall is None else recall.recall
         for hit in hits:
-            yield _complete({**of_answer, "direction": direction, "recall": share, **_of_hit(hit)}, own)
+            yield {**of_answer, "direction": direction, "recall": share, **hit_row(hit)}
     if not answer.hits:
-        yield _complete(of_answer, own)
+        yield of_answer
 
 
 def provenance(answer: Attribution) -> dict[str, Any]:
@@ -53,7 +59,8 @@ def provenance(answer: Attribution) -> dict[str, Any]:
     }
 
 
-def _of_hit(hit: Hit) -> dict[str, Any]:
+def hit_row(hit: Hit) -> dict[str, Any]:
+    """Return the columns of a hit, the metadata as JSON."""
     return {
         "rank": hit.rank,
         "influence": hit.influence,

@@ -78,7 +78,7 @@ def _write_parquet(path: Path, rows: Iterator[dict[str, Any]], own: OwnColumns, 
 
     module = parquet()
     schema = pa.schema(
-        [*_schema(pa), *((name, _ARROW[own.kind(name)](pa)) for name in own.names)],
+        [*arrow_fields(COLUMNS), *((name, _ARROW[own.kind(name)](pa)) for name in own.names)],
         metadata={f"whence.{name}": json.dumps(value) for name, value in about.items()},
     )
     with module.ParquetWriter(path, schema, compression="zstd") as writer:
@@ -87,14 +87,17 @@ def _write_parquet(path: Path, rows: Iterator[dict[str, Any]], own: OwnColumns, 
             writer.write_table(pa.Table.from_pylist(plain, schema=schema))
 
 
-def _schema(pa: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 - pyarrow has no types
+def arrow_fields(columns: Iterable[str]) -> list[tuple[str, Any]]:
+    """Return names and Arrow types of columns of hits."""
+    import pyarrow as pa
+
     token = pa.struct([("text", pa.string()), ("start", pa.int32()), ("end", pa.int32()), ("influence", pa.float64())])
     others = {
         "row": pa.int64(), "rank": pa.int32(), "completion_tokens": pa.int32(), "warnings": pa.list_(pa.string()),
         "layer_influence": pa.map_(pa.string(), pa.float64()), "tokens": pa.list_(token),
     }  # fmt: skip
     numbers = ("influence", "raw_influence", "signal", "significance", "log_likelihood", "recall", "truncation_error")
-    return [(name, others.get(name, pa.float64() if name in numbers else pa.string())) for name in COLUMNS]
+    return [(name, others.get(name, pa.float64() if name in numbers else pa.string())) for name in columns]
 
 
 def _write_csv(path: Path, rows: Iterator[dict[str, Any]], own: OwnColumns, about: Mapping[str, Any]) -> None:

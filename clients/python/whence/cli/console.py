@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
 from rich.segment import Segment
 
+from whence._json import finite
 from whence.terminal import printable
 
 
@@ -54,20 +54,9 @@ def _console(*, stderr: bool) -> Console:
 
 def print_json(document: dict[str, Any]) -> None:
     """Print a JSON document on stdout. NaN and infinities, which JSON lacks, become null."""
-    print(json.dumps(_finite(document), indent=2, allow_nan=False))
+    print(json.dumps(finite(document), indent=2, allow_nan=False))
 
 
 def print_json_error(document: dict[str, Any]) -> None:
     """Print a JSON document on stderr."""
-    print(json.dumps(_finite(document), indent=2, allow_nan=False), file=sys.stderr)
-
-
-def _finite(value: Any) -> Any:  # noqa: ANN401  # any JSON value
-    match value:
-        case dict():
-            return {key: _finite(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_finite(item) for item in value]
-        case float() if not math.isfinite(value):
-            return None
-    return value
+    print(json.dumps(finite(document), indent=2, allow_nan=False), file=sys.stderr)

@@ -13,7 +13,7 @@ from whence.results import Answer
 
 def answer(result: Answer) -> dict[str, Any]:
     """Return all fields of an answer."""
-    return dataclasses.asdict(result)
+    return result.to_dict()
 
 
 def bulk(report: BulkReport) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from rich.filesize import decimal
 
 from whence._failures import require_answer
 from whence.cli.console import stderr
-from whence.cli.render.text import number
+from whence.display.wording import number
 from whence.results import Attribution, Progress
 from whence.terminal import printable
 

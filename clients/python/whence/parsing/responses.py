@@ -20,13 +20,11 @@ def attribution(response: attribution_service_pb2.AttributeResponse) -> results.
 
 
 @consistent
-def attributions(
-    response: attribution_service_pb2.BatchAttributeResponse, queries: int
-) -> tuple[results.Attribution, ...]:
+def attributions(response: attribution_service_pb2.BatchAttributeResponse, queries: int) -> results.Attributions:
     """Return the rankings of a batch of ``queries``, which share the metadata of the response."""
     if len(response.attributions) != queries:
         raise ValueError(f"{len(response.attributions)} rankings for {queries} queries")
-    return tuple(_attribution(proto, response.metadata) for proto in response.attributions)
+    return results.Attributions(_attribution(proto, response.metadata) for proto in response.attributions)
 
 
 @consistent

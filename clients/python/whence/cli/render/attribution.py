@@ -12,7 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from whence.cli.render import answer
-from whence.cli.render.text import Excerpt, excerpt, marked, number, strip
+from whence.cli.render.text import marked, strip
+from whence.display import wording
+from whence.display.passages import Excerpt, excerpt
+from whence.display.wording import number
 from whence.linear_range import is_above_certainty, is_outside
 from whence.results import Attribution, Hit, Noise, Recall, SelfInfluences
 from whence.significance import is_significant
@@ -20,8 +23,6 @@ from whence.terminal import printable
 
 # A smaller recall is highlighted.
 _NOTABLE_RECALL: Final = 0.9
-# A higher probability is not told from 1.
-_SURE: Final = 0.995
 _OUTSIDE: Final = "In brackets: too large to be read as nats; only the order means something."
 _MARKS_PLAIN: Final = "«Tokens» raise it most, ‹tokens› lower it."  # noqa: RUF001  # marks, not quotation
 _MARKS_COLOUR: Final = "Green tokens raise it most, red ones lower it."
@@ -37,7 +38,7 @@ def attribution(result: Attribution, *, plain: bool, full_text: bool = False) ->
         parts.extend(_told(result.positive, result.positive_significant, result.noise, sign=1))
         parts.extend(_together(result))
     if result.negative or result.negative_recall:
-        doubt = "" if answer.negative_is_validated(result) else " (not validated)"
+        doubt = "" if wording.negative_is_validated(result) else " (not validated)"
         parts.append(_table(f"Made the output less likely{doubt}", result.negative, plain, full_text, outside=outside))
         parts.extend(_completeness(result.negative_recall, "most negative"))
         parts.extend(_told(result.negative, result.negative_significant, result.noise, sign=-1))
@@ -83,13 +84,7 @@ def _told(hits: Sequence[Hit], significant: int | None, noise: Noise | None, *, 
 
 
 def _noise(noise: Noise | None) -> Text:
-    if noise is None:
-        return Text("How much of this is noise is not known.", style="dim")
-    return Text(
-        f"Noise ±{noise.scale:.3g} nats, with tails of {noise.degrees_of_freedom:g} degrees of freedom, from "
-        f"{noise.sequences:,} influences. Signal: the influence without noise; below, how sure its sign is.",
-        style="dim",
-    )
+    return Text(wording.noise(noise), style="dim")
 
 
 def self_influences(result: SelfInfluences, *, plain: bool, full_text: bool = False) -> RenderableType:
@@ -114,12 +109,7 @@ def legend(hits: Sequence[Hit], unit: str, *, plain: bool) -> str:
 
 
 def _measured(result: Attribution) -> Text:
-    tokens = result.completion_tokens
-    label = f"{printable(result.query_id)}: " if result.query_id else ""
-    return Text(
-        f"{label}log-likelihood of the output {result.log_likelihood:.3f} nats "
-        f"over {tokens} token{'s' if tokens != 1 else ''}"
-    )
+    return Text(printable(wording.measured(result)))
 
 
 def _table(
@@ -155,13 +145,9 @@ def _signal(hit: Hit) -> Text:
     if hit.signal is None or hit.significance is None:
         return Text()
     return Text(
-        f"{number(hit.signal)}\n{_percent(hit.significance)}", style="" if is_significant(hit.significance) else "dim"
+        f"{number(hit.signal)}\n{wording.percent(hit.significance)}",
+        style="" if is_significant(hit.significance) else "dim",
     )
-
-
-def _percent(probability: float) -> str:
-    """Return a probability rounded down, so that it says of no hit that it is told from noise that is not."""
-    return ">99 %" if probability > _SURE else f"{math.floor(100 * probability)} %"
 
 
 def _origin(hit: Hit) -> Text:

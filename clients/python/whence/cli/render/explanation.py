@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from whence.cli.render import answer
-from whence.cli.render.text import influence_on, marked, number, share
+from whence.cli.render.text import marked, share
+from whence.display.wording import influence_on, number
 from whence.results import Explanation
 from whence.terminal import printable
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from whence.cli.render import answer
-from whence.cli.render.text import number
+from whence.display.wording import negative_is_validated, number
 from whence.results import GroupInfluence, GroupInfluences
 from whence.terminal import printable
 
@@ -34,7 +34,7 @@ def group_influences(result: GroupInfluences) -> RenderableType:
     table.add_column("influence", justify="right", no_wrap=True)
     table.add_column("± error", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    validated = answer.negative_is_validated(result)
+    validated = negative_is_validated(result)
     largest = max((abs(group.influence) for group in result), default=0.0)
     half = _SHOWN // 2
     for place, group in enumerate(result.groups):

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from whence.cli.render import answer
+from whence.display.wording import origin_of_n
 from whence.models import Index, Layer, Model
 from whence.terminal import printable
 
@@ -90,7 +91,7 @@ def _facts(model: Model) -> list[tuple[str, str]]:
         ("validation", model.validation),
         ("corpus", f"{model.corpus_sequences:,} sequences, {model.corpus_tokens:,} tokens"),
         ("index", _index(model.index)),
-        ("training set", f"N = {model.training_set_size:,}{answer.origin_of_n(model.training_set_source)}"),
+        ("training set", f"N = {model.training_set_size:,}{origin_of_n(model.training_set_source)}"),
         ("damping factor", f"{model.default_damping_factor:g} unless a request names one"),
         (
             "limits",

@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from whence.cli.render import answer
-from whence.cli.render.text import influence_on, strip
+from whence.cli.render.text import strip
+from whence.display.wording import influence_on
 from whence.results import ScoreTable, TrainingSequence
 from whence.terminal import printable
 

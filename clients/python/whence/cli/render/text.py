@@ -1,22 +1,20 @@
-"""Parts of printed output: numbers, marked tokens, strips of layer shares."""
+"""Parts of printed output: shares, marked tokens, strips of layers."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from rich.text import Text
 
-from whence.linear_range import is_outside
+from whence.display.passages import Excerpt, by_depth
 from whence.results import TokenInfluence
 from whence.terminal import printable
 
 BLOCKS: Final = "▁▂▃▄▅▆▇█"
 # A token is marked from this share of the strongest token's influence.
 MARK_FROM: Final = 0.2
-EXCERPT_CHARACTERS: Final = 480
 STRIP_WIDTH: Final = 16
 
 # Letters have a colour as well, because the terminal's own may be that of the ground.
@@ -24,43 +22,9 @@ _POSITIVE: Final = ("white on #1c3a2a", "white on #1f5c3a", "bold white on #1f8a
 _NEGATIVE: Final = ("white on #402020", "white on #6b2a2a", "bold white on #a03030")
 
 
-class Excerpt(NamedTuple):
-    """An excerpt of a text: characters ``start`` to ``end``."""
-
-    start: int
-    end: int
-
-
-def number(value: float) -> str:
-    """Return an influence with its sign and three digits."""
-    return f"{value:+.3g}"
-
-
-def influence_on(value: float, log_likelihood: float) -> str:
-    """Return an influence as :func:`number` does, in brackets where it is outside the linear range."""
-    return f"({number(value)})" if is_outside(value, log_likelihood) else number(value)
-
-
 def share(part: float, whole: float) -> str:
     """Return a part in percent."""
     return f"{part / whole:.0%}" if whole else "-"
-
-
-def excerpt(text: str, tokens: Sequence[TokenInfluence] | None, limit: int = EXCERPT_CHARACTERS) -> Excerpt:
-    """Return the excerpt of at most ``limit`` characters with the most influence; without any, the beginning."""
-    tokens = tokens or ()
-    sizes = [abs(token.influence) if math.isfinite(token.influence) else 0.0 for token in tokens]
-    best, weight, first = (0.0, 0, 0), 0.0, 0
-    for last, token in enumerate(tokens):
-        weight += sizes[last]
-        while first < last and token.end - tokens[first].start > limit:
-            weight -= sizes[first]
-            first += 1
-        if weight > best[0]:
-            best = (weight, tokens[first].start, token.end)
-    middle = (best[1] + best[2]) // 2
-    start = max(0, min(middle - limit // 2, len(text) - limit))
-    return Excerpt(start, min(start + limit, len(text)))
 
 
 def marked(text: str, tokens: Sequence[TokenInfluence] | None, *, plain: bool, window: Excerpt | None = None) -> Text:
@@ -83,19 +47,6 @@ def marked(text: str, tokens: Sequence[TokenInfluence] | None, *, plain: bool, w
         position = last
     out.append(printable(text[position:end]))
     return out.append("…" if end < len(text) else "")
-
-
-def by_depth(layers: Mapping[str, float]) -> dict[str, float]:
-    """Return influences summed over the layers of each depth, in order. A layer without a depth has its own entry.
-
-    The depth is the first number in a layer's name: 3 in ``model.layers.3.mlp.down_proj``.
-    """
-    sums: dict[str, float] = {}
-    for name, influence in layers.items():
-        depth = re.search(r"(?<![^.])\d+(?![^.])", name)
-        key = depth.group() if depth else name
-        sums[key] = sums.get(key, 0.0) + influence
-    return sums
 
 
 def strip(layers: Mapping[str, float], width: int = STRIP_WIDTH) -> str:

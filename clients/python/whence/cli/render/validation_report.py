@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from whence.cli.render.text import number
+from whence.display.wording import number
 from whence.terminal import printable
 
 _ALL: Final = "all"
