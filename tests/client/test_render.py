@@ -180,6 +180,13 @@ def test_a_ranking_says_where_its_noise_begins(ranking, significances, line):
     assert "Noise ±0.25 nats, with tails of 2.5 degrees of freedom, from 4,000 influences." in text
 
 
+def test_noise_of_a_sample_is_told_from_that_of_all(ranking):
+    known = with_noise(ranking, 0.999, 0.96)
+    sampled = dataclasses.replace(known, noise=dataclasses.replace(known.noise, sequences=528, sampled=128))
+    text = shown(render_attribution.attribution(sampled, plain=True), width=120)
+    assert "from 528 influences, 128 of them sampled" in text
+
+
 def test_significance_is_shown_below_the_signal_and_never_rounded_up(ranking):
     text = shown(render_attribution.attribution(with_noise(ranking, 0.999, 0.9499), plain=True), width=120)
     assert "signal" in text

@@ -100,7 +100,7 @@ def public_requests() -> Iterator[tuple[str, Message]]:
             ),
         )
     for number in (1, 2**31 - 1, 2**31, MOST_INT):
-        for name in ("top_k", "candidates", "query_rank"):
+        for name in ("top_k", "candidates", "query_rank", "noise_sample"):
             yield "Attribute", attribute(**{name: number})
         yield "SelfInfluence", public.SelfInfluenceRequest(top_k=number)
         yield "GroupInfluence", public.GroupInfluenceRequest(query=text(), samples=number, seed=MOST_LONG)
@@ -133,6 +133,8 @@ def private_requests(held: private.GetInfoResponse) -> Iterator[tuple[str, Messa
     for token in (2**31, MOST_INT):
         weighed = private.TokenWeights(tokens=[token], weights=[1.0])
         yield "MatchTokens", private.MatchTokensRequest(queries=[weighed], shards=shards, candidates=5, **of)
+    for count in (1, 2**31, MOST_INT):
+        yield "DrawSequences", private.DrawSequencesRequest(shards=shards, count=count, seed=MOST_LONG, **of)
     for position in (10**6, 2**63, MOST_LONG):
         yield "ReadIndexRows", private.ReadIndexRowsRequest(positions=[position], **of)
         yield "Rescore", private.RescoreRequest(queries=[text()], positions=[position], **of)

@@ -37,7 +37,7 @@ def test_an_index_is_used_where_there_is_one(indexed: Service):
 
 def test_hits_have_the_exact_influences_of_a_scan(indexed: Service):
     exact = influences(indexed.client, indexed.artefacts)
-    answer = indexed.client.attribute(QUERY, top_k=5, candidates=20, direction="both")
+    answer = indexed.client.attribute(QUERY, top_k=5, candidates=20, direction="both", noise_sample=0)
     assert answer.sequences_scored <= 40
     for hit in answer:
         assert hit.raw_influence / answer.provenance.training_set_size == pytest.approx(
@@ -65,6 +65,26 @@ def test_a_scan_can_still_be_asked_for(indexed: Service, whole: Service):
     assert ranked(answer.positive) == ranked(whole.client.attribute(QUERY).positive)
     assert answer.positive_recall is None
     assert answer.provenance.index_digest == ""
+
+
+@pytest.mark.parametrize("search", ["index_rerank", "tfidf_rerank"])
+def test_candidates_and_a_sample_tell_the_noise(indexed: Service, whole: Service, search: str):
+    options = {"top_k": 5, "search": search, "candidates": 20, "noise_sample": 30}
+    scanned = whole.client.attribute(QUERY, top_k=5)
+    answer = indexed.client.attribute(QUERY, **options)
+    assert answer.noise is not None
+    assert scanned.noise is not None
+    assert 0 < answer.noise.sampled < answer.noise.sequences == answer.sequences_scored
+    assert answer.noise.scale == pytest.approx(scanned.noise.scale, rel=0.6)
+    assert all(0.5 <= hit.significance <= 1 for hit in answer)
+    assert indexed.client.attribute(QUERY, **options).noise == answer.noise
+
+
+def test_a_sample_is_drawn_from_what_passes_the_filter(indexed: Service):
+    only = Filter(sources=["b"])
+    answer = indexed.client.attribute(QUERY, top_k=3, candidates=3, noise_sample=20, only=only)
+    assert answer.noise is not None
+    assert 20 <= answer.noise.sequences <= answer.sequences_searched < indexed.artefacts.open_corpus().sequences
 
 
 def test_fewer_candidates_say_that_they_may_miss_something(indexed: Service):

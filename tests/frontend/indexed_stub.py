@@ -7,6 +7,7 @@ for half as influential as they are; a refined sketch is right about all of them
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Sequence
 
 from frontend.stub_worker import StubWorker, sequence
@@ -31,14 +32,14 @@ def estimate(length: int, position: int, *, refined: bool) -> float:
 
 
 class IndexedStub(StubWorker):
-    """Also answers searches. What it was asked to refine is in ``refined``, and to score in ``rescored``.
+    """Also answers searches. What it was asked is in ``searched``, ``refined``, ``rescored`` and ``drawn``.
 
-    State: ``refusal``, what refinements fail with; ``may_refine``, which they wait for; ``rows_short``, how many rows a
-    read leaves out, and ``rows_refusal``, what it fails with; ``last_search``, the number of the last search that is
-    answered, if there is one, and ``late_s``, what later ones take; ``scoring_s``, what a sequence takes to be scored.
-    ``left_s`` is how much time there was when hits were to be described. ``sharing`` are the positions that share
-    tokens with any query, the most telling first; ``tokens_refusal``, what the search for them fails with, and
-    ``may_match``, which it waits for.
+    State: ``refusal``, what refinements fail with, and ``draw_refusal``, what draws do; ``may_refine``, which
+    refinements wait for; ``rows_short``, how many rows a read leaves out, and ``rows_refusal``, what it fails with;
+    ``last_search``, the number of the last search that is answered, if there is one, and ``late_s``, what later ones
+    take; ``scoring_s``, what a sequence takes to be scored. ``left_s`` is how much time there was when hits were to be
+    described. ``sharing`` are the positions that share tokens with any query, the most telling first;
+    ``tokens_refusal``, what the search for them fails with, and ``may_match``, which it waits for.
     """
 
     def __init__(self, shards: Sequence[str] = tuple(SHARDS)) -> None:
@@ -46,6 +47,8 @@ class IndexedStub(StubWorker):
         self.refined: list[messages.RefineSketchRequest] = []
         self.rescored: list[messages.RescoreRequest] = []
         self.searched: list[messages.SearchRequest] = []
+        self.drawn: list[messages.DrawSequencesRequest] = []
+        self.draw_refusal: Exception | None = None
         self.last_search = 0
         self.refusal: Exception | None = None
         self.may_refine = asyncio.Event()
@@ -122,6 +125,19 @@ class IndexedStub(StubWorker):
             yield messages.RescoreResponse(
                 positions=positions, raw_influence=tensors.pack(values, [len(lengths), len(positions)])
             )
+
+    async def DrawSequences(self, request, context):  # noqa: N802 - the protocol's name
+        self.drawn.append(request)
+        if self.draw_refusal is not None:
+            raise self.draw_refusal
+        positions = [position for shard in request.shards for position in SHARDS[shard]]
+        priority = {position: random.Random(f"{request.seed}-{position}").random() for position in positions}
+        best = sorted(positions, key=priority.__getitem__)[: request.count]
+        return messages.DrawSequencesResponse(
+            positions=tensors.pack(best, [len(best)], tensor_pb2.DATA_TYPE_INT64),
+            priorities=tensors.pack([priority[position] for position in best], [len(best)]),
+            sequences_searched=len(positions),
+        )
 
     async def ReadIndexRows(self, request, context):  # noqa: N802 - the protocol's name
         if self.rows_refusal is not None:

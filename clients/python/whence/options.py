@@ -131,6 +131,17 @@ class AttributionOptions(TypedDict, total=False):
             default=False,
         ),
     ]
+    noise_sample: Annotated[
+        int | None,
+        Option(
+            description="How many sequences, drawn at random, a search of candidates also scores to know the noise and "
+            "what is told from it; one of the index in one direction scores up to as many again for each query. 0 "
+            "scores none: hits then have neither signal nor significance.",
+            unset="64",
+            minimum=0,
+            reason=Reason.INVALID_NOISE_SAMPLE,
+        ),
+    ]
 
 
 class BatchOptions(AttributionOptions, total=False):

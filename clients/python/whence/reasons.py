@@ -173,6 +173,8 @@ class Reason(_Named):
     """Give 0 for the whole gradient, a rank of at least 1, or leave it to the server."""
     INVALID_SEED = auto()
     """Give a whole number from 0 to 2**64 - 1."""
+    INVALID_NOISE_SAMPLE = auto()
+    """Ask for a sample within the bounds that the message names, or for none: 0."""
     INVALID_SAMPLES = auto()
     """Ask for a number of samples within the bounds that the message names."""
     INVALID_FILTER = auto()
@@ -622,7 +624,7 @@ class WarningCode(_Named):
     NEGATIVE_NOT_VALIDATED = auto()
     """No certificate of this model shows that its negative influences mean anything; on our banks they did not."""
     NOISE_UNKNOWN = auto()
-    """Only what is told from noise was asked for, and too few influences are known to estimate the noise."""
+    """The noise could not be estimated, for the reason in the message; hits have neither signal nor significance."""
     NOTHING_SIGNIFICANT = auto()
     """No influence in the ranking is told from noise: the hits are those of chance as much as of the training set."""
     OUTSIDE_LINEAR_RANGE = auto()

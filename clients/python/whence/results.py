@@ -143,8 +143,9 @@ class Noise:
     ``scale`` would be its standard deviation if it were normal; ``degrees_of_freedom`` say how heavy its tails are,
     those of a Student t distribution, from 1 (very) to 50 (normal). ``positive_threshold`` and ``negative_threshold``
     are the smallest sizes of influences that are told from it, None where none is. ``positive_significant`` and
-    ``negative_significant`` are the numbers of sequences, of all that were searched, whose influence is told from
-    noise: estimates where not all were scored.
+    ``negative_significant`` are the numbers of these sequences whose influence is told from noise; there may be more
+    where not all were scored. After a search of candidates, ``sampled`` of the sequences were scored for the noise
+    alone; 0 says that every sequence that was searched was scored.
     """
 
     scale: float
@@ -154,6 +155,7 @@ class Noise:
     sequences: int
     positive_significant: float
     negative_significant: float
+    sampled: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +183,8 @@ class Attribution(Answer):
     everything, and after a search of the index alone. ``truncation_error`` is the expected relative error of an
     influence due to the bounded rank of the query's gradient: 0 where it was kept whole. The first
     ``positive_significant`` positive hits and ``negative_significant`` negative ones are told from ``noise``; all three
-    are None where that is unknown: after a search of the index alone, or with fewer than 20 influences.
+    are None where that is unknown: after a search of the index alone, with fewer than 20 influences, or without a
+    sample (``noise_sample``).
     """
 
     query_id: str

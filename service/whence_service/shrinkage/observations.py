@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
-from whence_service.shrinkage.bins import lower_edge
+from whence_service.shrinkage.bins import bin_of, lower_edge
 
 # The largest size that is told from larger ones.
 HIGHEST: Final = 2.0**20
@@ -14,6 +15,8 @@ HIGHEST: Final = 2.0**20
 SMALLEST: Final = 0.125
 # So many bins are taken together: fits are as good, and faster.
 _TOGETHER: Final = 4
+# The ratio of the ends of an interval in which densities are smooth.
+_STEP: Final = 2**0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,3 +43,19 @@ def observe(magnitudes: Mapping[int, float], scale: float) -> list[Observed]:
         else:
             others.append(Observed(low=HIGHEST, high=2 * HIGHEST, weight=weight))
     return [Observed(low=0.0, high=SMALLEST, weight=negligible), *others]
+
+
+def edge_above(size: float) -> float:
+    """Return the smallest size, from a given one that is not negative, at which :func:`observe` starts a bin."""
+    together = -(-bin_of(size) // _TOGETHER) * _TOGETHER
+    edge = lower_edge(together)
+    return edge if edge >= size else lower_edge(together + _TOGETHER)
+
+
+def steps_to(size: float) -> list[Observed]:
+    """Return intervals from 0 to a size, in units of the scale, four for each doubling; they have no weight."""
+    edges, edge = [0.0], SMALLEST
+    while edge < size:
+        edges.append(edge)
+        edge *= _STEP
+    return [Observed(low=low, high=high, weight=0.0) for low, high in pairwise((*edges, size))]

@@ -26,9 +26,13 @@ _NO_SIGN: Final = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Shrinkage:
-    """The shrinkage of a query's influences. ``scale`` is the standard deviation of normal noise of its median size."""
+    """The shrinkage of a query's influences. ``scale`` is the standard deviation of normal noise of its median size.
+
+    Sizes are measured in the ``unit``: the scale or, where that is uncertain, a smaller one.
+    """
 
     scale: float
+    unit: float
     tails: Tails
     positive: Sureness
     negative: Sureness
@@ -46,10 +50,10 @@ class Shrinkage:
     def threshold(self, sign: int) -> float | None:
         """Return the smallest size of an influence of a sign that is told from noise, ``None`` where none is."""
         threshold = self._sureness(sign).threshold()
-        return None if threshold is None else threshold * self.scale
+        return None if threshold is None else threshold * self.unit
 
     def _size(self, influence: float) -> float:
-        return min(abs(influence) / self.scale, _FAR)
+        return min(abs(influence) / self.unit, _FAR)
 
     def _sureness(self, sign: float) -> Sureness:
         return self.positive if sign > 0 else self.negative
@@ -64,6 +68,7 @@ def shrink(distribution: Distribution) -> Shrinkage | None:
     tails = fit_tails(positive, negative)
     return Shrinkage(
         scale=scale,
+        unit=scale,
         tails=tails,
         positive=fit_sureness(positive, tails),
         negative=fit_sureness(negative, tails),

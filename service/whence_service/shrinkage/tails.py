@@ -7,12 +7,12 @@ the tails are those of the sign that has the lighter ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from whence_service.shrinkage.observations import Observed
+from whence_service.shrinkage.observations import Observed, steps_to
 
 # The degrees of freedom to choose from, and the median size of a variable with each: the quantile of 0.75.
 _MEDIANS: Final = {
@@ -59,6 +59,10 @@ class Tails:
         ends = self.density(seen.low) + self.density(seen.high)
         return (ends + 4 * self.density((seen.low + seen.high) / 2)) * (seen.high - seen.low) / 6
 
+    def below(self, size: float) -> float:
+        """Return the probability of a size below a given one."""
+        return math.fsum(self.probability(step) for step in steps_to(size))
+
     def log_likelihood(self, observed: Sequence[Observed]) -> float:
         """Return the log-likelihood of observations of one sign."""
         return math.fsum(seen.weight * math.log(self.probability(seen)) for seen in observed if seen.weight)
@@ -70,8 +74,14 @@ def fit_tails(*signs: Sequence[Observed]) -> Tails:
     return max(map(_most_likely, enough), key=lambda tails: tails.freedom)
 
 
-def _most_likely(observed: Sequence[Observed]) -> Tails:
+def most_likely_tails(log_likelihood: Callable[[Tails], float]) -> Tails:
+    """Return the tails of the largest posterior density."""
+
     def posterior(tails: Tails) -> float:
-        return tails.log_likelihood(observed) - _CAUTION * math.log(tails.freedom)
+        return log_likelihood(tails) - _CAUTION * math.log(tails.freedom)
 
     return max(map(Tails, _MEDIANS), key=posterior)
+
+
+def _most_likely(observed: Sequence[Observed]) -> Tails:
+    return most_likely_tails(lambda tails: tails.log_likelihood(observed))

@@ -187,11 +187,13 @@ async def test_the_index_alone_tells_no_significance(counting, ask):
     assert caught.value.code().name == "INVALID_ARGUMENT"
 
 
-async def test_candidates_tell_the_noise_only_where_they_are_all_there_is(start_worker, start_front, ask):
+async def test_where_all_are_candidates_they_tell_the_noise_without_a_sample(start_worker, start_front, ask):
     """Broken by: taking candidates for a sample of the others."""
     front = await start_front(await start_worker(kind=IndexedStub))
-    some = await front.stub.Attribute(request(ask, "abc", candidates=60))
+    some = await front.stub.Attribute(request(ask, "abc", candidates=60, noise_sample=0))
     assert not some.attribution.HasField("noise")
     every = await front.stub.Attribute(request(ask, "abc", candidates=SEQUENCES))
-    assert every.attribution.noise.sequences == SEQUENCES
+    assert (every.attribution.noise.sequences, every.attribution.noise.sampled) == (SEQUENCES, 0)
     assert every.attribution.positive[0].HasField("signal")
+    without = await front.stub.Attribute(request(ask, "abc", candidates=SEQUENCES, noise_sample=0))
+    assert every.attribution == without.attribution

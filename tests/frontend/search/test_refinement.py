@@ -15,7 +15,7 @@ BOTH = attribution_pb2.DIRECTION_BOTH
 
 
 def request(query, **more):
-    options = attribution_pb2.AttributionOptions(**{"candidates": 40, "top_k": 40, **more})
+    options = attribution_pb2.AttributionOptions(**{"candidates": 40, "top_k": 40, "noise_sample": 0, **more})
     return attribution_service_pb2.AttributeRequest(query=query, options=options)
 
 

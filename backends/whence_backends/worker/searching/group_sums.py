@@ -74,7 +74,7 @@ def sum_groups(names: tuple[tuple[str, ...], ...], parts: Sequence[RowEstimates]
         return members.total(np.bincount(sets, values, minlength=len(names)).astype(np.float64))
 
     priorities = np.concatenate([uniform(part.positions, seed) for part in parts]) / scales
-    drawn = _smallest(priorities, positions, samples + 1)
+    drawn = smallest(priorities, positions, samples + 1)
     return GroupSums(
         names=members.names,
         sequences=total().astype(np.int64),
@@ -122,7 +122,7 @@ class _Members:
         return np.append(np.bincount(groups, of_sets[sets], minlength=len(self.names)), of_sets.sum())
 
 
-def _smallest(values: Float64Array, positions: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+def smallest(values: Float64Array, positions: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """Return the indices of the ``count`` smallest values, ascending by value; ties go to the lower position."""
     candidates = np.arange(len(values))
     if len(values) > count:

@@ -24,6 +24,7 @@ from whence_backends.worker.scoring.influence_counts import BinCounts
 from whence_backends.worker.scoring.preconditioning import PreconditionedQueries
 from whence_backends.worker.scoring.rescore_batches import Rescored
 from whence_backends.worker.scoring.scan import ScanProgress
+from whence_backends.worker.searching.draws import Drawn
 from whence_backends.worker.searching.gradient_index import Estimates, IndexEstimates
 from whence_backends.worker.searching.group_sums import GroupSums
 from whence_backends.worker.searching.token_search import TokenCounts
@@ -143,6 +144,15 @@ def matches_response(top: TopK, queries: int, searched: int) -> pb.MatchTokensRe
 def _matches(positions: NDArray[np.int64], scores: NDArray[np.float64]) -> pb.Matches:
     sharing = scores > 0
     return pb.Matches(positions=wire.tensor(positions[sharing]), scores=wire.tensor(scores[sharing]))
+
+
+def drawn_response(drawn: Drawn) -> pb.DrawSequencesResponse:
+    """List the sequences drawn."""
+    return pb.DrawSequencesResponse(
+        positions=wire.tensor(drawn.positions),
+        priorities=wire.tensor(drawn.priorities),
+        sequences_searched=drawn.searched,
+    )
 
 
 def groups_response(sums: GroupSums) -> pb.EstimateGroupsResponse:

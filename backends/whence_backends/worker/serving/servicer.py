@@ -16,6 +16,7 @@ from whence_backends.worker.gradients.source import through_layers
 from whence_backends.worker.requests import wire
 from whence_backends.worker.requests.options import count_of, orders_of
 from whence_backends.worker.scoring.scan import ScanSpec
+from whence_backends.worker.searching.draws import Drawn, draw
 from whence_backends.worker.searching.group_sums import GroupSums, sum_groups
 from whence_backends.worker.searching.search_queue import SearchSpec
 from whence_backends.worker.searching.token_search import TokenWeights
@@ -134,6 +135,22 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             with call.stage("search"):
                 top, searched = await asyncio.to_thread(call.model.token_search.match, queries, scope, k, check)
         return responses.matches_response(top, len(queries), searched)
+
+    @unary
+    async def DrawSequences(  # noqa: N802
+        self, request: pb.DrawSequencesRequest, call: Call
+    ) -> pb.DrawSequencesResponse:
+        """Return sequences in scope that are drawn at random."""
+        count, corpus = count_of(request.count, "count"), call.model.loaded.corpus
+        scope = await call.model.scope(request.shards, request.filter)
+
+        def work() -> Drawn:
+            held = [(shard, corpus.positions(shard)) for shard in scope.shards]
+            parts = [scope.rows(shard, len(positions)) + positions.start for shard, positions in held]
+            return draw(parts, count, request.seed)
+
+        with call.stage("search"):
+            return responses.drawn_response(await asyncio.to_thread(work))
 
     @unary
     async def SelfInfluence(  # noqa: N802

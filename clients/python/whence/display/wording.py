@@ -44,9 +44,10 @@ def noise(of: Noise | None) -> str:
     """Return the scale and the tails of the noise of a query's influences."""
     if of is None:
         return "How much of this is noise is not known."
+    sampled = f", {of.sampled:,} of them sampled for this" if of.sampled else ""
     return (
         f"Noise ±{of.scale:.3g} nats, with tails of {of.degrees_of_freedom:g} degrees of freedom, from "
-        f"{of.sequences:,} influences. Signal: the influence without noise; below, how sure its sign is."
+        f"{of.sequences:,} influences{sampled}. Signal: the influence without noise; below, how sure its sign is."
     )
 
 

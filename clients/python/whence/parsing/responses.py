@@ -139,6 +139,7 @@ def _noise(proto: attribution_pb2.Noise) -> results.Noise:
         sequences=proto.sequences,
         positive_significant=proto.positive_significant,
         negative_significant=proto.negative_significant,
+        sampled=proto.sampled,
     )
 
 

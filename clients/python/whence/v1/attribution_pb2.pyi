@@ -122,6 +122,7 @@ class AttributionOptions(google.protobuf.message.Message):
     LAYERS_FIELD_NUMBER: builtins.int
     QUERY_RANK_FIELD_NUMBER: builtins.int
     SIGNIFICANT_ONLY_FIELD_NUMBER: builtins.int
+    NOISE_SAMPLE_FIELD_NUMBER: builtins.int
     top_k: builtins.int
     """Number of sequences to return in each requested direction. 0: 10."""
     direction: global___Direction.ValueType
@@ -152,6 +153,12 @@ class AttributionOptions(google.protobuf.message.Message):
     """Return only the hits that are told from noise: those whose significance is at least 0.95. Not with
     SEARCH_INDEX_ONLY, which knows no significance.
     """
+    noise_sample: builtins.int
+    """The number of sequences, drawn at random, that a search of candidates also scores exactly to estimate the noise;
+    SEARCH_INDEX_RERANK in one direction scores as many of the other direction's first candidates besides. They are not
+    ranked. 0: none, and the noise is unknown unless all sequences are candidates. Unset: 64. From 20 to the server's
+    limit of candidates.
+    """
     @property
     def filter(self) -> global___Filter:
         """Consider only the training sequences that pass this filter. Unset: all of them."""
@@ -177,11 +184,14 @@ class AttributionOptions(google.protobuf.message.Message):
         layers: collections.abc.Iterable[builtins.str] | None = ...,
         query_rank: builtins.int | None = ...,
         significant_only: builtins.bool = ...,
+        noise_sample: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "_query_rank", b"_query_rank", "damping_factor", b"damping_factor", "filter", b"filter", "query_rank", b"query_rank"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "_query_rank", b"_query_rank", "candidates", b"candidates", "damping_factor", b"damping_factor", "direction", b"direction", "filter", b"filter", "include_layers", b"include_layers", "include_tokens", b"include_tokens", "layers", b"layers", "query_rank", b"query_rank", "return_partial_success", b"return_partial_success", "search", b"search", "significant_only", b"significant_only", "top_k", b"top_k"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "_noise_sample", b"_noise_sample", "_query_rank", b"_query_rank", "damping_factor", b"damping_factor", "filter", b"filter", "noise_sample", b"noise_sample", "query_rank", b"query_rank"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "_noise_sample", b"_noise_sample", "_query_rank", b"_query_rank", "candidates", b"candidates", "damping_factor", b"damping_factor", "direction", b"direction", "filter", b"filter", "include_layers", b"include_layers", "include_tokens", b"include_tokens", "layers", b"layers", "noise_sample", b"noise_sample", "query_rank", b"query_rank", "return_partial_success", b"return_partial_success", "search", b"search", "significant_only", b"significant_only", "top_k", b"top_k"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_damping_factor", b"_damping_factor"]) -> typing.Literal["damping_factor"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_noise_sample", b"_noise_sample"]) -> typing.Literal["noise_sample"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_query_rank", b"_query_rank"]) -> typing.Literal["query_rank"] | None: ...
 
@@ -299,8 +309,9 @@ class Attribution(google.protobuf.message.Message):
 
     @property
     def noise(self) -> global___Noise:
-        """The noise of the query's influences. Unset if it is unknown: in intermediate results, after SEARCH_INDEX_ONLY, and
-        if fewer than 20 influences are known. Hits then have neither signal nor significance.
+        """The noise of the query's influences. Unset if it is unknown: in intermediate results, after SEARCH_INDEX_ONLY, if
+        fewer than 20 influences are known, and after a search of candidates whose noise sample was not scored (a warning
+        then says why). Hits then have neither signal nor significance.
         """
 
     def __init__(
@@ -333,7 +344,8 @@ global___Attribution = Attribution
 @typing.final
 class Noise(google.protobuf.message.Message):
     """The noise of one query's influences, estimated from those of all sequences or, if a filter was given, of all that pass
-    it. Noise is taken to be as often negative as positive, at every size.
+    it; after a search of candidates, from those of the candidates and of a sample. Noise is taken to be as often negative
+    as positive, at every size.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -345,6 +357,7 @@ class Noise(google.protobuf.message.Message):
     SEQUENCES_FIELD_NUMBER: builtins.int
     POSITIVE_SIGNIFICANT_FIELD_NUMBER: builtins.int
     NEGATIVE_SIGNIFICANT_FIELD_NUMBER: builtins.int
+    SAMPLED_FIELD_NUMBER: builtins.int
     scale: builtins.float
     """The scale of the noise, in nats: 1.4826 times the median size of the influences that are not 0. Were the noise
     normal, this would be its standard deviation.
@@ -360,11 +373,15 @@ class Noise(google.protobuf.message.Message):
     sequences: builtins.int
     """The number of sequences that the noise was estimated from."""
     positive_significant: builtins.float
-    """The number of sequences, among all that were searched, whose influence is positive and told from noise; an estimate
-    if not all of them were scored.
+    """The number of sequences, among those that the noise was estimated from, whose influence is positive and told from
+    noise. If not all sequences were scored, there may be more.
     """
     negative_significant: builtins.float
     """The same for negative influences."""
+    sampled: builtins.int
+    """The number of `sequences` that were scored for the noise alone, beside the query's candidates
+    (AttributionOptions.noise_sample). 0: every sequence that was searched was scored.
+    """
     def __init__(
         self,
         *,
@@ -375,9 +392,10 @@ class Noise(google.protobuf.message.Message):
         sequences: builtins.int = ...,
         positive_significant: builtins.float = ...,
         negative_significant: builtins.float = ...,
+        sampled: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_negative_threshold", b"_negative_threshold", "_positive_threshold", b"_positive_threshold", "negative_threshold", b"negative_threshold", "positive_threshold", b"positive_threshold"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_negative_threshold", b"_negative_threshold", "_positive_threshold", b"_positive_threshold", "degrees_of_freedom", b"degrees_of_freedom", "negative_significant", b"negative_significant", "negative_threshold", b"negative_threshold", "positive_significant", b"positive_significant", "positive_threshold", b"positive_threshold", "scale", b"scale", "sequences", b"sequences"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_negative_threshold", b"_negative_threshold", "_positive_threshold", b"_positive_threshold", "degrees_of_freedom", b"degrees_of_freedom", "negative_significant", b"negative_significant", "negative_threshold", b"negative_threshold", "positive_significant", b"positive_significant", "positive_threshold", b"positive_threshold", "sampled", b"sampled", "scale", b"scale", "sequences", b"sequences"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_negative_threshold", b"_negative_threshold"]) -> typing.Literal["negative_threshold"] | None: ...
     @typing.overload
@@ -681,7 +699,9 @@ class ResponseMetadata(google.protobuf.message.Message):
     request_id: builtins.str
     """The id of the request: the caller's or, if that was empty, a UUID made by the server."""
     sequences_scored: builtins.int
-    """Number of training sequences whose influence was computed exactly."""
+    """Number of training sequences whose influence was computed exactly, those that only the noise was estimated from
+    included.
+    """
     influence_unit: builtins.str
     """The unit of every influence in the answer, in words: nats, of a first-order effect."""
     search: global___Search.ValueType

@@ -110,12 +110,12 @@ async def _answer(
             *prepared.warnings,
             *search_warnings(context, search, result, top_k=options.top_k, filtered=options.filter is not None),
             *fewer_warnings(attributions, result, options),
-            *noise_warnings(attributions, options),
+            *noise_warnings(attributions, result, options),
             *linear_range.of_attributions(context, attributions),
             *linear_range.of_sums(attributions),
             *negatives.of_attributions(context, attributions),
         ),
-        sequences_scored=result.sequences_scored,
+        sequences_scored=result.sequences_scored + result.sequences_sampled,
         sequences_searched=result.sequences_searched,
         search=search,
         unreachable=result.unreachable,
@@ -126,7 +126,5 @@ async def _answer(
 
 async def _noises(context: RequestContext[SearchOptions], result: SearchResult) -> tuple[QueryNoise | None, ...]:
     """Return the noise of each query, ``None`` where it is not known."""
-    if not result.distributions:
-        return (None,) * len(result.rankings)
     with context.watch.stage("shrink"):
-        return await noise_of(result.distributions)
+        return await noise_of(result)

@@ -10,7 +10,7 @@ from whence_service.frontend.request.checked import (
     SearchOptions,
     SelfInfluenceOptions,
 )
-from whence_service.frontend.search.policy import choose_search
+from whence_service.frontend.search.policy import WITH_INDEX, choose_search
 from whence_service.frontend.workers.placement import Generation
 
 
@@ -28,7 +28,9 @@ def cost_of(request: CheckedRequest[object], generation: Generation) -> int:
             if search == attribution_pb2.SEARCH_INDEX_ONLY:
                 return 0
             directions = 2 if options.direction == attribution_pb2.DIRECTION_BOTH else 1
-            return min(corpus, options.candidates * directions * len(request.queries))
+            opposite = len(request.queries) if search in WITH_INDEX and directions == 1 else 0
+            noise = options.noise_sample * (1 + opposite)
+            return min(corpus, options.candidates * directions * len(request.queries) + noise)
         case GroupOptions() as options:
             return min(corpus, options.samples)
         case ScoreOptions() | SelfInfluenceOptions() as options:

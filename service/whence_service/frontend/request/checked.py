@@ -15,7 +15,7 @@ class SearchOptions:
     """The search, and the details of each hit that the answer has.
 
     An unspecified ``search`` stands for the best that the model supports; ``filter`` selects sequences of the corpus,
-    ``None`` all.
+    ``None`` all. So many sequences are drawn and scored for the noise: ``noise_sample``.
     """
 
     top_k: int
@@ -26,6 +26,7 @@ class SearchOptions:
     candidates: int
     filter: attribution_pb2.Filter | None
     significant_only: bool = False
+    noise_sample: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,9 @@ CANDIDATES_PER_HIT: Final = 4
 DEFAULT_TFIDF_CANDIDATES: Final = 10_000
 # The smallest sample from which a variance can be estimated.
 MIN_SAMPLES: Final = 30
+# Sequences that are drawn and scored to know the noise, and the fewest from which its scale is known to a fifth or so.
+DEFAULT_NOISE_SAMPLE: Final = 64
+MIN_NOISE_SAMPLE: Final = 20
 # The rank of a batch's queries where they are too many to be kept whole, after Grosse et al. 2023.
 DEFAULT_QUERY_RANK: Final = 32
 
@@ -65,7 +68,22 @@ def check_search(options: attribution_pb2.AttributionOptions, limits: RequestLim
         candidates=_check_candidates(options, top_k, limits),
         filter=check_filter(options.filter, "options.filter"),
         significant_only=_check_significant_only(options),
+        noise_sample=_check_noise_sample(options, limits),
     )
+
+
+def _check_noise_sample(options: attribution_pb2.AttributionOptions, limits: RequestLimits) -> int:
+    """Return the size of the sample, 0 for none: estimates have no noise to know."""
+    asked = options.noise_sample if options.HasField("noise_sample") else DEFAULT_NOISE_SAMPLE
+    if options.HasField("noise_sample") and asked and not MIN_NOISE_SAMPLE <= asked <= limits.max_candidates:
+        raise InvalidRequestError(
+            f"noise_sample is {asked}; this server scores from {MIN_NOISE_SAMPLE} to {limits.max_candidates} sequences "
+            "to know the noise, or none: 0",
+            reason=Reason.INVALID_NOISE_SAMPLE,
+            field="options.noise_sample",
+            max_noise_sample=limits.max_candidates,
+        )
+    return 0 if options.search == attribution_pb2.SEARCH_INDEX_ONLY else min(asked, limits.max_candidates)
 
 
 def _check_significant_only(options: attribution_pb2.AttributionOptions) -> bool:

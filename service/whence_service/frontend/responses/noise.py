@@ -10,6 +10,7 @@ from whence.v1 import attribution_pb2
 from whence_service.frontend.request.checked import SearchOptions
 from whence_service.frontend.responses.units import InfluenceScale
 from whence_service.frontend.search.noise import QueryNoise
+from whence_service.frontend.search.rankings import SearchResult
 from whence_service.shrinkage.noise import FEWEST
 
 
@@ -36,6 +37,7 @@ def set_noise(
             positive_threshold=None if positive is None else scale.influence(positive),
             negative_threshold=None if negative is None else scale.influence(negative),
             sequences=noise.distribution.known,
+            sampled=noise.sampled,
             positive_significant=_beyond(noise, positive, sign=1),
             negative_significant=_beyond(noise, negative, sign=-1),
         )
@@ -51,7 +53,7 @@ def _told(hits: Sequence[attribution_pb2.Hit]) -> int:
 
 
 def noise_warnings(
-    attributions: Sequence[attribution_pb2.Attribution], options: SearchOptions
+    attributions: Sequence[attribution_pb2.Attribution], result: SearchResult, options: SearchOptions
 ) -> Iterator[attribution_pb2.Warning]:
     """Yield a warning if nothing of a query is told from noise, and if that was asked for but cannot be known."""
     known = [attribution for attribution in attributions if attribution.HasField("noise")]
@@ -64,10 +66,15 @@ def noise_warnings(
             "are those of chance as much as of the training set; ask about another output, or a longer one",
         )
     unknown = len(attributions) - len(known)
-    if unknown and options.significant_only:
+    if unknown and (options.significant_only or result.noise_unknown):
         which = f"of {unknown} of {len(attributions)} queries " if len(attributions) > 1 else ""
         yield attribution_pb2.Warning(
             code=WarningCode.NOISE_UNKNOWN,
-            message=f"the noise {which}is not known, since fewer than {FEWEST} influences are; nothing can be told "
-            "from it, and so nothing is returned: ask without significant_only, or with a wider filter",
+            message=f"the noise {which}is not known: {result.noise_unknown or _few(options)}"
+            + ("; nothing can be told from it, and so nothing is returned" if options.significant_only else ""),
         )
+
+
+def _few(options: SearchOptions) -> str:
+    sample = "" if options.noise_sample else ", or no sample was asked for: noise_sample is 0"
+    return f"fewer than {FEWEST} influences are known{sample}; ask without significant_only, or with a wider filter"

@@ -95,6 +95,14 @@ class CandidateSearch(Protocol):
     estimates: bool
     search: ShardSearch
 
+    @property
+    def opposite(self) -> Sequence[tuple[Candidate, ...]]:
+        """After a search, the candidates for each query in the direction that was not asked for.
+
+        None where both were, where no sample of the noise is wanted, or where the search has no directions.
+        """
+        ...
+
     async def find(self) -> list[Candidates]:
         """Return the candidates for each query of the context, chosen over all shards at once."""
         ...

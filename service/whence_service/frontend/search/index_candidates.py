@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from whence import tensors
-from whence.v1 import tensor_pb2
+from whence.v1 import attribution_pb2, tensor_pb2
 from whence.worker.v1 import worker_service_pb2 as messages
 from whence_service.frontend.request.checked import SearchOptions
 from whence_service.frontend.request.context import RequestContext
@@ -16,7 +17,10 @@ from whence_service.frontend.workers.routing import ShardGroup
 
 
 class IndexCandidates:
-    """Searches the indexes of all shards for the largest estimates in each direction."""
+    """Searches the indexes of all shards for the largest estimates in each direction.
+
+    State: ``opposite``, of the last search.
+    """
 
     estimates = True
 
@@ -29,6 +33,7 @@ class IndexCandidates:
         self._prepared = prepared
         self._options = context.options
         self.search = ShardSearch(context, filtered=context.options.filter is not None)
+        self.opposite: Sequence[tuple[Candidate, ...]] = ()
 
     async def find(self) -> list[Candidates]:
         """Return the candidates for each query."""
@@ -37,29 +42,37 @@ class IndexCandidates:
     async def search_with(self, sketches: Sequence[tensor_pb2.Tensor]) -> list[Candidates]:
         """Return the candidates for the given sketches, one per query."""
         stacked = _stacked(sketches)
+        direction = attribution_pb2.DIRECTION_BOTH if self._options.noise_sample else self._options.direction
 
         async def call(group: ShardGroup) -> messages.SearchResponse:
             request = messages.SearchRequest(
                 sketches=stacked,
                 shards=group.shards,
                 candidates=self._options.candidates,
-                direction=self._options.direction,
+                direction=direction,
                 filter=self._options.filter,
             )
             return await self._context.workers.ask(group.worker, lambda stub: stub.Search, request)
 
         answers = await self.search.ask(call)
-        return [
+        found = [
             Candidates(
                 positive=self._best((answer.positive for answer in answers), query, sign=1)
-                if self._options.direction in POSITIVE
+                if direction in POSITIVE
                 else (),
                 negative=self._best((answer.negative for answer in answers), query, sign=-1)
-                if self._options.direction in NEGATIVE
+                if direction in NEGATIVE
                 else (),
             )
             for query in range(len(self._context.request.queries))
         ]
+        if direction == self._options.direction:
+            return found
+        if self._options.direction == attribution_pb2.DIRECTION_POSITIVE:
+            self.opposite = [of_query.negative for of_query in found]
+            return [replace(of_query, negative=()) for of_query in found]
+        self.opposite = [of_query.positive for of_query in found]
+        return [replace(of_query, positive=()) for of_query in found]
 
     def _best(self, answers: Iterable[Sequence[messages.Estimates]], query: int, *, sign: int) -> tuple[Candidate, ...]:
         candidates = (candidate for answer in answers for candidate in _candidates(answer[query]))

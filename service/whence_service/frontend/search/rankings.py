@@ -16,6 +16,7 @@ from whence_service.frontend.search.distributions import merge_distributions
 from whence_service.frontend.search.policy import NEGATIVE, POSITIVE
 from whence_service.frontend.workers.placement import Generation
 from whence_service.shrinkage.distribution import Distribution
+from whence_service.shrinkage.partial import SampledInfluences
 
 RankedSequence = worker_service_pb2.Candidate
 
@@ -43,7 +44,10 @@ class SearchResult:
     ``sequences_total`` is the number of sequences to score exactly, ``sequences_searched`` the number compared with an
     index. ``unreachable`` are the shards missing from an answer that may be partial. ``recalls`` has one entry per
     query if rankings may be incomplete, ``truncation_errors`` the error of each query due to a bounded rank, and
-    ``distributions`` how its influences are distributed, where that is known; all are empty until the end.
+    ``distributions`` how its influences are distributed, where all are known; all are empty until the end.
+
+    ``sampled`` has what is known of each query's influences after a search of candidates, of which
+    ``sequences_sampled`` more were scored for it, and ``noise_unknown`` why it is not known, in words.
     """
 
     rankings: tuple[Ranking, ...]
@@ -54,6 +58,9 @@ class SearchResult:
     recalls: tuple[RecallOfQuery, ...] = ()
     truncation_errors: tuple[float, ...] = ()
     distributions: tuple[Distribution, ...] = ()
+    sampled: tuple[SampledInfluences | None, ...] = ()
+    sequences_sampled: int = 0
+    noise_unknown: str = ""
 
 
 def merge_rankings(

@@ -225,3 +225,17 @@ def _log_tail(z: float) -> float:
     if z < 25:
         return math.log(_tail(z))
     return -z * z / 2 - math.log(z * math.sqrt(2 * math.pi))
+
+
+def fit_estimates(pairs: Sequence[Pair], cut: float) -> tuple[float, float]:
+    """Return b, the share of an influence that its estimate has, and its spread, as a share of the influence.
+
+    They are fitted to the candidates ``pairs``, whose estimates are at least ``cut``.
+    """
+    unit = sorted(pair.error for pair in pairs)[len(pairs) // 2]
+    scaled = [
+        Pair(estimate=pair.estimate / unit, error=pair.error / unit, influence=pair.influence / unit)
+        for pair in sorted(pairs, key=lambda pair: -pair.influence)
+    ]
+    model = _fit(_evenly(scaled, _FITTED), cut / unit)
+    return model.share, model.spread

@@ -34,6 +34,7 @@ class TokenCandidates:
         self._context = context
         self._options = context.options
         self.search = ShardSearch(context, filtered=context.options.filter is not None)
+        self.opposite: Sequence[tuple[Candidate, ...]] = ()
 
     async def find(self) -> list[Candidates]:
         """Return the candidates for each query: the same for both directions."""

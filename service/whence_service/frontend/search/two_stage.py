@@ -24,6 +24,7 @@ from whence_service.frontend.search.candidates import (
     distinct_positions,
     in_order_of_promise,
 )
+from whence_service.frontend.search.noise_sample import NoiseSample
 from whence_service.frontend.search.rankings import SearchResult, rank_estimated, rank_scored
 from whence_service.frontend.search.recall import with_recall
 from whence_service.frontend.search.refinement import Refinement
@@ -121,18 +122,22 @@ class TwoStageSearch:
         return candidates
 
     async def _complete(self, rescoring: Rescoring, candidates: Sequence[Candidates]) -> SearchResult:
-        """Return the final ranking with its recall; raise where nothing could be scored."""
+        """Return the final ranking with its recall and its noise; raise where nothing could be scored."""
         if not self._context.replicas.groups():
             raise self._context.replicas.nobody_left()
-        total = len(distinct_positions(candidates))
-        if total and not rescoring.exact:
+        if distinct_positions(candidates) and not rescoring.exact:
             raise deadline_error("before a single candidate was scored exactly")
-        result = self._rank(rescoring, total)
-        if not self._source.estimates:
-            return result
-        share = self._context.generation.share_without(result.unreachable)
-        top_k = self._context.options.top_k
-        return await asyncio.to_thread(with_recall, result, candidates, rescoring.exact, top_k, share)
+        sample = NoiseSample(self._context, self._source)
+        if self._context.options.noise_sample and len(rescoring.exact) < self._sequences_searched:
+            await sample.score(rescoring)
+            rescoring.forget_lost()
+            candidates = self._without_lost(candidates)
+        result = self._rank(rescoring, len(distinct_positions(candidates)))
+        if self._source.estimates:
+            share = self._context.generation.share_without(result.unreachable)
+            top_k = self._context.options.top_k
+            result = await asyncio.to_thread(with_recall, result, candidates, rescoring.exact, top_k, share)
+        return await asyncio.to_thread(sample.add_to, result, candidates, rescoring.exact)
 
     def _rank(self, rescoring: Rescoring, total: int) -> SearchResult:
         options, generation = self._context.options, self._context.generation
@@ -154,7 +159,7 @@ class TwoStageSearch:
     def _distributions(self, rescoring: Rescoring) -> tuple[Distribution, ...]:
         """Return the distribution of each query's influences, where every sequence was scored."""
         if len(rescoring.exact) < self._sequences_searched:
-            return ()  # the candidates are no sample of the others
+            return ()  # the candidates are no sample of the others: see NoiseSample
         queries = range(len(self._context.request.queries))
         return tuple(Distribution.of(row[query] for row in rescoring.exact.values()) for query in queries)
 

@@ -39,6 +39,11 @@ class UnionCandidates:
         self._tokens = tokens
         self.search = index.search
 
+    @property
+    def opposite(self) -> Sequence[tuple[Candidate, ...]]:
+        """The index's candidates in the direction that was not asked for."""
+        return self._index.opposite
+
     async def find(self) -> list[Candidates]:
         """Return the candidates for each query."""
         by_index, by_tokens = await run_all([self._index.find(), self._by_tokens()])

@@ -785,6 +785,86 @@ class Matches(google.protobuf.message.Message):
 global___Matches = Matches
 
 @typing.final
+class DrawSequencesRequest(google.protobuf.message.Message):
+    """The request of DrawSequences."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: builtins.int
+    SHARDS_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
+    count: builtins.int
+    """Number of sequences to draw."""
+    seed: builtins.int
+    """The seed of the draw. The priority of a sequence depends on the seed and on its position alone."""
+    @property
+    def generation(self) -> global___Generation:
+        """The generation that the caller expects."""
+
+    @property
+    def shards(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The names of the shards. All must be held here."""
+
+    @property
+    def filter(self) -> whence.v1.attribution_pb2.Filter:
+        """Draw from the sequences that pass this filter. Unset: from all."""
+
+    def __init__(
+        self,
+        *,
+        generation: global___Generation | None = ...,
+        shards: collections.abc.Iterable[builtins.str] | None = ...,
+        count: builtins.int = ...,
+        seed: builtins.int = ...,
+        filter: whence.v1.attribution_pb2.Filter | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["filter", b"filter", "generation", b"generation"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["count", b"count", "filter", b"filter", "generation", b"generation", "seed", b"seed", "shards", b"shards"]) -> None: ...
+
+global___DrawSequencesRequest = DrawSequencesRequest
+
+@typing.final
+class DrawSequencesResponse(google.protobuf.message.Message):
+    """The answer of DrawSequences: the sequences with the smallest priorities, which are uniform in (0, 1], smallest first.
+    The draw of several shards is the best of their draws.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    POSITIONS_FIELD_NUMBER: builtins.int
+    PRIORITIES_FIELD_NUMBER: builtins.int
+    SEQUENCES_SEARCHED_FIELD_NUMBER: builtins.int
+    TIMINGS_FIELD_NUMBER: builtins.int
+    sequences_searched: builtins.int
+    """Number of sequences drawn from: those of the shards that pass the filter."""
+    @property
+    def positions(self) -> whence.v1.tensor_pb2.Tensor:
+        """int64 [n]: positions in the corpus."""
+
+    @property
+    def priorities(self) -> whence.v1.tensor_pb2.Tensor:
+        """float64 [n]: their priorities."""
+
+    @property
+    def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.StageTiming]:
+        """The time spent in each stage."""
+
+    def __init__(
+        self,
+        *,
+        positions: whence.v1.tensor_pb2.Tensor | None = ...,
+        priorities: whence.v1.tensor_pb2.Tensor | None = ...,
+        sequences_searched: builtins.int = ...,
+        timings: collections.abc.Iterable[whence.v1.attribution_pb2.StageTiming] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["positions", b"positions", "priorities", b"priorities"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["positions", b"positions", "priorities", b"priorities", "sequences_searched", b"sequences_searched", "timings", b"timings"]) -> None: ...
+
+global___DrawSequencesResponse = DrawSequencesResponse
+
+@typing.final
 class Estimates(google.protobuf.message.Message):
     """Sequences and the index's estimates of their influences on one query."""
 

@@ -80,6 +80,11 @@ class WorkerServiceStub(object):
                 request_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.MatchTokensRequest.SerializeToString,
                 response_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.MatchTokensResponse.FromString,
                 _registered_method=True)
+        self.DrawSequences = channel.unary_unary(
+                '/whence.worker.v1.WorkerService/DrawSequences',
+                request_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.DrawSequencesRequest.SerializeToString,
+                response_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.DrawSequencesResponse.FromString,
+                _registered_method=True)
         self.SelfInfluence = channel.unary_unary(
                 '/whence.worker.v1.WorkerService/SelfInfluence',
                 request_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.SelfInfluenceRequest.SerializeToString,
@@ -167,6 +172,13 @@ class WorkerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DrawSequences(self, request, context):
+        """Draws sequences of the shards at random.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SelfInfluence(self, request, context):
         """Returns the sequences of the shards with the largest self-influence as stored in the index.
         """
@@ -237,6 +249,11 @@ def add_WorkerServiceServicer_to_server(servicer, server):
                     servicer.MatchTokens,
                     request_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.MatchTokensRequest.FromString,
                     response_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.MatchTokensResponse.SerializeToString,
+            ),
+            'DrawSequences': grpc.unary_unary_rpc_method_handler(
+                    servicer.DrawSequences,
+                    request_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.DrawSequencesRequest.FromString,
+                    response_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.DrawSequencesResponse.SerializeToString,
             ),
             'SelfInfluence': grpc.unary_unary_rpc_method_handler(
                     servicer.SelfInfluence,
@@ -481,6 +498,33 @@ class WorkerService(object):
             '/whence.worker.v1.WorkerService/MatchTokens',
             whence_dot_worker_dot_v1_dot_worker__service__pb2.MatchTokensRequest.SerializeToString,
             whence_dot_worker_dot_v1_dot_worker__service__pb2.MatchTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DrawSequences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/whence.worker.v1.WorkerService/DrawSequences',
+            whence_dot_worker_dot_v1_dot_worker__service__pb2.DrawSequencesRequest.SerializeToString,
+            whence_dot_worker_dot_v1_dot_worker__service__pb2.DrawSequencesResponse.FromString,
             options,
             channel_credentials,
             insecure,

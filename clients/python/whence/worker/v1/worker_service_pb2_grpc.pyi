@@ -75,6 +75,12 @@ class WorkerServiceStub:
     ]
     """Returns the sequences of the shards with the largest BM25 scores for weighted tokens."""
 
+    DrawSequences: grpc.UnaryUnaryMultiCallable[
+        whence.worker.v1.worker_service_pb2.DrawSequencesRequest,
+        whence.worker.v1.worker_service_pb2.DrawSequencesResponse,
+    ]
+    """Draws sequences of the shards at random."""
+
     SelfInfluence: grpc.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.SelfInfluenceRequest,
         whence.worker.v1.worker_service_pb2.SelfInfluenceResponse,
@@ -155,6 +161,12 @@ class WorkerServiceAsyncStub:
         whence.worker.v1.worker_service_pb2.MatchTokensResponse,
     ]
     """Returns the sequences of the shards with the largest BM25 scores for weighted tokens."""
+
+    DrawSequences: grpc.aio.UnaryUnaryMultiCallable[
+        whence.worker.v1.worker_service_pb2.DrawSequencesRequest,
+        whence.worker.v1.worker_service_pb2.DrawSequencesResponse,
+    ]
+    """Draws sequences of the shards at random."""
 
     SelfInfluence: grpc.aio.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.SelfInfluenceRequest,
@@ -252,6 +264,14 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[whence.worker.v1.worker_service_pb2.MatchTokensResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.MatchTokensResponse]]:
         """Returns the sequences of the shards with the largest BM25 scores for weighted tokens."""
+
+    @abc.abstractmethod
+    def DrawSequences(
+        self,
+        request: whence.worker.v1.worker_service_pb2.DrawSequencesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[whence.worker.v1.worker_service_pb2.DrawSequencesResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.DrawSequencesResponse]]:
+        """Draws sequences of the shards at random."""
 
     @abc.abstractmethod
     def SelfInfluence(
