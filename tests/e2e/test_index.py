@@ -81,7 +81,7 @@ def test_candidates_and_a_sample_tell_the_noise(indexed: Service, whole: Service
 
 
 def test_a_sample_is_drawn_from_what_passes_the_filter(indexed: Service):
-    only = Filter(sources=["b"])
+    only = Filter(sources=["tale"])
     answer = indexed.client.attribute(QUERY, top_k=3, candidates=3, noise_sample=20, only=only)
     assert answer.noise is not None
     assert 20 <= answer.noise.sequences <= answer.sequences_searched < indexed.artefacts.open_corpus().sequences

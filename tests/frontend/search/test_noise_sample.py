@@ -52,8 +52,10 @@ async def test_a_sample_tells_the_noise_and_what_it_cost(front, worker, ask):
 async def test_the_ranking_is_that_without_a_sample(front, ask, direction):
     """Broken by: ranking what was sampled."""
     with_sample, without = [
-        (await front.stub.Attribute(request(ask("abc"), direction=direction, noise_sample=size))).attribution
-        for size in (SAMPLE, 0)
+        (
+            await front.stub.Attribute(request(ask("abc"), candidates=20, direction=direction, noise_sample=size))
+        ).attribution
+        for size in (100, 0)
     ]
     for name in ("positive", "negative"):
         ranked = [
