@@ -18,7 +18,7 @@ def found(*positions: int, error: float = 0.5) -> list[Candidate]:
 
 
 def request(query, **more):
-    options = attribution_pb2.AttributionOptions(**{"candidates": 40, "top_k": 10, **more})
+    options = attribution_pb2.AttributionOptions(**{"candidates": 40, "top_k": 10, "noise_sample": 0, **more})
     return attribution_service_pb2.AttributeRequest(query=query, options=options)
 
 
