@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -92,10 +92,11 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bank", action="append", choices=["demo", "python"])
+    parser.add_argument("--made-up", action="store_true", help="Print the table of made-up noise alone.")
     parser.add_argument("--work", type=Path, help="Keep factors and indexes here, for another run.")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        for name in arguments.bank or ("python", "demo"):
+        for name in () if arguments.made_up else arguments.bank or ("python", "demo"):
             work = (arguments.work or Path(folder)) / name
             ground = read(name, work, all_linear=False)
             report(ground, *searches(name, work, ground))
@@ -218,37 +219,34 @@ def claims_of(claims: Sequence[tuple[float, bool]], repeats: int) -> str:
 def print_made_up() -> None:
     """Print how often something is told from Student t noise alone, and of 20 signals of some 100 scales."""
     columns = ("any told", "hits told", "of these noise")
-    print(f"\n{'sequences, degrees of freedom, signals':40}" + "".join(f"{column:>22}" for column in columns))
+    print("\neach: as served, as weights, full scan")
+    print(f"{'sequences, degrees of freedom, signals':40}" + "".join(f"{column:>22}" for column in columns))
     for sequences, freedom, repeats in MADE_UP:
         for signals in (0, 20):
-            rows = list(made_up_rows(sequences, freedom, signals, repeats))
+            rows = [made_up(sequences, freedom, signals, seed) for seed in range(repeats)]
             figures = []
             for told, wrong in (np.array(each, float).T for each in zip(*rows, strict=True)):
                 figures.append(((told > 0).mean(), told.mean(), wrong.sum() / max(1, told.sum())))
-            pairs = (f"{ours:.2f}, scan {scan:.2f}" for ours, scan in zip(*figures, strict=True))
-            print(f"{f'{sequences}, {freedom:g}, {signals}':40}" + "".join(f"{pair:>22}" for pair in pairs))
+            triples = (", ".join(f"{value:.2f}" for value in column) for column in zip(*figures, strict=True))
+            print(f"{f'{sequences}, {freedom:g}, {signals}':40}" + "".join(f"{triple:>22}" for triple in triples))
 
 
-def made_up_rows(
-    sequences: int, freedom: float, signals: int, repeats: int
-) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """Yield, of the first 20 hits, how many are told and how many of these are noise: by candidates, and by a scan."""
-    for seed in range(repeats):
-        rng = np.random.default_rng(seed)
-        noise = rng.normal(size=sequences) if np.isinf(freedom) else rng.standard_t(freedom, sequences)
-        true = np.zeros(sequences)
-        true[rng.choice(sequences, signals, replace=False)] = np.abs(rng.normal(0, 100, signals))
-        influence = true + noise
-        errors = np.full(sequences, 1.5)
-        estimates = 0.7 * influence + rng.normal(0, 1.5, sequences) + 0.2 * influence * rng.normal(size=sequences)
-        search = Searched(influence=influence[None], estimates=estimates[None], errors=errors[None])
-        hits = search.candidates(0, 400)[:20]
-        both = as_served(search.of(0, 400, 64, 64, seed)), shrinkage_of(influence.tolist())
-        counts = []
-        for shrinkage in both:
-            told = [hit for hit in hits if shrinkage is not None and shrinkage.significance(influence[hit]) >= 0.95]
-            counts.append((len(told), sum(true[hit] == 0 for hit in told)))
-        yield counts[0], counts[1]
+def made_up(sequences: int, freedom: float, signals: int, seed: int) -> list[tuple[int, int]]:
+    """Return, of the first 20 hits, how many are told and how many of these are noise: by each way, and by a scan."""
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(size=sequences) if np.isinf(freedom) else rng.standard_t(freedom, sequences)
+    true = np.zeros(sequences)
+    true[rng.choice(sequences, signals, replace=False)] = np.abs(rng.normal(0, 100, signals))
+    influence = true + noise
+    errors = np.full(sequences, 1.5)
+    estimates = 0.7 * influence + rng.normal(0, 1.5, sequences) + 0.2 * influence * rng.normal(size=sequences)
+    search = Searched(influence=influence[None], estimates=estimates[None], errors=errors[None])
+    hits, known = search.candidates(0, 400)[:20], search.of(0, 400, 64, 64, seed)
+    counts = []
+    for shrinkage in (as_served(known), as_weights(known), shrinkage_of(influence.tolist())):
+        told = [hit for hit in hits if shrinkage is not None and shrinkage.significance(influence[hit]) >= 0.95]
+        counts.append((len(told), sum(true[hit] == 0 for hit in told)))
+    return counts
 
 
 def shrinkage_of(influences: Sequence[float]) -> Shrinkage:

@@ -15,7 +15,8 @@ FOG = Query.text("", "fog fog fog")
 
 def test_with_every_sequence_a_candidate_the_answer_is_that_of_a_scan(whole: Service):
     scanned = whole.client.attribute(QUERY, top_k=12, direction="both")
-    answer = whole.client.attribute(QUERY, top_k=12, direction="both", search="tfidf_rerank")
+    options = {"top_k": 12, "direction": "both", "search": "tfidf_rerank", "noise_sample": 0}
+    answer = whole.client.attribute(QUERY, **options)
     assert [hit.sequence_id for hit in answer] == [hit.sequence_id for hit in scanned]
     assert [hit.raw_influence for hit in answer] == pytest.approx([hit.raw_influence for hit in scanned], rel=1e-9)
     assert answer.search == "tfidf_rerank"
@@ -26,7 +27,7 @@ def test_with_every_sequence_a_candidate_the_answer_is_that_of_a_scan(whole: Ser
 
 def test_few_candidates_are_those_that_share_its_words_and_the_bias_is_told(whole: Service):
     """A letter is a token here, and "fog" alone of the words has an f. Broken by: the first sequences as candidates."""
-    answer = whole.client.attribute(FOG, top_k=5, candidates=15, search="tfidf_rerank")
+    answer = whole.client.attribute(FOG, top_k=5, candidates=15, search="tfidf_rerank", noise_sample=0)
     assert answer.sequences_scored == 15
     assert all("fog" in hit.text for hit in answer)
     assert [warning.code for warning in answer.warnings] == ["CANDIDATES_BY_TOKENS"]

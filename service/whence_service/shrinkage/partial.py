@@ -5,8 +5,7 @@ known how many there are. They are taken to be noise: of a full scan's influence
 told from it. The tails are then those under which as many influences are as large as are known to be. They depend on
 the scale, which a small sample has with an error of ten or twenty percent: where it is too large, tails seem to be too
 light, and noise is taken for signal. So sizes are measured in a smaller unit, the lower quartile of what the scale may
-be. For a sample of 64, something is told from noise in 3 % of queries that have none, as after a full scan; measured in
-the scale itself, in 8 %.
+be.
 """
 
 from __future__ import annotations
@@ -59,7 +58,8 @@ class SampledInfluences:
     def shrink(self) -> Shrinkage | None:
         """Return the shrinkage that they call for; ``None`` where they are too few to tell."""
         if self.large is None:
-            return shrink(self.known)
+            shrinkage, scale = shrink(self.known), noise_scale(self.weighted)
+            return shrinkage if shrinkage is None or scale is None else replace(shrinkage, scale=scale)
         return shrink_partly(self.weighted, *self.large, worth=self.worth)
 
 
