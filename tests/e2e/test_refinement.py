@@ -25,7 +25,8 @@ from whence_backends.index.refine import refine
 def test_candidates_are_chosen_in_two_rounds(indexed: Service, layers: tuple[str, ...]):
     """Broken by: a second search with the first sketch, which finds what the first did."""
     first = indexed.client.attribute(QUERY, search="index_only", top_k=48, layers=layers)
-    answer = indexed.client.attribute(QUERY, top_k=48, candidates=48, layers=layers, noise_sample=0)
+    options = {"search": "index_rerank", "top_k": 48, "candidates": 48, "noise_sample": 0}
+    answer = indexed.client.attribute(QUERY, **options, layers=layers)
     scanned = indexed.client.attribute(QUERY, search="full_scan", top_k=1000, layers=layers)
     positive = {hit.sequence_id for hit in scanned}  # of the candidates, those are in the answer
     candidates, before = ({hit.sequence_id for hit in hits} & positive for hits in (answer, first))

@@ -55,7 +55,7 @@ class IndexCandidates:
             return await self._context.workers.ask(group.worker, lambda stub: stub.Search, request)
 
         answers = await self.search.ask(call)
-        found = [
+        candidates = [
             Candidates(
                 positive=self._best((answer.positive for answer in answers), query, sign=1)
                 if direction in POSITIVE
@@ -67,12 +67,12 @@ class IndexCandidates:
             for query in range(len(self._context.request.queries))
         ]
         if direction == self._options.direction:
-            return found
+            return candidates
         if self._options.direction == attribution_pb2.DIRECTION_POSITIVE:
-            self.opposite = [of_query.negative for of_query in found]
-            return [replace(of_query, negative=()) for of_query in found]
-        self.opposite = [of_query.positive for of_query in found]
-        return [replace(of_query, positive=()) for of_query in found]
+            self.opposite = [of_query.negative for of_query in candidates]
+            return [replace(of_query, negative=()) for of_query in candidates]
+        self.opposite = [of_query.positive for of_query in candidates]
+        return [replace(of_query, positive=()) for of_query in candidates]
 
     def _best(self, answers: Iterable[Sequence[messages.Estimates]], query: int, *, sign: int) -> tuple[Candidate, ...]:
         candidates = (candidate for answer in answers for candidate in _candidates(answer[query]))

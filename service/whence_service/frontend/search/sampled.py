@@ -29,7 +29,7 @@ def sampled_influences(
     *,
     estimates: bool,
 ) -> SampledInfluences | None:
-    """Return what is known of a query's influences; ``None`` where its estimates do not tell which influences are.
+    """Return the known influences of a query; ``None`` where its estimates do not tell which influences are.
 
     ``exact`` has the influences of the candidates, of the ``opposite`` ones (candidates of a direction that was not
     asked for), and of those ``drawn`` from the ``searched`` sequences. With ``estimates``, candidates are those of an

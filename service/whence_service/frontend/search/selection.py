@@ -58,7 +58,7 @@ class Selection:
 
 
 def estimates_of(ranking: Sequence[Candidate], exact: Mapping[int, float], sign: int) -> Estimates | None:
-    """Return how estimates depend on influences among scored candidates; ``None`` where these are too few."""
+    """Return the estimates of scored candidates by their influences; ``None`` where these are too few."""
     cut, above = _above_cut(ranking, sign)
     if len(above) < _FEWEST:
         return None
@@ -71,7 +71,7 @@ def estimates_of(ranking: Sequence[Candidate], exact: Mapping[int, float], sign:
 
 
 def selection_of(ranking: Sequence[Candidate], estimates: Estimates, sign: int) -> Selection | None:
-    """Return what selected the candidates of a sign; ``None`` where there are none with an estimate."""
+    """Return the selection of the candidates of a sign; ``None`` where there are none with an estimate."""
     cut, above = _above_cut(ranking, sign)
     if not above:
         return None
