@@ -7,7 +7,7 @@ part, random training points, every weight free, the whole training part as obje
 all training points: what the blocks of the layers alone keep of the Gauss-Newton matrix, and EK-FAC of these; where
 EK-FAC loses, pbrf_causes.py says.
 ``language`` is the model of a bank (tests/banks), with factors of its whole corpus and ``run_pbrf`` as `whence validate
-pbrf` runs it; the outputs of `--sequences` of its thousand sequences are held.
+pbrf` runs it, in float32; the outputs of `--sequences` of its thousand sequences are held.
 
 The last line is of Concrete at the first damping and one copy, but for lm_*: pearson_* of EK-FAC, the dot product and
 the damped Gauss-Newton matrix, converged_share of the points at that size.
@@ -53,9 +53,9 @@ def main() -> None:
     parser.add_argument("--damping", type=float, nargs="+", default=[0.1, 10.0, 100.0])
     parser.add_argument("--only", choices=("concrete", "language"))
     parser.add_argument("--bank", choices=("demo", "python"), default="python")
-    parser.add_argument("--points", type=int, default=10, help="of the language model")
-    parser.add_argument("--sequences", type=int, default=24)
-    parser.add_argument("--columns", type=int, default=100)
+    parser.add_argument("--points", type=int, default=5, help="of the language model")
+    parser.add_argument("--sequences", type=int, default=16)
+    parser.add_argument("--columns", type=int, default=250)
     parser.add_argument("--work", type=Path, help="keep the corpus and the factors here, for another run")
     parser.add_argument("--json", type=Path, help="write the language model's result there")
     given = parser.parse_args()
@@ -120,6 +120,8 @@ def language(given: argparse.Namespace) -> dict[str, float]:
             columns=given.columns,
             damping_factor=given.damping[0],
             device="cpu",
+            precision="float32",
+            batch_tokens=1024,
         )
         result = run_pbrf(config, show)
     print(f"# {len(result.points)} points, {time.monotonic() - started:.0f} s; {result.setting}")

@@ -94,6 +94,27 @@ BREAKAGES = (
         tests="tests/validation/report",
     ),
     Breakage(
+        name="a removal held against the models of everything without what these share",
+        file=f"{STATISTICS}/removals.py",
+        old="math.hypot(estimate.standard_error, math.sqrt(shared))",
+        new="estimate.standard_error",
+        tests=f"{_TESTS}/test_removals.py",
+    ),
+    Breakage(
+        name="a removal that is measured at another query",
+        file=f"{REPORT}/removed.py",
+        old="runs.queries[rows, column[removal.query]]",
+        new="runs.queries[rows, 0]",
+        tests="tests/validation/report",
+    ),
+    Breakage(
+        name="the last documents of a ranking removed in place of the first",
+        file="backends/whence_backends/validation/removals/planning.py",
+        old="mask[places[:count]]",
+        new="mask[places[-count:]]",
+        tests="tests/validation/removals/test_planning.py",
+    ),
+    Breakage(
         name="memorisation of the effect on other sequences",
         file=f"{STATISTICS}/memorisation.py",
         old="(of_measured * of_members).sum(axis=0)",

@@ -9,7 +9,8 @@ import pytest
 
 from whence.errors import CorruptArtefactError, InvalidRequestError, MismatchError, NotFoundError
 from whence_backends.validation.bank import Bank, Measured
-from whence_backends.validation.plan import Plan, PlanConfig, RunKind, from_json, make_plan, to_json
+from whence_backends.validation.plan import Plan, PlanConfig, RunKind, make_plan
+from whence_backends.validation.plan_file import from_json, to_json
 
 
 def said(run: int, sequences: int = 10) -> Measured:

@@ -11,22 +11,24 @@ from validation.test_command import whence
 from validation.test_training import RECIPE, documents_and_queries
 from whence_backends.certificates import Certificate
 from whence_backends.corpus import Corpus
+from whence_backends.validation.bank import Bank
 from whence_backends.validation.plan import PlanConfig
 from whence_backends.validation.proxy_bank import prepare_proxy_bank
 
 
 @pytest.fixture(scope="module")
 def bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bank of six halves of the documents of a corpus."""
+    """The bank of six halves of the documents of a corpus, and of models without the first hits of two queries."""
     folder = tmp_path_factory.mktemp("reporting")
     documents, queries = documents_and_queries(folder)
     corpus = prepare_proxy_bank(documents, queries, folder / "own", PlanConfig(subsets=2, repeats=0), RECIPE).corpus
     done = whence(
         "run", "--proxy", "--corpus", corpus, "--queries", queries, "--bank", folder / "bank",
-        "--subsets", 6, "--repeats", 2, "--max-documents", 10,
+        "--subsets", 6, "--repeats", 2, "--max-documents", 10, "--removals", "20%", "--removal-queries", 2,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "10 of 10 runs are measured; none is missing" in " ".join(done.stdout.split())
+    runs = 10 + len({removal.name for removal in Bank.open(folder / "bank").plan.removals})
+    assert f"{runs} of {runs} runs are measured; none is missing" in " ".join(done.stdout.split())
     return folder / "bank"
 
 
@@ -45,6 +47,18 @@ def test_a_bank_of_proxies_becomes_a_report_and_a_certificate(bank: Path):
     assert certificate.is_proxy
     assert certificate.lds.subsets == 6
     assert certificate.subject.corpus_digest == Corpus.open(bank.parent / "own" / "corpus").digest
+
+
+def test_what_is_lost_without_the_first_hits_is_reported(bank: Path):
+    """Broken by: rankings that the plan does not keep; a removal that is taken for a subset."""
+    removals = Bank.open(bank).plan.removals
+    assert {removal.method for removal in removals} == {"EK-FAC, signal", "BM25", "random"}
+    assert {removal.count for removal in removals} == {2}
+    report = json.loads((bank / "report" / "report.json").read_text())
+    assert {row["method"]: row["queries"] for row in report["removals"]} == dict.fromkeys(
+        ("EK-FAC, signal", "BM25", "random"), 2
+    )
+    assert all("value" in row["change"] for row in report["removals"])
 
 
 def test_checks_go_into_the_certificate_and_only_of_the_same_factors(bank: Path, tmp_path: Path):

@@ -1,8 +1,9 @@
 """The bank: a folder that holds a plan, the queries, and what each trained model said. Runs are shared by all methods.
 
-``plan.json`` and ``queries.jsonl`` are written once. ``documents/<run>.txt`` has the ids that a run is trained on, one
-a line, for trainers that are not ours. ``runs/<run>.json`` has a run's log-likelihoods; it is written whole or not at
-all, so several trainers may fill a bank at the same time, and a killed one loses the run in hand.
+``plan.json`` and ``queries.jsonl`` are written once, but that removals may be added to the plan.
+``documents/<run>.txt`` has the ids that a run is trained on, one a line, for trainers that are not ours.
+``runs/<run>.json`` has a run's log-likelihoods; it is written whole or not at all, so several trainers may fill a bank
+at the same time, and a killed one loses the run in hand.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from whence.errors import CorruptArtefactError, InvalidRequestError, MismatchErr
 from whence.reasons import Reason
 from whence_backends.store.artefact import digest_bytes, write_atomically
 from whence_backends.validation.outcomes import FloatArray, Outcomes
-from whence_backends.validation.plan import Plan, Run, from_json, to_json
+from whence_backends.validation.plan import Plan, Run
+from whence_backends.validation.plan_file import from_json, to_json
 
 _PLAN: Final = "plan.json"
 _QUERIES: Final = "queries.jsonl"
@@ -43,26 +45,33 @@ class Bank:
 
     @classmethod
     def create(cls, folder: Path, plan: Plan, queries: bytes) -> Bank:
-        """Write the plan and the queries, a JSONL file, to a folder. The same plan again opens it.
+        """Write the plan and the queries, a JSONL file, to a folder. The same plan again opens it, with its removals.
 
         Raises :class:`~whence.errors.MismatchError` (``PLAN_EXISTS``) for a folder with another plan.
         """
-        path = folder / _PLAN
-        if path.exists():
+        if (folder / _PLAN).exists():
             bank = cls.open(folder)
-            if to_json(bank.plan) != to_json(plan):
-                raise MismatchError(
-                    f"{folder} holds another plan; continue with that one, or plan into another folder",
-                    reason=Reason.PLAN_EXISTS,
-                    path=folder,
-                )
+            if to_json(plan) not in (to_json(bank.plan), to_json(bank.plan.without_removals())):
+                raise _other_plan(folder)
             return bank
-        for run in plan.runs:
-            lines = "".join(f"{document}\n" for document in plan.ids(run))
-            _write(folder / "documents" / f"{_stem(run)}.txt", lines.encode())
         _write(folder / _QUERIES, queries)
-        _write(path, json.dumps(to_json(plan), indent=1).encode() + b"\n")
-        return cls(folder, plan)
+        bank = cls(folder, plan)
+        bank._write_plan(plan.runs)
+        return bank
+
+    def extended(self, plan: Plan) -> Bank:
+        """Write a plan that has removals in the place of this bank's, which has none, and return its bank.
+
+        What is measured stays. Raises :class:`~whence.errors.MismatchError` (``PLAN_EXISTS``) if the plans differ in
+        more than that, and for other removals than those that are planned.
+        """
+        if to_json(plan) == to_json(self.plan):
+            return self
+        if self.plan.removals or to_json(plan.without_removals()) != to_json(self.plan):
+            raise _other_plan(self.folder)
+        bank = Bank(self.folder, plan)
+        bank._write_plan(plan.runs[len(self.plan.runs) :])
+        return bank
 
     @classmethod
     def open(cls, folder: Path) -> Bank:
@@ -181,8 +190,23 @@ class Bank:
             sequences=np.stack([row.sequences for row in measured]),
         )
 
+    def _write_plan(self, new: Sequence[Run]) -> None:
+        """Write the document lists of new runs, then the plan: one that is there has all its lists."""
+        for run in new:
+            lines = "".join(f"{document}\n" for document in self.plan.ids(run))
+            _write(self.documents_file(run), lines.encode())
+        _write(self.folder / _PLAN, json.dumps(to_json(self.plan), indent=1).encode() + b"\n")
+
     def _file(self, run: Run) -> Path:
         return self.folder / "runs" / f"{_stem(run)}.json"
+
+
+def _other_plan(folder: Path) -> MismatchError:
+    return MismatchError(
+        f"{folder} holds another plan; continue with that one, or plan into another folder",
+        reason=Reason.PLAN_EXISTS,
+        path=folder,
+    )
 
 
 def _stem(run: Run) -> str:

@@ -1,15 +1,16 @@
 """The plan of a validation: which models are trained, each on which documents and with which seed.
 
-A plan is made by :func:`make_plan` from the ids of the corpus's documents and never changes; :mod:`.bank` writes it to
-``plan.json``. Runs that have the same name are trained on the same documents, with different seeds.
+A plan is made by :func:`make_plan` from the ids of the corpus's documents; :mod:`.bank` writes it to ``plan.json``. It
+never changes, but that removals may be added at its end. Runs that have the same name are trained on the same
+documents, with different seeds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,6 @@ from whence.reasons import Reason
 from whence_backends.corpus import Corpus
 from whence_backends.store.artefact import digest_bytes
 
-PLAN_FORMAT: Final = "whence.validation-plan/1"
 _FEWEST_DOCUMENTS: Final = 4
 
 
@@ -29,19 +29,30 @@ class RunKind(StrEnum):
     FULL = "full"  # all documents
     SUBSET = "subset"  # a random part of them
     WITHOUT = "without"  # all but those of one source
+    REMOVAL = "removal"  # all but the first that a method finds for a query, or as many random ones
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """One training: its number, from 0, what it is trained on, and the seed of its trainer.
 
-    ``name`` is ``full``, ``subset-07`` or ``without-SOURCE``.
+    ``name`` is ``full``, ``subset-07``, ``without-SOURCE`` or ``removal-007``.
     """
 
     number: int
     kind: RunKind
     name: str
     seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removal:
+    """What the runs of a name lack: the first ``count`` documents that ``method`` finds for the query of this id."""
+
+    name: str
+    query: str
+    method: str
+    count: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +78,8 @@ class Plan:
     """A plan: the corpus and its documents, the runs, and the documents of each name of a run.
 
     ``queries_digest`` is that of the queries whose log-likelihoods are measured. ``documents_of`` has a mask over
-    ``documents``, bool [documents], by name.
+    ``documents``, bool [documents], by name. ``removals`` can be added once, by :mod:`.removals.planning`; two of them
+    that lack the same documents have one name.
     """
 
     corpus_digest: str
@@ -76,10 +88,21 @@ class Plan:
     config: PlanConfig
     runs: tuple[Run, ...]
     documents_of: Mapping[str, NDArray[np.bool_]]
+    removals: tuple[Removal, ...] = ()
 
     def ids(self, run: Run) -> list[str]:
         """Return the ids of the documents that a run is trained on, in the order of the corpus."""
         return [self.documents[place] for place in np.flatnonzero(self.documents_of[run.name])]
+
+    def without_removals(self) -> Plan:
+        """Return the plan as it was before removals were added to it."""
+        names = {removal.name for removal in self.removals}
+        return replace(
+            self,
+            runs=tuple(run for run in self.runs if run.kind is not RunKind.REMOVAL),
+            documents_of={name: mask for name, mask in self.documents_of.items() if name not in names},
+            removals=(),
+        )
 
 
 def make_plan(
@@ -141,57 +164,6 @@ def document_table(corpus: Corpus) -> dict[str, str]:
     """Return the source of each document of a corpus by its id, in the order of the corpus."""
     records = (corpus.record(position) for position in range(corpus.sequences))
     return {record.document_id: record.source for record in records}
-
-
-def to_json(plan: Plan) -> dict[str, Any]:
-    """Return the plan as JSON: masks are hexadecimal, with the first document in the first bit."""
-    config = plan.config
-    return {
-        "format": PLAN_FORMAT,
-        "corpus_digest": plan.corpus_digest,
-        "queries_digest": plan.queries_digest,
-        "config": {**vars(config), "without": list(config.without)},
-        "documents": list(plan.documents),
-        "documents_of": {name: np.packbits(mask).tobytes().hex() for name, mask in plan.documents_of.items()},
-        "runs": [{**vars(run), "kind": run.kind.value} for run in plan.runs],
-    }
-
-
-def from_json(document: Mapping[str, Any]) -> Plan:
-    """Return the plan of :func:`to_json`. Raises :class:`~whence.errors.InvalidRequestError` for anything else."""
-    try:
-        return _parse(document)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InvalidRequestError(
-            f"this is no plan of a validation in the format {PLAN_FORMAT} ({error!r}); make it anew with "
-            "`whence validate plan`",
-            reason=Reason.INVALID_PLAN,
-            field="plan",
-        ) from error
-
-
-def _parse(document: Mapping[str, Any]) -> Plan:
-    if document["format"] != PLAN_FORMAT:
-        raise ValueError(f"its format is {document['format']!r}")
-    config, total = document["config"], len(document["documents"])
-    plan = Plan(
-        corpus_digest=document["corpus_digest"],
-        queries_digest=document["queries_digest"],
-        documents=tuple(document["documents"]),
-        config=PlanConfig(**{**config, "without": tuple(config["without"])}),
-        runs=tuple(Run(**{**run, "kind": RunKind(run["kind"])}) for run in document["runs"]),
-        documents_of={name: _mask(packed, total) for name, packed in document["documents_of"].items()},
-    )
-    if missing := sorted({run.name for run in plan.runs} - set(plan.documents_of)):
-        raise ValueError(f"no documents for {', '.join(missing)}")
-    return plan
-
-
-def _mask(packed: str, total: int) -> NDArray[np.bool_]:
-    data = np.frombuffer(bytes.fromhex(packed), np.uint8)
-    if len(data) != -(-total // 8):
-        raise ValueError(f"a mask of {len(data)} bytes for {total} documents")
-    return np.unpackbits(data, count=total).astype(bool)
 
 
 def _require_sensible(config: PlanConfig, documents: Sequence[str], sources: Sequence[str]) -> None:

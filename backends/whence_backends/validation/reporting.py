@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -63,12 +63,14 @@ def report_on(
     bank.require_corpus(corpus.digest)
     documents = [corpus.record(position).document_id for position in range(corpus.sequences)]
     outcomes = bank.outcomes(documents)
-    scores = score_all(scoring, read_queries(bank.queries_file), progress)
+    queries = read_queries(bank.queries_file)
+    scores = score_all(scoring, queries, progress)
     missing = len(bank.missing())
     notes = ((PROXY_NOTE,) if proxy else ()) + (
         (f"{missing} of the {len(bank.plan.runs)} runs of the plan are not measured.",) if missing else ()
     )
-    report = build_report(outcomes, claims_of(scores), title=scoring.model, notes=notes)
+    claims = replace(claims_of(scores), removals=bank.plan.removals, query_ids=[query.id for query in queries])
+    report = build_report(outcomes, claims, title=scoring.model, notes=notes)
     certificate = certify(
         report,
         kind=Kind.PROXY if proxy else Kind.MODEL,

@@ -59,13 +59,7 @@ def score_all(
     """
     corpus, factors = Corpus.open(config.corpus, verify=False), Factors.open(config.factors)
     engine = _engine(config, factors)
-    tokens = tokenize(
-        queries,
-        Tokenizer.load(locate_model(config.model, weights=False)),
-        corpus,
-        max_tokens=engine.info.max_tokens,
-        vocabulary_size=engine.info.vocabulary_size,
-    )
+    tokens = _tokenized(config, engine, corpus, queries)
     asked: dict[str, tuple[Variant, Sequence[TokenSequence]]] = {
         f"{factor:g}": (under(engine, factors, factor), tokens)
         for factor in dict.fromkeys((config.damping_factor, *DAMPING_FACTORS))
@@ -73,7 +67,6 @@ def score_all(
     asked["dot"] = (unconditioned(engine.model), tokens)
     scanned = _scan(engine, asked, corpus, config, lambda share: progress("influences", share))
     index = _index(config, engine, factors, corpus, lambda share: progress("index", share))
-    texts = (corpus.record(position).text for position in range(corpus.sequences))
     size = factors.card.training_set_size
     result = Scores(
         influence=scanned[f"{config.damping_factor:g}"] / size,
@@ -82,7 +75,7 @@ def score_all(
         },
         dot=scanned["dot"],
         norms=gradient_norms(engine, corpus, lambda share: progress("gradient norms", share)),
-        bm25=bm25(texts, [query.text for query in queries]),
+        bm25=_lexical(corpus, queries),
         self_influence=np.concatenate([shard.self_influence for shard in index.shards.values()]) / size,
         index=_estimates(index, engine, factors, tokens, config.damping_factor) / size,
         log_likelihoods=np.array([gradient.log_likelihood for gradient in engine.query_gradients(tokens)]),
@@ -91,6 +84,35 @@ def score_all(
     if not config.all_linear or factors.card.tracked == ALL_LINEAR:
         return result
     return replace(result, all_linear=_all_linear(config, factors, corpus, tokens, progress))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FewScores:
+    """The scores that rankings are made of, float64 [Q, N] each: see :class:`~.methods.Scores`."""
+
+    influence: Float64Array
+    dot: Float64Array
+    bm25: Float64Array
+
+
+def score_some(
+    config: ScoringConfig, queries: Sequence[ValidationQuery], progress: Callable[[str, float], None] = lambda *_: None
+) -> FewScores:
+    """Return influences, dot products and BM25 alone: one scan, without an index. Raises as :func:`score_all`."""
+    corpus, factors = Corpus.open(config.corpus, verify=False), Factors.open(config.factors)
+    engine = _engine(config, factors)
+    tokens = _tokenized(config, engine, corpus, queries)
+    asked: Asked = {
+        "ekfac": (under(engine, factors, config.damping_factor), tokens),
+        "dot": (unconditioned(engine.model), tokens),
+    }
+    scanned = _scan(engine, asked, corpus, config, lambda share: progress("influences", share))
+    engine.close()
+    return FewScores(
+        influence=scanned["ekfac"] / factors.card.training_set_size,
+        dot=scanned["dot"],
+        bm25=_lexical(corpus, queries),
+    )
 
 
 def gradient_norms(
@@ -120,6 +142,23 @@ def _engine(config: ScoringConfig, factors: Factors) -> PytorchEngine:
     return pytorch.create(
         EngineConfig(model=config.model, factors=factors.folder, device=config.device, precision=precision)
     )
+
+
+def _tokenized(
+    config: ScoringConfig, engine: PytorchEngine, corpus: Corpus, queries: Sequence[ValidationQuery]
+) -> list[TokenSequence]:
+    return tokenize(
+        queries,
+        Tokenizer.load(locate_model(config.model, weights=False)),
+        corpus,
+        max_tokens=engine.info.max_tokens,
+        vocabulary_size=engine.info.vocabulary_size,
+    )
+
+
+def _lexical(corpus: Corpus, queries: Sequence[ValidationQuery]) -> Float64Array:
+    texts = (corpus.record(position).text for position in range(corpus.sequences))
+    return bm25(texts, [query.text for query in queries])
 
 
 def _scan(

@@ -361,6 +361,8 @@ class Reason(_Named):
     """Make a plan with `whence validate plan`, or name the folder that has one."""
     PLAN_EXISTS = auto()
     """Continue with the plan that the folder holds, or plan into another folder."""
+    INVALID_REMOVALS = auto()
+    """Correct the option, or the line of the rankings, that the message names."""
     INVALID_PBRF_SETTING = auto()
     """Correct the setting that the message names."""
     UNKNOWN_RUN = auto()

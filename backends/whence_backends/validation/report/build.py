@@ -10,6 +10,7 @@ from whence.reasons import Reason
 from whence_backends.validation.outcomes import FloatArray, Outcomes
 from whence_backends.validation.plan import RunKind
 from whence_backends.validation.report.inputs import Claims
+from whence_backends.validation.report.removed import removals
 from whence_backends.validation.report.report import (
     ALL,
     Basis,
@@ -59,6 +60,7 @@ def build_report(outcomes: Outcomes, claims: Claims, *, title: str = "", notes: 
         calibration=_calibration(mean, claims),
         memorisation=_memorised(mean, claims),
         groups=_groups(outcomes, claims),
+        removals=removals(outcomes, claims),
         notes=notes,
     )
 
@@ -69,7 +71,7 @@ def _basis(outcomes: Outcomes, subsets: Outcomes) -> Basis:
         repeated=len(outcomes.of(RunKind.SUBSET).pairs()),
         full=len(outcomes.of(RunKind.FULL).runs),
         without=len(outcomes.of(RunKind.WITHOUT).runs),
-        removals=0,
+        removals=len(outcomes.of(RunKind.REMOVAL).runs),
         queries=outcomes.queries.shape[1],
         sequences=outcomes.members.shape[1],
         units=units_of(subsets.members).members.shape[1],

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from whence_backends.validation.outcomes import FloatArray
+from whence_backends.validation.plan import Removal
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -17,6 +18,7 @@ class Claims:
     the kind of each query, if they are of several. ``signal`` and ``significance`` float64 [Q, N] are the shrunken
     influence and the probability of its sign, ``self_influence`` float64 [N] is in nats. ``errors`` float64 [Q, N] by
     method are standard errors that it claims of its scores, taken as independent in the sum over a group.
+    ``removals`` are those of the plan, whose queries are the columns of ``query_ids``.
     """
 
     scores: Mapping[str, FloatArray]
@@ -27,6 +29,8 @@ class Claims:
     significance: FloatArray | None = None
     self_influence: FloatArray | None = None
     errors: Mapping[str, FloatArray] = field(default_factory=dict)
+    removals: Sequence[Removal] = ()
+    query_ids: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         shapes = {values.shape for values in self.scores.values()}

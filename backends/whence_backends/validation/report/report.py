@@ -11,6 +11,7 @@ from whence_backends.validation.statistics.calibration import Calibration
 from whence_backends.validation.statistics.estimate import Figure, Undetermined
 from whence_backends.validation.statistics.groups import GroupAgreement
 from whence_backends.validation.statistics.ranked import RankEffect, SignShare
+from whence_backends.validation.statistics.removals import RemovalEffect
 
 REPORT_FORMAT: Final = "whence.validation-report/1"
 ALL: Final = "all"
@@ -100,6 +101,7 @@ class Report:
     calibration: Calibration | Undetermined
     memorisation: Memorised | Undetermined
     groups: tuple[MethodGroups, ...]
+    removals: tuple[RemovalEffect, ...] = ()
     notes: tuple[str, ...] = ()
 
     def method(self, name: str) -> MethodScore:

@@ -19,11 +19,12 @@ def plan_summary(plan: Plan, missing: int, folder: Path) -> Text:
     kinds = [run.kind.value for run in plan.runs]
     config = plan.config
     sources = f", {kinds.count('without')} without a source" if config.without else ""
+    removed = f", {kinds.count('removal')} without the first documents of a ranking" if plan.removals else ""
     return Text(
         printable(
             f"{len(plan.runs)} runs: {kinds.count('full')} of all {len(plan.documents):,} documents, "
             f"{kinds.count('subset')} of random parts of {config.alpha:.0%} ({config.subsets} parts, {config.repeats} "
-            f"of them twice){sources}. {missing} are still to be measured. "
+            f"of them twice){sources}{removed}. {missing} are still to be measured. "
             f"The ids of each run's documents are in {folder}/documents; next: whence validate run, or train them "
             "yourself and whence validate measure."
         )

@@ -35,7 +35,7 @@ def validation_report(report: Mapping[str, Any]) -> RenderableType:
         *_calibration(report["calibration"]),
         *_memorisation(report["memorisation"]),
         *_groups(report["groups"]),
-        Text("top hits removed: not known; no model was trained without them", style="dim"),
+        *_removals(report["removals"]),
     )
 
 
@@ -104,6 +104,21 @@ def _groups(groups: list[Mapping[str, Any]]) -> Iterator[RenderableType]:
             printable(row["method"]), _figure(agreement["spearman"]), _figure(agreement["slope"], "+.2f"),
             _share(agreement["coverage"]),
         )  # fmt: skip
+    yield table
+
+
+def _removals(removals: list[Mapping[str, Any]]) -> Iterator[RenderableType]:
+    if not removals:
+        yield _missing("top hits removed", {"reason": "no model was trained without the top hits of a method"})
+        return
+    table = _table("without the first documents of", "documents", "queries", "change", "less random ones", "lose more")
+    for row in removals:
+        lost = "-" if row["lost"] is None else f"{row['lost']:.0%}"
+        cells = (f"{row['count']:,}", f"{row['queries']}", _nats(row["change"]), _nats(row["beyond_random"]), lost)
+        table.add_row(printable(row["method"]), *cells)
+    table.caption = (
+        "nats of a query's log-likelihood, against models of everything; paired by query with random documents"
+    )
     yield table
 
 

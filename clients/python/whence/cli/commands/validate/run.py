@@ -9,6 +9,7 @@ import typer
 
 from whence.cli import console
 from whence.cli.commands.validate import options
+from whence.cli.commands.validate import removals as removal
 from whence.cli.progress import training_progress
 from whence.cli.render.validation import trained_line
 
@@ -51,6 +52,10 @@ def run(
     ] = 600,
     subsets: Annotated[int, typer.Option(min=2, help="With --proxy: random parts to train on.")] = 24,
     repeats: Annotated[int, typer.Option(min=0, help="With --proxy: parts that are trained twice.")] = 8,
+    removals: removal.Removals = None,
+    removal_queries: removal.RemovalQueries = 10,
+    removal_method: removal.RemovalMethods = None,
+    removal_seeds: removal.RemovalSeeds = 1,
     parallel: Annotated[int, typer.Option(min=1, help="Models trained at the same time.")] = 1,
     first: Annotated[int, typer.Option(min=0, help="The first run to train, so that machines can share a plan.")] = 0,
     last: Annotated[int | None, typer.Option(min=0, help="The last run to train.", show_default="the plan's")] = None,
@@ -66,6 +71,8 @@ def run(
     'python train.py --documents {documents} --seed {seed} --out {checkpoint}'
 
     Example: whence validate run --proxy --bank bank/ --corpus corpus/ --queries queries.jsonl --parallel 2
+
+    With --proxy and --removals, models are also trained without the first documents that a method finds for a query.
     """
     from whence_backends.corpus import Corpus
     from whence_backends.validation.bank import Bank
@@ -78,6 +85,11 @@ def run(
         plan = PlanConfig(subsets=subsets, repeats=min(repeats, subsets))
         prepared = _proxy(Corpus.open(corpus), queries, bank, max_documents, plan)
         opened, chosen, measurement = prepared.bank, prepared.trainer, prepared.measurement
+        wanted = removal.configuration(removals, removal_queries, removal_seeds, plan.seed)
+        if wanted is not None and not opened.plan.removals:
+            opened = removal.of_proxy(prepared, wanted, removal_method)
+    elif removals:
+        raise typer.BadParameter("--removals is planned by whence validate plan, but for --proxy")
     else:
         chosen = _trainer(train_command, trainer)
         opened = Bank.open(bank)
