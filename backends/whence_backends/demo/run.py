@@ -70,9 +70,9 @@ def prepare(subject: Subject, folder: Path, progress: Callable[[FitProgress], No
 
 
 @contextmanager
-def serving(subject: Subject, prepared: Prepared) -> Iterator[str]:
-    """Serve the subject on a loopback port for the duration of the context; yield the address."""
-    front = FrontEndSettings.load(address="127.0.0.1:0", max_deadline_s=_PATIENCE_S, drain_s=0.0, log_level="WARNING")
+def serving(subject: Subject, prepared: Prepared, address: str = "127.0.0.1:0") -> Iterator[str]:
+    """Serve the subject for the duration of the context; yield the address, whose port is chosen where it is 0."""
+    front = FrontEndSettings.load(address=address, max_deadline_s=_PATIENCE_S, drain_s=0.0, log_level="WARNING")
     worker = WorkerSettings.load(
         name=subject.name,
         model=subject.model,

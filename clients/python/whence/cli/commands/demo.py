@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -38,10 +41,19 @@ def demo(
             help="Keep corpus and factors here, and use those that are here.", show_default="a temporary folder"
         ),
     ] = None,
+    serve: Annotated[
+        str | None,
+        typer.Option(
+            help="Ask nothing, and serve the model at this address until Ctrl-C, for clients and notebooks.",
+            metavar="HOST:PORT",
+        ),
+    ] = None,
 ) -> None:
     """Fit a small model's factors, serve it, ask where its answers came from, and compare with BM25.
 
-    Example: whence demo --folder /tmp/whence-demo
+    whence demo --folder /tmp/whence-demo
+
+    whence demo --serve localhost:50051
     """
     # Imported late: the command line must start without torch.
     from whence_backends.demo import run, subjects
@@ -57,6 +69,15 @@ def demo(
         with fit_progress() as show:
             prepared = run.prepare(subject, kept, show)
         out.print(factors_table(prepared.factors))
+        if serve is not None:
+            address = stack.enter_context(run.serving(subject, prepared, serve))
+            out.print(f"Serving {subject.name} on {address} until Ctrl-C, such as for")
+            question = subject.questions[0]
+            command = ["whence", "attribute", "--prompt", question.prompt, "--completion", question.completion]
+            print(shlex.join([*command, "--server", address]), flush=True)
+            with contextlib.suppress(KeyboardInterrupt):
+                threading.Event().wait()
+            return
         address = stack.enter_context(run.serving(subject, prepared))
         client = stack.enter_context(Client(address))
         out.print(f"Serving on {address}; asking {len(subject.questions)} questions in one pass over the corpus …")
