@@ -14,7 +14,8 @@ from whence_backends.fit import FitConfig, fit
 from whence_backends.validation.methods import Scores
 from whence_backends.validation.proxy_bank import ProxyBank, prepare_proxy_bank
 from whence_backends.validation.queries import read_queries
-from whence_backends.validation.scoring import ScoringConfig, gradient_norms, score_all
+from whence_backends.validation.scores.norms import gradient_norms
+from whence_backends.validation.scoring import ScoringConfig, score_all
 from whence_backends.validation.training import train_and_measure
 
 

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-END = "<|endoftext|>"
+from whence_backends.small_models.optimization import adamw, rise_and_fall
+from whence_backends.small_models.tokenizer import END, byte_level_tokenizer
+
 VOCABULARY = 2048
 LONGEST = 256
 IGNORED = -100  # the label of padding
@@ -50,20 +51,8 @@ class Answer:
 
 
 def train_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer that adds no special tokens by itself."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=[END],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=END, eos_token=END, pad_token=END, model_max_length=LONGEST
-    )
+    """The tokenizer of the demo's model."""
+    return byte_level_tokenizer(texts, vocabulary=VOCABULARY, max_tokens=LONGEST)
 
 
 def make_model(end: int) -> LlamaForCausalLM:
@@ -87,8 +76,8 @@ def train(model: LlamaForCausalLM, sequences: Sequence[list[int]], recipe: Recip
     """Trains in place and returns the mean loss of the last epoch, in nats per token."""
     rng = random.Random(recipe.seed)
     steps = recipe.epochs * math.ceil(len(sequences) / recipe.documents_per_batch)
-    optimizer = _optimizer(model, recipe)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps, recipe.warmup_steps))
+    optimizer = adamw(model, peak_learning_rate=recipe.peak_learning_rate, weight_decay=recipe.weight_decay)
+    schedule = rise_and_fall(optimizer, steps=steps, warmup_steps=recipe.warmup_steps)
     model.train()
     loss = math.nan
     for epoch in range(recipe.epochs):
@@ -117,23 +106,6 @@ def mean_loss(model: LlamaForCausalLM, sequences: Sequence[list[int]]) -> float:
         count = int((batch[:, 1:] != IGNORED).sum())
         total, tokens = total + _loss(model, batch).item() * count, tokens + count
     return total / tokens
-
-
-def _optimizer(model: LlamaForCausalLM, recipe: Recipe) -> torch.optim.AdamW:
-    weights = list(model.parameters())
-    groups = [
-        {"params": [w for w in weights if w.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [w for w in weights if w.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=recipe.peak_learning_rate, betas=(0.9, 0.98))
-
-
-def _rate(step: int, steps: int, warmup_steps: int) -> float:
-    """The learning rate as a share of its peak: a linear rise, then a cosine down to a twentieth."""
-    if step < warmup_steps:
-        return (step + 1) / warmup_steps
-    progress = (step - warmup_steps) / max(1, steps - warmup_steps)
-    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def _train_epoch(

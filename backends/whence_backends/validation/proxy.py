@@ -5,15 +5,12 @@ It validates the method and the corpus, not the user's model. Its tokenizer is t
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -23,9 +20,9 @@ from whence_backends.batching import plan_batches
 from whence_backends.contract import TokenSequence
 from whence_backends.corpus import Corpus
 from whence_backends.ekfac.batch import TokenBatch, collate
+from whence_backends.small_models.optimization import adamw, rise_and_fall
+from whence_backends.small_models.tokenizer import byte_level_tokenizer
 from whence_backends.validation.training import TrainingRun
-
-END: Final = "<|endoftext|>"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,20 +68,8 @@ class ProxyTrainer:
 
 
 def train_tokenizer(texts: Sequence[str], recipe: Recipe) -> PreTrainedTokenizerFast:
-    """Return a byte-level BPE tokenizer of the texts that adds no special tokens by itself."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=recipe.vocabulary,
-        special_tokens=[END],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=END, eos_token=END, pad_token=END, model_max_length=recipe.max_tokens
-    )
+    """Return the tokenizer of the texts that a proxy reads."""
+    return byte_level_tokenizer(texts, vocabulary=recipe.vocabulary, max_tokens=recipe.max_tokens)
 
 
 def train_proxy(
@@ -104,8 +89,8 @@ def train_proxy(
     model, rng = make_model(recipe, end), random.Random(seed)
     batches = [[sequences[row] for row in rows] for rows in _batches(sequences, recipe, random.Random(seed))]
     steps = recipe.epochs * len(batches)
-    optimizer = _optimizer(model, recipe)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps, recipe.warmup))
+    optimizer = adamw(model, peak_learning_rate=recipe.peak_learning_rate, weight_decay=recipe.weight_decay, fused=True)
+    schedule = rise_and_fall(optimizer, steps=steps, warmup_steps=max(1, round(recipe.warmup * steps)))
     model.train()
     for epoch in range(1, recipe.epochs + 1):
         for batch in _collated(rng.sample(batches, len(batches))):
@@ -153,21 +138,3 @@ def _batches(sequences: Sequence[TokenSequence], recipe: Recipe, rng: random.Ran
 def _collated(batches: Sequence[Sequence[TokenSequence]]) -> Iterator[TokenBatch]:
     for batch in batches:
         yield collate(batch, torch.device("cpu"))
-
-
-def _optimizer(model: LlamaForCausalLM, recipe: Recipe) -> torch.optim.AdamW:
-    weights = list(model.parameters())
-    groups = [
-        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=recipe.peak_learning_rate, betas=(0.9, 0.98), fused=True)
-
-
-def _rate(step: int, steps: int, warmup: float) -> float:
-    """Return the learning rate as a share of its peak: a linear rise, then a cosine down to a twentieth."""
-    rise = max(1, round(warmup * steps))
-    if step < rise:
-        return (step + 1) / rise
-    progress = (step - rise) / max(1, steps - rise)
-    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress))

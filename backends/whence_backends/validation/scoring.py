@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,14 +20,13 @@ from whence_backends.index.search import Searcher
 from whence_backends.index.sketch import fold_gradient, with_damping
 from whence_backends.models.source import locate_model
 from whence_backends.models.text.tokenizer import Tokenizer
-from whence_backends.validation.checks.config import CheckStage
-from whence_backends.validation.checks.lexical import bm25
-from whence_backends.validation.checks.scan import Asked, Scanned, Variant, scan, unconditioned, under
 from whence_backends.validation.methods import Scores
 from whence_backends.validation.queries import ValidationQuery, tokenize
+from whence_backends.validation.scores.lexical import bm25
+from whence_backends.validation.scores.norms import gradient_norms
+from whence_backends.validation.scores.scan import Asked, Scanned, Variant, scan, unconditioned, under
 
 ALL_LINEAR: Final = "all-linear"
-_REPORT_EVERY: Final = 100
 DAMPING_FACTORS: Final = (0.001, 0.01, 1.0, 10.0)
 
 
@@ -115,28 +113,6 @@ def score_some(
     )
 
 
-def gradient_norms(
-    engine: PytorchEngine, corpus: Corpus, progress: Callable[[float], None] = lambda _: None
-) -> Float64Array:
-    """Return the Frobenius norm of each training sequence's gradient over the tracked layers, float64 [N].
-
-    ‖Σ_t s_t a_tᵀ‖² = Σ_tu (s_t · s_u)(a_t · a_u), which costs T² (D_in + D_out) for a sequence and layer.
-    """
-    norms = np.zeros(corpus.sequences)
-    for position in range(corpus.sequences):
-        (gradient,) = engine.query_gradients(corpus.tokens_at([position]))
-        norms[position] = math.sqrt(
-            sum(
-                float(((layer.left @ layer.left.T) * (layer.right @ layer.right.T)).sum(dtype=np.float64))
-                for layer in gradient.layers
-            )
-        )
-        if position % _REPORT_EVERY == 0:
-            progress(position / corpus.sequences)
-    progress(1.0)
-    return norms
-
-
 def _engine(config: ScoringConfig, factors: Factors) -> PytorchEngine:
     precision = factors.card.precision
     return pytorch.create(
@@ -168,8 +144,7 @@ def _scan(
         corpus=corpus,
         positions=np.arange(corpus.sequences),
         batch_tokens=config.batch_tokens,
-        stage=CheckStage.SCAN,
-        progress=lambda at: progress(at.done / max(1, at.total)),
+        progress=lambda done, total: progress(done / max(1, total)),
     )
     return scan(engine, asked, over)
 

@@ -10,13 +10,12 @@ import pytest
 from validation.checks.subject import SEQUENCES, Subject, queries
 from whence_backends.contract import TokenSequence
 from whence_backends.engines.pytorch import PytorchEngine
-from whence_backends.validation.checks import scan as scanning
-from whence_backends.validation.checks.config import CheckProgress, CheckStage
 from whence_backends.validation.checks.inputs import Inputs
 from whence_backends.validation.checks.optimum import optimum
 from whence_backends.validation.checks.precision import telling
 from whence_backends.validation.checks.sample import draw
-from whence_backends.validation.checks.scan import Asked, Scanned, scan, unconditioned, under
+from whence_backends.validation.scores import scan as scanning
+from whence_backends.validation.scores.scan import Asked, Scanned, scan, unconditioned, under
 
 
 @pytest.fixture(params=["subject", "with_biases"])
@@ -34,11 +33,13 @@ def asked(engine: PytorchEngine, inputs: Inputs) -> Asked:
     }
 
 
-def over(inputs: Inputs, seen: list[CheckProgress], positions: list[int]) -> Scanned:
+def over(inputs: Inputs, seen: list[tuple[int, int]], positions: list[int]) -> Scanned:
     return Scanned(
-        corpus=inputs.corpus, positions=np.array(positions), batch_tokens=64, stage=CheckStage.SCAN,
-        progress=seen.append,
-    )  # fmt: skip
+        corpus=inputs.corpus,
+        positions=np.array(positions),
+        batch_tokens=64,
+        progress=lambda done, total: seen.append((done, total)),
+    )
 
 
 def gradients(engine: PytorchEngine, sequences: list[TokenSequence]) -> np.ndarray:
@@ -61,13 +62,13 @@ def test_scores_are_products_of_gradients(inputs: Inputs):
 
 
 def test_several_passes_give_the_scores_of_a_single_one(inputs: Inputs, monkeypatch: pytest.MonkeyPatch):
-    seen: list[CheckProgress] = []
+    seen: list[tuple[int, int]] = []
     with inputs.engine("float64") as engine:
         whole = scan(engine, asked(engine, inputs), over(inputs, seen, [5, 6, 7]))
-        assert (seen[-1].done, seen[-1].total) == (3, 3)
+        assert seen[-1] == (3, 3)
         monkeypatch.setattr(scanning, "_PASS_BYTES", 5 * scanning._row_bytes(engine))
         parts = scan(engine, asked(engine, inputs), over(inputs, seen, [5, 6, 7]))
-        assert (seen[-1].done, seen[-1].total) == (6, 6)
+        assert seen[-1] == (6, 6)
     for name, scores in whole.items():
         np.testing.assert_allclose(parts[name], scores, rtol=1e-9)
 

@@ -16,12 +16,12 @@ from whence_backends.engines import pytorch
 from whence_backends.engines.pytorch import PytorchEngine
 from whence_backends.store.artefact import digest_bytes
 from whence_backends.validation.checks import step
-from whence_backends.validation.checks.config import CheckProgress, CheckStage
+from whence_backends.validation.checks.config import CheckProgress
 from whence_backends.validation.checks.inputs import Inputs
 from whence_backends.validation.checks.moved import MovableWeights
 from whence_backends.validation.checks.sample import Sample, draw
-from whence_backends.validation.checks.scan import Scanned, scan, under
 from whence_backends.validation.checks.step import Steps, steps
+from whence_backends.validation.scores.scan import Scanned, scan, under
 
 
 def everything(inputs: Inputs) -> Sample:
@@ -30,9 +30,11 @@ def everything(inputs: Inputs) -> Sample:
 
 def served(inputs: Inputs) -> np.ndarray:
     over = Scanned(
-        corpus=inputs.corpus, positions=everything(inputs).scanned, batch_tokens=64, stage=CheckStage.SCAN,
-        progress=lambda _: None,
-    )  # fmt: skip
+        corpus=inputs.corpus,
+        positions=everything(inputs).scanned,
+        batch_tokens=64,
+        progress=lambda done, total: None,
+    )
     with inputs.engine("float64") as engine:
         variant = under(engine, inputs.factors, inputs.config.damping_factor)
         return scan(engine, {"served": (variant, [query.tokens for query in inputs.queries])}, over)["served"]

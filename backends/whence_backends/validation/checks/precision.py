@@ -16,7 +16,7 @@ from whence_backends.validation.checks.fits import FIRST_HALF, FIRST_SEED, SECON
 from whence_backends.validation.checks.inputs import Inputs
 from whence_backends.validation.checks.label_seed import SERVED
 from whence_backends.validation.checks.sample import Positions, Sample
-from whence_backends.validation.checks.scan import Scanned, scan, under
+from whence_backends.validation.scores.scan import Scanned, scan, under
 
 # What each precision is compared with: the wide one, or for the wide one what the narrow one would cost.
 _OTHER: Final = {"bfloat16": "float32", "float32": "bfloat16", "float64": "float32"}
@@ -79,14 +79,13 @@ def _scanned(
     """Return the served influences of positions, [Q, n], in a precision, the ``part``-th of two."""
     config = inputs.config
 
-    def report(at: CheckProgress) -> None:
-        progress(CheckProgress(stage=at.stage, done=part * at.total + at.done, total=2 * at.total))
+    def report(done: int, total: int) -> None:
+        progress(CheckProgress(stage=CheckStage.PRECISION, done=part * total + done, total=2 * total))
 
     over = Scanned(
         corpus=inputs.corpus,
         positions=positions,
         batch_tokens=config.batch_tokens,
-        stage=CheckStage.PRECISION,
         progress=report,
     )
     queries = [query.tokens for query in inputs.queries]

@@ -21,13 +21,13 @@ from whence_backends.validation.checks.half_data import half_data
 from whence_backends.validation.checks.inputs import Inputs, open_inputs
 from whence_backends.validation.checks.kept import Kept
 from whence_backends.validation.checks.label_seed import SERVED, label_seed
-from whence_backends.validation.checks.lexical import bm25
 from whence_backends.validation.checks.optimum import Optimum, optimum
 from whence_backends.validation.checks.precision import Precision, precision
 from whence_backends.validation.checks.results import Checks, write
 from whence_backends.validation.checks.sample import Sample, draw
-from whence_backends.validation.checks.scan import Scanned, scan, unconditioned, under
 from whence_backends.validation.checks.step import Steps, steps
+from whence_backends.validation.scores.lexical import bm25
+from whence_backends.validation.scores.scan import Scanned, scan, unconditioned, under
 
 _BM25: Final = "bm25"
 _DOT: Final = "dot_product"
@@ -132,8 +132,7 @@ def _scores(inputs: Inputs, sample: Sample, progress: Progress) -> dict[str, Flo
         corpus=inputs.corpus,
         positions=sample.scanned,
         batch_tokens=config.batch_tokens,
-        stage=CheckStage.SCAN,
-        progress=progress,
+        progress=lambda done, total: progress(CheckProgress(stage=CheckStage.SCAN, done=done, total=total)),
     )
     with inputs.engine(inputs.card.precision) as engine:
         served = under(engine, inputs.factors, config.damping_factor)

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from whence_backends.export import ExportProgress
     from whence_backends.fit import FitProgress
     from whence_backends.index import IndexProgress
-    from whence_backends.validation.checks import CheckProgress
-    from whence_backends.validation.training import TrainingProgress
 
 _FIT_STAGES: Final = {
     "covariance": "covariances (tokens)",
@@ -36,14 +34,6 @@ _EXPORT_STAGES: Final = {
     "trace": "recording forward and backward pass",
     "write": "writing graph and weights",
     "verify": "comparing the graph with the model",
-}
-_CHECK_STAGES: Final = {
-    "lexical": "searching words (texts)",
-    "fits": "fitting again, four times",
-    "scan": "scoring (sequences)",
-    "precision": "scoring in two precisions",
-    "step": "taking steps",
-    "optimum": "adding gradients up",
 }
 
 
@@ -172,47 +162,6 @@ def index_progress() -> Iterator[Callable[[IndexProgress], None]]:
 
         def show(at: IndexProgress) -> None:
             bar.update(task, completed=at.done, total=at.total, description=printable(f"index {at.shard}".strip()))
-
-        yield show
-
-
-@contextmanager
-def training_progress() -> Iterator[Callable[[TrainingProgress], None]]:
-    """Show a bar over the models of a validation, with the time left, and yield the function that updates it."""
-    columns = (
-        bars.TextColumn("training", style="bold", markup=False),
-        bars.BarColumn(),
-        bars.MofNCompleteColumn(),
-        bars.TimeElapsedColumn(),
-        bars.TimeRemainingColumn(),
-        bars.TextColumn("{task.description}", style="dim", markup=False),
-    )
-    with bars.Progress(*columns, console=stderr()) as bar:
-        task = bar.add_task("", total=None)
-
-        def show(at: TrainingProgress) -> None:
-            bar.update(task, completed=at.done, total=at.total, description=printable(at.name))
-
-        yield show
-
-
-@contextmanager
-def check_progress() -> Iterator[Callable[[CheckProgress], None]]:
-    """Show a bar for each stage of the checks, with the time left, and yield the function that updates it."""
-    columns = (
-        bars.TextColumn("{task.description:28}", markup=False),
-        bars.BarColumn(),
-        bars.TaskProgressColumn(),
-        bars.TimeElapsedColumn(),
-        bars.TimeRemainingColumn(),
-    )
-    with bars.Progress(*columns, console=stderr()) as bar:
-        tasks: dict[str, bars.TaskID] = {}
-
-        def show(at: CheckProgress) -> None:
-            if at.stage not in tasks:
-                tasks[at.stage] = bar.add_task(_CHECK_STAGES[at.stage], total=None)
-            bar.update(tasks[at.stage], completed=at.done, total=at.total)
 
         yield show
 

@@ -10,9 +10,9 @@ import typer
 from whence.cli import console
 from whence.cli.commands.validate import options
 from whence.cli.options import Json
-from whence.cli.progress import check_progress
 from whence.cli.render import findings
 from whence.cli.render.served_checks import checks_table
+from whence.cli.stages import check_progress
 
 
 def check(

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from whence.cli.progress import training_progress
-from whence.cli.stages import stage_progress
+from whence.cli.stages import stage_progress, training_progress
 
 if TYPE_CHECKING:
     from whence_backends.validation.bank import Bank

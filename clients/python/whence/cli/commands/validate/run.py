@@ -10,8 +10,8 @@ import typer
 from whence.cli import console
 from whence.cli.commands.validate import options
 from whence.cli.commands.validate import removals as removal
-from whence.cli.progress import training_progress
 from whence.cli.render.validation import trained_line
+from whence.cli.stages import training_progress
 
 if TYPE_CHECKING:
     from whence_backends.corpus import Corpus

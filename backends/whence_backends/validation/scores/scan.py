@@ -1,4 +1,4 @@
-"""Scores of the sampled sequences for every query, under several factors at once, in as few passes as memory allows.
+"""Scores of sequences of a corpus for every query, under several factors at once, in as few passes as memory allows.
 
 The gradient of a training sequence is the same whatever the factors: served ones, others, or none (the dot product).
 """
@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from whence_backends.batching import plan_batches
@@ -21,8 +22,6 @@ from whence_backends.ekfac.factors import Factors
 from whence_backends.ekfac.language_model import TrackedLanguageModel
 from whence_backends.ekfac.preconditioned import Preconditioned
 from whence_backends.engines.pytorch import PytorchEngine
-from whence_backends.validation.checks.config import CheckProgress, CheckStage
-from whence_backends.validation.checks.sample import Positions
 
 # Preconditions queries.
 Variant = Callable[[Sequence[TokenSequence]], Preconditioned[Tensor]]
@@ -33,13 +32,15 @@ _PASS_BYTES: Final = 2 << 30
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scanned:
-    """What is scanned: positions of a corpus, in batches of so many tokens, reported as ``stage``."""
+    """What is scanned: positions of a corpus, int64 [n], in batches of so many tokens.
+
+    ``progress`` gets the number of sequences that are scored and of all, each counted once for each pass.
+    """
 
     corpus: Corpus
-    positions: Positions
+    positions: NDArray[np.int64]
     batch_tokens: int
-    stage: CheckStage
-    progress: Callable[[CheckProgress], None]
+    progress: Callable[[int, int], None]
 
 
 def under(engine: PytorchEngine, factors: Factors, damping_factor: float) -> Variant:
@@ -104,10 +105,10 @@ def _pass(
     total, lengths = len(over.positions), over.corpus.all_lengths()[over.positions]
     scores, done = np.zeros((prepared.queries, total)), number * total
     for columns in plan_batches(lengths, over.batch_tokens):
-        over.progress(CheckProgress(stage=over.stage, done=done, total=passes * total))
+        over.progress(done, passes * total)
         scores[:, columns] = engine.score(prepared, over.corpus.tokens_at(over.positions[columns].tolist()))
         done += len(columns)
-    over.progress(CheckProgress(stage=over.stage, done=done, total=passes * total))
+    over.progress(done, passes * total)
     return scores
 
 

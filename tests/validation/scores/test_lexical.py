@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from whence_backends.validation.checks.lexical import bm25
+from whence_backends.validation.scores.lexical import bm25
 
 WORDS = ["owl", "ship", "light", "storm", "keeper", "harbour", "night", "sea", "The", "the"]
 
