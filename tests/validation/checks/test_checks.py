@@ -28,12 +28,6 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def single(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> Subject:
-    """The subject with factors in float32."""
-    return refit(subject, tmp_path_factory.mktemp("single") / "factors", precision="float32")
-
-
-@pytest.fixture(scope="module")
 def checks(single: Subject, out: Path, seen: list[CheckProgress]) -> Iterator[Checks]:
     return run_checks(single.config(out), queries(), [canary("7")], seen.append)
 

@@ -11,16 +11,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from validation.checks.subject import Subject, queries, refit
+from validation.checks.subject import Subject, queries
 from whence.cli.render.served_checks import checks_table, rows
 from whence.errors import InvalidRequestError
 from whence_backends.validation.checks import Checks, run_checks
 from whence_backends.validation.checks.questions import Questions
-
-
-@pytest.fixture(scope="module")
-def single(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> Subject:
-    return refit(subject, tmp_path_factory.mktemp("single") / "factors", precision="float32")
 
 
 @pytest.fixture(scope="module")
