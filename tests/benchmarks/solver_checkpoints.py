@@ -1,0 +1,45 @@
+"""Averages over the last checkpoints of training: of influences, and of gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import torch
+from solver_methods import SERVED_DAMPING, Question
+from solver_rows import Row
+from torch import Tensor
+
+# So many of the last epochs are averaged.
+LAST: Final = (1, 2, 3, 5)
+
+
+def checkpoint_rows(checkpoints: Sequence[Path], ask: Callable[[Path], Question]) -> Iterator[Row]:
+    """Average over the last epochs' models, the last one at the end of ``checkpoints``; ``ask`` fits and asks a model.
+
+    Influences of each model through its own factors, and through those of the last model; and gradients averaged before
+    they are multiplied through the factors of the last model.
+    """
+    own = through = queries = training = torch.zeros(())
+    last: Question | None = None
+    for number, folder in enumerate(reversed(checkpoints), start=1):
+        question = ask(folder)
+        last = last or question
+        own = own + _scores(question, question.Q, question.T)
+        through = through + _scores(last, question.Q, question.T)
+        queries, training = queries + question.Q, training + question.T
+        if number in LAST:
+            yield _row(f"influences of the last {number}, own factors", own / number, last)
+            yield _row(f"influences of the last {number}, last factors", through / number, last)
+            averaged = _scores(last, queries / number, training / number)
+            yield _row(f"gradients of the last {number}, last factors", averaged, last)
+
+
+def _scores(factors: Question, queries: Tensor, training: Tensor) -> Tensor:
+    """Return raw influences [Q, N] of gradients through the factors of one model."""
+    return factors.subject.ekfac(SERVED_DAMPING)(queries) @ training.T
+
+
+def _row(name: str, scores: Tensor, question: Question) -> Row:
+    return Row(name=name, scores=scores.double().numpy() / question.subject.training_set_size)
