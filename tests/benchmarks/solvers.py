@@ -7,7 +7,8 @@ over queries. Sections, of which ``--only`` names some:
 ``fisher``       conjugate gradients, preconditioned by EK-FAC, with the Fisher matrix of 4 draws of the model's own
                  labels for each sequence, of all sequences and of a quarter; the same solved exactly; and solved with
                  the empirical Fisher matrix
-``gauss-newton`` conjugate gradients with the exact Gauss-Newton matrix of a quarter, whose products are far dearer
+``gauss-newton`` conjugate gradients with the exact Gauss-Newton matrix, whose products are far dearer; ``--exact`` says
+                 of which sample, how many iterations and at which damping
 ``checkpoints``  averages over the models of the last epochs: run 0 of the bank is trained again with its seed
 ``adam``         the metric of the optimizer: Adam's second moments, from that training
 
@@ -33,6 +34,7 @@ from solver_curvature import Product
 from solver_methods import (
     ITERATIONS,
     SAMPLES,
+    SERVED_DAMPING,
     Question,
     empirical_rows,
     fisher_rows,
@@ -56,6 +58,8 @@ from whence_backends.validation.proxy import Recipe
 from whence_backends.validation.proxy_bank import MODEL, make_corpus
 from whence_backends.validation.queries import read_queries
 
+# The exact solves: of which sample, how many iterations, at which damping.
+EXACT: Final = ("a quarter:3:0.1", "all:3:0.1")
 SECTIONS: Final = ("fisher", "gauss-newton", "checkpoints", "adam")
 
 
@@ -97,10 +101,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=SECTIONS)
     parser.add_argument("--work", type=Path, help="Keep factors, checkpoints and rows here, for another run.")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument(
-        "--iterations", type=int, default=10, help="Of conjugate gradients, with the Gauss-Newton matrix."
-    )
-    parser.add_argument("--times", type=float, action="append", help="Dampings with the Gauss-Newton matrix.")
+    parser.add_argument("--exact", action="append", metavar="SAMPLE:ITERATIONS:DAMPING", help="See gauss-newton.")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     disable_progress_bar()
@@ -110,12 +111,12 @@ def main() -> None:
         for name in given.bank or ("python", "demo"):
             bench = Bench.open(BANKS / name, (given.work or Path(folder)) / name)
             print(f"\n# {name}", flush=True)
-            passed.append(report(bench, given.only or SECTIONS, given.times or (1.0,), given.iterations))
+            passed.append(report(bench, given.only or SECTIONS, given.exact or EXACT))
     common = set.intersection(*passed)
     print(f"\npassed={len(common)} banks={len(passed)} " + "; ".join(sorted(common)))
 
 
-def report(bench: Bench, sections: Sequence[str], dampings: Sequence[float], iterations: int) -> set[str]:
+def report(bench: Bench, sections: Sequence[str], exact: Sequence[str]) -> set[str]:
     """Compute the rows of sections, print them, and return the names of those that pass the bar."""
     kept, question = Kept(bench.work / "rows"), bench.asked()
     rows: list[Row] = []
@@ -124,10 +125,11 @@ def report(bench: Bench, sections: Sequence[str], dampings: Sequence[float], ite
             rows += kept.section(f"fisher-{sample}", partial(fisher_rows, question, sample))
         rows += kept.section("empirical", partial(empirical_rows, question))
     if "gauss-newton" in sections:
-        keep = [number for number in ITERATIONS if number <= iterations]
-        for times in dampings:
-            key = f"gauss-newton-{times:g}-{iterations}"
-            rows += kept.section(key, partial(gauss_newton_rows, question, "a quarter", times, keep, timed))
+        for wanted in exact:
+            sample, iterations, damping = wanted.split(":")
+            keep = [number for number in ITERATIONS if number <= int(iterations)]
+            of = partial(gauss_newton_rows, question, sample, float(damping) / SERVED_DAMPING, keep, timed)
+            rows += kept.section(f"gauss-newton-{wanted.replace(':', '-')}", of)
     if "checkpoints" in sections or "adam" in sections:
         again = trained_again(bench)
         print(f"# trained again, the weights differ by {again.difference:.1e} of their norm", flush=True)

@@ -173,7 +173,7 @@ def test_the_model_that_is_trained_again_is_the_banks(bench: Bench, question: Qu
 def test_the_tables_are_printed_and_kept(bench: Bench, capsys: pytest.CaptureFixture[str]):
     sections, shown = ("fisher", "gauss-newton", "checkpoints", "adam"), []
     for _ in range(2):
-        report(bench, sections, (1.0,), 2)
+        report(bench, sections, ["a quarter:2:0.1"])
         shown.append([line for line in capsys.readouterr().out.splitlines() if not line.startswith("#")])
     assert shown[0] == shown[1]
     names = [line[:52].strip() for line in shown[0]]
