@@ -12,22 +12,23 @@ from solver_rows import Row
 from torch import Tensor
 
 # So many of the last epochs are averaged.
-LAST: Final = (1, 2, 3, 5)
+LAST: Final = (2, 3, 5, 8, 11, 12)
 
 
 def checkpoint_rows(checkpoints: Sequence[Path], ask: Callable[[Path], Question]) -> Iterator[Row]:
     """Average over the last epochs' models, the last one at the end of ``checkpoints``; ``ask`` fits and asks a model.
 
-    Influences of each model through its own factors, and through those of the last model; and gradients averaged before
-    they are multiplied through the factors of the last model.
+    Influences of each model through its own factors, alone and averaged; averaged through the factors of the last
+    model; and gradients averaged before they are multiplied through the factors of the last model.
     """
     own = through = queries = training = torch.zeros(())
     last: Question | None = None
     for number, folder in enumerate(reversed(checkpoints), start=1):
         question = ask(folder)
         last = last or question
-        own = own + _scores(question, question.Q, question.T)
-        through = through + _scores(last, question.Q, question.T)
+        alone = _scores(question, question.Q, question.T)
+        yield _row(f"{folder.name} alone", alone, last)
+        own, through = own + alone, through + _scores(last, question.Q, question.T)
         queries, training = queries + question.Q, training + question.T
         if number in LAST:
             yield _row(f"influences of the last {number}, own factors", own / number, last)

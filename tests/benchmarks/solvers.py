@@ -84,9 +84,11 @@ class Bench:
         documents = [self.corpus.record(position).document_id for position in range(self.corpus.sequences)]
         return self.bank.outcomes(documents).of(RunKind.SUBSET).averaged()
 
-    def ask(self, model: Path) -> Question:
-        """Fit the factors of a model, and compute the gradients."""
-        factors = fit(FitConfig(model=str(model), out=self.work / f"factors-{model.name}", device="cpu"), self.corpus)
+    def ask(self, model: Path, share: int = 1) -> Question:
+        """Fit the factors of a model, on one of ``share`` sequences, and compute the gradients."""
+        out, most = self.work / f"factors-{model.name}-{share}", self.corpus.sequences // share
+        config = FitConfig(model=str(model), out=out, device="cpu", max_sequences=most)
+        factors = fit(config, self.corpus)
         return Question.of(Subject.open(model, factors, self.corpus, read_queries(self.bank.queries_file)))
 
     def asked(self) -> Question:
@@ -134,7 +136,7 @@ def report(bench: Bench, sections: Sequence[str], exact: Sequence[str]) -> set[s
         again = trained_again(bench)
         print(f"# trained again, the weights differ by {again.difference:.1e} of their norm", flush=True)
     if "checkpoints" in sections:
-        rows += kept.section("checkpoints", partial(checkpoint_rows, again.checkpoints, bench.ask))
+        rows += kept.section("checkpoints", partial(checkpoint_rows, again.checkpoints, partial(bench.ask, share=4)))
     if "adam" in sections:
         rows += kept.section("adam", partial(metric_rows, question, packed(question, again)))
     return set(print_rows(bench.halves(), served(question), rows))
