@@ -14,6 +14,9 @@ from torch import Tensor
 # So many of the last epochs are averaged.
 LAST: Final = (2, 3, 5, 8, 11, 12)
 
+# Fewer of them, at equal distances, at the cost of fewer fits and scans.
+SPREAD: Final = ((6, 12), (4, 8, 12), (3, 6, 9, 12), (2, 4, 6, 8, 10, 12))
+
 
 def checkpoint_rows(checkpoints: Sequence[Path], ask: Callable[[Path], Question]) -> Iterator[Row]:
     """Average over the last epochs' models, the last one at the end of ``checkpoints``; ``ask`` fits and asks a model.
@@ -35,6 +38,17 @@ def checkpoint_rows(checkpoints: Sequence[Path], ask: Callable[[Path], Question]
             yield _row(f"influences of the last {number}, last factors", through / number, last)
             averaged = _scores(last, queries / number, training / number)
             yield _row(f"gradients of the last {number}, last factors", averaged, last)
+
+
+def spread_rows(rows: Sequence[Row]) -> list[Row]:
+    """Return averages over few epochs, from the rows of :func:`checkpoint_rows`; none if an epoch is not there."""
+    alone = {row.name: row.scores for row in rows}
+    chosen = [[f"epoch-{epoch:02} alone" for epoch in epochs] for epochs in SPREAD]
+    return [
+        Row(name=f"influences of epochs {epochs}, own factors", scores=sum(alone[name] for name in names) / len(names))
+        for epochs, names in zip((", ".join(map(str, epochs)) for epochs in SPREAD), chosen, strict=True)
+        if alone.keys() >= set(names)
+    ]
 
 
 def _scores(factors: Question, queries: Tensor, training: Tensor) -> Tensor:

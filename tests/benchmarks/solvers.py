@@ -29,7 +29,7 @@ from typing import Final
 
 import torch
 from measure import print_machine
-from solver_checkpoints import LAST, checkpoint_rows
+from solver_checkpoints import LAST, checkpoint_rows, spread_rows
 from solver_curvature import Product
 from solver_methods import (
     ITERATIONS,
@@ -136,7 +136,10 @@ def report(bench: Bench, sections: Sequence[str], exact: Sequence[str]) -> set[s
         again = trained_again(bench)
         print(f"# trained again, the weights differ by {again.difference:.1e} of their norm", flush=True)
     if "checkpoints" in sections:
-        rows += kept.section("checkpoints", partial(checkpoint_rows, again.checkpoints, partial(bench.ask, share=4)))
+        of_epochs = kept.section(
+            "checkpoints", partial(checkpoint_rows, again.checkpoints, partial(bench.ask, share=4))
+        )
+        rows += of_epochs + spread_rows(of_epochs)
     if "adam" in sections:
         rows += kept.section("adam", partial(metric_rows, question, packed(question, again)))
     return set(print_rows(bench.halves(), served(question), rows))
