@@ -154,7 +154,7 @@ def test_ekfac_of_matrices_has_the_curvature_in_its_basis(question: Question):
 
 def test_iterations_lower_the_residual(question: Question):
     rows = {row.name: row.residual for row in fisher_rows(question, "all")}
-    assert rows["Fisher of all, damping 1, 30 iterations"] < rows["Fisher of all, damping 1, 2 iterations"]
+    assert rows["Fisher of all, damping 0.1, 30 iterations"] < rows["Fisher of all, damping 0.1, 2 iterations"]
     assert rows["Fisher of all, damping 1, solved"] < 1e-4
     exact = [row.residual for row in gauss_newton_rows(question, "all", 10.0, (1, 3, 10), lambda product: product)]
     assert exact == sorted(exact, reverse=True)
