@@ -34,6 +34,7 @@ REPLACEMENTS: Final = (
     (r"\bAsync(Client|Transport)\b", r"\1"),
     (r"\b__a(enter|exit)__\b", r"__\1__"),
     (r"\b(async|await) ", ""),
+    (r"\[table for table in (.*)\]\n", r"list(\1)\n"),
     (r"for answer in answers:\n\s+yield answer\n", "yield from answers\n"),
 )
 

@@ -148,6 +148,8 @@ class CannedService(attribution_service_pb2_grpc.AttributionServiceServicer):
         self.models = [served_model("toy")]
         self.padding = 0
         self.hold = False
+        self.failures_of_blocks: dict[int, WhenceError] = {}  # by the number of the Score call
+        self.corpus_digests: Iterator[str] | None = None  # of the answers of Score calls
         self.together: threading.Barrier | None = None  # batches wait for each other here
         self.over = threading.Event()  # a held call has ended, as the server sees it
         self.called = threading.Event()
@@ -219,8 +221,17 @@ class CannedService(attribution_service_pb2_grpc.AttributionServiceServicer):
             metadata=response_metadata(request.request_id),
         )
 
+    def _of_score(self, request_id: str) -> attribution_pb2.ResponseMetadata:
+        metadata = response_metadata(request_id)
+        if self.corpus_digests is not None:
+            metadata.provenance.corpus_digest = next(self.corpus_digests)
+        return metadata
+
     def Score(self, request, context):  # noqa: N802  # the protocol's name
         self._enter("Score", request, context)
+        failure = self.failures_of_blocks.get(sum(isinstance(one, type(request)) for one in self.requests) - 1)
+        if failure is not None:
+            context.abort_with_status(status.to_wire(failure))
         sequences = [_selected(selector, offsets=False) for selector in request.sequences]
         by_layer = [math.fsum(row) for sequence in sequences for row in parts(sequence.text)] * len(request.queries)
         shape = [len(request.queries), len(sequences), len(LAYERS)]
@@ -230,7 +241,7 @@ class CannedService(attribution_service_pb2_grpc.AttributionServiceServicer):
             layer_influence=tensors.pack(by_layer, shape) if request.include_layers else None,
             sequences=sequences,
             log_likelihood=tensors.pack([-1.25] * len(request.queries), [len(request.queries)]),
-            metadata=response_metadata(request.request_id),
+            metadata=self._of_score(request.request_id),
         )
 
     def Explain(self, request, context):  # noqa: N802  # the protocol's name

@@ -16,6 +16,7 @@ from whence._channel import DEFAULT_TARGET, Metadata, RequestMessage, check_meta
 from whence._failures import explain_failure, require_answer
 from whence._inputs import one_or_more_queries, one_query, one_selector, selectors
 from whence._many import REFUSALS, Batch, FailedQuery, batches, check_numbers
+from whence._matrix import Block, blocks, joined
 from whence._retries import DEFAULT_RETRY, Deadline, RetryPolicy, wait_s
 from whence._served_models import ServedModels
 from whence._tokens import BearerToken, TokenSource
@@ -23,6 +24,7 @@ from whence._tracing import with_trace
 from whence._transport import AsyncTransport
 from whence._variables import client_arguments
 from whence._window import async_in_order
+from whence.errors import WhenceError
 from whence.examples import TrainingExample
 from whence.filters import Filter
 from whence.models import Model
@@ -256,6 +258,46 @@ class AsyncClient:
         )
         response = await self._call(self._transport.stub.Score, request, timeout_s)
         return parsing.score_table(response, [query.query_id for query in queries])
+
+    async def score_matrix(
+        self,
+        queries: Sequence[Query],
+        *,
+        sequence_ids: Sequence[str] = (),
+        texts: Sequence[str] = (),
+        examples: Sequence[TrainingExample] = (),
+        damping_factor: float | None = None,
+        include_layers: bool = False,
+        concurrency: int = 2,
+        model: str = "",
+        timeout_s: float | None = None,
+    ) -> ScoreTable:
+        """Return the influence of any number of sequences on any number of queries, as :meth:`score` does.
+
+        It is asked in blocks of what the model takes, ``concurrency`` of them at a time, each with ``timeout_s`` of its
+        own. Raises :class:`~whence.errors.MismatchError` where what is served changed between them.
+        """
+        queries, given = one_or_more_queries(queries), selectors(sequence_ids, texts, examples)
+        check_numbers(None, concurrency)
+        limits = (await self.model(model)).limits
+
+        async def ask(block: Block) -> list[ScoreTable]:
+            request = requests.score(
+                block.queries,
+                block.sequences,
+                model=model,
+                damping_factor=damping_factor,
+                include_layers=include_layers,
+                request_id="",
+            )
+            try:
+                response = await self._call(self._transport.stub.Score, request, timeout_s)
+            except WhenceError as error:
+                raise block.explained(error) from error.__cause__
+            return [block.placed(parsing.score_table(response, [query.query_id for query in block.queries]))]
+
+        tables = [table async for table in async_in_order(ask, blocks(queries, given, limits), concurrency)]
+        return joined(tables, columns=-(-len(given) // (limits.max_score_sequences or len(given))))
 
     async def explain(
         self,

@@ -17,6 +17,7 @@ from whence.cli.lazy import LazyGroup, Subcommand
 COMMANDS: Final = (
     Subcommand("attribute", "whence.cli.commands.attribute:attribute", "Where did an output come from?"),
     Subcommand("score", "whence.cli.commands.score:score", "How much do these sequences influence an output?"),
+    Subcommand("scores", "whence.cli.commands.scores:scores", "Score every query of a file against every sequence."),
     Subcommand("explain", "whence.cli.commands.explain:explain", "Which layers and tokens carry an influence?"),
     Subcommand("groups", "whence.cli.commands.groups:groups", "How much of an output comes from each source?"),
     Subcommand("outliers", "whence.cli.commands.outliers:outliers", "Which sequences influence themselves most?"),
