@@ -94,6 +94,15 @@ def test_options_reach_the_server(run, service):
     assert not request.options.include_tokens
 
 
+def test_no_sample_is_another_wish_than_none(run, service):
+    """Broken by: a 0 that is taken for an option that was left out."""
+    run("attribute", *ASK)
+    run("attribute", *ASK, "--noise-sample", "0")
+    run("attribute", *ASK, "--noise-sample", "32")
+    options = [request.options for request in service.requests]
+    assert [one.noise_sample if one.HasField("noise_sample") else None for one in options] == [None, 0, 32]
+
+
 def test_conditions_become_a_filter(run, service):
     run("attribute", *ASK, "--source", "web", "--where", "meta.year=1908", "--where", "a=b=c", "--document", "d1")
     wanted = service.requests[0].options.filter

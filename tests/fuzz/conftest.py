@@ -162,5 +162,6 @@ def _known(worker: Process, artefacts: Artefacts) -> dict[str, list[Any]]:
         "top_k": [1, 3],
         "candidates": [5, 20],
         "samples": [30],
+        "count": [20],
         "group_by": ["source"],
     }

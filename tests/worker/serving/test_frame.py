@@ -28,7 +28,9 @@ async def test_a_call_for_other_artefacts_is_refused(tiny: Running, name: str):
     assert (error.reason, error.details["asked"]) == ("GENERATION_MISMATCH", "blake3:other")
 
 
-@pytest.mark.parametrize("name", ["PrepareQueries", "Scan", "CountTokens", "MatchTokens", "Rescore", "ScoreSequences"])
+@pytest.mark.parametrize(
+    "name", ["PrepareQueries", "Scan", "CountTokens", "MatchTokens", "DrawSequences", "Rescore", "ScoreSequences"]
+)
 async def test_the_last_response_of_a_call_says_where_its_time_went(tiny: Running, name: str):
     known = {
         "queries": [pb.TokenWeights(tokens=[1], weights=[1.0])] if name == "MatchTokens" else [ask()],
@@ -37,6 +39,7 @@ async def test_the_last_response_of_a_call_says_where_its_time_went(tiny: Runnin
         "sequences": [pb.SequenceReference(position=0)],
         "top_k": 1,
         "candidates": 1,
+        "count": 1,
     }
     taken = {field.name for field in SERVICE.methods_by_name[name].input_type.fields}
     fields = {field: value for field, value in known.items() if field in taken}

@@ -65,6 +65,7 @@ def attribute(
     layer: options.Layers = None,
     partial: Annotated[bool, query_option(AttributionOptions, "return_partial_success", "--partial")] = False,
     significant: Annotated[bool, query_option(AttributionOptions, "significant_only", "--significant")] = False,
+    noise_sample: Annotated[int | None, query_option(AttributionOptions, "noise_sample")] = None,
     layers: Annotated[bool, query_option(AttributionOptions, "include_layers", "--layers/--no-layers")] = True,
     tokens: Annotated[
         bool | None,
@@ -123,6 +124,7 @@ def attribute(
         "layers": layer or (),
         "return_partial_success": partial,
         "significant_only": significant,
+        "noise_sample": noise_sample,
     }
     if queries is None and out is None:
         query = inputs.query(prompt, prompt_file, completion, chat, strict=strict)
