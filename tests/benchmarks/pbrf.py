@@ -7,7 +7,8 @@ part, random training points, every weight free, the whole training part as obje
 all training points: what the blocks of the layers alone keep of the Gauss-Newton matrix, and EK-FAC of these; where
 EK-FAC loses, pbrf_causes.py says.
 ``language`` is the model of a bank (tests/banks), with factors of its whole corpus and ``run_pbrf`` as `whence validate
-pbrf` runs it, in float32; the outputs of `--sequences` of its thousand sequences are held.
+pbrf` runs it, in float32, which is too coarse for small pulls; the outputs of `--sequences` of its thousand sequences
+are held.
 
 The last line is of Concrete at the first damping and one copy, but for lm_*: pearson_* of EK-FAC, the dot product and
 the damped Gauss-Newton matrix, converged_share of the points at that size.
