@@ -24,6 +24,7 @@ from typing import Final
 import numpy as np
 from candidates_search import INDEX, Propose, Searched, search
 from measure import print_machine
+from numpy.typing import NDArray
 from recall_evaluation import Setting
 from truth import BANKS, Ground, read, written
 
@@ -130,12 +131,13 @@ class Judge:
             for ours, theirs in zip(order[:, : DEPTHS[-1]].tolist(), self._first_ten.tolist(), strict=True)
         ]
         return [
-            *(self._effect(order[:, :depth]) for depth in DEPTHS),
+            *(self.effect(order[:, :depth]) for depth in DEPTHS),
             *(self._lds(np.maximum(scores, 0)) for scores in (answer, chosen)),
             Judged(by_query=np.array(found), left_out=np.tile(found, (len(self._without), 1))),
         ]
 
-    def _effect(self, hits: Float64Array) -> Judged:
+    def effect(self, hits: NDArray[np.intp]) -> Judged:
+        """Return the mean measured effect of each query's hits, [Q, n]."""
         return Judged(
             by_query=np.take_along_axis(self._effects.values, hits, 1).mean(axis=1),
             left_out=np.take_along_axis(self._without, hits[None], 2).mean(axis=2),

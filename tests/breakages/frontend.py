@@ -127,6 +127,20 @@ BREAKAGES = (
         tests="tests/access/test_texts.py",
     ),
     Breakage(
+        name="a search that stops at the first hopeful check",
+        file=f"{FRONT}/search/early_stop.py",
+        old="CHECKS: Final = 2",
+        new="CHECKS: Final = 1",
+        tests="tests/frontend/search/test_early_stop.py",
+    ),
+    Breakage(
+        name="a search that had enough and blames the deadline",
+        file=f"{FRONT}/search/two_stage.py",
+        old="distinct_positions(self._stop.unfinished(candidates)) |",
+        new="distinct_positions(candidates) |",
+        tests="tests/frontend/search/test_early_stop.py",
+    ),
+    Breakage(
         name="a recall of what could be reached instead of the corpus",
         file=f"{FRONT}/search/recall.py",
         old="1 / _MOST)) / share",

@@ -214,7 +214,7 @@ def test_the_command_line_asks_it_and_tells_how_complete_it_is(indexed: Service)
         server=indexed.front.address,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "of the truly most positive are here: 20 candidates of the index were scored" in done.stdout
+    assert "of the truly most positive are here: 20 candidates were scored" in done.stdout
     told_models = whence("models", "--json", server=indexed.front.address)
     assert json.loads(told_models.stdout)["models"][0]["index"]["bits"] == 1
 

@@ -114,6 +114,17 @@ class AttributionOptions(TypedDict, total=False):
             reason=Reason.INVALID_CANDIDATES,
         ),
     ]
+    stop_at_recall: Annotated[
+        float | None,
+        Option(
+            description="Score no more candidates once the expected share of the truly most influential sequences in "
+            "the answer is so large; 1 scores them all. For searches of candidates with the index.",
+            unset="0.98",
+            minimum=0,
+            maximum=1,
+            reason=Reason.INVALID_STOP_AT_RECALL,
+        ),
+    ]
     only: Only
     layers: Layers
     return_partial_success: Annotated[

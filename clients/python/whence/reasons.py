@@ -167,6 +167,8 @@ class Reason(_Named):
     """Ask for at least as many candidates as sequences, or leave the number to the server."""
     TOO_MANY_CANDIDATES = auto()
     """Ask for fewer candidates, or for a full scan, which scores every sequence."""
+    INVALID_STOP_AT_RECALL = auto()
+    """Give a recall of more than 0 and at most 1, or leave it to the server."""
     INVALID_DAMPING_FACTOR = auto()
     """Give a positive multiple of each layer's mean eigenvalue, such as 0.1; with an index, the index's own."""
     INVALID_QUERY_RANK = auto()

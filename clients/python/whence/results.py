@@ -165,13 +165,15 @@ class Recall:
     ``recall`` is the expected share, from 0 to 1, of the truly most influential sequences of the whole corpus that the
     ranking has. Unreachable shards are taken to be like the others. ``margin`` is the distance of the last hit from the
     cut, in standard deviations of the index's error: the larger, the safer. It is None where there is no cut, too
-    little data to estimate it, or an unreachable shard. ``reranked`` of ``candidates`` were scored exactly.
+    little data to estimate it, or an unreachable shard. ``reranked`` of ``candidates`` were scored exactly; if fewer,
+    either no more were needed (``stopped_early``), or the deadline came first.
     """
 
     recall: float
     margin: float | None
     candidates: int
     reranked: int
+    stopped_early: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

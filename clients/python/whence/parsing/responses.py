@@ -149,4 +149,5 @@ def _recall(proto: attribution_pb2.RecallEstimate) -> results.Recall:
         margin=proto.margin if proto.HasField("margin") else None,
         candidates=proto.candidates,
         reranked=proto.reranked,
+        stopped_early=proto.stopped_early,
     )

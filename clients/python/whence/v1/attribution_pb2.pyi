@@ -123,6 +123,7 @@ class AttributionOptions(google.protobuf.message.Message):
     QUERY_RANK_FIELD_NUMBER: builtins.int
     SIGNIFICANT_ONLY_FIELD_NUMBER: builtins.int
     NOISE_SAMPLE_FIELD_NUMBER: builtins.int
+    STOP_AT_RECALL_FIELD_NUMBER: builtins.int
     top_k: builtins.int
     """Number of sequences to return in each requested direction. 0: 10."""
     direction: global___Direction.ValueType
@@ -159,6 +160,10 @@ class AttributionOptions(google.protobuf.message.Message):
     ranked. 0: none, and the noise is unknown unless all sequences are candidates. Unset: 64. From 20 to the server's
     limit of candidates.
     """
+    stop_at_recall: builtins.float
+    """Score no more candidates of a query once its expected recall (RecallEstimate.recall) is at least this, at two checks
+    in a row. More than 0; 1: score all candidates. Unset: 0.98. For SEARCH_UNION_RERANK and SEARCH_INDEX_RERANK.
+    """
     @property
     def filter(self) -> global___Filter:
         """Consider only the training sequences that pass this filter. Unset: all of them."""
@@ -185,15 +190,18 @@ class AttributionOptions(google.protobuf.message.Message):
         query_rank: builtins.int | None = ...,
         significant_only: builtins.bool = ...,
         noise_sample: builtins.int | None = ...,
+        stop_at_recall: builtins.float | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "_noise_sample", b"_noise_sample", "_query_rank", b"_query_rank", "damping_factor", b"damping_factor", "filter", b"filter", "noise_sample", b"noise_sample", "query_rank", b"query_rank"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "_noise_sample", b"_noise_sample", "_query_rank", b"_query_rank", "candidates", b"candidates", "damping_factor", b"damping_factor", "direction", b"direction", "filter", b"filter", "include_layers", b"include_layers", "include_tokens", b"include_tokens", "layers", b"layers", "noise_sample", b"noise_sample", "query_rank", b"query_rank", "return_partial_success", b"return_partial_success", "search", b"search", "significant_only", b"significant_only", "top_k", b"top_k"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "_noise_sample", b"_noise_sample", "_query_rank", b"_query_rank", "_stop_at_recall", b"_stop_at_recall", "damping_factor", b"damping_factor", "filter", b"filter", "noise_sample", b"noise_sample", "query_rank", b"query_rank", "stop_at_recall", b"stop_at_recall"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_damping_factor", b"_damping_factor", "_noise_sample", b"_noise_sample", "_query_rank", b"_query_rank", "_stop_at_recall", b"_stop_at_recall", "candidates", b"candidates", "damping_factor", b"damping_factor", "direction", b"direction", "filter", b"filter", "include_layers", b"include_layers", "include_tokens", b"include_tokens", "layers", b"layers", "noise_sample", b"noise_sample", "query_rank", b"query_rank", "return_partial_success", b"return_partial_success", "search", b"search", "significant_only", b"significant_only", "stop_at_recall", b"stop_at_recall", "top_k", b"top_k"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_damping_factor", b"_damping_factor"]) -> typing.Literal["damping_factor"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_noise_sample", b"_noise_sample"]) -> typing.Literal["noise_sample"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_query_rank", b"_query_rank"]) -> typing.Literal["query_rank"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_stop_at_recall", b"_stop_at_recall"]) -> typing.Literal["stop_at_recall"] | None: ...
 
 global___AttributionOptions = AttributionOptions
 
@@ -415,6 +423,7 @@ class RecallEstimate(google.protobuf.message.Message):
     MARGIN_FIELD_NUMBER: builtins.int
     CANDIDATES_FIELD_NUMBER: builtins.int
     RERANKED_FIELD_NUMBER: builtins.int
+    STOPPED_EARLY_FIELD_NUMBER: builtins.int
     recall: builtins.float
     """The expected fraction of the true top_k of the whole corpus that is in the ranking; 1 if every sequence was scored.
     Shards that could not be reached are assumed to be like the others.
@@ -427,7 +436,9 @@ class RecallEstimate(google.protobuf.message.Message):
     candidates: builtins.int
     """Number of candidates."""
     reranked: builtins.int
-    """Number of these that were scored exactly. Less than `candidates` if the deadline came first."""
+    """Number of these that were scored exactly. Less than `candidates` if no more were needed, or the deadline came first."""
+    stopped_early: builtins.bool
+    """Whether the others were not scored because no more were needed: AttributionOptions.stop_at_recall was reached."""
     def __init__(
         self,
         *,
@@ -435,9 +446,10 @@ class RecallEstimate(google.protobuf.message.Message):
         margin: builtins.float | None = ...,
         candidates: builtins.int = ...,
         reranked: builtins.int = ...,
+        stopped_early: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_margin", b"_margin", "margin", b"margin"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_margin", b"_margin", "candidates", b"candidates", "margin", b"margin", "recall", b"recall", "reranked", b"reranked"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_margin", b"_margin", "candidates", b"candidates", "margin", b"margin", "recall", b"recall", "reranked", b"reranked", "stopped_early", b"stopped_early"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_margin", b"_margin"]) -> typing.Literal["margin"] | None: ...
 
 global___RecallEstimate = RecallEstimate

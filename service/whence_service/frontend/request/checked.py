@@ -15,7 +15,8 @@ class SearchOptions:
     """The search, and the details of each hit that the answer has.
 
     An unspecified ``search`` stands for the best that the model supports; ``filter`` selects sequences of the corpus,
-    ``None`` all. So many sequences are drawn and scored for the noise: ``noise_sample``.
+    ``None`` all. So many sequences are drawn and scored for the noise: ``noise_sample``. ``stop_at_recall`` is the
+    expected recall that is enough, 1 for none.
     """
 
     top_k: int
@@ -27,6 +28,7 @@ class SearchOptions:
     filter: attribution_pb2.Filter | None
     significant_only: bool = False
     noise_sample: int = 0
+    stop_at_recall: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

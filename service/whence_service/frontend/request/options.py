@@ -18,6 +18,8 @@ DEFAULT_CANDIDATES: Final = 400
 CANDIDATES_PER_HIT: Final = 4
 # Those of a search by tokens, as in Grosse et al. 2023: the influential sequences are among many more.
 DEFAULT_TFIDF_CANDIDATES: Final = 10_000
+# The expected recall at which no more candidates are scored: of the first ten, a fifth of one is missing.
+DEFAULT_STOP_AT_RECALL: Final = 0.98
 # The smallest sample from which a variance can be estimated.
 MIN_SAMPLES: Final = 30
 # Sequences that are drawn and scored to know the noise, and the fewest from which its scale is known to a fifth or so.
@@ -69,6 +71,7 @@ def check_search(options: attribution_pb2.AttributionOptions, limits: RequestLim
         filter=check_filter(options.filter, "options.filter"),
         significant_only=_check_significant_only(options),
         noise_sample=_check_noise_sample(options, limits),
+        stop_at_recall=_check_stop_at_recall(options),
     )
 
 
@@ -95,6 +98,18 @@ def _check_significant_only(options: attribution_pb2.AttributionOptions) -> bool
             field="options.significant_only",
         )
     return options.significant_only
+
+
+def _check_stop_at_recall(options: attribution_pb2.AttributionOptions) -> float:
+    if not options.HasField("stop_at_recall"):
+        return DEFAULT_STOP_AT_RECALL
+    if not 0 < options.stop_at_recall <= 1:
+        raise InvalidRequestError(
+            f"stop_at_recall is {options.stop_at_recall}; expected more than 0 and at most 1, which scores all",
+            reason=Reason.INVALID_STOP_AT_RECALL,
+            field="options.stop_at_recall",
+        )
+    return options.stop_at_recall
 
 
 def check_top_k(top_k: int, limits: RequestLimits, field: str) -> int:

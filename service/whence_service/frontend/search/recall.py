@@ -12,7 +12,7 @@ ranking has influences of one sign; if fewer than k sequences have that sign, th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -110,8 +110,12 @@ def with_recall(
     exact: Mapping[int, Sequence[float]],
     top_k: int,
     share: float = 1.0,
+    stopped: Collection[int] = (),
 ) -> SearchResult:
-    """Return the result with the recall of each query's rankings; ``share`` of the corpus was reached."""
+    """Return the result with the recall of each query's rankings; ``share`` of the corpus was reached.
+
+    The queries that ``stopped`` did so because they had enough.
+    """
     recalls, searched = [], result.sequences_searched
     for query, of_query in enumerate(candidates):
         influences = {position: row[query] for position, row in exact.items()}
@@ -121,6 +125,10 @@ def with_recall(
                 negative=recall_of(of_query.negative, influences, top_k, searched, sign=-1, share=share),
             )
         )
+    for query in stopped:
+        for recall in (recalls[query].positive, recalls[query].negative):
+            if recall is not None:
+                recall.stopped_early = recall.reranked < recall.candidates
     return replace(result, recalls=tuple(recalls))
 
 

@@ -24,6 +24,7 @@ from whence_service.frontend.search.candidates import (
     distinct_positions,
     in_order_of_promise,
 )
+from whence_service.frontend.search.early_stop import EarlyStop
 from whence_service.frontend.search.noise_sample import NoiseSample
 from whence_service.frontend.search.rankings import SearchResult, rank_estimated, rank_scored
 from whence_service.frontend.search.recall import with_recall
@@ -39,7 +40,7 @@ _log: Final = structlog.get_logger(__name__)
 
 
 class TwoStageSearch:
-    """One request's two-stage search: find candidates, score some, refine, score the rest, rank."""
+    """One request's two-stage search: find candidates, score some, refine, score what of the rest matters, rank."""
 
     def __init__(
         self,
@@ -53,6 +54,11 @@ class TwoStageSearch:
         self._source = source
         self._refinement = refinement
         self._progress = progress
+        self._stop = EarlyStop(
+            queries=len(context.request.queries),
+            top_k=context.options.top_k,
+            at_recall=context.options.stop_at_recall if source.estimates else 1.0,
+        )
 
     async def estimates(self) -> AsyncGenerator[SearchResult, None]:
         """Yield the ranking of the candidates by their estimates, none of them scored."""
@@ -69,20 +75,21 @@ class TwoStageSearch:
     async def results(self) -> AsyncGenerator[SearchResult, None]:
         """Yield the ranking at every change, if progress is wanted, and at the end the complete one.
 
-        Where the time runs out, fewer candidates are scored than were asked for, and the result says so. Raises
+        Fewer candidates are scored than were asked for where they are not needed, or where the time runs out, and the
+        result says which. Raises
         :class:`~whence.errors.DeadlineError` where there was time for none.
         """
         candidates = await self._find()
         rescoring = Rescoring(self._context)
         if self._refinement is not None:
             first = self._refinement.first_round(candidates, self._sequences_searched)
-            async with aclosing(self._score(rescoring, first, len(distinct_positions(candidates)))) as steps:
+            async with aclosing(self._score(rescoring, candidates, first)) as steps:
                 async for step in steps:
                     yield step
             if rescoring.complete:
                 candidates = await self._refine(self._refinement, rescoring, candidates, first)
         if rescoring.complete:
-            async with aclosing(self._score(rescoring, candidates, len(distinct_positions(candidates)))) as steps:
+            async with aclosing(self._score(rescoring, candidates, candidates)) as steps:
                 async for step in steps:
                     yield step
         yield await self._complete(rescoring, self._without_lost(candidates))
@@ -92,13 +99,31 @@ class TwoStageSearch:
             return await self._source.find()
 
     async def _score(
-        self, rescoring: Rescoring, candidates: Sequence[Candidates], total: int
+        self, rescoring: Rescoring, candidates: Sequence[Candidates], upto: Sequence[Candidates]
     ) -> AsyncGenerator[SearchResult, None]:
-        """Score candidates, and yield the ranking of what is scored at every change, if progress is wanted."""
-        async with aclosing(rescoring.run(in_order_of_promise(candidates))) as news:
-            async for _ in news:
-                if self._progress:
-                    yield self._rank(rescoring, total)
+        """Score the beginnings ``upto`` of candidates, a portion at a time, while they are needed.
+
+        Yields the ranking of what is scored at every change, if progress is wanted.
+        """
+        for portion in self._stop.portions(candidates, upto, self._sequences_searched):
+            positions = in_order_of_promise(self._stop.unfinished(portion))
+            if rescoring.wanted.keys() >= set(positions):
+                continue
+            async with aclosing(rescoring.run(positions)) as news:
+                async for _ in news:
+                    if self._progress:
+                        yield self._rank(rescoring, self._total(rescoring, candidates))
+            if not rescoring.complete:
+                return
+            await self._check(rescoring, candidates)
+
+    async def _check(self, rescoring: Rescoring, candidates: Sequence[Candidates]) -> None:
+        share = self._context.generation.share_without(self._context.replicas.lost)
+        await self._stop.check(self._without_lost(candidates), rescoring.exact, self._sequences_searched, share)
+
+    def _total(self, rescoring: Rescoring, candidates: Sequence[Candidates]) -> int:
+        """Return the number of sequences that are scored in the end, if none has enough from now on."""
+        return len(distinct_positions(self._stop.unfinished(candidates)) | rescoring.exact.keys())
 
     async def _refine(
         self,
@@ -108,14 +133,17 @@ class TwoStageSearch:
         first: Sequence[Candidates],
     ) -> list[Candidates]:
         """Return better candidates; the same where there is nothing to learn, or too little time for it."""
-        candidates, first = self._without_lost(candidates), self._without_lost(first)
-        if first == candidates:
+        candidates, first = self._without_lost(candidates), self._stop.unfinished(self._without_lost(first))
+        pending = self._stop.unfinished(candidates)
+        if first == pending:
             return candidates
         left_s = rescoring.until.remaining_s()
         try:
             with self._context.watch.stage("refine"):
                 async with asyncio.timeout(None if math.isinf(left_s) else _REFINING_SHARE * left_s):
-                    candidates = await refinement.improve(candidates, first, rescoring.exact)
+                    improved = await refinement.improve(pending, first, rescoring.exact)
+            candidates = self._stop.updated(candidates, improved)
+            await self._check(rescoring, candidates)
         except (TimeoutError, DeadlineError):
             _log.warning("no time to refine", model=self._context.generation.id.model)
         rescoring.forget_lost()  # the second search may have found that workers are gone
@@ -125,18 +153,18 @@ class TwoStageSearch:
         """Return the final ranking with its recall and its noise; raise where nothing could be scored."""
         if not self._context.replicas.groups():
             raise self._context.replicas.nobody_left()
-        if distinct_positions(candidates) and not rescoring.exact:
+        if self._total(rescoring, candidates) and not rescoring.exact:
             raise deadline_error("before a single candidate was scored exactly")
         sample = NoiseSample(self._context, self._source)
         if self._context.options.noise_sample and len(rescoring.exact) < self._sequences_searched:
             await sample.score(rescoring)
             rescoring.forget_lost()
             candidates = self._without_lost(candidates)
-        result = self._rank(rescoring, len(distinct_positions(candidates)))
+        result = self._rank(rescoring, self._total(rescoring, candidates))
         if self._source.estimates:
             share = self._context.generation.share_without(result.unreachable)
-            top_k = self._context.options.top_k
-            result = await asyncio.to_thread(with_recall, result, candidates, rescoring.exact, top_k, share)
+            top_k, stopped = self._context.options.top_k, self._stop.stopped
+            result = await asyncio.to_thread(with_recall, result, candidates, rescoring.exact, top_k, share, stopped)
         return await asyncio.to_thread(sample.add_to, result, candidates, rescoring.exact)
 
     def _rank(self, rescoring: Rescoring, total: int) -> SearchResult:

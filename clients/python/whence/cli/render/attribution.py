@@ -65,7 +65,8 @@ def _completeness(recall: Recall | None, kind: str) -> list[Text]:
     if recall is None:
         return []
     scored = f"{recall.reranked:,}" + (f" of {recall.candidates:,}" if recall.reranked < recall.candidates else "")
-    line = f"About {recall.recall:.0%} of the truly {kind} are here: {scored} candidates of the index were scored."
+    enough = ", and no more were needed" if recall.stopped_early else ""
+    line = f"About {recall.recall:.0%} of the truly {kind} are here: {scored} candidates were scored{enough}."
     return [Text(line, style="yellow" if recall.recall < _NOTABLE_RECALL else "dim")]
 
 
