@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -126,3 +126,16 @@ def in_order_of_promise(candidates: Sequence[Candidates]) -> list[int]:
 def distinct_positions(candidates: Sequence[Candidates]) -> set[int]:
     """Return the set of positions proposed for any query."""
     return {candidate.position for of_query in candidates for candidate in (*of_query.positive, *of_query.negative)}
+
+
+def reachable(
+    candidates: Sequence[Candidates], shard_of: Callable[[int], str], lost: Collection[str]
+) -> list[Candidates]:
+    """Return the candidates that are in none of the ``lost`` shards."""
+
+    def held(ranking: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+        return tuple(candidate for candidate in ranking if shard_of(candidate.position) not in lost)
+
+    if not lost:
+        return list(candidates)
+    return [Candidates(positive=held(of_query.positive), negative=held(of_query.negative)) for of_query in candidates]

@@ -18,11 +18,11 @@ from whence.errors import DeadlineError
 from whence_service.frontend.request.checked import SearchOptions
 from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.search.candidates import (
-    Candidate,
     Candidates,
     CandidateSearch,
     distinct_positions,
     in_order_of_promise,
+    reachable,
 )
 from whence_service.frontend.search.early_stop import EarlyStop
 from whence_service.frontend.search.noise_sample import NoiseSample
@@ -193,18 +193,7 @@ class TwoStageSearch:
 
     def _without_lost(self, candidates: Sequence[Candidates]) -> list[Candidates]:
         """Return the candidates of the shards that can be reached."""
-        lost = set(self._context.replicas.lost)
-        if not lost:
-            return list(candidates)
-
-        def reachable(ranking: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
-            shard_of = self._context.generation.shard_of
-            return tuple(candidate for candidate in ranking if shard_of(candidate.position) not in lost)
-
-        return [
-            Candidates(positive=reachable(of_query.positive), negative=reachable(of_query.negative))
-            for of_query in candidates
-        ]
+        return reachable(candidates, self._context.generation.shard_of, self._context.replicas.lost)
 
     @property
     def _sequences_searched(self) -> int:
