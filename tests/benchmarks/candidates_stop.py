@@ -30,6 +30,7 @@ from truth import Ground, read, written
 
 from whence_backends.contract import Float64Array
 from whence_backends.validation.statistics.jackknife import joint_estimate
+from whence_service.frontend.search import early_stop
 from whence_service.frontend.search.candidates import Candidates, in_order_of_promise
 from whence_service.frontend.search.early_stop import EarlyStop
 from whence_service.frontend.search.recall import recall_of
@@ -56,7 +57,9 @@ def main() -> None:
     parser.add_argument("--bank", action="append", choices=["demo", "python"])
     parser.add_argument("--work", type=Path, help="Keep factors and indexes here, for another run.")
     parser.add_argument("--scores", type=Path, help="Scores that recall.py kept; only read your own files.")
+    parser.add_argument("--checks", type=int, default=early_stop.CHECKS, help="Checks in a row that a query must pass.")
     arguments = parser.parse_args()
+    early_stop.CHECKS = arguments.checks  # type: ignore[misc]
     print_machine()
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.bank or ("python", "demo"):

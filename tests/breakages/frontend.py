@@ -106,10 +106,10 @@ BREAKAGES = (
         tests="tests/frontend/search/test_rankings.py",
     ),
     Breakage(
-        name="a recall that counts what was found by tokens among what there is",
+        name="a recall without what was found by tokens",
         file=f"{FRONT}/search/recall.py",
-        old="((influence / unit, 0.0) for influence in others",
-        new="((influence / unit, 1.0) for influence in others",
+        old="((influence / unit, 0.0) for influence in others if influence > 0)",
+        new="((influence / unit, 0.0) for influence in others if influence < 0)",
         tests="tests/frontend/search/test_recall.py",
     ),
     Breakage(
