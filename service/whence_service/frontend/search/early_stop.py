@@ -81,11 +81,11 @@ class EarlyStop:
             if self._passed[query] >= CHECKS:
                 continue
             influences = {position: row[query] for position, row in exact.items()}
-            found = [
+            recalls = [
                 recall_of(ranking, influences, self._top_k, searched, sign=sign, share=share)
                 for ranking, sign in ((of_query.positive, 1), (of_query.negative, -1))
             ]
-            enough = all(recall is None or recall.recall >= self._at_recall for recall in found)
+            enough = all(recall is None or recall.recall >= self._at_recall for recall in recalls)
             self._passed[query] = self._passed[query] + 1 if enough else 0
 
 
