@@ -18,7 +18,7 @@ MANY = 160  # candidates, in five portions
 
 
 def request(query, **more):
-    options = attribution_pb2.AttributionOptions(**{"candidates": MANY, "top_k": FEW, **more})
+    options = attribution_pb2.AttributionOptions(**{"candidates": MANY, "top_k": FEW, "noise_sample": 0, **more})
     return attribution_service_pb2.AttributeRequest(query=query, options=options)
 
 
@@ -88,6 +88,15 @@ async def test_candidates_that_are_the_whole_corpus_are_all_scored(searching, as
     answer = await searching.stub.Attribute(request(ask("abc"), candidates=SEQUENCES))
     assert answer.metadata.sequences_scored == SEQUENCES
     assert answer.attribution.HasField("noise")
+
+
+async def test_the_noise_is_known_from_what_was_scored(searching, ask):
+    """Broken by: influences asked of candidates that were not scored."""
+    answer = await searching.stub.Attribute(request(ask("abc"), noise_sample=30))
+    recall = answer.attribution.positive_recall
+    assert (recall.reranked, recall.stopped_early) == (2 * FEWEST_IN_PORTION, True)
+    assert answer.attribution.noise.sampled
+    assert answer.attribution.noise.sequences < MANY
 
 
 async def test_a_stream_counts_what_it_will_score(searching, ask):

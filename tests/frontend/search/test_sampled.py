@@ -56,6 +56,27 @@ def shrunk(known: SampledInfluences | None) -> Shrinkage:
     return shrinkage
 
 
+def test_candidates_that_were_not_scored_are_as_if_they_had_not_been_proposed():
+    """Broken by: the cut of all candidates, below which fewer would be missing; their influences."""
+    data = made(0, signals=20)
+    proposed = best_of(data.estimated, 300, sign=1)
+    others = best_of(data.estimated, 64, sign=-1)
+    scored = {each.position for each in (*proposed[:100], *others)}.union(data.drawn)
+    exact = {position: influence for position, influence in data.exact.items() if position in scored}
+    stopped, asked = (
+        sampled_influences(exact, Candidates(positive=ranking), others, data.drawn, len(data.exact), estimates=True)
+        for ranking in (proposed, tuple(one for one in proposed if one.position in scored))
+    )
+    fewer = data.known(count=100)
+    assert stopped is not None
+    assert asked is not None
+    assert fewer is not None
+    assert stopped.known == asked.known
+    assert stopped.large is not None
+    assert fewer.large is not None
+    assert stopped.large[0].least == pytest.approx(fewer.large[0].least, rel=0.1)
+
+
 def test_what_is_known_is_each_influence_once():
     data = made(0)
     known = data.known()

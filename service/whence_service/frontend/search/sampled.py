@@ -31,11 +31,11 @@ def sampled_influences(
 ) -> SampledInfluences | None:
     """Return the known influences of a query; ``None`` where its estimates do not tell which influences are.
 
-    ``exact`` has the influences of the candidates, of the ``opposite`` ones (candidates of a direction that was not
-    asked for), and of those ``drawn`` from the ``searched`` sequences. With ``estimates``, candidates are those of an
-    index.
+    ``exact`` has the influences of the candidates that were scored, of the ``opposite`` ones (candidates of a direction
+    that was not asked for), and of those ``drawn`` from the ``searched`` sequences. With ``estimates``, candidates are
+    those of an index.
     """
-    proposed = distinct_positions([candidates])
+    proposed = distinct_positions([candidates]) & exact.keys()
     chosen = proposed.union(candidate.position for candidate in opposite)
     others = [position for position in sorted(set(drawn)) if position not in chosen]
     known = [*sorted(chosen), *others]
@@ -74,7 +74,7 @@ def _large(
 def _of_sign(
     exact: Mapping[int, float], ranking: Sequence[Candidate], estimates: Estimates | None, sign: int
 ) -> LargeInfluences | None:
-    selection = None if estimates is None else selection_of(ranking, estimates, sign)
+    selection = None if estimates is None else selection_of(ranking, exact, estimates, sign)
     least = None if selection is None else selection.least()
     if selection is None or least is None:
         return None

@@ -59,7 +59,7 @@ class Selection:
 
 def estimates_of(ranking: Sequence[Candidate], exact: Mapping[int, float], sign: int) -> Estimates | None:
     """Return the estimates of scored candidates by their influences; ``None`` where these are too few."""
-    cut, above = _above_cut(ranking, sign)
+    cut, above = _above_cut(ranking, exact, sign)
     if len(above) < _FEWEST:
         return None
     pairs = [
@@ -70,9 +70,11 @@ def estimates_of(ranking: Sequence[Candidate], exact: Mapping[int, float], sign:
     return Estimates(share=share, spread=spread)
 
 
-def selection_of(ranking: Sequence[Candidate], estimates: Estimates, sign: int) -> Selection | None:
-    """Return the selection of the candidates of a sign; ``None`` where there are none with an estimate."""
-    cut, above = _above_cut(ranking, sign)
+def selection_of(
+    ranking: Sequence[Candidate], exact: Mapping[int, float], estimates: Estimates, sign: int
+) -> Selection | None:
+    """Return the selection of the scored candidates of a sign; ``None`` where there are none with an estimate."""
+    cut, above = _above_cut(ranking, exact, sign)
     if not above:
         return None
     errors = sorted(candidate.error for candidate in above)
@@ -80,11 +82,14 @@ def selection_of(ranking: Sequence[Candidate], estimates: Estimates, sign: int) 
     return Selection(estimates=estimates, error=errors[len(errors) // 2], cut=cut, positions=positions)
 
 
-def _above_cut(ranking: Sequence[Candidate], sign: int) -> tuple[float, list[Candidate]]:
-    """Return the size of the last candidate's estimate, and the candidates that have it.
+def _above_cut(ranking: Sequence[Candidate], exact: Mapping[int, float], sign: int) -> tuple[float, list[Candidate]]:
+    """Return the cut, and the scored candidates whose estimates are above it.
 
-    What a first round taught may have made the estimates of its candidates smaller: they are no longer above the cut.
+    The cut is the size of the best estimate that was not scored or, if all were, of the last one. What a first round
+    taught may have made the estimates of its candidates smaller: they are no longer above the cut.
     """
     estimated = [candidate for candidate in ranking if candidate.error > 0]
-    cut = sign * estimated[-1].estimate if estimated else 0.0
-    return cut, [candidate for candidate in estimated if sign * candidate.estimate >= cut]
+    unscored = [sign * candidate.estimate for candidate in estimated if candidate.position not in exact]
+    cut = max(unscored, default=sign * estimated[-1].estimate if estimated else 0.0)
+    scored = (candidate for candidate in estimated if candidate.position in exact)
+    return cut, [candidate for candidate in scored if sign * candidate.estimate >= cut]
