@@ -1,5 +1,7 @@
-"""Files of queries in, tables of hits out: any number of them, going on where they were interrupted."""
+"""Any number of queries in, tables of hits out, going on where they were interrupted."""
 
-from whence.bulk.run import BulkProgress, BulkReport, attribute_file
+from whence.bulk.reports import BulkProgress, BulkReport, Source
+from whence.bulk.rows import QueryRow
+from whence.bulk.run import attribute_file, attribute_rows
 
-__all__ = ["BulkProgress", "BulkReport", "attribute_file"]
+__all__ = ["BulkProgress", "BulkReport", "QueryRow", "Source", "attribute_file", "attribute_rows"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -53,7 +53,7 @@ def _query_row(row: Row, strict: bool) -> QueryRow:
         number=row.number,
         query_id=query_id,
         columns={name: value for name, value in fields.items() if name != named and name not in used},
-        digest=_digest(row),
+        digest=digest(row.fields, row.error),
         query=query,
         error=error,
     )
@@ -113,9 +113,10 @@ def _decoded(row: Row, name: str) -> Any:  # noqa: ANN401 - any JSON value
         raise invalid_row(row.number, f"has {name} that is not JSON ({error})") from error
 
 
-def _digest(row: Row) -> str:
-    written = json.dumps(row.fields, sort_keys=True, default=str)
-    message = "" if row.error is None else row.error.message
+def digest(fields: Mapping[str, Any], error: WhenceError | None) -> str:
+    """Return the digest of what a row says, by which an interrupted run knows it again."""
+    written = json.dumps(fields, sort_keys=True, default=str)
+    message = "" if error is None else error.message
     return hashlib.sha256(f"{written}{message}".encode(errors="surrogatepass")).hexdigest()[:16]
 
 
