@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from breakage import Breakage
 
+LM_EVAL = "clients/python/whence/harness/lm_eval"
+
 BREAKAGES = (
     Breakage(
         name="gRPC that writes into the log what a peer says",
@@ -82,5 +84,40 @@ BREAKAGES = (
         old='got = f"a text of {len(token)} characters" if',
         new='got = f"the text {token!r}" if',
         tests="tests/client/test_tokens.py",
+    ),
+    Breakage(
+        name="lm-eval: the first choice taken for the model's",
+        file=f"{LM_EVAL}/answers.py",
+        old="    return scores.index(max(scores))\n",
+        new="    return 0\n",
+        tests="tests/harness/test_answers.py",
+    ),
+    Breakage(
+        name="lm-eval: what a filter left taken for what was generated",
+        file=f"{LM_EVAL}/samples.py",
+        old='        responses = fields["resps"]\n',
+        new='        responses = [[one] for one in fields["filtered_resps"]]\n',
+        tests="tests/harness/test_answers.py",
+    ),
+    Breakage(
+        name="lm-eval: an answer that is logged twice is asked twice",
+        file=f"{LM_EVAL}/surveys.py",
+        old="            seen.add((sample.doc_id, sample.prompt_hash))\n",
+        new="",
+        tests="tests/harness/test_samples.py",
+    ),
+    Breakage(
+        name="lm-eval: a metric of 1 for bad says that an answer is right",
+        file=f"{LM_EVAL}/surveys.py",
+        old=" and name not in task.lower_is_better]",
+        new="]",
+        tests="tests/harness/test_samples.py",
+    ),
+    Breakage(
+        name="lm-eval: choices by the order of their names",
+        file=f"{LM_EVAL}/samples.py",
+        old='sorted(named, key=lambda name: int(name.rpartition("_")[2]))',
+        new="sorted(named)",
+        tests="tests/harness/test_answers.py",
     ),
 )

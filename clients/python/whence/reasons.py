@@ -349,6 +349,20 @@ class Reason(_Named):
     """Correct what the message names; a plan is made by `whence validate plan` and never edited."""
     INVALID_QUERIES = auto()
     """Correct the line of the file that the message names."""
+    SAMPLES_NOT_FOUND = auto()
+    """Log the evaluation's samples: `lm_eval --log_samples --output_path FOLDER`, or `log_samples=True`."""
+    UNREADABLE_SAMPLE = auto()
+    """Evaluate again, or go on without that line; the message says where it is and what is wrong with it."""
+    AMBIGUOUS_SAMPLES = auto()
+    """Name the folder of one model's samples; the message lists them."""
+    UNKNOWN_TASK = auto()
+    """Name a task of the samples; the message lists them."""
+    UNKNOWN_FILTER = auto()
+    """Name a filter that a task of the samples has."""
+    UNKNOWN_METRIC = auto()
+    """Name a metric of the samples that says right or wrong; the message lists their metrics."""
+    MISSING_METRIC = auto()
+    """Attribute all answers of the task, or leave it out: none of its metrics says which are right."""
     INVALID_LOG_LIKELIHOODS = auto()
     """Correct the line that the message names, or give what it says is missing."""
     INVALID_TRAIN_COMMAND = auto()

@@ -21,6 +21,7 @@ COMMANDS: Final = (
     Subcommand("explain", "whence.cli.commands.explain:explain", "Which layers and tokens carry an influence?"),
     Subcommand("groups", "whence.cli.commands.groups:groups", "How much of an output comes from each source?"),
     Subcommand("outliers", "whence.cli.commands.outliers:outliers", "Which sequences influence themselves most?"),
+    Subcommand("harness", "whence.cli.commands.harness:harness", "Where did the answers of an evaluation come from?"),
     Subcommand("models", "whence.cli.commands.models:models", "What does the server serve?"),
     Subcommand("doctor", "whence.cli.commands.doctor:doctor", "Is everything in order, here and at the server?"),
     Subcommand("demo", "whence.cli.commands.demo:demo", "Try Whence on a small model.", "torch"),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from whence.bulk import BulkReport
+from whence.harness.lm_eval import LmEvalReport
 from whence.models import Model
 from whence.results import Answer
 
@@ -19,6 +20,11 @@ def answer(result: Answer) -> dict[str, Any]:
 def bulk(report: BulkReport) -> dict[str, Any]:
     """Return the report of a run."""
     return {**dataclasses.asdict(report), "table": str(report.table)}
+
+
+def lm_eval(report: LmEvalReport) -> dict[str, Any]:
+    """Return the report of the answers of an evaluation."""
+    return {**dataclasses.asdict(report), "run": bulk(report.run)}
 
 
 def models(served: Iterable[Model]) -> dict[str, Any]:

@@ -48,7 +48,9 @@ class LazyGroup(typer.core.TyperGroup):
             return name, command, rest
         ctx.meta[_EXTRA] = subcommand.extra
         loaded = load(subcommand)
-        known = {name for option in loaded.params for name in option.opts}
+        # Of a group, the options are its command's.
+        called = next((loaded.commands[name] for name in rest if name in getattr(loaded, "commands", {})), loaded)
+        known = {name for option in called.params for name in option.opts}
         ctx.meta[_JSON] = "--json" in rest and "--json" in known
         ctx.meta[_CALLS] = "--server" in known
         return name, loaded, rest

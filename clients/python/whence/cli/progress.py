@@ -67,7 +67,9 @@ def bulk_progress() -> Iterator[Callable[[BulkProgress], None]]:
         bars.TimeRemainingColumn(),
         bars.TextColumn("{task.description}", style="dim", markup=False),
     )
-    with bars.Progress(*columns, console=stderr()) as bar:
+    out = stderr()
+    # Elsewhere than on a terminal a bar would be one line at the end, in front of an error's JSON.
+    with bars.Progress(*columns, console=out, disable=not out.is_terminal) as bar:
         task = bar.add_task("waiting for the server", total=None)
         began = time.monotonic()
 

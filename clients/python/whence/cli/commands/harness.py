@@ -1,0 +1,122 @@
+"""``whence harness``: the answers of evaluation harnesses."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from whence.cli import console, documents, inputs, options, progress
+from whence.cli.connection import Connection, connecting
+from whence.cli.options import query_option
+from whence.cli.render.lm_eval import lm_eval_report
+from whence.harness.lm_eval import attribute
+from whence.options import AttributionOptions, BatchOptions
+
+_TABLE: Final = "Table"
+
+harness = typer.Typer(
+    help="Where did the answers of an evaluation come from? Reads what a harness has logged.",
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class WhichChoice(StrEnum):
+    """The values of ``--only``: those of :data:`whence.harness.lm_eval.Which`."""
+
+    all = "all"
+    right = "right"
+    wrong = "wrong"
+
+
+@harness.callback()
+def _harness() -> None:
+    """Keep the name of the harness a command of its own, although there is one."""
+
+
+@harness.command("lm-eval")
+@connecting
+def lm_eval(
+    samples: Annotated[
+        Path,
+        typer.Option(help="The --output_path of an lm_eval run with --log_samples, or one of its samples_*.jsonl."),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Write the hits to this table, .parquet, .csv or .jsonl. An interrupted run goes on where it stopped.",
+            rich_help_panel=_TABLE,
+        ),
+    ],
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this task, or those of a pattern such as 'mmlu_*'. May be repeated."),
+    ] = None,
+    only: Annotated[WhichChoice, typer.Option(help="Which of the model's answers to attribute.")] = WhichChoice.all,
+    metric: Annotated[
+        str,
+        typer.Option(
+            help="The metric of 0 and 1 that says right or wrong, in the tasks that have it.",
+            show_default="acc, exact_match, or the first of 0 and 1",
+        ),
+    ] = "",
+    filter: Annotated[  # noqa: A002 - lm_eval's word
+        str,
+        typer.Option(help="The filter whose metrics count, in the tasks that have it.", show_default="the first"),
+    ] = "",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first line that is no sample, or query that is refused.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace another table at --out.", rich_help_panel=_TABLE)
+    ] = False,
+    top_k: Annotated[int, query_option(AttributionOptions, "top_k", "--top-k", "-k")] = 10,
+    damping_factor: options.DampingFactor = None,
+    source: options.Sources = None,
+    where: options.Where = None,
+    document: options.Document = None,
+    layer: options.Layers = None,
+    layers: Annotated[bool, query_option(AttributionOptions, "include_layers", "--layers/--no-layers")] = True,
+    query_rank: Annotated[int | None, query_option(BatchOptions, "query_rank")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Queries of a batch.", show_default="as many as the model takes")
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Batches that are asked at a time.")] = 2,
+    model: options.ModelName = "",
+    connection: Connection = Connection(),
+    as_json: options.Json = False,
+) -> None:
+    """Attribute the answers that a model gave in lm-evaluation-harness.
+
+    whence harness lm-eval --samples results/ --only wrong --out hits.parquet
+    """
+    with connection.client() as client, progress.bulk_progress() as show:
+        report = attribute(
+            samples,
+            client,
+            out,
+            tasks=task or (),
+            answers=only.value,
+            metric=metric,
+            filter=filter,
+            strict=strict,
+            overwrite=overwrite,
+            batch_size=batch_size,
+            concurrency=concurrency,
+            model=model,
+            progress=show,
+            top_k=top_k,
+            damping_factor=damping_factor,
+            only=inputs.only(source, where, document),
+            layers=layer or (),
+            include_layers=layers,
+            query_rank=query_rank,
+        )
+    if as_json:
+        console.print_json(documents.lm_eval(report))
+    else:
+        console.stdout().print(lm_eval_report(report))

@@ -1,0 +1,1 @@
+"""Evaluation harnesses: what a model answered there, attributed."""
