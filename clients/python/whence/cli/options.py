@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +35,17 @@ def query_option(
         show_default=show_default or declaration.unset or True,
         rich_help_panel=panel,
     )
+
+
+class SearchChoice(StrEnum):
+    """The values of ``--search``: those of :data:`whence.options.Search`, spelt with hyphens."""
+
+    auto = "auto"
+    full_scan = "full-scan"
+    index_rerank = "index-rerank"
+    index_only = "index-only"
+    tfidf_rerank = "tfidf-rerank"
+    union_rerank = "union-rerank"
 
 
 ModelName = Annotated[str, typer.Option("--model", help="The model; needed where several are served.")]

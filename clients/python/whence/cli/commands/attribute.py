@@ -12,7 +12,7 @@ import typer
 from whence.bulk import attribute_file
 from whence.cli import console, documents, inputs, options, progress
 from whence.cli.connection import Connection, connecting
-from whence.cli.options import query_option
+from whence.cli.options import SearchChoice, query_option
 from whence.cli.render.attribution import attribution
 from whence.cli.render.bulk import bulk_report
 from whence.options import AttributionOptions, BatchOptions, Direction, Search
@@ -27,17 +27,6 @@ class DirectionChoice(StrEnum):
     positive = "positive"
     negative = "negative"
     both = "both"
-
-
-class SearchChoice(StrEnum):
-    """The values of ``--search``: those of :data:`whence.options.Search`, spelt with hyphens."""
-
-    auto = "auto"
-    full_scan = "full-scan"
-    index_rerank = "index-rerank"
-    index_only = "index-only"
-    tfidf_rerank = "tfidf-rerank"
-    union_rerank = "union-rerank"
 
 
 @connecting

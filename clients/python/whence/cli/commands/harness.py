@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 
 import typer
 
 from whence.cli import console, documents, inputs, options, progress
 from whence.cli.connection import Connection, connecting
-from whence.cli.options import query_option
+from whence.cli.options import SearchChoice, query_option
 from whence.cli.render.lm_eval import lm_eval_report
 from whence.harness.lm_eval import attribute
-from whence.options import AttributionOptions, BatchOptions
+from whence.options import AttributionOptions, BatchOptions, Search
 
 _TABLE: Final = "Table"
 
@@ -76,6 +76,7 @@ def lm_eval(
     ] = False,
     top_k: Annotated[int, query_option(AttributionOptions, "top_k", "--top-k", "-k")] = 10,
     damping_factor: options.DampingFactor = None,
+    search: Annotated[SearchChoice, query_option(AttributionOptions, "search")] = SearchChoice.auto,
     source: options.Sources = None,
     where: options.Where = None,
     document: options.Document = None,
@@ -111,6 +112,7 @@ def lm_eval(
             progress=show,
             top_k=top_k,
             damping_factor=damping_factor,
+            search=cast("Search", search.name),
             only=inputs.only(source, where, document),
             layers=layer or (),
             include_layers=layers,

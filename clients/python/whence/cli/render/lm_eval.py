@@ -32,12 +32,20 @@ def lm_eval_report(report: LmEvalReport) -> RenderableType:
 
 def _add(table: Table, task: TaskReport) -> None:
     """Add a row for each kind of answers that a task has, or one to say that none was attributed."""
-    kinds = (("right", task.right_answers), ("wrong", task.wrong_answers), ("not judged", task.unjudged))
+    kinds = zip(("right", "wrong", "not judged"), _kinds(task), strict=True)
     had = [(name, answers) for name, answers in kinds if answers.attributed] or [("", task.unjudged)]
     for place, (name, answers) in enumerate(had):
         first = (_name(task), _accuracy(task)) if place == 0 else ("", "")
         table.add_row(*first, name, f"{answers.attributed:,}", _signal(answers), _sources(answers))
     table.add_section()
+
+
+def _kinds(task: TaskReport) -> tuple[AnswersReport, ...]:
+    return task.right_answers, task.wrong_answers, task.unjudged
+
+
+def _has_signal(answers: AnswersReport) -> bool:
+    return answers.mean_signal is not None
 
 
 def _name(task: TaskReport) -> Text:
@@ -65,6 +73,9 @@ def _notes(report: LmEvalReport) -> Iterator[Text]:
     unreadable = sum(task.unreadable for task in report.tasks)
     if unreadable:
         yield Text(f"{unreadable:,} lines are no samples of lm_eval", style="yellow")
+    unknown = [task for task in report.tasks if task.attributed and not any(map(_has_signal, _kinds(task)))]
+    if unknown:
+        yield Text("Answers from an index have no signal: ask with --search full-scan for it.", style="yellow")
     apart = sum(task.apart for task in report.tasks)
     if apart:
         yield Text(
