@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from whence.cli.render.bulk import bulk_report
-from whence.cli.render.text import number
+from whence.display.wording import number
 from whence.harness.lm_eval import AnswersReport, LmEvalReport, TaskReport
 from whence.terminal import printable
 

@@ -110,5 +110,5 @@ def _gold(target: str, requests: tuple[Request, ...]) -> Request | None:
     """Return the right choice, whose number or text the target is."""
     if target.isdecimal() and int(target) < len(requests):
         return requests[int(target)]
-    named = [one for one in requests if (one.continuation or "").strip() == target.strip()]
+    named = [request for request in requests if (request.continuation or "").strip() == target.strip()]
     return named[0] if len(named) == 1 else None  # several: of tasks whose choices are prompts

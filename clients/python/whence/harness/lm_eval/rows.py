@@ -34,7 +34,7 @@ def query_rows(surveys: Sequence[Survey], which: Which) -> Iterator[QueryRow]:
 
 def count(surveys: Sequence[Survey], which: Which) -> int:
     """Return the number of those rows."""
-    return sum(_wanted(one, which) + one.unreadable for one in surveys)
+    return sum(_wanted(survey, which) + survey.unreadable for survey in surveys)
 
 
 def _wanted(survey: Survey, which: Which) -> int:
@@ -44,16 +44,16 @@ def _wanted(survey: Survey, which: Which) -> int:
 
 
 def _row(number: int, survey: Survey, sample: Sample) -> QueryRow:
-    found = answer(sample, survey.metric)
+    chosen = answer(sample, survey.metric)
     query_id = f"{sample.task}/{sample.doc_id}"
     columns: dict[str, Any] = {
         "task": sample.task,
         "doc_id": sample.doc_id,
         "filter": sample.filter,
-        "kind": found.kind,
-        "answer": found.completion,
-        "choice": found.choice,
-        "log_likelihood": found.log_likelihood,
+        "kind": chosen.kind,
+        "answer": chosen.completion,
+        "choice": chosen.choice,
+        "log_likelihood": chosen.log_likelihood,
         "target": sample.target,
         "correct": survey.correct(sample),
         "metric": survey.metric,
@@ -61,9 +61,9 @@ def _row(number: int, survey: Survey, sample: Sample) -> QueryRow:
         "doc_hash": sample.doc_hash,
     }
     try:
-        return _complete(number, query_id, columns, found.query(query_id), None, found.prompt)
+        return _complete(number, query_id, columns, chosen.query(query_id), None, chosen.prompt)
     except InvalidRequestError as error:
-        return _complete(number, query_id, columns, None, error, found.prompt)
+        return _complete(number, query_id, columns, None, error, chosen.prompt)
 
 
 def _complete(

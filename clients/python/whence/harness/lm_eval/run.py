@@ -56,10 +56,10 @@ def attribute(
         total=count(surveys, answers),
         settings={
             "samples": str(samples) if isinstance(samples, Path) else None,
-            "tasks": [one.task.name for one in surveys],
+            "tasks": [seen.task.name for seen in surveys],
             "answers": answers,
-            "metrics": [one.metric for one in surveys],
-            "filters": [one.filter for one in surveys],
+            "metrics": [seen.metric for seen in surveys],
+            "filters": [seen.filter for seen in surveys],
         },
     )
     tally = Tally(surveys)
@@ -81,22 +81,22 @@ def attribute(
 
 def _check(surveys: Sequence[Survey], which: Which, metric: str, filter: str) -> None:  # noqa: A002
     """Raise for a filter or a metric that no task has, and where right and wrong cannot be told."""
-    if filter and all(one.filter != filter for one in surveys):
+    if filter and all(seen.filter != filter for seen in surveys):
         raise InvalidRequestError(
-            f"no task has the filter {filter!r}; the first filters are {_several(one.filter for one in surveys)}",
+            f"no task has the filter {filter!r}; the first filters are {_several(seen.filter for seen in surveys)}",
             reason=Reason.UNKNOWN_FILTER,
             field="filter",
         )
-    if metric and all(one.metric != metric for one in surveys):
+    if metric and all(seen.metric != metric for seen in surveys):
         raise InvalidRequestError(
             f"no task has a metric {metric!r} whose values are 0 and 1 and which is the better the higher; the metrics "
-            f"are {_several(name for one in surveys for name in one.metrics)}",
+            f"are {_several(name for seen in surveys for name in seen.metrics)}",
             reason=Reason.UNKNOWN_METRIC,
             field="metric",
         )
-    for one in surveys:
-        if which != "all" and one.metric is None and one.samples:
-            raise without_metric(one, which)
+    for seen in surveys:
+        if which != "all" and seen.metric is None and seen.samples:
+            raise without_metric(seen, which)
 
 
 def _several(names: Any) -> str:  # noqa: ANN401 - an iterable of names

@@ -50,7 +50,7 @@ def parse(task: str, place: str, fields: Mapping[str, Any]) -> Sample:
     Raises :class:`~whence.errors.InvalidRequestError` (``UNREADABLE_SAMPLE``) for anything else.
     """
     try:
-        arguments = [_values(one) for one in _values(fields["arguments"])]
+        arguments = [_values(request) for request in _values(fields["arguments"])]
         responses = fields["resps"]
         if not arguments or len(arguments) != len(responses):
             raise ValueError(f"it has {len(arguments)} requests and {len(responses)} responses")
@@ -58,7 +58,7 @@ def parse(task: str, place: str, fields: Mapping[str, Any]) -> Sample:
             task=task,
             doc_id=int(fields["doc_id"]),
             filter=str(fields["filter"]),
-            requests=tuple(_request(one, said) for one, said in zip(arguments, responses, strict=True)),
+            requests=tuple(_request(*pair) for pair in zip(arguments, responses, strict=True)),
             target=str(fields["target"]),
             metrics={str(name): _plain(fields[name]) for name in fields["metrics"]},
             doc_hash=str(fields.get("doc_hash", "")),

@@ -43,15 +43,15 @@ def open_samples(samples: Path | Mapping[str, Any], tasks: Sequence[str]) -> lis
     Raises :class:`~whence.errors.NotFoundError` where there are no samples, and
     :class:`~whence.errors.InvalidRequestError` where they are several models' or a task is not among them.
     """
-    found = in_files(samples) if isinstance(samples, Path) else in_results(samples)
+    all_tasks = in_files(samples) if isinstance(samples, Path) else in_results(samples)
     for wanted in tasks:
-        if not any(fnmatchcase(task.name, wanted) for task in found):
+        if not any(fnmatchcase(task.name, wanted) for task in all_tasks):
             raise InvalidRequestError(
-                f"no task {wanted!r} is among the samples; there are {', '.join(task.name for task in found)}",
+                f"no task {wanted!r} is among the samples; there are {', '.join(task.name for task in all_tasks)}",
                 reason=Reason.UNKNOWN_TASK,
                 field="tasks",
             )
-    return [task for task in found if not tasks or any(fnmatchcase(task.name, wanted) for wanted in tasks)]
+    return [task for task in all_tasks if not tasks or any(fnmatchcase(task.name, wanted) for wanted in tasks)]
 
 
 def in_results(results: Mapping[str, Any]) -> list[Task]:
@@ -130,7 +130,7 @@ def _item(place: str, fields: object) -> Line:
 
 
 def _higher_is_better(folder: Path, date: str) -> Mapping[str, Any]:
-    """Return what the run's results say of its metrics; nothing where they are not there."""
+    """Return the directions of the tasks' metrics, from the results of the run; none where these are missing."""
     try:
         results = json.loads((folder / f"results_{date}.json").read_text(encoding="utf-8"))
         return dict(results["higher_is_better"])
