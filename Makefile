@@ -65,8 +65,9 @@ types: $(INSTALLED) ## Check the types, strictly
 	$(BIN)/mypy
 
 .PHONY: protos
-protos: $(INSTALLED) ## Check the protocol's style, and that what is generated from it, and client.py, is up to date
+protos: $(INSTALLED) ## Check the protocol: its style, that it breaks no client of the last release, that stubs and client.py are up to date
 	$(BIN)/buf lint
+	$(BIN)/buf breaking --against proto/released.binpb
 	scripts/generate.sh --check
 	$(BIN)/python scripts/generate_client.py --check
 
@@ -74,6 +75,10 @@ protos: $(INSTALLED) ## Check the protocol's style, and that what is generated f
 generate: $(INSTALLED) ## Generate the stubs in clients/python from proto/, and client.py from aio.py
 	scripts/generate.sh
 	$(BIN)/python scripts/generate_client.py
+
+.PHONY: released
+released: $(INSTALLED) ## At a release: keep the protocol as what later versions must not break
+	$(BIN)/buf build --exclude-source-info --output proto/released.binpb
 
 .PHONY: test
 test: $(INSTALLED) ## Run the tests, but for the exhaustive
