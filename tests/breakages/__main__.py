@@ -88,9 +88,10 @@ def main() -> None:
     unnoticed = []
     with tempfile.TemporaryDirectory() as temporary:
         tree = Path(temporary)
-        for name in (*SOURCES, "tests", "helm", "images", "compose", "dashboards"):
-            shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("pyproject.toml", ".dockerignore"):
+        folders = ("clients/typescript", "proto", "tests", "helm", "images", "compose", "dashboards")
+        for name in (*SOURCES, *folders):
+            shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
+        for name in ("pyproject.toml", "buf.yaml", ".dockerignore"):
             shutil.copy(ROOT / name, tree)
         for breakage in BREAKAGES:
             if wanted and not any(word in breakage.name for word in wanted):

@@ -120,4 +120,28 @@ BREAKAGES = (
         new="sorted(named)",
         tests="tests/harness/test_answers.py",
     ),
+    Breakage(
+        name="typescript: a token that is sent anywhere",
+        file="clients/typescript/src/tokens.ts",
+        old="if (encrypted || allowInsecure || isHere(target)) return;",
+        new="if (encrypted || allowInsecure || target) return;",
+        tests="tests/client/typescript",
+        only="another_machine",
+    ),
+    Breakage(
+        name="typescript: a retry that does not wait",
+        file="clients/typescript/src/retries.ts",
+        old="return wait < leftS ? wait : undefined;",
+        new="return wait >= 0 ? 0 : undefined;",
+        tests="tests/client/typescript",
+        only="no_use",
+    ),
+    Breakage(
+        name="typescript: a stream that goes on when nobody reads it",
+        file="clients/typescript/src/client.ts",
+        old="      cancel();\n",
+        new="",
+        tests="tests/client/typescript",
+        only="leaving_a_stream",
+    ),
 )

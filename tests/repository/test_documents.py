@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 CODE = ("proto", "clients", "service", "backends")
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs", "helm/whence/README.md")
+DOCUMENTS = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "docs",
+    "helm/whence/README.md",
+    "clients/typescript/README.md",
+)
 
 
 @pytest.mark.parametrize(
