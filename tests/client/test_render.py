@@ -110,6 +110,28 @@ def test_negative_sums_of_groups_are_marked_unless_they_are_validated(ranking):
         assert "+2?" not in text
 
 
+def test_groups_show_signals_with_intervals_and_those_with_most_of_the_signal_have_no_upper_end(ranking):
+    """Broken by: bars of influence beside signals; an upper end of None."""
+
+    def group(name: str, signal: float, low: float, high: float | None) -> results.GroupInfluence:
+        return results.GroupInfluence(
+            name=name, sequences=9, influence=-7.0, standard_error=0.1, sampled=5, signal=signal, signal_low=low,
+            signal_high=high,
+        )  # fmt: skip
+
+    shared = {field.name: getattr(ranking, field.name) for field in dataclasses.fields(results.Answer)}
+    answer = results.GroupInfluences(
+        **shared, groups=(group("a", 8.0, 3.0, None), group("b", 4.0, -1.5, 9.5)), total=group("", 12.0, 5.0, None),
+        log_likelihood=-1.0,
+    )  # fmt: skip
+    text = shown(render_groups.group_influences(answer), width=200)
+    row = {line.split()[0]: line for line in text.splitlines() if line.strip()}
+    assert "+3 to …" in row["a"]
+    assert "-1.5 to +9.5" in row["b"]
+    assert (row["a"].count("█"), row["b"].count("█")) == (24, 12)
+    assert "the group has most of the signal" in " ".join(text.split())
+
+
 def test_a_ranking_says_how_true_it_was_measured_to_be(ranking):
     """Broken by: saying nothing where there is no certificate."""
     assert "Influences were not validated for this model" in shown(render_attribution.attribution(ranking, plain=True))

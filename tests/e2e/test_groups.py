@@ -35,7 +35,24 @@ def test_with_every_sequence_scored_the_sums_are_exact(indexed: Service):
     assert [group.standard_error for group in answer] == [0.0] * len(expected)
     assert answer.total.influence == pytest.approx(sum(expected.values()), rel=1e-9)
     assert answer.total.sequences == answer.sequences_scored == indexed.artefacts.open_corpus().sequences
-    assert [group.influence for group in answer] == sorted((group.influence for group in answer), reverse=True)
+    assert [group.signal for group in answer] == sorted((group.signal for group in answer), reverse=True)
+
+
+def test_with_every_sequence_scored_the_signals_are_those_of_a_full_scan(indexed: Service):
+    """Broken by: the noise of the sample's weights; signals of influences that are not divided by N."""
+    corpus = indexed.artefacts.open_corpus()
+    scan = indexed.client.attribute(QUERY, search="full_scan", direction="both", top_k=corpus.sequences)
+    signals = {hit.sequence_id: hit.signal for hit in scan}
+    expected = dict.fromkeys((corpus.record(position).source for position in range(corpus.sequences)), 0.0)
+    for position in range(corpus.sequences):
+        record = corpus.record(position)
+        expected[record.source] += signals.get(record.sequence_id, 0.0)
+    answer = indexed.client.group_influence(QUERY, samples=1000)
+    assert {group.name: group.signal for group in answer} == pytest.approx(expected, rel=1e-9)
+    assert answer.total.signal == pytest.approx(sum(expected.values()), rel=1e-9)
+    assert answer.total.signal_high is None
+    for group in answer:
+        assert group.signal_low < group.signal < (group.signal_high or float("inf"))
 
 
 def test_a_sample_is_right_within_what_it_says_of_itself(indexed: Service):
@@ -61,6 +78,9 @@ def test_where_the_shards_are_does_not_matter(indexed: Service, indexed_halves: 
             assert (ours.sequences, ours.sampled) == (theirs.sequences, theirs.sampled)
             assert ours.influence == pytest.approx(theirs.influence, rel=1e-9)
             assert ours.standard_error == pytest.approx(theirs.standard_error, rel=1e-6)
+            assert ours.signal == pytest.approx(theirs.signal, rel=1e-9)
+            assert ours.signal_low == pytest.approx(theirs.signal_low, rel=1e-6)
+            assert (ours.signal_high or 0) == pytest.approx(theirs.signal_high or 0, rel=1e-6)
 
 
 def test_a_list_puts_a_sequence_into_a_group_for_each_item_and_each_name_is_a_filter(indexed: Service):
@@ -129,7 +149,7 @@ def test_the_command_line_draws_them(indexed: Service):
     assert done.returncode == 0, done.stderr
     assert "tale" in done.stdout
     assert "█" in done.stdout
-    assert "from 40 that were scored exactly" in " ".join(done.stdout.split())
+    assert "from 40 sequences that were scored exactly" in " ".join(done.stdout.split())
     document = json.loads(whence(*asked, "--json", server=indexed.front.address).stdout)
     assert {group["name"] for group in document["groups"]} == {"tale", "log"}
 

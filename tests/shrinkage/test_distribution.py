@@ -25,6 +25,20 @@ def test_a_weight_counts_each_influence_so_often(values: list[float]) -> None:
     assert weighted.known == len(values)
 
 
+@given(st.lists(st.tuples(st.floats(-1e9, 1e9), st.floats(0.5, 100)), max_size=60), st.randoms())
+def test_weights_of_a_sample_add_up_whatever_their_order(pairs: list[tuple[float, float]], rng) -> None:
+    distribution = Distribution.weighted(pairs)
+    assert sum(distribution.weights.values()) == pytest.approx(sum(weight for _, weight in pairs))
+    assert distribution.known == len(pairs)
+    rng.shuffle(pairs)
+    assert Distribution.weighted(pairs) == distribution
+
+
+@given(influences)
+def test_a_sample_of_equal_weights_is_a_distribution_of_that_weight(values: list[float]) -> None:
+    assert Distribution.weighted((value, 3.0) for value in values) == Distribution.of(values, weight=3)
+
+
 @given(influences)
 def test_magnitudes_forget_signs_and_leave_zeros_out(values: list[float]) -> None:
     folded = Distribution.of(values).magnitudes()

@@ -217,11 +217,10 @@ class AsyncClient:
         timeout_s: float | None = None,
         **options: Unpack[GroupOptions],
     ) -> GroupInfluences:
-        """Return the influence of groups of training sequences on one output, with standard errors.
+        """Return the signal and the influence of groups of training sequences on one output, with intervals.
 
-        The index's estimates are summed over every sequence and corrected by the exact influence of a sample of
-        ``samples``: as many as there are sequences make the sums exact. The server needs an index. Options:
-        :class:`whence.GroupOptions`. Other arguments: :meth:`attribute`.
+        A sample of ``samples`` sequences is scored exactly: as many as there are sequences make the sums exact. The
+        server needs an index. Options: :class:`whence.GroupOptions`. Other arguments: :meth:`attribute`.
         """
         query = one_query(query, prompt, completion)
         request = requests.group_influence(query, options, model=model, request_id=request_id)

@@ -52,7 +52,7 @@ def scores(table: ScoreTable) -> pd.DataFrame:
 
 def groups(influences: GroupInfluences) -> pd.DataFrame:
     """Return a row for each group, named by its index."""
-    columns = ["influence", "standard_error", "sequences", "sampled"]
+    columns = ["signal", "signal_low", "signal_high", "influence", "standard_error", "sequences", "sampled"]
     rows = [[getattr(group, column) for column in columns] for group in influences]
     return _frame(rows, index=[group.name for group in influences], columns=columns)
 

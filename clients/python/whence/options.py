@@ -184,7 +184,7 @@ class GroupOptions(TypedDict, total=False):
     samples: Annotated[
         int | None,
         Option(
-            description="How many sequences to score exactly: more of them, smaller standard errors.",
+            description="How many sequences to score exactly: more of them, sums nearer to those over all.",
             unset="the server's choice",
             minimum=1,
             reason=Reason.INVALID_SAMPLES,

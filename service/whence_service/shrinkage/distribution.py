@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,16 @@ class Distribution:
         """Return the distribution of finite influences, each of the same ``weight``."""
         counts = Counter(map(bin_of, influences))
         return cls(weights={number: weight * counts[number] for number in sorted(counts)}, known=counts.total())
+
+    @classmethod
+    def weighted(cls, influences: Iterable[tuple[float, float]]) -> Distribution:
+        """Return the distribution of pairs of a finite influence and its weight, whatever their order."""
+        bins: dict[int, list[float]] = {}
+        for influence, weight in influences:
+            bins.setdefault(bin_of(influence), []).append(weight)
+        return cls(
+            weights={number: math.fsum(bins[number]) for number in sorted(bins)}, known=sum(map(len, bins.values()))
+        )
 
     def __add__(self, other: Distribution) -> Distribution:
         both = {*self.weights, *other.weights}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from whence.worker.v1 import worker_service_pb2 as messages
-from whence_service.frontend.calls.group_influence import merge_draws, scored_draw
+from whence_service.frontend.calls.group_draws import merge_draws, scored_draw
 
 
 def answer(*drawn: tuple[int, float]) -> messages.EstimateGroupsResponse:

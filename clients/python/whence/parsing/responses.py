@@ -72,6 +72,9 @@ def _group(proto: attribution_service_pb2.GroupInfluence) -> results.GroupInflue
         influence=proto.influence,
         standard_error=proto.standard_error,
         sampled=proto.sampled,
+        signal=proto.signal if proto.HasField("signal") else None,
+        signal_low=proto.signal_low if proto.HasField("signal_low") else None,
+        signal_high=proto.signal_high if proto.HasField("signal_high") else None,
     )
 
 

@@ -541,8 +541,8 @@ class GroupInfluenceRequest(google.protobuf.message.Message):
     read as in Filter.metadata. If the value is a list, the sequence belongs to one group per item. Empty: "source".
     """
     samples: builtins.int
-    """Number of sequences that are drawn and scored exactly, at least 30. A larger sample has smaller standard errors; a
-    sample of all sequences makes the sums exact. 0: 400.
+    """Number of sequences that are drawn and scored exactly, at least 30. With a larger sample, sums are nearer to those
+    over all sequences; a sample of all makes them exact. 0: 400.
     """
     damping_factor: builtins.float
     """Damping of each layer, as a multiple of its mean corrected eigenvalue. From 1e-12 to 1e12. Unset: the model's
@@ -597,7 +597,7 @@ class GroupInfluenceResponse(google.protobuf.message.Message):
     """The log-likelihood of the completion, in nats."""
     @property
     def groups(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___GroupInfluence]:
-        """The groups, most positive influence first."""
+        """The groups, most positive signal first; most positive influence where signals are unknown."""
 
     @property
     def total(self) -> global___GroupInfluence:
@@ -625,7 +625,7 @@ global___GroupInfluenceResponse = GroupInfluenceResponse
 @typing.final
 class GroupInfluence(google.protobuf.message.Message):
     """The influence of a group of training sequences: the effect of their presence in the training set on the measurement,
-    to first order.
+    to first order. `signal` is what retraining without the group was held against; `influence` sums noise, too.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -635,6 +635,9 @@ class GroupInfluence(google.protobuf.message.Message):
     INFLUENCE_FIELD_NUMBER: builtins.int
     STANDARD_ERROR_FIELD_NUMBER: builtins.int
     SAMPLED_FIELD_NUMBER: builtins.int
+    SIGNAL_FIELD_NUMBER: builtins.int
+    SIGNAL_LOW_FIELD_NUMBER: builtins.int
+    SIGNAL_HIGH_FIELD_NUMBER: builtins.int
     name: builtins.str
     """The source, the document's id or the value of the metadata field; empty for sequences that have none. Used as the
     corresponding condition of a Filter, it selects the sequences of this group.
@@ -647,9 +650,24 @@ class GroupInfluence(google.protobuf.message.Message):
     drawn, otherwise biased towards the index's estimates.
     """
     standard_error: builtins.float
-    """The standard error of `influence` over samples, in nats; 0 if every sequence of the group was scored."""
+    """The standard error of `influence` over samples, in nats; 0 if every sequence of the group was scored. It says how
+    far the sum over all sequences may be, not how far the effect of removing the group is.
+    """
     sampled: builtins.int
     """Number of sequences of the group that were scored exactly."""
+    signal: builtins.float
+    """The sum of the signals (Hit.signal) of the group's sequences, in nats: those of the sample, each for as many as it
+    stands for (decision 0044). Exact, as a full scan has it, if every sequence was scored. Unset if fewer than 20
+    influences are known, which do not tell signal from noise.
+    """
+    signal_low: builtins.float
+    """The lower end of an interval of 95 % around `signal` for what is lost without the group, in nats: each influence that
+    is signal may be off by its own size, and the sum by the sample's error. docs/truth.md holds it against retraining.
+    """
+    signal_high: builtins.float
+    """The upper end. Unset if the group has half of the query's positive signal or more: then too little is left to make
+    up for it, and what is lost was up to tens of times the sum.
+    """
     def __init__(
         self,
         *,
@@ -658,8 +676,18 @@ class GroupInfluence(google.protobuf.message.Message):
         influence: builtins.float = ...,
         standard_error: builtins.float = ...,
         sampled: builtins.int = ...,
+        signal: builtins.float | None = ...,
+        signal_low: builtins.float | None = ...,
+        signal_high: builtins.float | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["influence", b"influence", "name", b"name", "sampled", b"sampled", "sequences", b"sequences", "standard_error", b"standard_error"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_signal", b"_signal", "_signal_high", b"_signal_high", "_signal_low", b"_signal_low", "signal", b"signal", "signal_high", b"signal_high", "signal_low", b"signal_low"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_signal", b"_signal", "_signal_high", b"_signal_high", "_signal_low", b"_signal_low", "influence", b"influence", "name", b"name", "sampled", b"sampled", "sequences", b"sequences", "signal", b"signal", "signal_high", b"signal_high", "signal_low", b"signal_low", "standard_error", b"standard_error"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_signal", b"_signal"]) -> typing.Literal["signal"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_signal_high", b"_signal_high"]) -> typing.Literal["signal_high"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_signal_low", b"_signal_low"]) -> typing.Literal["signal_low"] | None: ...
 
 global___GroupInfluence = GroupInfluence
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-# The weight, in sequences, of the variance of all groups in the variance of a group with few drawn sequences.
-_BORROWED: Final = 8.0
+# The weight, in sequences, of what all groups show in the variances of a group with few drawn sequences.
+BORROWED: Final = 8.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,13 +103,16 @@ def merge_totals(parts: Iterable[GroupTotals]) -> list[GroupTotals]:
     return [merged[name] for name in sorted(merged)]
 
 
-def _probability(drawn: Drawn, threshold: float | None) -> float:
+def inclusion_probability(drawn: Drawn, threshold: float | None) -> float:
+    """Return the probability with which a sequence of its scale is in the sample."""
     return 1.0 if threshold is None else min(1.0, drawn.scale * threshold)
 
 
 def _slope(sample: Sequence[Drawn], threshold: float | None) -> float:
     """Return b: the regression of influences on estimates, weighted by the inverse of probability and squared scale."""
-    weighted = [(drawn, 1 / _probability(drawn, threshold) / drawn.scale**2) for drawn in sample if drawn.scale > 0]
+    weighted = [
+        (drawn, 1 / inclusion_probability(drawn, threshold) / drawn.scale**2) for drawn in sample if drawn.scale > 0
+    ]
     squares = math.fsum(weight * drawn.estimate**2 for drawn, weight in weighted)
     products = math.fsum(weight * drawn.estimate * drawn.influence for drawn, weight in weighted)
     return products / squares if squares > 0 else 1.0
@@ -119,7 +122,7 @@ def _residual_square(sample: Sequence[Drawn], slope: float, threshold: float | N
     """Return the mean square of a residual at a scale of 1, over sequences drawn with a probability below 1."""
     squares = scales = 0.0
     for drawn in sample:
-        probability = _probability(drawn, threshold)
+        probability = inclusion_probability(drawn, threshold)
         if probability < 1:
             squares += (drawn.influence - slope * drawn.estimate) ** 2 / probability
             scales += drawn.scale**2 / probability
@@ -127,7 +130,7 @@ def _residual_square(sample: Sequence[Drawn], slope: float, threshold: float | N
 
 
 def _add(into: _Sampled, drawn: Drawn, slope: float, threshold: float | None) -> None:
-    probability = _probability(drawn, threshold)
+    probability = inclusion_probability(drawn, threshold)
     residual = drawn.influence - slope * drawn.estimate
     into.count += 1
     into.influence += drawn.influence
@@ -148,7 +151,7 @@ def _sum(totals: GroupTotals, sampled: _Sampled, slope: float, per_square: float
         scale, square = totals.scale - sampled.certain_scale, totals.squared_scale - sampled.certain_square
         expected = max(0.0, per_square * (scale / threshold - square))
         influence = slope * totals.estimate + sampled.correction
-        variance = (sampled.uncertain * sampled.variance + _BORROWED * expected) / (sampled.uncertain + _BORROWED)
+        variance = (sampled.uncertain * sampled.variance + BORROWED * expected) / (sampled.uncertain + BORROWED)
     return GroupSum(
         name=totals.name,
         sequences=totals.sequences,

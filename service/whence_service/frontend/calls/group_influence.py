@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
 from typing import Final
 
 from whence.errors import InvalidRequestError
 from whence.reasons import Reason, WarningCode
 from whence.v1 import attribution_pb2, attribution_service_pb2
 from whence.worker.v1 import worker_service_pb2 as messages
-from whence_service.frontend.calls.group_estimates import (
-    Drawn,
-    GroupSum,
-    GroupTotals,
-    estimate_groups,
-    merge_totals,
-)
+from whence_service.frontend.calls.group_draws import Draw, merge_draws, scored_draw
+from whence_service.frontend.calls.group_estimates import GroupTotals, merge_totals
+from whence_service.frontend.calls.group_results import GroupResult, group_results
 from whence_service.frontend.request.checked import GroupOptions
 from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.request.options import MIN_SAMPLES
@@ -39,17 +33,8 @@ _ROUND: Final = 32
 MAX_GROUPS: Final = 10_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Draw:
-    """A drawn sequence whose influence is not yet known."""
-
-    position: int
-    priority: float
-    drawn: Drawn
-
-
 async def group_influence(context: RequestContext[GroupOptions]) -> attribution_service_pb2.GroupInfluenceResponse:
-    """Return the influence of every group on the query.
+    """Return the signal and the influence of every group on the query.
 
     If the deadline leaves no time for the whole sample, a smaller one is used: every prefix of the sample is a sample.
     Raises :class:`~whence.errors.MismatchError` (``MISSING_INDEX``) without an index, and
@@ -70,11 +55,11 @@ async def group_influence(context: RequestContext[GroupOptions]) -> attribution_
     if len(sample) < MIN_SAMPLES and threshold is not None:
         raise deadline_error(f"after {len(sample)} sequences were scored; fewer than {MIN_SAMPLES} tell no error")
     [whole] = merge_totals(_totals(answer.total) for answer in answers)
-    *sums, total = estimate_groups(totals, whole, sample, threshold)
+    *sums, total = await group_results(totals, whole, sample, threshold)
     scale = InfluenceScale.of(context.generation)
     log_likelihood = prepared.queries[0].log_likelihood
     outside = linear_range.of_influences(
-        context, ((scale.influence(group.influence), log_likelihood) for group in (*sums, total))
+        context, ((scale.influence(group.effect), log_likelihood) for group in (*sums, total))
     )
     return attribution_service_pb2.GroupInfluenceResponse(
         groups=[_message(group, scale) for group in sums],
@@ -86,7 +71,7 @@ async def group_influence(context: RequestContext[GroupOptions]) -> attribution_
                 *prepared.warnings,
                 *_warnings(len(sample), min(options.samples, searched)),
                 *outside,
-                *negatives.of_influences(context, (group.influence for group in sums)),
+                *negatives.of_influences(context, (group.effect for group in sums)),
             ),
             sequences_scored=len(sample),
             sequences_searched=searched,
@@ -153,43 +138,20 @@ def _totals(group: messages.EstimatedGroup) -> GroupTotals:
     )
 
 
-def merge_draws(answers: list[messages.EstimateGroupsResponse], count: int) -> list[Draw]:
-    """Return the sample over all shards: the smallest priorities, in order. Ties go to the lower position."""
-    draws = (
-        Draw(
-            position=sequence.position,
-            priority=sequence.priority,
-            drawn=Drawn(
-                groups=tuple(answer.groups[group].name for group in sequence.groups),
-                estimate=sequence.estimate,
-                scale=sequence.scale,
-                influence=0.0,
-            ),
-        )
-        for answer in answers
-        for sequence in answer.drawn
+def _message(group: GroupResult, scale: InfluenceScale) -> attribution_service_pb2.GroupInfluence:
+    message = attribution_service_pb2.GroupInfluence(
+        name=group.estimate.name,
+        sequences=group.estimate.sequences,
+        influence=scale.influence(group.estimate.influence),
+        standard_error=scale.influence(group.estimate.standard_error),
+        sampled=group.estimate.sampled,
     )
-    return heapq.nsmallest(count, draws, key=lambda draw: (draw.priority, draw.position))
-
-
-def scored_draw(draws: Sequence[Draw], exact: Mapping[int, float]) -> tuple[list[Drawn], float | None]:
-    """Return the scored sample up to the first gap, and the priority at which it ends."""
-    sample: list[Drawn] = []
-    for draw in draws:
-        if draw.position not in exact:
-            break
-        sample.append(replace(draw.drawn, influence=exact[draw.position]))
-    return sample, draws[len(sample)].priority if len(sample) < len(draws) else None
-
-
-def _message(group: GroupSum, scale: InfluenceScale) -> attribution_service_pb2.GroupInfluence:
-    return attribution_service_pb2.GroupInfluence(
-        name=group.name,
-        sequences=group.sequences,
-        influence=scale.influence(group.influence),
-        standard_error=scale.influence(group.standard_error),
-        sampled=group.sampled,
-    )
+    if group.signal is not None and group.interval is not None:
+        message.signal = scale.influence(group.signal.signal)
+        message.signal_low = scale.influence(group.interval.low)
+        if group.interval.high is not None:
+            message.signal_high = scale.influence(group.interval.high)
+    return message
 
 
 def _warnings(scored: int, requested: int) -> list[attribution_pb2.Warning]:

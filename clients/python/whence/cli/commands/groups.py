@@ -1,4 +1,4 @@
-"""``whence groups``: the influence of each source on an output."""
+"""``whence groups``: the signal and the influence of each source on an output."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def groups(
     connection: Connection = Connection(),
     as_json: options.Json = False,
 ) -> None:
-    """Show how much of an output comes from each part of the corpus, with standard errors.
+    """Show how much of an output comes from each part of the corpus, with intervals.
 
-    The index's estimates are summed over all sequences and corrected by a sample that is scored exactly. The server
-    needs an index.
+    What is signal is summed over a sample that is scored exactly, each sequence for as many as it stands for. The
+    server needs an index.
 
     whence groups --prompt "The capital of Durrow is" --completion " Brelary" --by source
     """

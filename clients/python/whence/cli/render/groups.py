@@ -1,4 +1,4 @@
-"""The influence of groups: a row with a bar for each, most positive first."""
+"""The signal and the influence of groups: a row with a bar for each, most positive first."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHOWN: Final = 50
 _NO_NAME: Final = "(none)"
 # Behind a negative sum that nobody has shown to mean anything.
 _DOUBT: Final = "?"
-# An influence within so many standard errors of 0 is dim.
+# An influence within so many standard errors of 0 is dim, where signals are unknown.
 _SURE: Final = 2.0
 
 
@@ -29,13 +29,13 @@ def group_influences(result: GroupInfluences) -> RenderableType:
         title=f"log-likelihood of the output {result.log_likelihood:.3f} nats",
         title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False,
     )  # fmt: skip
+    known = result.total.signal is not None
     table.add_column("group", overflow="fold", max_width=40)
-    table.add_column("sequences", justify="right", no_wrap=True)
-    table.add_column("influence", justify="right", no_wrap=True)
-    table.add_column("± error", justify="right", no_wrap=True)
+    for column in ("sequences", *(("signal", "95 %") if known else ()), "influence", "± error"):
+        table.add_column(column, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     validated = negative_is_validated(result)
-    largest = max((abs(group.influence) for group in result), default=0.0)
+    largest = max((abs(group.effect) for group in result), default=0.0)
     half = _SHOWN // 2
     for place, group in enumerate(result.groups):
         if len(result) > _SHOWN and place == half:
@@ -44,14 +44,25 @@ def group_influences(result: GroupInfluences) -> RenderableType:
             table.add_row(*_cells(group, largest, validated))
     table.add_section()
     table.add_row(*_cells(result.total, 0.0, validated, name="all"))
-    unit = printable(result.influence_unit) or "nats"
-    note = Text(
-        f"Influence is summed over a group's sequences, in {unit}; "
-        f"estimated from {result.sequences_scored:,} that were scored exactly; dim is within {_SURE:g} errors of 0.",
-        style="dim",
-    )
-    notes = [note, *_no_value(result), *_not_validated(result, validated)]
+    notes = [*_explained(result, known), *_no_value(result), *_not_validated(result, validated)]
     return Group(table, *notes, *answer.about(result))
+
+
+def _explained(result: GroupInfluences, known: bool) -> list[Text]:
+    unit = printable(result.influence_unit) or "nats"
+    scored = f"estimated from {result.sequences_scored:,} sequences that were scored exactly"
+    if not known:
+        lines = [
+            f"Influence is summed over a group's sequences, noise and all, in {unit}; {scored}.",
+            f"Signal and noise are not told apart; dim is within {_SURE:g} errors of 0.",
+        ]
+    else:
+        lines = [
+            f"Signal is summed over a group's sequences, in {unit}; {scored}. Influence is the sum with its noise.",
+            "95 %: where what is lost without the group is expected; dim has 0 in it. Without an upper end, the group "
+            "has most of the signal, and may take more with it than the sum.",
+        ]
+    return [Text(line, style="dim") for line in lines]
 
 
 def _no_value(result: GroupInfluences) -> list[Text]:
@@ -61,20 +72,35 @@ def _no_value(result: GroupInfluences) -> list[Text]:
 
 
 def _not_validated(result: GroupInfluences, validated: bool) -> list[Text]:
-    if validated or all(group.influence >= 0 for group in (*result.groups, result.total)):
+    if validated or all(group.effect >= 0 for group in (*result.groups, result.total)):
         return []
     return [Text(f"{_DOUBT}: negative influence is not validated for this model.", style="dim")]
 
 
 def _cells(group: GroupInfluence, largest: float, validated: bool, *, name: str = _NO_NAME) -> tuple[Text, ...]:
-    style = "green" if group.influence >= 0 else "red"
-    unsure = abs(group.influence) < _SURE * group.standard_error
-    doubt = _DOUBT if group.influence < 0 and not validated else ""
-    length = round(_BAR * abs(group.influence) / largest) if largest else 0
+    style = "dim" if _unsure(group) else "green" if group.effect >= 0 else "red"
+    doubt = _DOUBT if group.effect < 0 and not validated else ""
+    length = round(_BAR * abs(group.effect) / largest) if largest else 0
+    effect = [Text(number(group.effect) + doubt, style=style)]
+    if group.signal is not None:
+        effect += [Text(_interval(group), style="dim"), Text(number(group.influence), style="dim")]
     return (
         Text(printable(group.name) or name, style="bold"),
         Text(f"{group.sequences:,}"),
-        Text(number(group.influence) + doubt, style="dim" if unsure else style),
+        *effect,
         Text(number(group.standard_error).lstrip("+") if group.standard_error else "exact", style="dim"),
-        Text("█" * length, style="dim" if unsure else style),
+        Text("█" * length, style=style),
     )
+
+
+def _interval(group: GroupInfluence) -> str:
+    assert group.signal_low is not None
+    high = "…" if group.signal_high is None else number(group.signal_high)
+    return f"{number(group.signal_low)} to {high}"
+
+
+def _unsure(group: GroupInfluence) -> bool:
+    """Whether the effect may be 0."""
+    if group.signal is None or group.signal_low is None:
+        return abs(group.influence) < _SURE * group.standard_error
+    return group.signal_low <= 0 and (group.signal_high is None or group.signal_high >= 0)

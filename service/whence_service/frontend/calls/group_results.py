@@ -1,0 +1,42 @@
+"""The sums over each group, of influences and of signals with their intervals, in the order of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from whence_service.frontend.calls.group_estimates import Drawn, GroupSum, GroupTotals, estimate_groups
+from whence_service.frontend.calls.group_signals import sample_distribution, sum_signals
+from whence_service.frontend.search.noise import noise_of
+from whence_service.shrinkage.group_intervals import Interval, SignalSum, interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupResult:
+    """The sums over a group. Without ``signal`` and ``interval`` where the noise is unknown."""
+
+    estimate: GroupSum
+    signal: SignalSum | None = None
+    interval: Interval | None = None
+
+    @property
+    def effect(self) -> float:
+        """The sum that counts: of signals, where they are known."""
+        return self.estimate.influence if self.signal is None else self.signal.signal
+
+
+async def group_results(
+    totals: Sequence[GroupTotals], whole: GroupTotals, sample: Sequence[Drawn], threshold: float | None
+) -> list[GroupResult]:
+    """Return the sums over each group, the most positive first, ties by name; and last those over the whole."""
+    *estimates, total = estimate_groups(totals, whole, sample, threshold)
+    [noise] = await noise_of([sample_distribution(sample, threshold)])
+    if noise is None:
+        return [GroupResult(estimate=estimate) for estimate in (*estimates, total)]
+    signals, of_all = sum_signals(totals, whole, sample, threshold, noise.shrinkage)
+    groups = [
+        GroupResult(estimate=each, signal=signals[each.name], interval=interval(signals[each.name], of_all))
+        for each in estimates
+    ]
+    ordered = sorted(groups, key=lambda group: (-group.effect, group.estimate.name))
+    return [*ordered, GroupResult(estimate=total, signal=of_all, interval=interval(of_all, of_all))]
