@@ -22,12 +22,12 @@ from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from whence_backends.contract import Float64Array
 from whence_backends.corpus import Corpus
 from whence_backends.fit import FitConfig, fit
 from whence_backends.validation.bank import Bank
+from whence_backends.validation.group_intervals import served_intervals
 from whence_backends.validation.methods import (
     BM25,
     DOT,
@@ -46,7 +46,13 @@ from whence_backends.validation.scoring import ScoringConfig, score_all
 from whence_backends.validation.statistics.ceiling import ceiling, reliability
 from whence_backends.validation.statistics.effects import in_out
 from whence_backends.validation.statistics.estimate import Estimate, Figure
-from whence_backends.validation.statistics.groups import group_agreement, losses_without
+from whence_backends.validation.statistics.groups import (
+    GroupAgreement,
+    Intervals,
+    Losses,
+    group_agreement,
+    losses_without,
+)
 from whence_backends.validation.statistics.lds import Lds, linear_datamodeling_score
 
 BANKS: Final = Path(__file__).parents[1] / "banks"
@@ -178,29 +184,38 @@ def print_effects(ground: Ground, signal: Float64Array) -> float:
 
 
 def print_groups(ground: Ground, table: dict[str, Float64Array]) -> float:
-    """Print sums over sources against training without each; return the coverage of the signal's intervals."""
+    """Print sums over sources against training without each; return the coverage of the served intervals."""
+    losses, members = without_sources(ground)
+    influence, signal = ground.scores.influence, table[SIGNAL]
+    sizes = np.abs(influence)
+    sums = {name: members @ table[name].T for name in (EKFAC, SIGNAL, POSITIVE)}
+    rows = {
+        "influence, as served before": (sums[EKFAC], Intervals.symmetric(sums[EKFAC], 0 * sums[EKFAC])),
+        "influence, each off by itself": (sums[EKFAC], served_intervals(members, influence, sizes)),
+        "positive, each off by itself": (sums[POSITIVE], served_intervals(members, table[POSITIVE], sizes)),
+        "signal, as served": (sums[SIGNAL], served_intervals(members, signal, np.sqrt(influence * signal))),
+    }
+    columns = " ".join(f"{column:>14}" for column in ("spearman", "pearson", "slope", "coverage", "below", "above"))
+    print(f"\n{f'sums over {len(members)} sources':30} {columns}")
+    coverage = float("nan")
+    for name, (predicted, intervals) in rows.items():
+        agreement = group_agreement(predicted, intervals, losses)
+        assert isinstance(agreement, GroupAgreement), agreement
+        figures = (agreement.spearman, agreement.pearson, agreement.slope)
+        shares = (agreement.coverage, agreement.below, agreement.above)
+        print(f"{name:30} " + " ".join(f"{written(figure):>14}" for figure in (*figures, *shares)))
+        coverage = value(agreement.coverage)
+    return coverage
+
+
+def without_sources(ground: Ground) -> tuple[Losses, Float64Array]:
+    """Return what is lost without each source, and its sequences, float64 [G, N]."""
     without = ground.all_runs.of(RunKind.WITHOUT)
     names = list(dict.fromkeys(run.name for run in without.runs))
     groups = np.array([names.index(run.name) for run in without.runs])
     losses = losses_without(ground.all_runs.of(RunKind.FULL).queries, without.queries, groups)
-    members = np.array([[f"without-{source}" == name for source in ground.sources] for name in names])
-    columns = " ".join(f"{column:>14}" for column in ("spearman", "pearson", "slope", "coverage"))
-    print(f"\n{f'sums over {len(names)} sources':28} {columns}")
-    coverage = float("nan")
-    errors = group_errors(ground.scores.influence, members)
-    for name in (EKFAC, SIGNAL, POSITIVE):
-        predicted = members.astype(float) @ table[name].T
-        agreement = group_agreement(predicted, errors, losses)
-        figures = (agreement.spearman, agreement.pearson, agreement.slope, agreement.coverage)
-        print(f"{name:28} " + " ".join(f"{written(figure):>14}" for figure in figures))
-        if name == SIGNAL:
-            coverage = value(agreement.coverage)
-    return coverage
-
-
-def group_errors(influence: Float64Array, members: NDArray[np.bool_]) -> Float64Array:
-    """Return the standard error of each sum, float64 [G, Q]: each term is off by its own size, in either direction."""
-    return np.sqrt(members.astype(float) @ (influence**2).T)
+    assert isinstance(losses, Losses), losses
+    return losses, np.array([[f"without-{source}" == name for source in ground.sources] for name in names], float)
 
 
 def value(figure: Figure) -> float:

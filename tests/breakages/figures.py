@@ -75,8 +75,8 @@ BREAKAGES = (
     Breakage(
         name="intervals of groups held against losses without the noise of seeds",
         file=f"{STATISTICS}/groups.py",
-        old="np.hypot(reach, student_quantile(measured.degrees) * measured.standard_errors)",
-        new="reach",
+        old="noise = student_quantile(measured.degrees) * measured.standard_errors",
+        new="noise = np.zeros_like(measured.standard_errors)",
         tests=f"{_TESTS}/test_groups.py",
     ),
     Breakage(

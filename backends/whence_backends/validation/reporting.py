@@ -96,11 +96,15 @@ def proxy_scoring(bank: Bank, progress: Progress = lambda *_: None) -> ScoringCo
 
 
 def claims_of(scores: Scores) -> Claims:
-    """Return the claims of the methods. A sum over a group is off by the size of each of its influences, either way."""
+    """Return the claims of the methods. In a sum over a group, each influence may be off by its own size, either way.
+
+    Of the signal, only that part of its square which is more than noise counts: what is served.
+    """
     denoised = denoise(scores.influence)
     table = methods(scores, denoised)
     in_nats = {name for name in table if name.startswith(EKFAC) and "BM25" not in name}
-    errors: dict[str, Float64Array] = {name: np.abs(scores.influence) for name in (EKFAC, SIGNAL, POSITIVE, NEGATIVE)}
+    errors: dict[str, Float64Array] = {name: np.abs(scores.influence) for name in (EKFAC, POSITIVE, NEGATIVE)}
+    errors[SIGNAL] = np.sqrt(scores.influence * denoised.signal)
     known = not np.isnan(denoised.significance).any()
     return Claims(
         scores=table,

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from whence_backends.validation.statistics.estimate import Undetermined
-from whence_backends.validation.statistics.groups import GroupAgreement, Losses, group_agreement, losses_without
+from whence_backends.validation.statistics.groups import (
+    GroupAgreement,
+    Intervals,
+    Losses,
+    group_agreement,
+    losses_without,
+)
 
 
 def drawn(rng, *, groups: int = 8, queries: int = 24, seeds: int = 2, noise: float = 1.0):
@@ -18,7 +24,7 @@ def drawn(rng, *, groups: int = 8, queries: int = 24, seeds: int = 2, noise: flo
 
 
 def agreement(predicted: np.ndarray, errors: float, losses: Losses) -> GroupAgreement:
-    result = group_agreement(predicted, np.full(predicted.shape, errors), losses)
+    result = group_agreement(predicted, Intervals.symmetric(predicted, np.full(predicted.shape, errors)), losses)
     assert isinstance(result, GroupAgreement)
     return result
 
@@ -45,6 +51,18 @@ def test_intervals_that_are_too_narrow_do_not_cover(rng):
     assert agreement(truth, 0.0, losses).without_noise.value == 0
 
 
+def test_what_lies_beyond_either_end_is_told_apart_and_nothing_lies_beyond_an_open_one(rng):
+    """Broken by: taking the ends for one another; an open interval without a lower end."""
+    truth, losses = drawn(rng, noise=0.01)
+    for shift, beyond, within in ((-9.0, "above", "below"), (9.0, "below", "above")):
+        closed = agreement(truth + shift, 1.0, losses)
+        assert (getattr(closed, beyond).value, getattr(closed, within).value, closed.coverage.value) == (1, 0, 0)
+        ends = Intervals.symmetric(truth + shift, np.full(truth.shape, 1.0))
+        opened = group_agreement(truth + shift, Intervals(low=ends.low, high=np.full(truth.shape, np.inf)), losses)
+        assert isinstance(opened, GroupAgreement)
+        assert (opened.above.value, opened.coverage.value) == (0, float(beyond == "above"))
+
+
 def test_the_correlation_and_the_size_are_those_of_what_was_lost(rng):
     truth, losses = drawn(rng, noise=0.01)
     result = agreement(truth / 2, 1.0, losses)
@@ -68,6 +86,6 @@ def test_what_cannot_be_said_is_not_said(rng):
     )
     assert isinstance(losses_without(np.zeros((2, 3)), np.zeros((0, 3)), np.zeros(0, int)), Undetermined)
     truth, losses = drawn(rng, groups=3)
-    assert group_agreement(truth, truth, losses) == Undetermined(
+    assert group_agreement(truth, None, losses) == Undetermined(
         reason="3 groups were left out; a correlation over them needs 4"
     )

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from whence.errors import NotFoundError
 from whence.reasons import Reason
+from whence_backends.validation.group_intervals import served_intervals
 from whence_backends.validation.outcomes import FloatArray, Outcomes
 from whence_backends.validation.plan import RunKind
 from whence_backends.validation.report.inputs import Claims
@@ -207,5 +208,5 @@ def _agreement(
     if isinstance(losses, Undetermined):
         return losses
     weights = absent.astype(np.float64)
-    claimed = None if errors is None else np.sqrt(weights @ np.square(errors).T)
+    claimed = None if errors is None else served_intervals(weights, scores, errors)
     return group_agreement(weights @ scores.T, claimed, losses)

@@ -17,7 +17,8 @@ class Claims:
     methods ``in_nats`` say by how much. ``reference`` is the method that the others are compared with. ``kinds`` has
     the kind of each query, if they are of several. ``signal`` and ``significance`` float64 [Q, N] are the shrunken
     influence and the probability of its sign, ``self_influence`` float64 [N] is in nats. ``errors`` float64 [Q, N] by
-    method are standard errors that it claims of its scores, taken as independent in the sum over a group.
+    method are standard errors that it claims of its scores, taken as independent in the sum over a group. Its interval
+    is the one that is served: open above where the group has most of the positive scores.
     ``removals`` are those of the plan, whose queries are the columns of ``query_ids``.
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,13 +32,28 @@ class Losses:
     degrees: int
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Intervals:
+    """The intervals of 95 % that a method claims for its sums, float64 [G, Q]; ``high`` is infinite where open."""
+
+    low: FloatArray
+    high: FloatArray
+
+    @classmethod
+    def symmetric(cls, predicted: FloatArray, errors: FloatArray) -> Self:
+        """Return intervals of 1.96 standard errors on either side, both float64 [G, Q]."""
+        reach = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) * errors
+        return cls(low=predicted - reach, high=predicted + reach)
+
+
 @dataclass(frozen=True, kw_only=True)
 class GroupAgreement:
     """Predicted sums held against what is lost without a group.
 
     ``spearman`` and ``pearson`` are correlations over groups, means over queries; ``slope`` is the median over queries
     of measured on predicted, through 0; ``coverage`` is the share of the method's intervals of 95 % that hold the
-    measured loss, where the noise of the seeds is counted in, and ``without_noise`` where it is not.
+    measured loss, where the noise of the seeds is counted in, and ``without_noise`` where it is not. ``below`` and
+    ``above`` are the shares of losses that lie beyond the lower and the upper ends, with the noise counted in.
     """
 
     groups: int
@@ -47,6 +62,8 @@ class GroupAgreement:
     slope: Figure
     coverage: Figure
     without_noise: Figure
+    below: Figure
+    above: Figure
 
 
 def losses_without(full: FloatArray, without: FloatArray, groups: NDArray[np.intp]) -> Losses | Undetermined:
@@ -77,21 +94,26 @@ def losses_without(full: FloatArray, without: FloatArray, groups: NDArray[np.int
 
 
 def group_agreement(
-    predicted: FloatArray, errors: FloatArray | None, measured: Losses
+    predicted: FloatArray, intervals: Intervals | None, measured: Losses
 ) -> GroupAgreement | Undetermined:
-    """Return the agreement of a method's sums, float64 [G, Q], in nats, with the ``errors`` that it claims, if any."""
+    """Return the agreement of a method's sums, float64 [G, Q], in nats, with the intervals that it claims, if any."""
     groups = len(predicted)
     if groups < _FEWEST:
         return Undetermined(reason=f"{groups} groups were left out; a correlation over them needs {_FEWEST}")
     claims = ~is_constant(predicted.T)
     x, y = predicted.T[claims], measured.values.T[claims]
+    noise = student_quantile(measured.degrees) * measured.standard_errors
+    below, above = _missed(predicted, intervals, measured.values, noise)
+    exactly_below, exactly_above = _missed(predicted, intervals, measured.values, np.zeros_like(noise))
     return GroupAgreement(
         groups=groups,
         spearman=_correlation(predicted.T, measured.values.T, ranked=True),
         pearson=_correlation(predicted.T, measured.values.T, ranked=False),
         slope=median_estimate((x * y).sum(axis=1) / (x * x).sum(axis=1)),
-        coverage=_coverage(predicted, errors, measured, with_noise=True),
-        without_noise=_coverage(predicted, errors, measured, with_noise=False),
+        coverage=_share(~(below | above), intervals),
+        without_noise=_share(~(exactly_below | exactly_above), intervals),
+        below=_share(below, intervals),
+        above=_share(above, intervals),
     )
 
 
@@ -103,11 +125,17 @@ def _correlation(left: FloatArray, right: FloatArray, *, ranked: bool) -> Figure
     )
 
 
-def _coverage(predicted: FloatArray, errors: FloatArray | None, measured: Losses, *, with_noise: bool) -> Figure:
-    if errors is None:
+def _missed(
+    predicted: FloatArray, intervals: Intervals | None, losses: FloatArray, noise: FloatArray
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which losses lie below and above intervals that are widened by the noise, at right angles."""
+    if intervals is None:
+        return np.zeros(losses.shape, bool), np.zeros(losses.shape, bool)
+    off = losses - predicted
+    return off < -np.hypot(predicted - intervals.low, noise), off > np.hypot(intervals.high - predicted, noise)
+
+
+def _share(hits: NDArray[np.bool_], intervals: Intervals | None) -> Figure:
+    if intervals is None:
         return Undetermined(reason="the method claims no error")
-    reach = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) * errors
-    if with_noise:
-        reach = np.hypot(reach, student_quantile(measured.degrees) * measured.standard_errors)
-    inside = np.abs(measured.values - predicted) <= reach
-    return share_estimate(inside.sum(axis=0), np.full(inside.shape[1], len(inside)))
+    return share_estimate(hits.sum(axis=0), np.full(hits.shape[1], len(hits)))
