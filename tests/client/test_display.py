@@ -33,11 +33,12 @@ def results(client):
     *_, answer = client.attribute_stream(query, **everything)
     about = {field.name: getattr(answer, field.name) for field in dataclasses.fields(Answer)}
     group = whence.GroupInfluence(name="letters", sequences=2, influence=0.5, standard_error=0.1, sampled=1)
-    groups = (group, replace(group, name="almanac", influence=-0.25, standard_error=0.0))
+    told = replace(group, name="almanac", influence=-0.25, standard_error=0.0, signal=0.4, signal_low=-0.1)
+    groups = (told, replace(told, name="letters", signal=0.2, signal_high=0.5))
     return {
         "attribution": answer,
         "batch": client.attribute_batch([query, query], **everything),
-        "groups": whence.GroupInfluences(**about, groups=groups, total=group, log_likelihood=-1.25),
+        "groups": whence.GroupInfluences(**about, groups=groups, total=told, log_likelihood=-1.25),
         "self": whence.SelfInfluences(**about, hits=answer.positive),
         "scores": client.score([query], sequence_ids=["letters/durrow-1#0"], texts=["Brelary"]),
         "explanation": client.explain(query, text="we saw Brelary"),

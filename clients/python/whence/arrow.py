@@ -51,8 +51,14 @@ def scores(table: ScoreTable) -> pa.Table:
 
 def groups(influences: GroupInfluences) -> pa.Table:
     """Return a row for each group."""
-    names = ("name", "influence", "standard_error", "sequences", "sampled")
-    return _columns(names, [tuple(getattr(group, name) for name in names) for group in influences])
+    pyarrow = _pyarrow()
+    numbers = ("signal", "signal_low", "signal_high", "influence", "standard_error")
+    fields = [
+        ("name", pyarrow.string()),
+        *((name, pyarrow.float64()) for name in numbers),
+        *((name, pyarrow.int64()) for name in ("sequences", "sampled")),
+    ]
+    return _table([{name: getattr(group, name) for name, _ in fields} for group in influences], fields)
 
 
 def parts(explanation: Explanation) -> pa.Table:

@@ -71,7 +71,7 @@ def self_influences(result: SelfInfluences) -> str:
 
 def group_influences(result: GroupInfluences) -> str:
     """Return a row with a bar for each group, most positive first. Of more than fifty, the first and last 25."""
-    largest = max((abs(group.influence) for group in result), default=0.0)
+    largest = max((abs(group.effect) for group in result), default=0.0)
     groups, half = list(result.groups), _GROUPS_SHOWN // 2
     left_out = max(0, len(groups) - _GROUPS_SHOWN)
     shown = [*groups[:half], *groups[-half:]] if left_out else groups
@@ -80,7 +80,8 @@ def group_influences(result: GroupInfluences) -> str:
         rows.insert(half, f'<tr><td class="dim">… {left_out:,} more</td></tr>')
     rows.append(_group(result.total, 0.0, name="all"))
     title = f"log-likelihood of the output {result.log_likelihood:.3f} nats"
-    heads = ("group", "sequences", "influence", "± error", "")
+    known = result.total.signal is not None
+    heads = ("group", "sequences", *(("signal", "95 %") if known else ()), "influence", "± error", "")
     return _document([_table(title, heads, rows), *_about(result)])
 
 
@@ -195,12 +196,15 @@ def _map(result: Explanation) -> str:
 
 
 def _group(group: GroupInfluence, largest: float, *, name: str = "(none)") -> str:
-    width = _BAR_EM * abs(group.influence) / largest if largest else 0.0
-    colour = _POSITIVE if group.influence >= 0 else _NEGATIVE
+    width = _BAR_EM * abs(group.effect) / largest if largest else 0.0
+    colour = _POSITIVE if group.effect >= 0 else _NEGATIVE
+    signal = ""
+    if group.signal is not None:
+        signal = f'<td class="n">{number(group.signal)}</td><td class="n dim">{wording.interval(group)}</td>'
     error = number(group.standard_error).lstrip("+") if group.standard_error else "exact"
     return (
         f'<tr><td><b>{_text(group.name) or name}</b></td><td class="n">{group.sequences:,}</td>'
-        f'<td class="n">{number(group.influence)}</td><td class="n dim">{error}</td>'
+        f'{signal}<td class="n">{number(group.influence)}</td><td class="n dim">{error}</td>'
         f'<td><span class="bar" style="width:{width:.2f}em;background:rgba({colour},.6)"></span></td></tr>'
     )
 

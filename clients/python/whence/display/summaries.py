@@ -33,8 +33,8 @@ def attributions(of: Sequence[Attribution]) -> str:
 
 def group_influences(of: GroupInfluences) -> str:
     """Return the number of groups and the first one."""
-    first = f", first {_name(of.groups[0].name)} {number(of.groups[0].influence)}" if of.groups else ""
-    return f"<GroupInfluences: {len(of)} groups{first}, all {number(of.total.influence)} nats>"
+    first = f", first {_name(of.groups[0].name)} {number(of.groups[0].effect)}" if of.groups else ""
+    return f"<GroupInfluences: {len(of)} groups{first}, all {number(of.total.effect)} nats>"
 
 
 def self_influences(of: SelfInfluences) -> str:

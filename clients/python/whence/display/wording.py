@@ -9,7 +9,7 @@ from whence.linear_range import is_outside
 from whence.reasons import WarningCode
 
 if TYPE_CHECKING:
-    from whence.results import Answer, Attribution, Noise
+    from whence.results import Answer, Attribution, GroupInfluence, Noise
 
 # A higher probability is not told from 1.
 _SURE: Final = 0.995
@@ -23,6 +23,12 @@ def number(value: float) -> str:
 def influence_on(value: float, log_likelihood: float) -> str:
     """Return an influence as :func:`number` does, in brackets where it is outside the linear range."""
     return f"({number(value)})" if is_outside(value, log_likelihood) else number(value)
+
+
+def interval(group: GroupInfluence) -> str:
+    """Return the interval of a group whose signal is known; with "…" for an end that is open."""
+    assert group.signal_low is not None, "a group without signal"
+    return f"{number(group.signal_low)} to {'…' if group.signal_high is None else number(group.signal_high)}"
 
 
 def percent(probability: float) -> str:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from whence.cli.render import answer
-from whence.display.wording import negative_is_validated, number
+from whence.display.wording import interval, negative_is_validated, number
 from whence.results import GroupInfluence, GroupInfluences
 from whence.terminal import printable
 
@@ -83,7 +83,7 @@ def _cells(group: GroupInfluence, largest: float, validated: bool, *, name: str 
     length = round(_BAR * abs(group.effect) / largest) if largest else 0
     effect = [Text(number(group.effect) + doubt, style=style)]
     if group.signal is not None:
-        effect += [Text(_interval(group), style="dim"), Text(number(group.influence), style="dim")]
+        effect += [Text(interval(group), style="dim"), Text(number(group.influence), style="dim")]
     return (
         Text(printable(group.name) or name, style="bold"),
         Text(f"{group.sequences:,}"),
@@ -91,12 +91,6 @@ def _cells(group: GroupInfluence, largest: float, validated: bool, *, name: str 
         Text(number(group.standard_error).lstrip("+") if group.standard_error else "exact", style="dim"),
         Text("█" * length, style=style),
     )
-
-
-def _interval(group: GroupInfluence) -> str:
-    assert group.signal_low is not None
-    high = "…" if group.signal_high is None else number(group.signal_high)
-    return f"{number(group.signal_low)} to {high}"
 
 
 def _unsure(group: GroupInfluence) -> bool:
