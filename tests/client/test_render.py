@@ -128,8 +128,11 @@ def test_groups_show_signals_with_intervals_and_those_with_most_of_the_signal_ha
     row = {line.split()[0]: line for line in text.splitlines() if line.strip()}
     assert "+3 to …" in row["a"]
     assert "-1.5 to +9.5" in row["b"]
-    assert (row["a"].count("█"), row["b"].count("█")) == (24, 12)
+    assert (row["a"].count("█"), row["b"].count("█")) == (12, 6)
     assert "the group has most of the signal" in " ".join(text.split())
+    wide = group("travel-diary", -12.34, -123.45, 123.45)
+    narrow = dataclasses.replace(answer, groups=(wide,))
+    assert "travel-" in shown(render_groups.group_influences(narrow), width=80)
 
 
 def test_a_ranking_says_how_true_it_was_measured_to_be(ranking):

@@ -20,7 +20,7 @@ def served_intervals(members: Float64Array, scores: Float64Array, errors: Float6
     signal, positive = members @ scores.T, members @ np.maximum(scores, 0).T
     squares = members @ np.square(errors).T
     wholes = [_whole(*of_query) for of_query in zip(scores, errors, strict=True)]
-    told = [
+    intervals = [
         [
             interval(
                 SignalSum(signal=signal[group, query], positive=positive[group, query], squares=squares[group, query]),
@@ -31,8 +31,8 @@ def served_intervals(members: Float64Array, scores: Float64Array, errors: Float6
         for group in range(len(members))
     ]
     return Intervals(
-        low=np.array([[one.low for one in row] for row in told]),
-        high=np.array([[_upper(one) for one in row] for row in told]),
+        low=np.array([[served.low for served in row] for row in intervals]),
+        high=np.array([[_upper(served) for served in row] for row in intervals]),
     )
 
 
@@ -44,5 +44,5 @@ def _whole(scores: Float64Array, errors: Float64Array) -> SignalSum:
     )
 
 
-def _upper(told: Interval) -> float:
-    return math.inf if told.high is None else told.high
+def _upper(of: Interval) -> float:
+    return math.inf if of.high is None else of.high

@@ -128,7 +128,7 @@ def _correlation(left: FloatArray, right: FloatArray, *, ranked: bool) -> Figure
 def _missed(
     predicted: FloatArray, intervals: Intervals | None, losses: FloatArray, noise: FloatArray
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which losses lie below and above intervals that are widened by the noise, at right angles."""
+    """Return the losses below and those above the intervals, with the noise counted in, as masks."""
     if intervals is None:
         return np.zeros(losses.shape, bool), np.zeros(losses.shape, bool)
     off = losses - predicted

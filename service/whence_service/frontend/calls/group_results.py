@@ -37,8 +37,8 @@ async def group_results(
         return [GroupResult(estimate=estimate) for estimate in (*estimates, total)]
     signals, of_all = sum_signals(totals, whole, sample, threshold, shrinkage)
     groups = [
-        GroupResult(estimate=each, signal=signals[each.name], interval=interval(signals[each.name], of_all))
-        for each in estimates
+        GroupResult(estimate=estimate, signal=signals[estimate.name], interval=interval(signals[estimate.name], of_all))
+        for estimate in estimates
     ]
     ordered = sorted(groups, key=lambda group: (-group.effect, group.estimate.name))
     return [*ordered, GroupResult(estimate=total, signal=of_all, interval=interval(of_all, of_all))]

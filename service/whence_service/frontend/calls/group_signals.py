@@ -70,31 +70,35 @@ def sum_signals(
 def _sum(totals: GroupTotals, scored: Sequence[_Scored], per_square: float) -> SignalSum:
     if len(scored) == totals.sequences:
         return SignalSum(
-            signal=math.fsum(one.signal for one in scored),
-            positive=math.fsum(max(0.0, one.signal) for one in scored),
-            squares=math.fsum(one.influence * one.signal for one in scored),
+            signal=math.fsum(member.signal for member in scored),
+            positive=math.fsum(max(0.0, member.signal) for member in scored),
+            squares=math.fsum(member.influence * member.signal for member in scored),
         )
     return SignalSum(
-        signal=math.fsum(one.signal / one.probability for one in scored),
-        positive=math.fsum(max(0.0, one.signal) / one.probability for one in scored),
+        signal=math.fsum(member.signal / member.probability for member in scored),
+        positive=math.fsum(max(0.0, member.signal) / member.probability for member in scored),
         squares=_squares(totals, scored, per_square),
-        variance=math.fsum((1 - one.probability) * (one.signal / one.probability) ** 2 for one in scored),
+        variance=math.fsum((1 - member.probability) * (member.signal / member.probability) ** 2 for member in scored),
     )
 
 
 def _squares(totals: GroupTotals, scored: Sequence[_Scored], per_square: float) -> float:
     """Return Σ signal · influence. A group of which few were drawn borrows from what the others show of its scales."""
-    certain = [one for one in scored if one.probability == 1]
-    others = [one for one in scored if one.probability < 1]
-    seen = math.fsum(one.influence * one.signal / one.probability for one in others)
-    rest = totals.squared_scale - math.fsum(one.scale**2 for one in certain)
+    certain = [member for member in scored if member.probability == 1]
+    others = [member for member in scored if member.probability < 1]
+    seen = math.fsum(member.influence * member.signal / member.probability for member in others)
+    rest = totals.squared_scale - math.fsum(member.scale**2 for member in certain)
     expected = max(0.0, per_square * rest)
     of_others = (len(others) * seen + BORROWED * expected) / (len(others) + BORROWED)
-    return math.fsum(one.influence * one.signal for one in certain) + of_others
+    return math.fsum(member.influence * member.signal for member in certain) + of_others
 
 
 def _square_per_scale(scored: Sequence[_Scored]) -> float:
     """Return the mean of signal · influence at a scale of 1, over sequences drawn with a probability below 1."""
-    others = [one for one in scored if one.probability < 1]
-    scales = math.fsum(one.scale**2 / one.probability for one in others)
-    return math.fsum(one.influence * one.signal / one.probability for one in others) / scales if scales > 0 else 0.0
+    others = [member for member in scored if member.probability < 1]
+    scales = math.fsum(member.scale**2 / member.probability for member in others)
+    return (
+        math.fsum(member.influence * member.signal / member.probability for member in others) / scales
+        if scales > 0
+        else 0.0
+    )

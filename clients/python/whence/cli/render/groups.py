@@ -15,6 +15,8 @@ from whence.results import GroupInfluence, GroupInfluences
 from whence.terminal import printable
 
 _BAR: Final = 24
+# Where signals and their intervals stand beside it, so that 80 columns do.
+_SHORT_BAR: Final = 12
 _SHOWN: Final = 50
 _NO_NAME: Final = "(none)"
 # Behind a negative sum that nobody has shown to mean anything.
@@ -30,8 +32,8 @@ def group_influences(result: GroupInfluences) -> RenderableType:
         title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False,
     )  # fmt: skip
     known = result.total.signal is not None
-    table.add_column("group", overflow="fold", max_width=40)
-    for column in ("sequences", *(("signal", "95 %") if known else ()), "influence", "± error"):
+    table.add_column("group", overflow="fold", min_width=8, max_width=40)
+    for column in ("sequences", *(("signal", "95 %", "influence") if known else ("influence", "± error"))):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     validated = negative_is_validated(result)
@@ -80,15 +82,17 @@ def _not_validated(result: GroupInfluences, validated: bool) -> list[Text]:
 def _cells(group: GroupInfluence, largest: float, validated: bool, *, name: str = _NO_NAME) -> tuple[Text, ...]:
     style = "dim" if _unsure(group) else "green" if group.effect >= 0 else "red"
     doubt = _DOUBT if group.effect < 0 and not validated else ""
-    length = round(_BAR * abs(group.effect) / largest) if largest else 0
+    bar = _BAR if group.signal is None else _SHORT_BAR
+    length = round(bar * abs(group.effect) / largest) if largest else 0
     effect = [Text(number(group.effect) + doubt, style=style)]
-    if group.signal is not None:
+    if group.signal is None:
+        effect.append(Text(number(group.standard_error).lstrip("+") if group.standard_error else "exact", style="dim"))
+    else:
         effect += [Text(interval(group), style="dim"), Text(number(group.influence), style="dim")]
     return (
         Text(printable(group.name) or name, style="bold"),
         Text(f"{group.sequences:,}"),
         *effect,
-        Text(number(group.standard_error).lstrip("+") if group.standard_error else "exact", style="dim"),
         Text("█" * length, style=style),
     )
 
