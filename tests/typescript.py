@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-OLDEST_NODE = 20
+OLDEST_NODE = 18
 
 
 def build(folder: Path) -> Path:
