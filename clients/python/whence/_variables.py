@@ -22,6 +22,16 @@ SERVER_NAME: Final = "WHENCE_SERVER_NAME"
 TOKEN: Final = "WHENCE_TOKEN"
 TOKEN_FILE: Final = "WHENCE_TOKEN_FILE"
 ALLOW_INSECURE_TOKEN: Final = "WHENCE_ALLOW_INSECURE_TOKEN"
+INSPECT_HOOK: Final = "WHENCE_INSPECT_HOOK"
+INSPECT_TOP_K: Final = "WHENCE_INSPECT_TOP_K"
+INSPECT_PROMPT_FORMAT: Final = "WHENCE_INSPECT_PROMPT_FORMAT"
+INSPECT_MAX_CALLS: Final = "WHENCE_INSPECT_MAX_CALLS"
+INSPECT_TIMEOUT_S: Final = "WHENCE_INSPECT_TIMEOUT_S"
+INSPECT_WAIT_S: Final = "WHENCE_INSPECT_WAIT_S"
+# Of the plug-in for inspect_ai.
+INSPECT: Final = (
+    INSPECT_HOOK, INSPECT_TOP_K, INSPECT_PROMPT_FORMAT, INSPECT_MAX_CALLS, INSPECT_TIMEOUT_S, INSPECT_WAIT_S,
+)  # fmt: skip
 NAMES: Final = (
     SERVER, TLS, CA_FILE, CLIENT_CERTIFICATE, CLIENT_KEY, SERVER_NAME, TOKEN, TOKEN_FILE, ALLOW_INSECURE_TOKEN,
 )  # fmt: skip
@@ -39,14 +49,14 @@ def client_arguments(given: Mapping[str, str] = os.environ) -> dict[str, Any]:
     return {
         "target": given.get(SERVER) or DEFAULT_TARGET,
         "tls": tls(
-            _switch(TLS, given),
+            switch(TLS, given),
             ca_file=given.get(CA_FILE),
             certificate_file=given.get(CLIENT_CERTIFICATE),
             key_file=given.get(CLIENT_KEY),
             server_name=given.get(SERVER_NAME, ""),
         ),
         "token": token(Path(token_file) if token_file else None, given),
-        "allow_insecure_token": _switch(ALLOW_INSECURE_TOKEN, given),
+        "allow_insecure_token": switch(ALLOW_INSECURE_TOKEN, given),
     }
 
 
@@ -86,7 +96,8 @@ def _read(file: Path) -> str:
     )
 
 
-def _switch(name: str, given: Mapping[str, str]) -> bool:
+def switch(name: str, given: Mapping[str, str] = os.environ) -> bool:
+    """Return whether a variable is on. Raises ``InvalidRequestError`` where it is neither on nor off."""
     value = given.get(name, "").strip().lower()
     if value not in (*_ON, *_OFF):
         raise InvalidRequestError(
