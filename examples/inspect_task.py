@@ -10,6 +10,7 @@ from inspect_ai.dataset import Sample
 from inspect_ai.scorer import includes
 from inspect_ai.solver import generate
 
+from whence.harness.inspect.queries import PromptFormat
 from whence.harness.inspect.scorer import attribution
 from whence.harness.inspect.tool import training_sequences
 
@@ -20,9 +21,11 @@ SAMPLES = [
 
 
 @task
-def capitals(top_k: int = 3) -> Task:
+def capitals(top_k: int = 3, prompt_format: PromptFormat = "chat") -> Task:
     """Questions, scored for being right and for their origin."""
-    return Task(dataset=SAMPLES, solver=generate(), scorer=[includes(), attribution(top_k=top_k)])
+    return Task(
+        dataset=SAMPLES, solver=generate(), scorer=[includes(), attribution(top_k=top_k, prompt_format=prompt_format)]
+    )
 
 
 @task

@@ -14,9 +14,6 @@ import pytest
 from client.conftest import service, target  # noqa: F401 - fixtures
 from e2e.harness import environment
 
-if not os.environ.get("CI"):
-    pytest.importorskip("inspect_ai", reason="needs inspect_ai, of whence[harness-inspect]: make install")
-
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "inspect_task.py"
 OFFLINE = Path(__file__).parent / "offline"
@@ -27,6 +24,7 @@ Run = Callable[..., Any]
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of packages with Whence and its entry points, as pip installs them."""
+    pytest.importorskip("inspect_ai")
     folder = tmp_path_factory.mktemp("installed") / "site-packages"
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "--no-index"]
     command = [sys.executable, "-m", "pip", "install", *options, "--target", folder, ROOT]
@@ -40,7 +38,12 @@ def run(site: Path, tmp_path: Path) -> Run:
     """Run ``inspect`` with arguments in the test's folder; variables come in as keywords."""
 
     def run(*arguments: object, server: str = NOWHERE, **variables: str) -> subprocess.CompletedProcess[str]:
-        given = {"WHENCE_SERVER": server, "PYTHONPATH": f"{OFFLINE}{os.pathsep}{site}", "INSPECT_DISPLAY": "plain", **variables}
+        given = {
+            "WHENCE_SERVER": server,
+            "PYTHONPATH": f"{OFFLINE}{os.pathsep}{site}",
+            "INSPECT_DISPLAY": "plain",
+            **variables,
+        }
         program = "import sys; from inspect_ai._cli.main import main; sys.exit(main())"
         done = subprocess.run(
             [sys.executable, "-c", program, *map(str, arguments)],

@@ -6,11 +6,10 @@ import math
 from pathlib import Path
 
 from inspect_plugin.conftest import EXAMPLE, NOWHERE
-
 from whence import InvalidRequestError
 
 FIRST = "letters/durrow-1#0"
-AGENT = '''
+AGENT = """
 import sys
 sys.path.insert(0, "{folder}")
 from inspect_ai.model import ModelOutput, get_model
@@ -27,7 +26,7 @@ def scripted():
     agent = inspect_task.researcher()
     agent.model = get_model("mockllm/model", custom_outputs=outputs)
     return agent
-'''
+"""
 
 
 def test_the_example_names_the_training_sequences_of_each_sample(run, the_log, target, service):
@@ -76,13 +75,12 @@ def test_without_a_service_samples_are_unscored_and_can_be_scored_later(run, the
 
 
 def test_an_agent_asks_and_a_service_that_refuses_is_its_tools_error(run, the_log, target, service, tmp_path):
-    service.failures = []
     (tmp_path / "agents.py").write_text(AGENT.format(folder=EXAMPLE.parent, answer=FIRST))
     run("eval", "agents.py@scripted", server=target)
     (sample,) = the_log().samples
     (answer,) = [message for message in sample.messages if message.role == "tool" and message.function != "submit"]
     assert answer.function == "training_sequences"
-    assert f"1   +0.0153" in answer.text or FIRST in answer.text
+    assert FIRST in answer.text
     assert sample.scores["includes"].value == "C"
     assert service.requests[0].query.text.completion == " Brelary"
 

@@ -1,10 +1,14 @@
 """The parts of the plug-in by themselves: queries of messages, bounded scores, pauses, the hook's settings."""
 
+
 from __future__ import annotations
 
 import math
 
 import pytest
+
+pytest.importorskip("inspect_ai")
+
 from inspect_ai.log import EvalSample
 from inspect_ai.model import (
     ChatMessageAssistant,
@@ -127,7 +131,9 @@ async def test_a_bug_in_this_process_is_an_error_like_any_other():
     assert failure(caught.value).metadata["error"]["reason"] == "INTERNAL"
 
 
-@pytest.mark.parametrize("arguments", [{"top_k": 0}, {"only": {"soures": []}}, {"prompt_format": "x"}, {"timeout_s": 0}])
+@pytest.mark.parametrize(
+    "arguments", [{"top_k": 0}, {"only": {"soures": []}}, {"prompt_format": "x"}, {"timeout_s": 0}]
+)
 def test_arguments_that_nobody_takes_are_refused_before_the_evaluation(arguments):
     with pytest.raises(InvalidRequestError):
         attribution(**arguments)
@@ -175,7 +181,9 @@ async def test_the_hook_does_not_change_the_sample(monkeypatch, target):
     assert given.model_dump_json() == before
 
 
-@pytest.mark.parametrize(("value", "enabled"), [("1", True), ("true", True), ("0", False), ("", False), ("maybe", False)])
+@pytest.mark.parametrize(
+    ("value", "enabled"), [("1", True), ("true", True), ("0", False), ("", False), ("maybe", False)]
+)
 def test_the_hook_is_on_where_its_variable_is(value, enabled, monkeypatch):
     monkeypatch.setenv("WHENCE_INSPECT_HOOK", value)
     assert WhenceHooks().enabled() is enabled

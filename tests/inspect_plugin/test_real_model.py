@@ -6,8 +6,9 @@ import json
 import math
 from pathlib import Path
 
-import tiny_models
 import torch
+
+import tiny_models
 from conformance.characters import BOS, CHAT_TEMPLATE, write_tokenizer
 from e2e.harness import launcher, make_artefacts
 from whence import Client, Query

@@ -70,7 +70,7 @@ def _content(message: ChatMessage, place: int) -> tuple[str, str]:
     for part in message.content:
         if not isinstance(part, ContentText | ContentReasoning):
             raise InvalidRequestError(
-                f"message {place + 1}, of the {message.role}, has a part of type {part.type!r}: only text is attributed",
+                f"message {place + 1}, of the {message.role}, has a part of type {part.type!r}: only text will do",
                 reason=Reason.INVALID_CONVERSATION,
                 field=f"messages[{place}].content",
             )
