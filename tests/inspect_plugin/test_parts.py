@@ -1,6 +1,5 @@
 """The parts of the plug-in by themselves: queries of messages, bounded scores, pauses, the hook's settings."""
 
-
 from __future__ import annotations
 
 import math
