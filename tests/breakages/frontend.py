@@ -185,8 +185,8 @@ BREAKAGES = (
     Breakage(
         name="groups: a drawn sequence's signal counts for itself alone",
         file=f"{FRONT}/calls/group_signals.py",
-        old="signal=math.fsum(one.signal / one.probability for one in scored),",
-        new="signal=math.fsum(one.signal for one in scored),",
+        old="signal=math.fsum(member.signal / member.probability for member in scored),",
+        new="signal=math.fsum(member.signal for member in scored),",
         tests="tests/frontend/calls/test_group_signals.py",
     ),
     Breakage(
