@@ -23,6 +23,7 @@ from whence_backends.batching import plan_batches
 from whence_backends.contract import EngineConfig, LayerFold, TokenSequence
 from whence_backends.ekfac.batch import collate
 from whence_backends.ekfac.factors import Factors
+from whence_backends.ekfac.influence import damped
 from whence_backends.engines import load_engine
 from whence_backends.fit import FitConfig, fit
 from whence_backends.index.plan import make_plan
@@ -66,7 +67,7 @@ class CorpusPass:
             "pytorch", EngineConfig(model=workload.model, factors=factors.folder, device="cpu", precision="float32")
         )
         self.tracked, self.layers = engine._model, engine._factors
-        self.damped = [factor.damped(DAMPING_FACTOR) for factor in self.layers]
+        self.damped = [damped(factor, DAMPING_FACTOR) for factor in self.layers]
         Q, N = len(workload.queries), len(workload.corpus)
         self.scores = Scores(exact=np.zeros((Q, N)))
         self.folds = {setting: self._folds(factors, setting) for setting in options.settings}
