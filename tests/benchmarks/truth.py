@@ -90,13 +90,13 @@ def main() -> None:
     print("\n" + " ".join(f"{key}={value:.3f}" for key, value in means.items()) + f" models={len(rows)}")
 
 
-def read(name: str, work: Path, *, all_linear: bool) -> Ground:
-    """Return a bank with its scores, which take most of the time."""
+def read(name: str, work: Path, *, all_linear: bool, model: str = "") -> Ground:
+    """Return a bank with its scores, which take most of the time; of ``model``, or of the bank's own."""
     started, folder = time.perf_counter(), BANKS / name
     bank = Bank.open(folder)
     make_corpus(folder / "documents.jsonl", folder / "tokenizer", work / "corpus")
     corpus = Corpus.open(work / "corpus")
-    model = str(folder / MODEL)
+    model = model or str(folder / MODEL)
     factors = fit(FitConfig(model=model, out=work / "factors"), corpus)
     config = ScoringConfig(
         model=model, factors=factors.folder, corpus=corpus.path, work=work, all_linear=all_linear, device="cpu"

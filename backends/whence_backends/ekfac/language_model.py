@@ -60,6 +60,10 @@ class TrackedLanguageModel:
             log_probabilities[rows] = pulled.log_probabilities.to(log_probabilities.dtype)
         return log_probabilities.view(batch.weights.shape)
 
+    def parameters(self) -> list[Tensor]:
+        """Return the model's parameters."""
+        return list(self.model.parameters())
+
     def data_targets(self, batch: TokenBatch) -> Targets:
         """Return the targets of the data: the next tokens."""
         return Targets(weights=batch.weights[batch.valid], labels=batch.labels[batch.valid])

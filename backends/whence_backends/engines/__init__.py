@@ -8,9 +8,12 @@ from typing import Final
 from whence.errors import InvalidRequestError, UnimplementedError
 from whence.reasons import Reason
 from whence_backends.contract import Engine, EngineConfig
+from whence_backends.models.checkpoints import names_checkpoints
 from whence_backends.models.source import ModelSource
 
 GROUP: Final = "whence.engines"
+# The engines that average over checkpoints.
+OF_CHECKPOINTS: Final = ("pytorch",)
 
 
 def known_engines() -> tuple[str, ...]:
@@ -29,7 +32,8 @@ def load_engine(name: str, config: EngineConfig) -> Engine:
     """Create the engine of that name.
 
     Raises :class:`~whence.errors.InvalidRequestError` for an unknown name (``UNKNOWN_ENGINE``, listing the known) and
-    :class:`~whence.errors.UnimplementedError` for one whose packages are not installed (``MISSING_DEPENDENCY``).
+    :class:`~whence.errors.UnimplementedError` for one whose packages are not installed (``MISSING_DEPENDENCY``) or that
+    takes no checkpoints (``UNSUPPORTED_CHECKPOINTS``).
     """
     points = tuple(entry_points(group=GROUP, name=name))
     if not points:
@@ -37,6 +41,13 @@ def load_engine(name: str, config: EngineConfig) -> Engine:
             f"unknown engine {name!r}; expected one of: {', '.join(known_engines())}",
             reason=Reason.UNKNOWN_ENGINE,
             field="engine",
+        )
+    if name not in OF_CHECKPOINTS and names_checkpoints(config.model):
+        raise UnimplementedError(
+            f"{config.model} names several checkpoints, which the engine {name!r} does not take; expected one of: "
+            f"{', '.join(OF_CHECKPOINTS)}; or name one checkpoint",
+            reason=Reason.UNSUPPORTED_CHECKPOINTS,
+            engine=name,
         )
     try:
         create = points[0].load()

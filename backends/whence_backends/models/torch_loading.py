@@ -68,6 +68,13 @@ def load_causal_lm(source: ModelSource, precision: str, device: str, *, for_expo
     :mod:`~whence_backends.models.weights`.
     """
     ask_for_reproducible_arithmetic()
+    if source.checkpoints:
+        raise InvalidRequestError(
+            f"{source.reference} names {len(source.checkpoints)} checkpoints, and this takes one model; name the one "
+            "that is meant",
+            reason=Reason.MODEL_NOT_LOADABLE,
+            field="model",
+        )
     if source.kind == "export":
         raise InvalidRequestError(
             f"{source.reference} is an export, a graph without a model that torch could load; name the model that it "

@@ -62,7 +62,7 @@ def score_all(
         f"{factor:g}": (under(engine, factors, factor), tokens)
         for factor in dict.fromkeys((config.damping_factor, *DAMPING_FACTORS))
     }
-    asked["dot"] = (unconditioned(engine.model), tokens)
+    asked["dot"] = (unconditioned(engine.traced), tokens)
     scanned = _scan(engine, asked, corpus, config, lambda share: progress("influences", share))
     index = _index(config, engine, factors, corpus, lambda share: progress("index", share))
     size = factors.card.training_set_size
@@ -102,7 +102,7 @@ def score_some(
     tokens = _tokenized(config, engine, corpus, queries)
     asked: Asked = {
         "ekfac": (under(engine, factors, config.damping_factor), tokens),
-        "dot": (unconditioned(engine.model), tokens),
+        "dot": (unconditioned(engine.traced), tokens),
     }
     scanned = _scan(engine, asked, corpus, config, lambda share: progress("influences", share))
     engine.close()

@@ -407,6 +407,8 @@ class Reason(_Named):
     """Ingest the corpus again with this model's tokenizer."""
     TOO_LARGE_TOKEN_ID = auto()
     """Give the model as it was trained: the corpus has tokens that its embeddings lack."""
+    CHECKPOINTS_MISMATCH = auto()
+    """Name checkpoints of one training: the same layers and the same tokenizer in each."""
     FACTORS_CORPUS_MISMATCH = auto()
     """Give the corpus that the factors were fitted on."""
     FACTORS_LAYERS_MISMATCH = auto()
@@ -468,6 +470,8 @@ class Reason(_Named):
     """Give an option that the engine knows, with a value that it takes."""
     INVALID_SEARCH_DEVICE = auto()
     """Set ``search_device`` to a device that is there, or to ``cpu``."""
+    UNSUPPORTED_CHECKPOINTS = auto()
+    """Name one checkpoint: this is about a single model."""
     UNSUPPORTED_GRAPH = auto()
     """Try a newer onnxruntime, another precision, or ``--engine pytorch``."""
     UNSUPPORTED_LAYER = auto()

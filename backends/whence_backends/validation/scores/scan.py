@@ -17,6 +17,7 @@ from torch import Tensor
 from whence_backends.batching import plan_batches
 from whence_backends.contract import Float64Array, TokenSequence
 from whence_backends.corpus import Corpus
+from whence_backends.ekfac.averaged import AveragedLanguageModel
 from whence_backends.ekfac.batch import collate
 from whence_backends.ekfac.factors import Factors
 from whence_backends.ekfac.language_model import TrackedLanguageModel
@@ -53,7 +54,7 @@ def under(engine: PytorchEngine, factors: Factors, damping_factor: float) -> Var
     return precondition
 
 
-def unconditioned(model: TrackedLanguageModel) -> Variant:
+def unconditioned(model: TrackedLanguageModel | AveragedLanguageModel) -> Variant:
     """Return the variant of the dot product: V is the query's gradient G = Σ_t s_t a_tᵀ itself."""
 
     def gradients(queries: Sequence[TokenSequence]) -> Preconditioned[Tensor]:
@@ -114,14 +115,14 @@ def _pass(
 
 def _row_bytes(engine: PytorchEngine) -> int:
     """Return the size of one preconditioned query."""
-    wide = 8 if engine.model.dtype == torch.float64 else 4
+    wide = 8 if engine.traced.dtype == torch.float64 else 4
     return wide * sum(spec.d_in * spec.d_out for spec in engine.info.layers)
 
 
 def _pass_bytes(engine: PytorchEngine) -> int:
-    if engine.model.device.type != "cuda":
+    if engine.traced.device.type != "cuda":
         return _PASS_BYTES
-    return int(torch.cuda.mem_get_info(engine.model.device)[0] // 4)
+    return int(torch.cuda.mem_get_info(engine.traced.device)[0] // 4)
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:
