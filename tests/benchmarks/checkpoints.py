@@ -5,7 +5,7 @@
 Each bank's model is trained once more with its seed, and checkpoints of it are named in a file, as a user would. That
 is fitted and scored as any model is, with its factors on the whole corpus. Printed are the LDS of influences and of
 signals, less those of the last checkpoint alone, and the seconds of fit and scan beside those of the model alone.
-The last line has the means of the gains of three checkpoints over the banks.
+The last line has the means over the banks of the gains of three checkpoints, or of those chosen last.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def report(name: str, work: Path, chosen: list[str]) -> tuple[float, float]:
         pairs = [(mine, mine.minus(base)) for mine, base in zip(together, (influence, signal), strict=True)]
         cells = " ".join(f"{written(mine.estimate()):>16} {written(gain, signed=True):>16}" for mine, gain in pairs)
         print(f"{label:12} {cells} {times:6.1f}", flush=True)
-        if label == SERVED:
+        if label == SERVED or SERVED not in chosen:
             gains = (value(pairs[0][1]), value(pairs[1][1]))
     return gains
 

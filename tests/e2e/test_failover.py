@@ -42,7 +42,7 @@ BUT_FOR_ROUNDING: dict[str, Call] = {
 
 def answers(client: Client, calls: dict[str, Call]) -> dict[str, list[str]]:
     """What each call answers to each query, without what differs from call to call."""
-    return {name: [repr(told(call(client, query))) for query in QUERIES] for name, call in calls.items()}
+    return {name: [told(call(client, query)).to_json() for query in QUERIES] for name, call in calls.items()}
 
 
 def numbers(text: str) -> list[float]:

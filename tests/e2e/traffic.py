@@ -42,7 +42,7 @@ WITH_INDEX: dict[str, Call] = {
 def answer(client: Client, call: Call) -> str:
     """Return all of an answer, its provenance too, but what differs from call to call."""
     given = call(client)
-    return repr([told(part) for part in given] if isinstance(given, tuple) else told(given))
+    return "\n".join(told(part).to_json() for part in (given if isinstance(given, tuple) else [given]))
 
 
 def answers(client: Client, calls: Mapping[str, Call]) -> dict[str, str]:

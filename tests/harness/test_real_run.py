@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from e2e.harness import Artefacts, environment, launcher, whence
+from e2e.harness import Artefacts, environment, launcher, until, whence
 from harness.conftest import table_of
 from whence_backends.corpus import Corpus, IngestConfig, ingest
 from whence_backends.demo import subjects
@@ -44,10 +44,13 @@ def evaluated(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFact
     command = ("serve", "--embedded", *artefacts.options(), "--device", "cpu", "--address", "127.0.0.1:0")
     with launcher(folder) as starting:
         front = starting.start(command, {"WHENCE_DRAIN_S": "0"}, path=None)
+
+        def listening() -> str | None:  # the worker inside has a line of its own, and may serve before the front end
+            lines = (line["address"] for line in front.lines() if line["event"] == "listening")
+            return next((address for address in lines if "127.0" in address), None)
+
+        address = until(listening, timeout_s=120)
         front.wait_for("serving")
-        address = next(
-            line["address"] for line in front.lines() if line["event"] == "listening" and "127.0" in str(line)
-        )
         script = [sys.executable, Path(__file__).with_name("evaluate.py"), artefacts.model, address, folder]
         settings = {"HF_HOME": str(folder / "hf"), "HF_DATASETS_OFFLINE": "1"}
         done = subprocess.run(

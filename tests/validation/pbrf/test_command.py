@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
+from e2e.harness import environment
 from validation.pbrf.conftest import COPIES
 from whence.cli.render.response_agreement import response_agreement
 from whence_backends.validation.pbrf.config import PbrfConfig
@@ -22,9 +23,9 @@ def whence(config: PbrfConfig, *arguments: object) -> subprocess.CompletedProces
         sys.executable, "-m", "whence", "validate", "pbrf", "--model", config.model, "--factors", config.factors,
         "--corpus", config.corpus, "--queries", config.queries, "--device", "cpu", *arguments,
     ]  # fmt: skip
-    environment = {"COLUMNS": "160", "TERM": "dumb", "PYTHONPATH": ":".join(sys.path)}
+    settings = environment({"COLUMNS": "160", "TERM": "dumb"}, None)
     return subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, check=False, timeout=600, env=environment
+        list(map(str, command)), capture_output=True, text=True, check=False, timeout=600, env=settings
     )
 
 
