@@ -306,4 +306,28 @@ BREAKAGES = (
         tests="tests/laws/test_architectures.py",
         only="opt",
     ),
+    Breakage(
+        name="checkpoints: a sum in place of the mean",
+        file=f"{EKFAC}/averaged.py",
+        old="1 / math.sqrt(len(self.models))",
+        new="1.0",
+        tests="tests/engines/test_checkpoints.py",
+        only="the_mean",
+    ),
+    Breakage(
+        name="checkpoints: the factors of the first for all",
+        file="backends/whence_backends/fit/checkpoints.py",
+        old="_place(factors.folder / name(layer), config.out / name(index))",
+        new="_place(fitted[0].folder / name(layer), config.out / name(index))",
+        tests="tests/engines/test_checkpoints.py",
+        only="the_mean",
+    ),
+    Breakage(
+        name="checkpoints: the last one's weights alone, by what takes one model",
+        file="backends/whence_backends/models/torch_loading.py",
+        old="if source.checkpoints:",
+        new="if False:",
+        tests="tests/engines/test_checkpoints.py",
+        only="refuses_several",
+    ),
 )
