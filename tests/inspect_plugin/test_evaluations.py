@@ -44,11 +44,11 @@ def test_the_example_names_the_training_sequences_of_each_sample(run, the_log, t
         assert score.metadata["warnings"] == ["SHORT_CORPUS: the corpus is small"]
     (result,) = [score for score in log.results.scores if score.name == "attribution"]
     assert result.metrics["mean"].value == log.samples[0].scores["attribution"].value
-    asked = service.requests[0].query
-    assert [(message.role, message.content) for message in asked.chat.messages] == [
+    asked = [[(turn.role, turn.content) for turn in request.query.chat.messages] for request in service.requests]
+    assert [  # samples end in any order
         ("user", "The capital of Durrow is"),
         ("assistant", "Default output from mockllm/model"),
-    ]
+    ] in asked
 
 
 def test_without_a_service_samples_are_unscored_and_can_be_scored_later(run, the_log, target, service, tmp_path):
