@@ -11,7 +11,7 @@ from typing import Any
 from whence import arrow
 from whence.bulk.files import invalid_row, parquet, read_rows
 from whence.bulk.rows import query_rows
-from whence.bulk.tables import check_format
+from whence.bulk.tables import check_table
 from whence.client import Client
 from whence.errors import InvalidRequestError, WhenceError
 from whence.queries import Query
@@ -68,11 +68,7 @@ def score_files(
     pair. ``options`` are those of :meth:`whence.Client.score_matrix`. Raises its errors, and
     :class:`~whence.errors.InvalidRequestError` for files that cannot be read or written.
     """
-    check_format(out)
-    if out.exists() and not overwrite:
-        raise InvalidRequestError(
-            f"{out} exists: choose another file, or overwrite it", reason=Reason.TABLE_EXISTS, field="out"
-        )
+    check_table(out, overwrite=overwrite)
     asked, (ids, texts) = read_queries(queries), read_sequences(sequences)
     table = client.score_matrix(asked, sequence_ids=ids, texts=texts, **options)
     _write(table, out)

@@ -13,9 +13,9 @@ from whence.bulk.journal import Entry, Journal, journal
 from whence.bulk.pairs import with_answers
 from whence.bulk.reports import BulkProgress, BulkReport, Refusal, Source
 from whence.bulk.rows import QueryRow, query_rows
-from whence.bulk.tables import OwnColumns, check_format, write_table
+from whence.bulk.tables import OwnColumns, check_table, write_table
 from whence.client import Client
-from whence.errors import InvalidRequestError, MismatchError, StorageError, WhenceError
+from whence.errors import MismatchError, StorageError, WhenceError
 from whence.options import BatchOptions, complete
 from whence.reasons import Reason
 from whence.results import Attribution
@@ -110,15 +110,6 @@ def attribute_rows(
         raise _storage_error(out, error) from error
     path.unlink()
     return report
-
-
-def check_table(out: Path, *, overwrite: bool) -> None:
-    """Raise ``InvalidRequestError`` for a table that cannot be written, or that is there and not to be replaced."""
-    check_format(out)
-    if out.exists() and not overwrite:
-        raise InvalidRequestError(
-            f"{out} exists: choose another file, or overwrite it", reason=Reason.TABLE_EXISTS, field="out"
-        )
 
 
 def _skip(rows: Iterator[QueryRow], kept: Journal, name: str) -> int:

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from whence.bulk.answers import COLUMNS
 from whence.bulk.files import parquet, unknown_format
+from whence.errors import InvalidRequestError
+from whence.reasons import Reason
 
 Rows = Iterable[dict[str, Any]]
 
@@ -51,6 +53,15 @@ def check_format(path: Path) -> None:
         raise unknown_format(path, "out")
     if path.suffix.lower() == ".parquet":
         parquet()
+
+
+def check_table(out: Path, *, overwrite: bool) -> None:
+    """Raise ``InvalidRequestError`` for a table that cannot be written, or that is there and not to be replaced."""
+    check_format(out)
+    if out.exists() and not overwrite:
+        raise InvalidRequestError(
+            f"{out} exists: choose another file, or overwrite it", reason=Reason.TABLE_EXISTS, field="out"
+        )
 
 
 def write_table(
