@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from whence.errors import UnimplementedError
-from whence.reasons import Reason
+from whence._extras import not_installed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -87,10 +86,5 @@ def _pyarrow() -> Any:  # noqa: ANN401 - pyarrow has no types
     try:
         import pyarrow as pa
     except ImportError as error:
-        raise UnimplementedError(
-            "Arrow tables need pyarrow, which is not installed; try: pip install 'whence[parquet]'",
-            reason=Reason.MISSING_DEPENDENCY,
-            package="pyarrow",
-            extra="parquet",
-        ) from error
+        raise not_installed("Arrow tables", "pyarrow", "parquet") from error
     return pa

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from whence._extras import not_installed
 from whence.errors import UnimplementedError
 from whence.reasons import Reason
 from whence.results import Attribution, Explanation, GroupInfluences, Hit, ScoreTable
@@ -79,10 +80,5 @@ def _frame(rows: list[Any], *, index: list[str] | None = None, columns: list[str
     try:
         import pandas as pd
     except ImportError as error:
-        raise UnimplementedError(
-            "tables need pandas, which is not installed; try: pip install 'whence[pandas]'",
-            reason=Reason.MISSING_DEPENDENCY,
-            package="pandas",
-            extra="pandas",
-        ) from error
+        raise not_installed("tables", "pandas", "pandas") from error
     return pd.DataFrame(rows, index=index, columns=columns)

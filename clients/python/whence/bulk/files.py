@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from whence._extras import not_installed
 from whence.errors import InvalidRequestError, WhenceError
 from whence.reasons import Reason
 
@@ -52,17 +53,10 @@ def count_rows(path: Path) -> int | None:
 
 def parquet() -> Any:  # noqa: ANN401 - pyarrow has no types
     """Return pyarrow's module for Parquet. Raises ``UnimplementedError`` where it is not installed."""
-    from whence.errors import UnimplementedError
-
     try:
         import pyarrow.parquet
     except ImportError as error:
-        raise UnimplementedError(
-            "Parquet needs pyarrow, which is not installed; try: pip install 'whence[parquet]', or use .jsonl or .csv",
-            reason=Reason.MISSING_DEPENDENCY,
-            package="pyarrow",
-            extra="parquet",
-        ) from error
+        raise not_installed("Parquet files", "pyarrow", "parquet") from error
     return pyarrow.parquet
 
 

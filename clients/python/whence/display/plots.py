@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from whence._extras import not_installed
 from whence.display.passages import by_depth
 from whence.errors import InvalidRequestError, UnimplementedError
 from whence.reasons import Reason
@@ -76,12 +77,7 @@ def _axes(*, rows: int, columns: int) -> tuple[Figure, Any]:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise UnimplementedError(
-            "plots need matplotlib, which is not installed; try: pip install 'whence[notebook]'",
-            reason=Reason.MISSING_DEPENDENCY,
-            package="matplotlib",
-            extra="notebook",
-        ) from error
+        raise not_installed("plots", "matplotlib", "notebook") from error
 
     class Shown(Figure):
         """A figure that notebooks show whether or not matplotlib's own display is set up."""
