@@ -16,7 +16,8 @@ def bulk_report(report: BulkReport) -> RenderableType:
     earlier = f", {report.resumed:,} of them by an earlier run" if report.resumed else ""
     lines = [Text(f"{report.queries:,} queries{earlier}: {report.hits:,} hits in {report.table}{rate}")]
     if report.refused:
-        lines.append(Text(f"{report.refused:,} were refused; the table has them with their error:", style="yellow"))
+        were = "was" if report.refused == 1 else "were"
+        lines.append(Text(f"{report.refused:,} {were} refused, and in the table with an error:", style="yellow"))
         lines += [Text(f"  {printable(refusal.query_id)}: {printable(refusal.message)}") for refusal in report.refusals]
         if report.refused > len(report.refusals):
             lines.append(Text(f"  and {report.refused - len(report.refusals):,} more"))
