@@ -4,7 +4,8 @@
     python tests/breakages --list
 
 Each breakage replaces a piece of the source in a copy of the tree and runs the tests that must notice. Many are bugs
-that other implementations have shipped. Prints a line for each; exits with 1 where one went unnoticed. ``--list`` only
+that other implementations have shipped. Prints a line for each; exits with 1 where one went unnoticed. A breakage whose
+tests are all skipped here, such as those in Node where there is none, is skipped with their reason. ``--list`` only
 names them, and exits with 1 where the code no longer has the piece that one replaces.
 """
 
@@ -27,6 +28,7 @@ import inputs
 import mathematics
 import tenants
 from breakage import Breakage
+from outcomes import Outcome, outcome
 
 import client
 import frontend
@@ -57,8 +59,8 @@ PARTS = (
 BREAKAGES = tuple(breakage for part in PARTS for breakage in part.BREAKAGES)
 
 
-def noticed(breakage: Breakage, tree: Path) -> bool:
-    """Apply a breakage in ``tree``, run its tests, and undo it."""
+def tried(breakage: Breakage, tree: Path) -> Outcome:
+    """Apply a breakage in ``tree``, run its tests, undo it, and return what came of it."""
     path = tree / breakage.file
     original = path.read_text(encoding="utf-8")
     if breakage.old not in original:
@@ -71,7 +73,7 @@ def noticed(breakage: Breakage, tree: Path) -> bool:
     path.write_text(original, encoding="utf-8")
     if done.returncode not in (0, 1):
         raise SystemExit(f"{breakage.name}: the tests did not run\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return done.returncode == 1
+    return outcome(done)
 
 
 def stale() -> list[str]:
@@ -96,9 +98,9 @@ def main() -> None:
         for breakage in BREAKAGES:
             if wanted and not any(word in breakage.name for word in wanted):
                 continue
-            seen = noticed(breakage, tree)
-            print(f"{'noticed  ' if seen else 'UNNOTICED'}  {breakage.name}", flush=True)
-            unnoticed += [] if seen else [breakage.name]
+            result = tried(breakage, tree)
+            print(result.line(breakage.name), flush=True)
+            unnoticed += [breakage.name] if result.verdict == "UNNOTICED" else []
     sys.exit(1 if unnoticed else 0)
 
 

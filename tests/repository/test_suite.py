@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,14 @@ def test_each_breakage_finds_the_piece_that_it_replaces() -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) > 100
+
+
+def test_a_breakage_whose_tests_are_skipped_here_is_skipped_with_their_reason(tmp_path: Path) -> None:
+    command = [sys.executable, str(Path(__file__).parents[1] / "breakages"), "typescript: a token"]
+    without_node = {**os.environ, "PATH": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=without_node)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("skipped    typescript: a token that is sent anywhere: node and npm not installed")
 
 
 def test_every_file_with_exhaustive_tests_is_in_the_list(root: Path) -> None:

@@ -1,11 +1,8 @@
 /** Errors of calls, as the server's details or the transport say. */
 
-import { fromBinary } from "@bufbuild/protobuf";
-import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import { status, type ServiceError } from "@grpc/grpc-js";
-
-import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "./generated/google/rpc/error_details_pb.js";
-import { StatusSchema } from "./generated/google/rpc/status_pb.js";
+import { BadRequest, ErrorInfo, RetryInfo, type Any } from "nice-grpc-error-details";
+import { Status } from "nice-grpc-error-details/lib/proto/google/rpc/status.js";
 
 const DOMAIN = "whence";
 const DETAILS_KEY = "grpc-status-details-bin";
@@ -75,23 +72,24 @@ export function fromCall(failure: ServiceError): WhenceError {
 }
 
 function fromDetails(data: Uint8Array, requestId: string | undefined, cause: ServiceError): WhenceError | undefined {
-  const wire = fromBinary(StatusSchema, data);
-  const [info] = unpacked(wire.details.map((detail) => anyUnpack(detail, ErrorInfoSchema)));
+  const wire = Status.decode(data);
+  const info = find(wire.details, ErrorInfo);
   if (info?.domain !== DOMAIN) return undefined;
-  const [request] = unpacked(wire.details.map((detail) => anyUnpack(detail, BadRequestSchema)));
-  const [retry] = unpacked(wire.details.map((detail) => anyUnpack(detail, RetryInfoSchema)));
-  const delay = retry?.retryDelay;
+  const request = find(wire.details, BadRequest);
+  const delay = find(wire.details, RetryInfo)?.retryDelay;
   return new WhenceError(wire.message, {
     code: wire.code,
     reason: info.reason,
     details: info.metadata,
     field: request?.fieldViolations[0]?.field,
-    retryAfterS: delay && Number(delay.seconds) + delay.nanos / 1e9,
+    retryAfterS: delay && delay.seconds + delay.nanos / 1e9,
     requestId: requestId ?? info.metadata["request_id"],
     cause,
   });
 }
 
-function unpacked<T>(messages: (T | undefined)[]): T[] {
-  return messages.filter((message) => message !== undefined);
+/** Return the first detail of a type, if there is one. */
+function find<T>(details: Any[], type: { $type: string; decode(data: Uint8Array): T }): T | undefined {
+  const packed = details.find(({ typeUrl }) => typeUrl.endsWith(`/${type.$type}`));
+  return packed && type.decode(packed.value);
 }
