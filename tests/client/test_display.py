@@ -134,7 +134,7 @@ def test_every_result_is_plain_data(results, name):
     result = results[name]
     assert json.loads(result.to_json()) == json.loads(json.dumps(result.to_dict()))
     if name != "batch":
-        assert result.to_dict() == dataclasses.asdict(result)
+        assert result.to_dict() == {"kind": result.kind, "version": 1, **dataclasses.asdict(result)}
 
 
 @pytest.mark.parametrize("name", NAMES)

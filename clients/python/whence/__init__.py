@@ -55,6 +55,7 @@ from whence.results import (
     TokenInfluence,
     TrainingSequence,
 )
+from whence.saved import load
 from whence.tls import Tls
 
 __version__ = "0.1.0"
@@ -107,4 +108,5 @@ __all__ = [
     "UnimplementedError",
     "WhenceError",
     "__version__",
+    "load",
 ]

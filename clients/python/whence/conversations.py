@@ -28,6 +28,13 @@ class ChatMessage:
     fields_json: str = ""
     trained_on: bool | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the message with all its fields, as a chat template reads it."""
+        others = json.loads(self.fields_json) if self.fields_json else {}
+        content = {} if "content" in others else {"content": self.content}
+        trained_on = {} if self.trained_on is None else {_TRAINED_ON: self.trained_on}
+        return {"role": self.role, **content, **others, **trained_on}
+
     def to_proto(self, field: str) -> query_pb2.ChatMessage:
         """Return the message. Raises ``InvalidRequestError`` for a value that cannot be sent."""
         return build(query_pb2.ChatMessage, field, **vars(self))
@@ -66,6 +73,17 @@ class ChatInput:
             date=date,
             strict=strict,
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the arguments of :meth:`whence.Query.chat`: those that say anything."""
+        fields = {
+            "messages": [message.to_dict() for message in self.messages],
+            "tools": json.loads(self.tools_json) if self.tools_json else None,
+            "template_arguments": json.loads(self.template_arguments_json) if self.template_arguments_json else None,
+            "date": self.date,
+            "strict": self.strict,
+        }
+        return {name: value for name, value in fields.items() if value}
 
     def to_proto(self, field: str) -> query_pb2.Chat:
         """Return the message. Raises ``InvalidRequestError`` for a value that cannot be sent."""

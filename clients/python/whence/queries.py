@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,6 +109,40 @@ class Query:
                 field="query.tokens.ids",
             )
         return cls(input=TokenInput(ids=numbers, completion_start=completion_start), query_id=query_id)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the query as a row of a file of queries has it (docs/many.md): JSON's values, by name."""
+        named = {"query_id": self.query_id} if self.query_id else {}
+        match self.input:
+            case TextInput(prompt=prompt, completion=completion):
+                return {**named, "prompt": prompt, "completion": completion}
+            case ChatInput() as chat:
+                return {**named, **chat.to_dict()}
+            case TokenInput(ids=ids, completion_start=start):
+                return {**named, "token_ids": list(ids), "completion_start": start}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Query:
+        """Return the query that :meth:`to_dict` made this of. Raises ``InvalidRequestError`` for what is no query."""
+        makers: dict[str, Callable[..., Query]] = {
+            "completion": cls.text,
+            "messages": cls.chat,
+            "token_ids": lambda token_ids, **others: cls.tokens(token_ids, **others),
+        }
+        maker = next((makers[name] for name in makers if name in fields), None)
+        try:
+            if maker is None:
+                raise TypeError("it has neither completion nor messages nor token_ids")
+            query = maker(**({"prompt": ""} if "completion" in fields else {}) | dict(fields))
+        except TypeError as error:
+            raise InvalidRequestError(
+                f"this is no query: {error}; expected prompt and completion, messages, or token_ids and "
+                "completion_start",
+                reason=Reason.MISSING_QUERY_INPUT,
+                field="query",
+            ) from error
+        query.to_proto()  # refuses texts that are none
+        return query
 
     def to_proto(self) -> query_pb2.Query:
         """Return the message. Raises ``InvalidRequestError`` for text that is not Unicode."""

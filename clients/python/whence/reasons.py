@@ -306,6 +306,10 @@ class Reason(_Named):
     """Give a smaller number."""
     UNREADABLE_FILE = auto()
     """Fetch the file again; ``whence --debug`` shows where it was read."""
+    UNREADABLE_RESULT = auto()
+    """Give what ``--json``, ``--out`` or ``to_json()`` wrote, whole and unchanged; the message says what this is."""
+    UNSUPPORTED_RESULT = auto()
+    """Update Whence here: a later one has written the result."""
     FILE_FAILED = auto()
     """See what the operating system says of the file, in the message."""
     UNKNOWN_VARIABLE = auto()

@@ -9,12 +9,14 @@ from typing import Any
 from whence.bulk import BulkReport
 from whence.harness.lm_eval import LmEvalReport
 from whence.models import Model
+from whence.queries import Query
 from whence.results import Answer
+from whence.saved import ASKED, Asked
 
 
-def answer(result: Answer) -> dict[str, Any]:
-    """Return all fields of an answer."""
-    return result.to_dict()
+def answer(result: Answer, query: Query | None = None, **options: object) -> dict[str, Any]:
+    """Return all fields of an answer and, under ``asked``, the query, the options that were given, and the time."""
+    return {**result.to_dict(), ASKED: Asked.now(query, options).to_dict()}
 
 
 def bulk(report: BulkReport) -> dict[str, Any]:

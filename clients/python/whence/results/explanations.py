@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from whence.display import summaries
 from whence.results.answers import Answer
-from whence.results.sequences import TokenInfluence, TrainingSequence
+from whence.results.sequences import TokenInfluence, TrainingSequence, misplaced
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,12 +23,20 @@ class Explanation(Answer):
     ``tokens`` are the parts summed over layers, ``layer_influence`` the parts summed over tokens.
     """
 
+    kind: ClassVar[str] = "explanation"
+
     sequence: TrainingSequence
     influence: float
     log_likelihood: float
     parts: tuple[tuple[float, ...], ...]
     tokens: tuple[TokenInfluence, ...]
     layer_influence: dict[str, float]
+
+    def contradictions(self) -> Iterator[str]:
+        """Yield tokens that are not in the text, and parts that are not one for each layer and token."""
+        yield from misplaced(self.tokens, self.sequence.text)
+        if self.tokens and [len(row) for row in self.parts] != [len(self.tokens)] * len(self.layers):
+            yield f"its parts are not one for each of {len(self.layers)} layers and {len(self.tokens)} tokens"
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a row for each layer and a column for each token. Needs ``whence[pandas]``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from whence.display import summaries
 from whence.results.answers import Answer
@@ -51,6 +51,8 @@ class GroupInfluences(Answer):
 
     Where the grouping value is a list, a sequence is in a group for each item, and once in ``total``.
     """
+
+    kind: ClassVar[str] = "group_influences"
 
     groups: tuple[GroupInfluence, ...]
     total: GroupInfluence

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from whence._json import finite
 from whence.display import summaries
-from whence.results.answers import Answer, Plain
-from whence.results.sequences import Hit
+from whence.results.answers import VERSION, Answer, Plain, check_version, unreadable
+from whence.results.sequences import Hit, misplaced
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,6 +71,8 @@ class Attribution(Answer):
     sample (``noise_sample``).
     """
 
+    kind: ClassVar[str] = "attribution"
+
     query_id: str
     query_key: str
     log_likelihood: float
@@ -88,6 +90,11 @@ class Attribution(Answer):
     def hits(self) -> tuple[Hit, ...]:
         """The positive hits, most influential first, then the negative ones, most negative first."""
         return self.positive + self.negative
+
+    def contradictions(self) -> Iterator[str]:
+        """Yield tokens that are not in their texts."""
+        for hit in self.hits:
+            yield from misplaced(hit.tokens, hit.text)
 
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)
@@ -154,9 +161,21 @@ class Attributions(tuple[Attribution, ...]):
 
         return arrow.hits(self)
 
+    kind: ClassVar[str] = "attributions"
+
     def to_dict(self) -> dict[str, Any]:
         """Return all rankings, under ``attributions``."""
-        return {"attributions": [attribution.to_dict() for attribution in self]}
+        rankings = [attribution.to_dict() for attribution in self]
+        return {"kind": self.kind, "version": VERSION, "attributions": rankings}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Attributions:
+        """Return the rankings that :meth:`to_dict` made this of. Raises what :meth:`Attribution.from_dict` raises."""
+        check_version(document, cls.kind)
+        rankings = document.get("attributions")
+        if not isinstance(rankings, list):
+            raise unreadable(cls.kind, "it has no list of attributions")
+        return cls(Attribution.from_dict(ranking) for ranking in rankings)
 
     def to_json(self, *, indent: int | None = None) -> str:
         """Return all rankings as JSON."""
@@ -178,7 +197,14 @@ class SelfInfluences(Answer):
     The ``influence`` of a hit is the first-order effect of its presence on its own log-likelihood, in nats.
     """
 
+    kind: ClassVar[str] = "self_influences"
+
     hits: tuple[Hit, ...]
+
+    def contradictions(self) -> Iterator[str]:
+        """Yield tokens that are not in their texts."""
+        for hit in self.hits:
+            yield from misplaced(hit.tokens, hit.text)
 
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)

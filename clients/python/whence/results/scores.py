@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from whence.display import summaries
 from whence.results.answers import Answer
@@ -23,11 +24,26 @@ class ScoreTable(Answer):
     the request. ``log_likelihood`` has a value for each query, in nats.
     """
 
+    kind: ClassVar[str] = "score_table"
+
     query_ids: tuple[str, ...]
     sequences: tuple[TrainingSequence, ...]
     influence: tuple[tuple[float, ...], ...]
     layer_influence: tuple[tuple[tuple[float, ...], ...], ...] | None
     log_likelihood: tuple[float, ...]
+
+    def contradictions(self) -> Iterator[str]:
+        """Yield the tables that have not a row for each query and a column for each sequence."""
+        width, layers = len(self.sequences), len(self.layers)
+        if width and [len(row) for row in self.influence] != [width] * len(self.query_ids):
+            yield f"its influences are not one for each of {len(self.query_ids)} queries and {width} sequences"
+        if len(self.log_likelihood) != len(self.query_ids):
+            yield f"it has {len(self.log_likelihood)} log-likelihoods for {len(self.query_ids)} queries"
+        planes = self.layer_influence
+        if planes is not None and [[len(row) for row in plane] for plane in planes] != [
+            [layers] * width for _ in self.query_ids
+        ]:
+            yield "its influences by layer are not one for each query, sequence and layer"
 
     @property
     def sequence_names(self) -> list[str]:

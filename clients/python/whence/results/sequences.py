@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,14 @@ class TokenInfluence:
     start: int
     end: int
     influence: float
+
+
+def misplaced(tokens: Sequence[TokenInfluence] | None, text: str) -> Iterator[str]:
+    """Yield a sentence for the first token that is not in the text where it says."""
+    for token in tokens or ():
+        if not 0 <= token.start <= token.end <= len(text):
+            yield f"a token spans characters {token.start} to {token.end} of a text of {len(text)}"
+            return
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -153,7 +153,7 @@ def _attribute_one(
         with contextlib.closing(events):
             result = progress.follow(events, console.stderr())
     if as_json:
-        console.print_json(documents.answer(result))
+        console.print_json(documents.answer(result, query, **asked))
         return
     out = console.stdout()
     out.print(attribution(result, plain=out.color_system is None, full_text=full_text))

@@ -45,7 +45,7 @@ def explain(
             model=model,
         )
     if as_json:
-        console.print_json(documents.answer(result))
+        console.print_json(documents.answer(result, query, damping_factor=damping_factor))
         return
     out = console.stdout()
     out.print(explanation(result, plain=out.color_system is None, width=out.width))

@@ -38,18 +38,30 @@ def groups(
     whence groups --prompt "The capital of Durrow is" --completion " Brelary" --by source
     """
     query = inputs.query(prompt, prompt_file, completion, chat, strict=strict)
+    only = inputs.only(source, where, document)
     with connection.client() as client:
         result = client.group_influence(
             query,
             group_by=by,
             samples=samples,
             seed=seed,
-            only=inputs.only(source, where, document),
+            only=only,
             layers=layer or (),
             damping_factor=damping_factor,
             model=model,
         )
     if as_json:
-        console.print_json(documents.answer(result))
+        console.print_json(
+            documents.answer(
+                result,
+                query,
+                group_by=by,
+                samples=samples,
+                seed=seed,
+                only=only,
+                layers=layer,
+                damping_factor=damping_factor,
+            )
+        )
         return
     console.stdout().print(group_influences(result))

@@ -41,10 +41,11 @@ def outliers(
 
     whence outliers --text "Call me Ishmael."
     """
+    only = inputs.only(source, where, document)
     with connection.client() as client:
         result = client.self_influence(
             top_k=top_k,
-            only=inputs.only(source, where, document),
+            only=only,
             sequence_ids=sequence_id or (),
             texts=text or (),
             examples=[inputs.example(path) for path in example or ()],
@@ -52,7 +53,7 @@ def outliers(
             model=model,
         )
     if as_json:
-        console.print_json(documents.answer(result))
+        console.print_json(documents.answer(result, only=only, damping_factor=damping_factor))
         return
     out = console.stdout()
     out.print(self_influences(result, plain=out.color_system is None, full_text=full_text))

@@ -50,6 +50,6 @@ def score(
             model=model,
         )
     if as_json:
-        console.print_json(documents.answer(table))
+        console.print_json(documents.answer(table, query, damping_factor=damping_factor))
         return
     console.stdout().print(scores(table))
