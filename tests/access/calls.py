@@ -23,6 +23,7 @@ OURS = {
     "Explain": messages.ExplainRequest(query=QUERY, sequence=KNOWN),
     "SelfInfluence": messages.SelfInfluenceRequest(sequences=[KNOWN]),
     "GroupInfluence": messages.GroupInfluenceRequest(query=QUERY),
+    "TextOverlap": messages.TextOverlapRequest(queries=[QUERY]),
     "ListModels": messages.ListModelsRequest(),
     "GetModel": messages.GetModelRequest(),
 }

@@ -41,6 +41,7 @@ NOT_TRAINING_DATA = {
     "ShardStatus.shard",
     "StageTiming.stage",
     "Tensor.data",
+    "TextOverlap.query_id",
     "TrainingSequence.document_id",
     "TrainingSequence.sequence_id",
     "Warning.code",
@@ -89,7 +90,15 @@ def test_no_answer_keeps_a_text_of_the_training_data(answer: Descriptor) -> None
 
 
 def test_every_answer_with_sequences_is_among_them() -> None:
-    with_sequences = {"Attribute", "StreamAttribute", "BatchAttribute", "Score", "Explain", "SelfInfluence"}
+    with_sequences = {
+        "Attribute",
+        "StreamAttribute",
+        "BatchAttribute",
+        "Score",
+        "Explain",
+        "SelfInfluence",
+        "TextOverlap",
+    }
     assert {
         rpc.name
         for rpc in RPCS
@@ -181,6 +190,7 @@ def asking() -> Iterator[tuple[str, str, Message]]:
             request = filtered(method, attribution_pb2.Filter())
             request.options.search = search
             yield f"{method} by tokens {search}", method, request
+    yield "overlap with texts", "TextOverlap", OURS["TextOverlap"]
 
 
 ASKING = {name: (method, request) for name, method, request in asking()}

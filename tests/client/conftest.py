@@ -90,6 +90,17 @@ def attribution(query_id: str, options: attribution_pb2.AttributionOptions) -> a
     )
 
 
+def overlap(query_id: str, word: str) -> attribution_service_pb2.TextOverlap:
+    """The overlap of a query of one word with the first text that has it."""
+    found = [(name, source, text) for name, (source, text) in TEXTS.items() if word in text]
+    message = attribution_service_pb2.TextOverlap(query_id=query_id, tokens=1, ngram=1, ngrams=1, sequences=len(found))
+    if found:
+        name, source, text = found[0]
+        message.shared_ngrams = message.longest_run = 1
+        message.nearest.CopyFrom(training_sequence(name, text, source, offsets=False))
+    return message
+
+
 def response_metadata(request_id: str) -> attribution_pb2.ResponseMetadata:
     return attribution_pb2.ResponseMetadata(
         request_id=request_id,
@@ -254,6 +265,13 @@ class CannedService(attribution_service_pb2_grpc.AttributionServiceServicer):
             influence=math.fsum(flat),
             parts=tensors.pack(flat, [len(LAYERS), len(split[0])]),
             log_likelihood=-1.25,
+            metadata=response_metadata(request.request_id),
+        )
+
+    def TextOverlap(self, request, context):  # noqa: N802  # the protocol's name
+        self._enter("TextOverlap", request, context)
+        return attribution_service_pb2.TextOverlapResponse(
+            overlaps=[overlap(query.query_id, query.text.completion.strip()) for query in request.queries],
             metadata=response_metadata(request.request_id),
         )
 

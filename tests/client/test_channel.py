@@ -32,6 +32,7 @@ def test_every_unary_method_is_retried_and_the_stream_is_not():
         "Explain",
         "SelfInfluence",
         "GroupInfluence",
+        "TextOverlap",
         "ListModels",
         "GetModel",
     }

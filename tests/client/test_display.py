@@ -41,11 +41,12 @@ def results(client):
         "groups": whence.GroupInfluences(**about, groups=groups, total=told, log_likelihood=-1.25),
         "self": whence.SelfInfluences(**about, hits=answer.positive),
         "scores": client.score([query], sequence_ids=["letters/durrow-1#0"], texts=["Brelary"]),
+        "overlaps": client.text_overlap([query, whence.Query.text("", " nowhere")]),
         "explanation": client.explain(query, text="we saw Brelary"),
     }
 
 
-NAMES = ["attribution", "batch", "groups", "self", "scores", "explanation"]
+NAMES = ["attribution", "batch", "groups", "self", "scores", "overlaps", "explanation"]
 
 
 class Page(HTMLParser):
@@ -114,6 +115,7 @@ def test_texts_of_a_corpus_are_no_markup(results):
         replace(answer, query_id=HOSTILE, positive=(hostile,), warnings=(warned,)),
         replace(results["groups"], groups=(replace(results["groups"].total, name=HOSTILE),)),
         replace(results["scores"], query_ids=(HOSTILE,)),
+        replace(results["overlaps"], overlaps=(replace(results["overlaps"][0], query_id=HOSTILE, nearest=hostile),)),
     ):
         page = Page(shown._repr_html_())
         assert "script" not in page.tags

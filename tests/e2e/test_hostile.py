@@ -66,6 +66,7 @@ def public_requests() -> Iterator[tuple[str, Message]]:
         (public.AttributeRequest, "Attribute"), (public.BatchAttributeRequest, "BatchAttribute"),
         (public.ScoreRequest, "Score"), (public.ExplainRequest, "Explain"), (public.GetModelRequest, "GetModel"),
         (public.SelfInfluenceRequest, "SelfInfluence"), (public.GroupInfluenceRequest, "GroupInfluence"),
+        (public.TextOverlapRequest, "TextOverlap"),
     ):  # fmt: skip
         yield name, kind()
     for odd in ODD:
@@ -79,6 +80,7 @@ def public_requests() -> Iterator[tuple[str, Message]]:
         yield "ListModels", public.ListModelsRequest(page_token=odd)
         yield "GroupInfluence", public.GroupInfluenceRequest(query=text(), group_by=odd)
         yield "GroupInfluence", public.GroupInfluenceRequest(query=text(), group_by=f"metadata.{odd}")
+        yield "TextOverlap", public.TextOverlapRequest(queries=[text(odd, odd)])
         yield "Explain", public.ExplainRequest(query=text(), sequence=public.SequenceSelector(sequence_id=odd))
         yield "Explain", public.ExplainRequest(query=text(), sequence=public.SequenceSelector(text=odd))
         said = [query_pb2.ChatMessage(role=role, content=odd) for role in (odd, "assistant")]
@@ -103,6 +105,7 @@ def public_requests() -> Iterator[tuple[str, Message]]:
         for name in ("top_k", "candidates", "query_rank", "noise_sample"):
             yield "Attribute", attribute(**{name: number})
         yield "SelfInfluence", public.SelfInfluenceRequest(top_k=number)
+        yield "TextOverlap", public.TextOverlapRequest(queries=[text()], ngram=number)
         yield "GroupInfluence", public.GroupInfluenceRequest(query=text(), samples=number, seed=MOST_LONG)
         yield "Attribute", attribute(ids(number, number))
         yield "Attribute", attribute(ids(1, 2, start=number))
@@ -134,6 +137,7 @@ def private_requests(held: private.GetInfoResponse) -> Iterator[tuple[str, Messa
         weighed = private.TokenWeights(tokens=[token], weights=[1.0])
         yield "MatchTokens", private.MatchTokensRequest(queries=[weighed], shards=shards, candidates=5, **of)
     for count in (1, 2**31, MOST_INT):
+        yield "OverlapTokens", private.OverlapTokensRequest(queries=[text()], shards=shards, ngram=count % 2**32, **of)
         yield "DrawSequences", private.DrawSequencesRequest(shards=shards, count=count, seed=MOST_LONG, **of)
     for position in (10**6, 2**63, MOST_LONG):
         yield "ReadIndexRows", private.ReadIndexRowsRequest(positions=[position], **of)

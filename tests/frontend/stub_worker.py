@@ -154,6 +154,26 @@ class StubWorker(worker_service_pb2_grpc.WorkerServiceServicer):
                 scored.raw_influence.CopyFrom(_parts(request, position, self.rounding.get(position, 1.0)))
         return answer
 
+    async def OverlapTokens(self, request, context):  # noqa: N802 - the protocol's name
+        """A query has as many tokens as its completion has letters, and the last two positions of a shard have it."""
+        self._check(request)
+        held = [position for shard in request.shards for position in CORPUS[shard]]
+        nearest = [max(held) - 1, max(held)]
+        return messages.OverlapTokensResponse(
+            queries=[
+                messages.TokenOverlap(
+                    tokens=len(query.text.completion),
+                    ngram=min(request.ngram, len(query.text.completion)),
+                    shared_ngrams=1,
+                    longest_run=len(query.text.completion),
+                    sequences=len(nearest),
+                    position=nearest[0],
+                )
+                for query in request.queries
+            ],
+            sequences_searched=len(held),
+        )
+
     def _find(self, reference: messages.SequenceReference) -> int | None:
         if reference.WhichOneof("reference") == "text":
             return len(reference.text)

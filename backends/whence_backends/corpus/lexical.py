@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from whence.errors import CorruptArtefactError
 from whence.reasons import Reason
 from whence_backends.contract import Int32Array
+from whence_backends.corpus.compiled import compiled
 
 # The start of each sequence's tokens, int32 [sequences + 1], and the tokens, int32.
 TokenBatch = tuple[Int32Array, Int32Array]
@@ -68,16 +68,7 @@ def _require_known(tokens: Int32Array, vocabulary: int) -> None:
         )
 
 
-def _compiled(function: Callable[..., None]) -> Callable[..., None]:
-    """Compile at the first call, and cache the machine code on disk if a folder is writable."""
-    try:
-        compiled: Callable[..., None] = njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # numba finds no writable folder for its cache
-        compiled = njit(nogil=True)(function)
-    return compiled
-
-
-@_compiled
+@compiled
 def _count_rows(starts: Any, tokens: Any, first: Any, last: Any, counts: Any) -> None:  # noqa: ANN401
     """Add 1 to ``counts[token]`` for each row that contains the token; ``last[token]`` is the last such row."""
     for row in range(len(starts) - 1):
@@ -88,7 +79,7 @@ def _count_rows(starts: Any, tokens: Any, first: Any, last: Any, counts: Any) ->
                 counts[token] += 1
 
 
-@_compiled
+@compiled
 def _score_rows(starts: Any, tokens: Any, places: Any, weights: Any, counts: Any, out: Any) -> None:  # noqa: ANN401
     """Write the score of each row to ``out``; ``counts`` is all zeros before and after."""
     for row in range(len(starts) - 1):

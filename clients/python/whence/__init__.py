@@ -52,6 +52,8 @@ from whence.results import (
     Recall,
     ScoreTable,
     SelfInfluences,
+    TextOverlap,
+    TextOverlaps,
     TokenInfluence,
     TrainingSequence,
 )
@@ -99,6 +101,8 @@ __all__ = [
     "SelfInfluences",
     "Shard",
     "StorageError",
+    "TextOverlap",
+    "TextOverlaps",
     "Tls",
     "TokenInfluence",
     "TrainingExample",

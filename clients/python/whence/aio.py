@@ -38,6 +38,7 @@ from whence.results import (
     Progress,
     ScoreTable,
     SelfInfluences,
+    TextOverlaps,
 )
 from whence.tls import Tls, encryption
 from whence.v1 import attribution_service_pb2
@@ -321,6 +322,28 @@ class AsyncClient:
             request_id=request_id,
         )
         return parsing.explanation(await self._call(self._transport.stub.Explain, request, timeout_s))
+
+    async def text_overlap(
+        self,
+        queries: Query | Sequence[Query] | None = None,
+        *,
+        prompt: str = "",
+        completion: str | None = None,
+        ngram: int | None = None,
+        model: str = "",
+        request_id: str = "",
+        timeout_s: float | None = None,
+    ) -> TextOverlaps:
+        """Return for each query the training sequence that has the most of its n-grams, wherever it is.
+
+        An n-gram is ``ngram`` tokens in a row (None: 8), of the prompt and the completion together. Every sequence is
+        compared, so a verbatim copy is found, unless a border between sequences cuts it. Needs the scope
+        ``read-texts``.
+        """
+        queries = one_or_more_queries(queries, prompt, completion)
+        request = requests.text_overlap(queries, ngram=ngram, model=model, request_id=request_id)
+        response = await self._call(self._transport.stub.TextOverlap, request, timeout_s)
+        return parsing.text_overlaps(response, len(queries))
 
     def models(self, *, page_size: int = 0, timeout_s: float | None = None) -> ServedModels:
         """Return the served models by name. Iterate with ``async for``, or await a list.

@@ -10,7 +10,7 @@ from whence._extras import not_installed
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from whence.results import Attribution, Explanation, GroupInfluences, Hit, ScoreTable
+    from whence.results import Attribution, Explanation, GroupInfluences, Hit, ScoreTable, TextOverlaps
 
 _OF_FILES: Final = ("row", "error")
 _OF_QUERIES: Final = ("direction", "log_likelihood", "completion_tokens", "recall", "truncation_error", "warnings")
@@ -58,6 +58,15 @@ def groups(influences: GroupInfluences) -> pa.Table:
         *((name, pyarrow.int64()) for name in ("sequences", "sampled")),
     ]
     return _table([{name: getattr(group, name) for name, _ in fields} for group in influences], fields)
+
+
+def overlaps(of: TextOverlaps) -> pa.Table:
+    """Return a row for each query, with the nearest sequence's id, document, source and text."""
+    pyarrow = _pyarrow()
+    texts = ("query_id", "sequence_id", "document_id", "source", "text")
+    kinds = {"share": pyarrow.float64(), **{name: pyarrow.string() for name in texts}}
+    rows = [overlap.row() for overlap in of]
+    return _table(rows, [(name, kinds.get(name, pyarrow.int64())) for name in rows[0]])
 
 
 def parts(explanation: Explanation) -> pa.Table:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from whence._extras import not_installed
 from whence.errors import UnimplementedError
 from whence.reasons import Reason
-from whence.results import Attribution, Explanation, GroupInfluences, Hit, ScoreTable
+from whence.results import Attribution, Explanation, GroupInfluences, Hit, ScoreTable, TextOverlaps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +56,11 @@ def groups(influences: GroupInfluences) -> pd.DataFrame:
     columns = ["signal", "signal_low", "signal_high", "influence", "standard_error", "sequences", "sampled"]
     rows = [[getattr(group, column) for column in columns] for group in influences]
     return _frame(rows, index=[group.name for group in influences], columns=columns)
+
+
+def overlaps(of: TextOverlaps) -> pd.DataFrame:
+    """Return a row for each query, with the nearest sequence's id, document, source and text."""
+    return _frame([overlap.row() for overlap in of])
 
 
 def parts(explanation: Explanation) -> pd.DataFrame:

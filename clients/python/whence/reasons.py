@@ -177,6 +177,8 @@ class Reason(_Named):
     """Give a whole number from 0 to 2**64 - 1."""
     INVALID_NOISE_SAMPLE = auto()
     """Ask for a sample within the bounds that the message names, or for none: 0."""
+    INVALID_NGRAM = auto()
+    """Ask for n-grams of a length within the bounds that the message names, or leave it to the server."""
     INVALID_SAMPLES = auto()
     """Ask for a number of samples within the bounds that the message names."""
     INVALID_FILTER = auto()

@@ -119,6 +119,23 @@ def group_influence(
     )
 
 
+def text_overlap(
+    queries: Sequence[Query], *, ngram: int | None, model: str, request_id: str
+) -> attribution_service_pb2.TextOverlapRequest:
+    """Return the request for the sequences that have the most n-grams of given queries."""
+    if isinstance(ngram, int) and ngram < 2:
+        raise InvalidRequestError(
+            f"ngram is {ngram!r}; an n-gram has at least 2 tokens", reason=Reason.INVALID_NGRAM, field="ngram"
+        )
+    return build(
+        attribution_service_pb2.TextOverlapRequest,
+        model=model,
+        queries=[query.to_proto() for query in queries],
+        ngram=ngram or 0,
+        request_id=request_id or new_request_id(),
+    )
+
+
 def score(
     queries: Sequence[Query],
     sequences: Sequence[attribution_service_pb2.SequenceSelector],

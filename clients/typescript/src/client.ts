@@ -80,6 +80,10 @@ export class Client {
     return this.#ask(METHODS.groupInfluence, request, call);
   }
 
+  textOverlap(request: Request<typeof METHODS.textOverlap>, call?: CallOptions) {
+    return this.#ask(METHODS.textOverlap, request, call);
+  }
+
   listModels(request: Request<typeof METHODS.listModels> = {}, call?: CallOptions) {
     return this.#ask(METHODS.listModels, request, call);
   }

@@ -21,6 +21,7 @@ SCOPES: Final[Mapping[str, Scope]] = {
     f"{_SERVICE}/Explain": Scope.ATTRIBUTE,
     f"{_SERVICE}/SelfInfluence": Scope.ATTRIBUTE,
     f"{_SERVICE}/GroupInfluence": Scope.ATTRIBUTE,
+    f"{_SERVICE}/TextOverlap": Scope.ATTRIBUTE,
     f"{_SERVICE}/ListModels": Scope.ATTRIBUTE,
     f"{_SERVICE}/GetModel": Scope.ATTRIBUTE,
 }

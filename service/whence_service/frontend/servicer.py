@@ -22,6 +22,7 @@ from whence_service.frontend.calls.group_influence import group_influence
 from whence_service.frontend.calls.models import describe_model, list_models
 from whence_service.frontend.calls.score import explain, score
 from whence_service.frontend.calls.self_influence import self_influence_of_corpus, self_influence_of_sequences
+from whence_service.frontend.calls.text_overlap import text_overlap
 from whence_service.frontend.config import FrontEndSettings
 from whence_service.frontend.request.checked import CheckedRequest, ScoreOptions
 from whence_service.frontend.request.context import RequestContext, check_model_limits
@@ -34,6 +35,7 @@ from whence_service.frontend.request.validation import (
     check_group_influence,
     check_score,
     check_self_influence,
+    check_text_overlap,
 )
 from whence_service.frontend.responses.attributions import Answer
 from whence_service.frontend.workers.placement import Generation
@@ -133,6 +135,13 @@ class AttributionServicer(attribution_service_pb2_grpc.AttributionServiceService
         """Answer with the share of an output's log-likelihood that each group of sequences contributes."""
         async with self._admit(call, check_group_influence(request, self._limits)) as turn:
             return self._fitting(await turn.answer(group_influence))
+
+    async def TextOverlap(  # noqa: N802 - the protocol's name
+        self, request: messages.TextOverlapRequest, call: _Context
+    ) -> messages.TextOverlapResponse:
+        """Answer with the sequences that have the most n-grams of given queries."""
+        async with self._admit(call, check_text_overlap(request, self._limits)) as turn:
+            return self._fitting(await turn.answer(text_overlap))
 
     async def ListModels(  # noqa: N802 - the protocol's name
         self, request: messages.ListModelsRequest, call: _Context

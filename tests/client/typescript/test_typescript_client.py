@@ -90,10 +90,12 @@ def test_every_call_of_the_protocol_is_answered(probe, service):
     asked.append({"method": "batchAttribute", "request": {"queries": [QUERY, QUERY]}})
     asked.append({"method": "score", "request": {"queries": [QUERY], "sequences": [sequence]}})
     asked.append({"method": "explain", "request": {"query": QUERY, "sequence": sequence}})
+    asked.append({"method": "textOverlap", "request": {"queries": [QUERY]}})
     results = probe(*asked)
     assert all("answer" in result for result in results), results
-    assert service.calls == ["Attribute", "GetModel", "ListModels", "BatchAttribute", "Score", "Explain"]
+    assert service.calls == ["Attribute", "GetModel", "ListModels", "BatchAttribute", "Score", "Explain", "TextOverlap"]
     assert len(results[5]["answer"]["parts"]["rows"]) == 5
+    assert results[6]["answer"]["overlaps"][0]["nearest"]["sequenceId"] == "letters/durrow-1#0"
     unserved = probe({"method": "selfInfluence", "request": {}}, {"method": "groupInfluence", "request": {}})
     assert {error_of(result)["reason"] for result in unserved} == {"GRPC_UNIMPLEMENTED"}  # by this server of the tests
 

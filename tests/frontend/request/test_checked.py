@@ -16,6 +16,7 @@ from whence_service.frontend.request.validation import (
     check_attribute,
     check_group_influence,
     check_self_influence,
+    check_text_overlap,
 )
 
 QUERY = query_pb2.Query(text=query_pb2.PromptCompletion(prompt="p", completion="c"))
@@ -43,6 +44,9 @@ def test_a_batch_names_each_of_its_queries():
         (check_group_influence, messages.GroupInfluenceRequest(query=QUERY, filter=BACKWARDS), "filter"),
         (check_self_influence, messages.SelfInfluenceRequest(filter=BACKWARDS), "filter"),
         (check_self_influence, messages.SelfInfluenceRequest(top_k=101), "top_k"),
+        (check_text_overlap, messages.TextOverlapRequest(queries=[QUERY], ngram=1), "ngram"),
+        (check_text_overlap, messages.TextOverlapRequest(queries=[QUERY], ngram=65), "ngram"),
+        (check_text_overlap, messages.TextOverlapRequest(queries=[QUERY, query_pb2.Query()]), "queries[1].input"),
     ],
 )
 def test_an_error_names_the_field_where_its_own_call_has_it(check, request_, field):

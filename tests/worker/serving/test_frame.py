@@ -29,7 +29,17 @@ async def test_a_call_for_other_artefacts_is_refused(tiny: Running, name: str):
 
 
 @pytest.mark.parametrize(
-    "name", ["PrepareQueries", "Scan", "CountTokens", "MatchTokens", "DrawSequences", "Rescore", "ScoreSequences"]
+    "name",
+    [
+        "PrepareQueries",
+        "Scan",
+        "CountTokens",
+        "MatchTokens",
+        "OverlapTokens",
+        "DrawSequences",
+        "Rescore",
+        "ScoreSequences",
+    ],
 )
 async def test_the_last_response_of_a_call_says_where_its_time_went(tiny: Running, name: str):
     known = {
@@ -40,6 +50,7 @@ async def test_the_last_response_of_a_call_says_where_its_time_went(tiny: Runnin
         "top_k": 1,
         "candidates": 1,
         "count": 1,
+        "ngram": 2,
     }
     taken = {field.name for field in SERVICE.methods_by_name[name].input_type.fields}
     fields = {field: value for field, value in known.items() if field in taken}

@@ -37,6 +37,7 @@ from whence_backends.worker.scoring.sequence_scores import SequenceScorer
 from whence_backends.worker.searching.gradient_index import GradientIndex
 from whence_backends.worker.searching.groupings import Groupings
 from whence_backends.worker.searching.sketches import Sketches
+from whence_backends.worker.searching.token_overlap import OverlapSearch
 from whence_backends.worker.searching.token_search import TokenSearch
 from whence_service.rpc.redis_connection import RedisAccess
 
@@ -100,6 +101,7 @@ def assemble(
         filters=FilterMasks(corpus),
         groupings=Groupings(corpus),
         token_search=TokenSearch(corpus, vocabulary=max(engine.info.vocabulary_size, tokenizer.vocabulary_size)),
+        overlap_search=OverlapSearch(corpus, bos_id=tokenizer.bos_id),
         index=_gradient_index(loaded, settings, observe),
     )
 

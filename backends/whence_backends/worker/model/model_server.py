@@ -29,6 +29,7 @@ from whence_backends.worker.scoring.self_influence import SelfInfluenceScorer
 from whence_backends.worker.scoring.sequence_scores import SequenceScorer
 from whence_backends.worker.searching.gradient_index import GradientIndex
 from whence_backends.worker.searching.groupings import Groupings
+from whence_backends.worker.searching.token_overlap import OverlapSearch
 from whence_backends.worker.searching.token_search import TokenSearch
 
 
@@ -59,6 +60,7 @@ class ModelServer:
     filters: FilterMasks
     groupings: Groupings
     token_search: TokenSearch
+    overlap_search: OverlapSearch
     index: GradientIndex | None
 
     async def prepare(

@@ -27,6 +27,7 @@ from whence_backends.worker.scoring.scan import ScanProgress
 from whence_backends.worker.searching.draws import Drawn
 from whence_backends.worker.searching.gradient_index import Estimates, IndexEstimates
 from whence_backends.worker.searching.group_sums import GroupSums
+from whence_backends.worker.searching.token_overlap import PlacedOverlap
 from whence_backends.worker.searching.token_search import TokenCounts
 
 # Truncation errors above this one are worth a warning.
@@ -144,6 +145,24 @@ def matches_response(top: TopK, queries: int, searched: int) -> pb.MatchTokensRe
 def _matches(positions: NDArray[np.int64], scores: NDArray[np.float64]) -> pb.Matches:
     sharing = scores > 0
     return pb.Matches(positions=wire.tensor(positions[sharing]), scores=wire.tensor(scores[sharing]))
+
+
+def overlaps_response(overlaps: Sequence[PlacedOverlap], searched: int) -> pb.OverlapTokensResponse:
+    """List the overlap of each query."""
+    return pb.OverlapTokensResponse(
+        queries=[
+            pb.TokenOverlap(
+                tokens=placed.overlap.tokens,
+                ngram=placed.overlap.ngram,
+                shared_ngrams=placed.overlap.shared_ngrams,
+                longest_run=placed.overlap.longest_run,
+                sequences=placed.overlap.sequences,
+                position=placed.position,
+            )
+            for placed in overlaps
+        ],
+        sequences_searched=searched,
+    )
 
 
 def drawn_response(drawn: Drawn) -> pb.DrawSequencesResponse:

@@ -137,6 +137,21 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         return responses.matches_response(top, len(queries), searched)
 
     @unary
+    async def OverlapTokens(  # noqa: N802
+        self, request: pb.OverlapTokensRequest, call: Call
+    ) -> pb.OverlapTokensResponse:
+        """Return the sequences that have the most n-grams of queries."""
+        model, shards = call.model, call.model.held_shards(request.shards)
+        check = functools.partial(call.context.require_time, "while n-grams were compared")
+        async with call.slot():
+            queries = await model.tokenize(request.queries, call.context)
+            with call.stage("search"):
+                overlaps, searched = await asyncio.to_thread(
+                    model.overlap_search.find, queries, shards, request.ngram, check
+                )
+        return responses.overlaps_response(overlaps, searched)
+
+    @unary
     async def DrawSequences(  # noqa: N802
         self, request: pb.DrawSequencesRequest, call: Call
     ) -> pb.DrawSequencesResponse:

@@ -22,6 +22,7 @@ from whence.results import (
     Hit,
     ScoreTable,
     SelfInfluences,
+    TextOverlaps,
     TokenInfluence,
     TrainingSequence,
 )
@@ -83,6 +84,21 @@ def group_influences(result: GroupInfluences) -> str:
     known = result.total.signal is not None
     heads = ("group", "sequences", *(("signal", "95 %") if known else ()), "influence", "± error", "")
     return _document([_table(title, heads, rows), *_about(result)])
+
+
+def text_overlaps(result: TextOverlaps) -> str:
+    """Return a row for each query: what it shares with the nearest sequence, and that sequence."""
+    rows = []
+    for overlap in result:
+        near = overlap.nearest
+        text = "" if near is None else _marked(near.text, None, excerpt(near.text, None))
+        rows.append(
+            f'<tr><td>{_text(overlap.query_id) or "<i>query</i>"}</td><td class="n">{overlap.share:.0%}</td>'
+            f'<td class="n">{overlap.longest_run}</td><td class="n">{overlap.sequences:,}</td>'
+            f'<td>{"" if near is None else _origin(near)}</td><td class="t">{text}</td></tr>'
+        )
+    heads = ("query", "n-grams shared", "longest run", "sequences", "source, id", "nearest text")
+    return _document([_table("Overlap, in tokens", heads, rows), *_warnings(result), *map(_dim, wording.facts(result))])
 
 
 def scores(result: ScoreTable) -> str:
@@ -210,13 +226,16 @@ def _group(group: GroupInfluence, largest: float, *, name: str = "(none)") -> st
 
 
 def _about(answer: Answer) -> list[str]:
-    warnings = [
+    unit = answer.influence_unit or "nats"
+    legend = _dim(f"Influence is in {unit}. Green raises the output's likelihood, red lowers it; hover for values.")
+    return [*_warnings(answer), legend, *map(_dim, wording.facts(answer))]
+
+
+def _warnings(answer: Answer) -> list[str]:
+    return [
         f'<div class="warning">{_text(warning.message)} <span class="dim">{_text(warning.code)}</span></div>'
         for warning in answer.warnings
     ]
-    unit = answer.influence_unit or "nats"
-    legend = _dim(f"Influence is in {unit}. Green raises the output's likelihood, red lowers it; hover for values.")
-    return [*warnings, legend, *map(_dim, wording.facts(answer))]
 
 
 def _table(title: str, heads: Sequence[str], rows: Sequence[str], *, escape: bool = True) -> str:

@@ -9,7 +9,16 @@ from whence.display.wording import number
 from whence.terminal import printable
 
 if TYPE_CHECKING:
-    from whence.results import Attribution, Explanation, GroupInfluences, Hit, Progress, ScoreTable, SelfInfluences
+    from whence.results import (
+        Attribution,
+        Explanation,
+        GroupInfluences,
+        Hit,
+        Progress,
+        ScoreTable,
+        SelfInfluences,
+        TextOverlaps,
+    )
 
 _TEXT_CHARACTERS: Final = 40
 
@@ -35,6 +44,12 @@ def group_influences(of: GroupInfluences) -> str:
     """Return the number of groups and the first one."""
     first = f", first {_name(of.groups[0].name)} {number(of.groups[0].effect)}" if of.groups else ""
     return f"<GroupInfluences: {len(of)} groups{first}, all {number(of.total.effect)} nats>"
+
+
+def text_overlaps(of: TextOverlaps) -> str:
+    """Return the number of queries, and how many of them are in a training sequence as a whole."""
+    whole = sum(overlap.share == 1 for overlap in of)
+    return f"<TextOverlaps: {len(of)} queries, {whole} of them in a training sequence as a whole>"
 
 
 def self_influences(of: SelfInfluences) -> str:

@@ -9,6 +9,7 @@ from whence.parsing.responses import (
     group_influences,
     score_table,
     self_influences,
+    text_overlaps,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "model",
     "score_table",
     "self_influences",
+    "text_overlaps",
 ]

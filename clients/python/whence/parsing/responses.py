@@ -79,6 +79,31 @@ def _group(proto: attribution_service_pb2.GroupInfluence) -> results.GroupInflue
 
 
 @consistent
+def text_overlaps(response: attribution_service_pb2.TextOverlapResponse, queries: int) -> results.TextOverlaps:
+    """Return the overlap of each of ``queries`` queries."""
+    if len(response.overlaps) != queries:
+        raise ValueError(f"{len(response.overlaps)} overlaps for {queries} queries")
+    return results.TextOverlaps(
+        **fields_of(parse_answer(response.metadata)), overlaps=tuple(map(_overlap, response.overlaps))
+    )
+
+
+def _overlap(proto: attribution_service_pb2.TextOverlap) -> results.TextOverlap:
+    if not proto.shared_ngrams <= proto.ngrams or not proto.ngrams:
+        raise ValueError(f"{proto.shared_ngrams} of {proto.ngrams} n-grams")
+    return results.TextOverlap(
+        query_id=proto.query_id,
+        tokens=proto.tokens,
+        ngram=proto.ngram,
+        ngrams=proto.ngrams,
+        shared_ngrams=proto.shared_ngrams,
+        longest_run=proto.longest_run,
+        sequences=proto.sequences,
+        nearest=parse_sequence(proto.nearest) if proto.HasField("nearest") else None,
+    )
+
+
+@consistent
 def score_table(response: attribution_service_pb2.ScoreResponse, query_ids: Sequence[str]) -> results.ScoreTable:
     """Return the scores; ``query_ids`` are the request's, which the response does not repeat."""
     answer = parse_answer(response.metadata)

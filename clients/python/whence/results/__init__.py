@@ -6,6 +6,7 @@
 from whence.results.answers import Answer, AnswerWarning, Plain, Provenance
 from whence.results.explanations import Explanation
 from whence.results.groups import GroupInfluence, GroupInfluences
+from whence.results.overlaps import TextOverlap, TextOverlaps
 from whence.results.rankings import Attribution, Attributions, Noise, Progress, Recall, SelfInfluences
 from whence.results.scores import ScoreTable
 from whence.results.sequences import Hit, TokenInfluence, TrainingSequence
@@ -26,6 +27,8 @@ __all__ = [
     "Recall",
     "ScoreTable",
     "SelfInfluences",
+    "TextOverlap",
+    "TextOverlaps",
     "TokenInfluence",
     "TrainingSequence",
 ]

@@ -692,6 +692,116 @@ class GroupInfluence(google.protobuf.message.Message):
 global___GroupInfluence = GroupInfluence
 
 @typing.final
+class TextOverlapRequest(google.protobuf.message.Message):
+    """The request of TextOverlap. Its answer says which words are in the training data, so it needs the scope read-texts."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: builtins.int
+    QUERIES_FIELD_NUMBER: builtins.int
+    NGRAM_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    model: builtins.str
+    """The served model's name. May be empty if only one model is served."""
+    ngram: builtins.int
+    """Length of an n-gram in tokens, from 2 to 64. 0: 8. For a query of fewer tokens it is their number."""
+    request_id: builtins.str
+    """Identifies the call in logs and in the answer. Empty: the server makes a UUID."""
+    @property
+    def queries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.query_pb2.Query]:
+        """The texts to look for: prompt and completion together. At least one, at most Limits.max_batch_queries."""
+
+    def __init__(
+        self,
+        *,
+        model: builtins.str = ...,
+        queries: collections.abc.Iterable[whence.v1.query_pb2.Query] | None = ...,
+        ngram: builtins.int = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["model", b"model", "ngram", b"ngram", "queries", b"queries", "request_id", b"request_id"]) -> None: ...
+
+global___TextOverlapRequest = TextOverlapRequest
+
+@typing.final
+class TextOverlapResponse(google.protobuf.message.Message):
+    """The answer of TextOverlap."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OVERLAPS_FIELD_NUMBER: builtins.int
+    METADATA_FIELD_NUMBER: builtins.int
+    @property
+    def overlaps(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TextOverlap]:
+        """One per query, in the order of the request."""
+
+    @property
+    def metadata(self) -> whence.v1.attribution_pb2.ResponseMetadata:
+        """Provenance, timings and warnings. `sequences_searched` is the number of sequences that were compared: all."""
+
+    def __init__(
+        self,
+        *,
+        overlaps: collections.abc.Iterable[global___TextOverlap] | None = ...,
+        metadata: whence.v1.attribution_pb2.ResponseMetadata | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["metadata", b"metadata"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["metadata", b"metadata", "overlaps", b"overlaps"]) -> None: ...
+
+global___TextOverlapResponse = TextOverlapResponse
+
+@typing.final
+class TextOverlap(google.protobuf.message.Message):
+    """The n-grams of tokens that training sequences share with one query. The bos token in front of a query does not count."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    QUERY_ID_FIELD_NUMBER: builtins.int
+    TOKENS_FIELD_NUMBER: builtins.int
+    NGRAM_FIELD_NUMBER: builtins.int
+    NGRAMS_FIELD_NUMBER: builtins.int
+    SHARED_NGRAMS_FIELD_NUMBER: builtins.int
+    LONGEST_RUN_FIELD_NUMBER: builtins.int
+    SEQUENCES_FIELD_NUMBER: builtins.int
+    NEAREST_FIELD_NUMBER: builtins.int
+    query_id: builtins.str
+    """The id of the query."""
+    tokens: builtins.int
+    """Number of tokens of the query."""
+    ngram: builtins.int
+    """Length of an n-gram in tokens."""
+    ngrams: builtins.int
+    """Number of n-grams of the query: one begins at each token but the last ngram - 1."""
+    shared_ngrams: builtins.int
+    """Number of them that `nearest` has, anywhere. `ngrams` for a copy, 0 if no sequence has any."""
+    longest_run: builtins.int
+    """Length in tokens of the longest run of the query that `nearest` has. At least `ngram`, or 0."""
+    sequences: builtins.int
+    """Number of training sequences that have at least one n-gram of the query."""
+    @property
+    def nearest(self) -> whence.v1.attribution_pb2.TrainingSequence:
+        """The sequence that has the most n-grams of the query; of several the one with the longest run, then the first of
+        the corpus. Unset if no sequence has any.
+        """
+
+    def __init__(
+        self,
+        *,
+        query_id: builtins.str = ...,
+        tokens: builtins.int = ...,
+        ngram: builtins.int = ...,
+        ngrams: builtins.int = ...,
+        shared_ngrams: builtins.int = ...,
+        longest_run: builtins.int = ...,
+        sequences: builtins.int = ...,
+        nearest: whence.v1.attribution_pb2.TrainingSequence | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["nearest", b"nearest"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["longest_run", b"longest_run", "nearest", b"nearest", "ngram", b"ngram", "ngrams", b"ngrams", "query_id", b"query_id", "sequences", b"sequences", "shared_ngrams", b"shared_ngrams", "tokens", b"tokens"]) -> None: ...
+
+global___TextOverlap = TextOverlap
+
+@typing.final
 class ListModelsRequest(google.protobuf.message.Message):
     """The request of ListModels."""
 

@@ -76,6 +76,11 @@ class AttributionServiceStub(object):
                 request_serializer=whence_dot_v1_dot_attribution__service__pb2.GroupInfluenceRequest.SerializeToString,
                 response_deserializer=whence_dot_v1_dot_attribution__service__pb2.GroupInfluenceResponse.FromString,
                 _registered_method=True)
+        self.TextOverlap = channel.unary_unary(
+                '/whence.v1.AttributionService/TextOverlap',
+                request_serializer=whence_dot_v1_dot_attribution__service__pb2.TextOverlapRequest.SerializeToString,
+                response_deserializer=whence_dot_v1_dot_attribution__service__pb2.TextOverlapResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/whence.v1.AttributionService/ListModels',
                 request_serializer=whence_dot_v1_dot_attribution__service__pb2.ListModelsRequest.SerializeToString,
@@ -147,6 +152,14 @@ class AttributionServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TextOverlap(self, request, context):
+        """Returns, for each of several queries, the training sequence that has the most of its n-grams: a copy is found
+        wherever it is, unlike by influence.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListModels(self, request, context):
         """Lists the served models.
         """
@@ -198,6 +211,11 @@ def add_AttributionServiceServicer_to_server(servicer, server):
                     servicer.GroupInfluence,
                     request_deserializer=whence_dot_v1_dot_attribution__service__pb2.GroupInfluenceRequest.FromString,
                     response_serializer=whence_dot_v1_dot_attribution__service__pb2.GroupInfluenceResponse.SerializeToString,
+            ),
+            'TextOverlap': grpc.unary_unary_rpc_method_handler(
+                    servicer.TextOverlap,
+                    request_deserializer=whence_dot_v1_dot_attribution__service__pb2.TextOverlapRequest.FromString,
+                    response_serializer=whence_dot_v1_dot_attribution__service__pb2.TextOverlapResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -406,6 +424,33 @@ class AttributionService(object):
             '/whence.v1.AttributionService/GroupInfluence',
             whence_dot_v1_dot_attribution__service__pb2.GroupInfluenceRequest.SerializeToString,
             whence_dot_v1_dot_attribution__service__pb2.GroupInfluenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TextOverlap(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/whence.v1.AttributionService/TextOverlap',
+            whence_dot_v1_dot_attribution__service__pb2.TextOverlapRequest.SerializeToString,
+            whence_dot_v1_dot_attribution__service__pb2.TextOverlapResponse.FromString,
             options,
             channel_credentials,
             insecure,

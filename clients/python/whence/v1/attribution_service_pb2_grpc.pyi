@@ -70,6 +70,14 @@ class AttributionServiceStub:
     ]
     """Returns the influence on one query of groups of training sequences: by source, by document or by a metadata field."""
 
+    TextOverlap: grpc.UnaryUnaryMultiCallable[
+        whence.v1.attribution_service_pb2.TextOverlapRequest,
+        whence.v1.attribution_service_pb2.TextOverlapResponse,
+    ]
+    """Returns, for each of several queries, the training sequence that has the most of its n-grams: a copy is found
+    wherever it is, unlike by influence.
+    """
+
     ListModels: grpc.UnaryUnaryMultiCallable[
         whence.v1.attribution_service_pb2.ListModelsRequest,
         whence.v1.attribution_service_pb2.ListModelsResponse,
@@ -133,6 +141,14 @@ class AttributionServiceAsyncStub:
         whence.v1.attribution_service_pb2.GroupInfluenceResponse,
     ]
     """Returns the influence on one query of groups of training sequences: by source, by document or by a metadata field."""
+
+    TextOverlap: grpc.aio.UnaryUnaryMultiCallable[
+        whence.v1.attribution_service_pb2.TextOverlapRequest,
+        whence.v1.attribution_service_pb2.TextOverlapResponse,
+    ]
+    """Returns, for each of several queries, the training sequence that has the most of its n-grams: a copy is found
+    wherever it is, unlike by influence.
+    """
 
     ListModels: grpc.aio.UnaryUnaryMultiCallable[
         whence.v1.attribution_service_pb2.ListModelsRequest,
@@ -211,6 +227,16 @@ class AttributionServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[whence.v1.attribution_service_pb2.GroupInfluenceResponse, collections.abc.Awaitable[whence.v1.attribution_service_pb2.GroupInfluenceResponse]]:
         """Returns the influence on one query of groups of training sequences: by source, by document or by a metadata field."""
+
+    @abc.abstractmethod
+    def TextOverlap(
+        self,
+        request: whence.v1.attribution_service_pb2.TextOverlapRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[whence.v1.attribution_service_pb2.TextOverlapResponse, collections.abc.Awaitable[whence.v1.attribution_service_pb2.TextOverlapResponse]]:
+        """Returns, for each of several queries, the training sequence that has the most of its n-grams: a copy is found
+        wherever it is, unlike by influence.
+        """
 
     @abc.abstractmethod
     def ListModels(

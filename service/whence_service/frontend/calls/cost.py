@@ -6,6 +6,7 @@ from whence.v1 import attribution_pb2
 from whence_service.frontend.request.checked import (
     CheckedRequest,
     GroupOptions,
+    OverlapOptions,
     ScoreOptions,
     SearchOptions,
     SelfInfluenceOptions,
@@ -33,6 +34,8 @@ def cost_of(request: CheckedRequest[object], generation: Generation) -> int:
             return min(corpus, options.candidates * directions * len(request.queries) + noise)
         case GroupOptions() as options:
             return min(corpus, options.samples)
+        case OverlapOptions():
+            return 0
         case ScoreOptions() | SelfInfluenceOptions() as options:
             return len(options.sequences)
     raise TypeError(f"nothing is known of the cost of {type(request.options).__name__}")

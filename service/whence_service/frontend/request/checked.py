@@ -64,6 +64,13 @@ class GroupOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OverlapOptions:
+    """The length in tokens of the n-grams that are compared."""
+
+    ngram: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckedRequest(Generic[O_co]):
     """A request that passed every check that needs no worker and no model.
 

@@ -7,12 +7,15 @@ from typing import Final, TypeAlias
 from whence.errors import InvalidRequestError
 from whence.reasons import Reason
 from whence.v1 import attribution_pb2, attribution_service_pb2
-from whence_service.frontend.request.checked import GroupOptions, SearchOptions
+from whence_service.frontend.request.checked import GroupOptions, OverlapOptions, SearchOptions
 from whence_service.frontend.request.fields import unknown_value
 from whence_service.frontend.request.limits import RequestLimits
 from whence_service.rpc.bounds import LEAST_DAMPING, MOST_DAMPING
 
 DEFAULT_TOP_K: Final = 10
+# The n-grams that texts are compared by: shorter ones are in many texts by chance, longer ones miss what was edited.
+DEFAULT_NGRAM: Final = 8
+_NGRAMS: Final = (2, 64)
 # Candidates of a search that names no number: at least so many, and so many for each sequence that is returned.
 DEFAULT_CANDIDATES: Final = 400
 CANDIDATES_PER_HIT: Final = 4
@@ -156,6 +159,18 @@ def choose_rank(requested: int | None, queries: int, max_whole: int) -> int:
     if requested is not None:
         return requested
     return DEFAULT_QUERY_RANK if max_whole and queries > max_whole else 0
+
+
+def check_ngram(ngram: int) -> OverlapOptions:
+    """Return the options of an overlap, or raise :class:`~whence.errors.InvalidRequestError`."""
+    fewest, most = _NGRAMS
+    if ngram and not fewest <= ngram <= most:
+        raise InvalidRequestError(
+            f"ngram is {ngram}; an n-gram has from {fewest} to {most} tokens, {DEFAULT_NGRAM} if nothing is said",
+            reason=Reason.INVALID_NGRAM,
+            field="ngram",
+        )
+    return OverlapOptions(ngram=ngram or DEFAULT_NGRAM)
 
 
 def check_groups(request: attribution_service_pb2.GroupInfluenceRequest, limits: RequestLimits) -> GroupOptions:

@@ -7,7 +7,13 @@ from typing import Final
 from whence.errors import ForbiddenError
 from whence.reasons import Reason
 from whence.v1 import attribution_pb2
-from whence_service.frontend.request.checked import CheckedRequest, GroupOptions, SearchOptions, SelfInfluenceOptions
+from whence_service.frontend.request.checked import (
+    CheckedRequest,
+    GroupOptions,
+    OverlapOptions,
+    SearchOptions,
+    SelfInfluenceOptions,
+)
 from whence_service.rpc.identity import Identity, Scope
 
 # Conditions and groupings by ids alone. All others would tell, hit by hit, what is in a text or in its metadata.
@@ -19,8 +25,8 @@ _BY_TOKENS: Final = (attribution_pb2.SEARCH_TFIDF_RERANK, attribution_pb2.SEARCH
 def check_texts(request: CheckedRequest[object], identity: Identity) -> None:
     """Raise :class:`~whence.errors.ForbiddenError` (``MISSING_SCOPE``) for a request that reads training data.
 
-    Those are filters by source or metadata, groups by them, and the search by tokens: answers without texts would still
-    say which sequences have what was asked for.
+    Those are filters by source or metadata, groups by them, the search by tokens and the overlap with texts: answers
+    without texts would still say which sequences have what was asked for, and a text could be guessed word by word.
     """
     if identity.may(Scope.READ_TEXTS):
         return
@@ -31,6 +37,8 @@ def check_texts(request: CheckedRequest[object], identity: Identity) -> None:
             raise _missing(f"a filter by {' and '.join(sorted(others))}", "filter by document ids alone")
     if isinstance(options, SearchOptions) and options.search in _BY_TOKENS:
         raise _missing("a search by tokens", "ask for another search")
+    if isinstance(options, OverlapOptions):
+        raise _missing("the overlap with training texts", "ask for influences alone")
     if isinstance(options, GroupOptions) and options.group_by not in _GROUPINGS:
         raise _missing("a grouping by anything but documents", 'group by "document"')
 

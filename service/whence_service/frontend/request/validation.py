@@ -13,6 +13,7 @@ from whence.v1 import attribution_service_pb2 as messages
 from whence_service.frontend.request.checked import (
     CheckedRequest,
     GroupOptions,
+    OverlapOptions,
     ScoreOptions,
     SearchOptions,
     SelfInfluenceOptions,
@@ -23,6 +24,7 @@ from whence_service.frontend.request.options import (
     check_damping,
     check_filter,
     check_groups,
+    check_ngram,
     check_search,
     check_top_k,
 )
@@ -133,4 +135,16 @@ def check_group_influence(
         damping_factor=check_damping(request, "damping_factor"),
         layers=tuple(request.layers),
         options=options,
+    )
+
+
+def check_text_overlap(request: messages.TextOverlapRequest, limits: RequestLimits) -> CheckedRequest[OverlapOptions]:
+    """Check a request for the sequences that share the most n-grams with given queries."""
+    check_queries(request.queries, limits)
+    return CheckedRequest(
+        model=request.model,
+        queries=tuple(request.queries),
+        query_fields=numbered("queries", len(request.queries)),
+        query_rank=0,
+        options=check_ngram(request.ngram),
     )

@@ -785,6 +785,113 @@ class Matches(google.protobuf.message.Message):
 global___Matches = Matches
 
 @typing.final
+class OverlapTokensRequest(google.protobuf.message.Message):
+    """The request of OverlapTokens."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: builtins.int
+    QUERIES_FIELD_NUMBER: builtins.int
+    SHARDS_FIELD_NUMBER: builtins.int
+    NGRAM_FIELD_NUMBER: builtins.int
+    ngram: builtins.int
+    """Length of an n-gram in tokens, from 2 to 64."""
+    @property
+    def generation(self) -> global___Generation:
+        """The generation that the caller expects."""
+
+    @property
+    def queries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.query_pb2.Query]:
+        """The queries."""
+
+    @property
+    def shards(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The names of the shards. All must be held here."""
+
+    def __init__(
+        self,
+        *,
+        generation: global___Generation | None = ...,
+        queries: collections.abc.Iterable[whence.v1.query_pb2.Query] | None = ...,
+        shards: collections.abc.Iterable[builtins.str] | None = ...,
+        ngram: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["generation", b"generation"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["generation", b"generation", "ngram", b"ngram", "queries", b"queries", "shards", b"shards"]) -> None: ...
+
+global___OverlapTokensRequest = OverlapTokensRequest
+
+@typing.final
+class OverlapTokensResponse(google.protobuf.message.Message):
+    """The answer of OverlapTokens."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    QUERIES_FIELD_NUMBER: builtins.int
+    SEQUENCES_SEARCHED_FIELD_NUMBER: builtins.int
+    TIMINGS_FIELD_NUMBER: builtins.int
+    sequences_searched: builtins.int
+    """Number of sequences compared: all of the shards."""
+    @property
+    def queries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TokenOverlap]:
+        """One per query, in order."""
+
+    @property
+    def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.StageTiming]:
+        """The time spent in each stage."""
+
+    def __init__(
+        self,
+        *,
+        queries: collections.abc.Iterable[global___TokenOverlap] | None = ...,
+        sequences_searched: builtins.int = ...,
+        timings: collections.abc.Iterable[whence.v1.attribution_pb2.StageTiming] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["queries", b"queries", "sequences_searched", b"sequences_searched", "timings", b"timings"]) -> None: ...
+
+global___OverlapTokensResponse = OverlapTokensResponse
+
+@typing.final
+class TokenOverlap(google.protobuf.message.Message):
+    """The n-grams of one query that sequences of the shards have; fields as in whence.v1.TextOverlap."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOKENS_FIELD_NUMBER: builtins.int
+    NGRAM_FIELD_NUMBER: builtins.int
+    SHARED_NGRAMS_FIELD_NUMBER: builtins.int
+    LONGEST_RUN_FIELD_NUMBER: builtins.int
+    SEQUENCES_FIELD_NUMBER: builtins.int
+    POSITION_FIELD_NUMBER: builtins.int
+    tokens: builtins.int
+    """Number of tokens of the query, without its bos token."""
+    ngram: builtins.int
+    """Length of an n-gram in tokens."""
+    shared_ngrams: builtins.int
+    """Number of n-grams that the nearest sequence has."""
+    longest_run: builtins.int
+    """Length in tokens of the longest run of the query that it has."""
+    sequences: builtins.int
+    """Number of sequences that have at least one n-gram."""
+    position: builtins.int
+    """The position of the nearest sequence in the corpus. Unset if no sequence has any."""
+    def __init__(
+        self,
+        *,
+        tokens: builtins.int = ...,
+        ngram: builtins.int = ...,
+        shared_ngrams: builtins.int = ...,
+        longest_run: builtins.int = ...,
+        sequences: builtins.int = ...,
+        position: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_position", b"_position", "position", b"position"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_position", b"_position", "longest_run", b"longest_run", "ngram", b"ngram", "position", b"position", "sequences", b"sequences", "shared_ngrams", b"shared_ngrams", "tokens", b"tokens"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_position", b"_position"]) -> typing.Literal["position"] | None: ...
+
+global___TokenOverlap = TokenOverlap
+
+@typing.final
 class DrawSequencesRequest(google.protobuf.message.Message):
     """The request of DrawSequences."""
 

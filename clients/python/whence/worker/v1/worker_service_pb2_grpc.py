@@ -80,6 +80,11 @@ class WorkerServiceStub(object):
                 request_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.MatchTokensRequest.SerializeToString,
                 response_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.MatchTokensResponse.FromString,
                 _registered_method=True)
+        self.OverlapTokens = channel.unary_unary(
+                '/whence.worker.v1.WorkerService/OverlapTokens',
+                request_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.OverlapTokensRequest.SerializeToString,
+                response_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.OverlapTokensResponse.FromString,
+                _registered_method=True)
         self.DrawSequences = channel.unary_unary(
                 '/whence.worker.v1.WorkerService/DrawSequences',
                 request_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.DrawSequencesRequest.SerializeToString,
@@ -172,6 +177,13 @@ class WorkerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def OverlapTokens(self, request, context):
+        """Returns, for each query, the sequence of the shards that has the most of its n-grams of tokens.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DrawSequences(self, request, context):
         """Draws sequences of the shards at random.
         """
@@ -249,6 +261,11 @@ def add_WorkerServiceServicer_to_server(servicer, server):
                     servicer.MatchTokens,
                     request_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.MatchTokensRequest.FromString,
                     response_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.MatchTokensResponse.SerializeToString,
+            ),
+            'OverlapTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.OverlapTokens,
+                    request_deserializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.OverlapTokensRequest.FromString,
+                    response_serializer=whence_dot_worker_dot_v1_dot_worker__service__pb2.OverlapTokensResponse.SerializeToString,
             ),
             'DrawSequences': grpc.unary_unary_rpc_method_handler(
                     servicer.DrawSequences,
@@ -498,6 +515,33 @@ class WorkerService(object):
             '/whence.worker.v1.WorkerService/MatchTokens',
             whence_dot_worker_dot_v1_dot_worker__service__pb2.MatchTokensRequest.SerializeToString,
             whence_dot_worker_dot_v1_dot_worker__service__pb2.MatchTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OverlapTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/whence.worker.v1.WorkerService/OverlapTokens',
+            whence_dot_worker_dot_v1_dot_worker__service__pb2.OverlapTokensRequest.SerializeToString,
+            whence_dot_worker_dot_v1_dot_worker__service__pb2.OverlapTokensResponse.FromString,
             options,
             channel_credentials,
             insecure,

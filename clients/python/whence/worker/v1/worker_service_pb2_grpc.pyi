@@ -75,6 +75,12 @@ class WorkerServiceStub:
     ]
     """Returns the sequences of the shards with the largest BM25 scores for weighted tokens."""
 
+    OverlapTokens: grpc.UnaryUnaryMultiCallable[
+        whence.worker.v1.worker_service_pb2.OverlapTokensRequest,
+        whence.worker.v1.worker_service_pb2.OverlapTokensResponse,
+    ]
+    """Returns, for each query, the sequence of the shards that has the most of its n-grams of tokens."""
+
     DrawSequences: grpc.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.DrawSequencesRequest,
         whence.worker.v1.worker_service_pb2.DrawSequencesResponse,
@@ -161,6 +167,12 @@ class WorkerServiceAsyncStub:
         whence.worker.v1.worker_service_pb2.MatchTokensResponse,
     ]
     """Returns the sequences of the shards with the largest BM25 scores for weighted tokens."""
+
+    OverlapTokens: grpc.aio.UnaryUnaryMultiCallable[
+        whence.worker.v1.worker_service_pb2.OverlapTokensRequest,
+        whence.worker.v1.worker_service_pb2.OverlapTokensResponse,
+    ]
+    """Returns, for each query, the sequence of the shards that has the most of its n-grams of tokens."""
 
     DrawSequences: grpc.aio.UnaryUnaryMultiCallable[
         whence.worker.v1.worker_service_pb2.DrawSequencesRequest,
@@ -264,6 +276,14 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[whence.worker.v1.worker_service_pb2.MatchTokensResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.MatchTokensResponse]]:
         """Returns the sequences of the shards with the largest BM25 scores for weighted tokens."""
+
+    @abc.abstractmethod
+    def OverlapTokens(
+        self,
+        request: whence.worker.v1.worker_service_pb2.OverlapTokensRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[whence.worker.v1.worker_service_pb2.OverlapTokensResponse, collections.abc.Awaitable[whence.worker.v1.worker_service_pb2.OverlapTokensResponse]]:
+        """Returns, for each query, the sequence of the shards that has the most of its n-grams of tokens."""
 
     @abc.abstractmethod
     def DrawSequences(
