@@ -14,7 +14,7 @@ from whence.reasons import Reason
 from whence.settings import FRONT_END, WORKER
 
 PREFIX: Final = "WHENCE_"
-CLIENT: Final = (*_variables.NAMES, *_variables.INSPECT, "WHENCE_DEBUG")
+CLIENT: Final = (*_variables.NAMES, *_variables.INSPECT, *_variables.EXPLORE, "WHENCE_DEBUG")
 SETTINGS_FILES: Final = ("WHENCE_CONFIG", "WHENCE_WORKER_CONFIG")
 # What Kubernetes sets in containers for services named whence, whence-worker and the like, as NAME=value.
 _OF_KUBERNETES: Final = re.compile(

@@ -316,6 +316,20 @@ class Reason(_Named):
     """See what the operating system says of the file, in the message."""
     UNKNOWN_VARIABLE = auto()
     """Spell the environment variable as the README does, or unset it."""
+    UNKNOWN_FIELD = auto()
+    """Leave the field out, or spell it as /openapi.json does."""
+    UNKNOWN_PATH = auto()
+    """Check the path: /openapi.json lists every one."""
+    UNSUPPORTED_METHOD = auto()
+    """Send the HTTP method that the message names."""
+    UNSUPPORTED_CONTENT_TYPE = auto()
+    """Send ``Content-Type: application/json``, and the body uncompressed."""
+    INVALID_HEADERS = auto()
+    """Send headers that agree with each other."""
+    UNKNOWN_HOST = auto()
+    """Use the page's own address, or start ``whence explore`` with ``--allow-host``."""
+    UNKNOWN_ORIGIN = auto()
+    """Call from the page itself or from a program, not from a page of another origin."""
     NETWORK_UNAVAILABLE = auto()
     """Check the network, the host's name and the port."""
     OUT_OF_MEMORY = auto()
