@@ -144,4 +144,12 @@ BREAKAGES = (
         tests="tests/client/typescript",
         only="leaving_a_stream",
     ),
+    Breakage(
+        name="a run that ends without a word of how to go on",
+        file="clients/python/whence/bulk/interruptions.py",
+        old="if not isinstance(error, _LASTING) and done():",
+        new="if not isinstance(error, WhenceError) and done():",
+        tests="tests/client/bulk/test_interruptions.py",
+        only="says_what_is_done",
+    ),
 )

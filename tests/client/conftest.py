@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 from collections.abc import Iterator
@@ -148,7 +149,7 @@ class CannedService(attribution_service_pb2_grpc.AttributionServiceServicer):
     """Answers every call; fails with what is put in ``failures``, one each.
 
     ``calls`` has the methods called, ``requests`` what they got. ``hold`` keeps calls open before they
-    answer, ``linger`` keeps streams open after it.
+    answer, ``hold_from`` those from a number on; ``linger`` keeps streams open after it.
     """
 
     def __init__(self) -> None:
@@ -159,6 +160,9 @@ class CannedService(attribution_service_pb2_grpc.AttributionServiceServicer):
         self.models = [served_model("toy")]
         self.padding = 0
         self.hold = False
+        self.hold_from: int | None = None  # the number of the batch, or block, from which on they are held
+        self.held = threading.Event()
+        self._numbers = itertools.count()
         self.failures_of_blocks: dict[int, WhenceError] = {}  # by the number of the Score call
         self.corpus_digests: Iterator[str] | None = None  # of the answers of Score calls
         self.together: threading.Barrier | None = None  # batches wait for each other here
@@ -183,6 +187,9 @@ class CannedService(attribution_service_pb2_grpc.AttributionServiceServicer):
             context.abort(failure, "as asked")
         if self.hold or self.linger:
             context.add_callback(self.over.set)
+        if self.hold_from is not None and method != "GetModel" and next(self._numbers) >= self.hold_from:
+            self.held.set()
+            self.over.wait(20)
 
     def Attribute(self, request, context):  # noqa: N802  # the protocol's name
         self._enter("Attribute", request, context)

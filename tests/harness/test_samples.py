@@ -10,6 +10,7 @@ import pytest
 
 import whence
 from harness.conftest import asked, file_of, in_process, lines_of, table_of
+from whence.bulk import RunOptions
 from whence.errors import InvalidRequestError, MismatchError, NotFoundError, UnavailableError
 from whence.harness.lm_eval import attribute
 
@@ -136,7 +137,9 @@ def test_a_bad_line_is_reported_with_its_place_and_ends_nothing(client, saved, t
     [told] = [row["error"] for row in table_of(tmp_path / "hits.jsonl") if row["error"]]
     assert told.startswith(f"UNREADABLE_SAMPLE: {file}, line 3 is no sample of lm_eval: ")
     with pytest.raises(InvalidRequestError, match="line 3") as raised:
-        attribute(saved, client, tmp_path / "strict.jsonl", tasks=["world_choice"], top_k=1, strict=True)
+        attribute(
+            saved, client, tmp_path / "strict.jsonl", tasks=["world_choice"], run=RunOptions(strict=True), top_k=1
+        )
     assert raised.value.reason == "UNREADABLE_SAMPLE"
 
 
@@ -179,8 +182,9 @@ def test_an_interrupted_run_goes_on_and_counts_all_of_its_answers(client, servic
         if progress.done >= 12:
             raise UnavailableError("gone", reason="GRPC_UNAVAILABLE")
 
-    with pytest.raises(UnavailableError):
-        attribute(saved, client, tmp_path / "hits.jsonl", batch_size=2, concurrency=1, progress=fail_after_two, top_k=1)
+    run = RunOptions(batch_size=2, concurrency=1, progress=fail_after_two)
+    with pytest.raises(UnavailableError, match=r"12 of \d+ queries are done and kept in .*hits\.jsonl\.journal"):
+        attribute(saved, client, tmp_path / "hits.jsonl", run=run, top_k=1)
     with pytest.raises(MismatchError):
         attribute(saved, client, tmp_path / "hits.jsonl", answers="right", tasks=JUDGED, top_k=1)
     report = attribute(saved, client, tmp_path / "hits.jsonl", top_k=1)

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import whence
 from client.conftest import BREAKING, REFUSED
 from whence import cli
-from whence.bulk import attribute_file
+from whence.bulk import RunOptions, attribute_file
 from whence.errors import InvalidRequestError, MismatchError, UnavailableError
 
 
@@ -139,7 +139,7 @@ def test_one_bad_row_is_reported_with_its_number_and_ends_nothing(client, tmp_pa
     assert [row["row"] for row in rows] == [1, 2, 3, 4, 5]
     assert [row["row"] for row in rows if row["error"]] == [3]
     with pytest.raises(whence.WhenceError):
-        attribute_file(client, queries, tmp_path / "strict.jsonl", top_k=1, strict=True)
+        attribute_file(client, queries, tmp_path / "strict.jsonl", RunOptions(strict=True), top_k=1)
 
 
 def test_a_query_without_hits_is_in_the_table(client, tmp_path, monkeypatch):
@@ -168,26 +168,28 @@ def test_an_interrupted_run_goes_on_and_asks_nothing_twice(client, service, tmp_
             service.failures.append(UnavailableError("gone", reason="WORKERS_UNAVAILABLE"))
 
     with pytest.raises(UnavailableError):
-        attribute_file(client, queries, tmp_path / "a.csv", batch_size=3, concurrency=1, progress=break_after)
+        attribute_file(
+            client, queries, tmp_path / "a.csv", RunOptions(batch_size=3, concurrency=1, progress=break_after)
+        )
     assert not (tmp_path / "a.csv").exists()
     answered = sum(1 for line in (tmp_path / "a.csv.journal").read_text().splitlines() if '"rows"' in line)
     before = asked(service)
-    report = attribute_file(client, queries, tmp_path / "a.csv", batch_size=3)
+    report = attribute_file(client, queries, tmp_path / "a.csv", RunOptions(batch_size=3))
     assert (report.resumed, report.queries, report.refused) == (answered, 20, 1)
     assert asked(service) - before == 20 - answered
-    attribute_file(client, queries, tmp_path / "b.csv", batch_size=5)
+    attribute_file(client, queries, tmp_path / "b.csv", RunOptions(batch_size=5))
     assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
 
 
 @pytest.mark.parametrize("bytes_left", [1, 10, 40, 300])
 def test_a_line_that_a_kill_tore_is_asked_again(client, tmp_path, bytes_left):
     queries = write(tmp_path / "q.jsonl", lines(6))
-    attribute_file(client, queries, tmp_path / "whole.csv", batch_size=2)
+    attribute_file(client, queries, tmp_path / "whole.csv", RunOptions(batch_size=2))
     interrupt(client, queries, tmp_path / "torn.csv")
     journal = tmp_path / "torn.csv.journal"
     content = journal.read_bytes()
     journal.write_bytes(content[:-bytes_left])
-    attribute_file(client, queries, tmp_path / "torn.csv", batch_size=2)
+    attribute_file(client, queries, tmp_path / "torn.csv", RunOptions(batch_size=2))
     assert (tmp_path / "torn.csv").read_text() == (tmp_path / "whole.csv").read_text()
 
 
@@ -197,7 +199,7 @@ def interrupt(client, queries, out):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        attribute_file(client, queries, out, batch_size=2, progress=stop)
+        attribute_file(client, queries, out, RunOptions(batch_size=2, progress=stop))
 
 
 def test_another_run_does_not_go_on_from_a_journal(client, tmp_path):
@@ -230,7 +232,7 @@ def test_what_cannot_be_read_or_written_is_said_before_anything_is_asked(client,
     with pytest.raises(InvalidRequestError, match="cannot be read"):
         attribute_file(client, tmp_path / "torn.parquet", tmp_path / "hits.csv")
     assert (tmp_path / "there.csv").read_text() == "mine"
-    attribute_file(client, queries, tmp_path / "there.csv", overwrite=True, top_k=1)
+    attribute_file(client, queries, tmp_path / "there.csv", RunOptions(overwrite=True), top_k=1)
     assert len(read(tmp_path / "there.csv")) == 2
 
 
@@ -244,7 +246,7 @@ def test_two_runs_do_not_write_one_table(client, tmp_path):
                 attribute_file(client, queries, tmp_path / "hits.csv")
             found.append(caught.value.reason)
 
-    attribute_file(client, queries, tmp_path / "hits.csv", progress=again)
+    attribute_file(client, queries, tmp_path / "hits.csv", RunOptions(progress=again))
     assert found == ["TABLE_IN_USE"]
 
 

@@ -67,25 +67,31 @@ class Journal:
 def journal(path: Path, settings: dict[str, Any]) -> Iterator[Journal]:
     """Open the journal at ``path``, or begin one. What a kill left of a last line is cut off.
 
+    One without an answer is removed in the end: there is nothing to go on from, with whatever options.
     Raises :class:`~whence.errors.MismatchError` (``JOB_MISMATCH``) where it was begun with other settings.
     """
     with _alone(path):
-        yield from _open(path, settings)
+        answered = _begin_or_resume(path, settings)
+        with path.open("a", encoding="utf-8") as file:
+            kept = Journal(path, file, answered)
+            try:
+                yield kept
+            finally:
+                if not kept.answered:
+                    path.unlink(missing_ok=True)
 
 
-def _open(path: Path, settings: dict[str, Any]) -> Iterator[Journal]:
+def _begin_or_resume(path: Path, settings: dict[str, Any]) -> int:
+    """Write the first line of a journal, or check the one that is there. Return the number of its answers."""
     header = {"whence_journal": _VERSION, "settings": settings}
-    answered = 0
-    if _cut_torn_line(path):
-        lines = _lines(path)
-        begun = next(lines)
-        if begun != json.loads(json.dumps(header)):
-            raise _of_another_run(path, begun, header)
-        answered = sum(1 for line in lines if "rows" in line)
-    else:
+    if not _cut_torn_line(path):
         path.write_text(json.dumps(header) + "\n", encoding="utf-8")
-    with path.open("a", encoding="utf-8") as file:
-        yield Journal(path, file, answered)
+        return 0
+    lines = _lines(path)
+    begun = next(lines)
+    if begun != json.loads(json.dumps(header)):
+        raise _of_another_run(path, begun, header)
+    return sum(1 for line in lines if "rows" in line)
 
 
 @contextmanager

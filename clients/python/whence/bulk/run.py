@@ -7,16 +7,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Unpack
 
+from whence._many import FailedQuery
 from whence.bulk.answers import provenance, table_rows
 from whence.bulk.files import STANDARD_INPUT, count_rows, read_rows
+from whence.bulk.interruptions import resumable, writing
 from whence.bulk.journal import Entry, Journal, journal
+from whence.bulk.options import DEFAULTS, RunOptions
 from whence.bulk.pairs import with_answers
 from whence.bulk.reports import BulkProgress, BulkReport, Refusal, Source
 from whence.bulk.rows import QueryRow, query_rows
 from whence.bulk.tables import OwnColumns, check_table, write_table
 from whence.client import Client
-from whence.errors import MismatchError, StorageError, WhenceError
+from whence.errors import MismatchError, WhenceError
 from whence.options import BatchOptions, complete
+from whence.queries import Query
 from whence.reasons import Reason
 from whence.results import Attribution
 
@@ -25,60 +29,34 @@ _SHOWN: Final = 20
 
 
 def attribute_file(
-    client: Client,
-    queries: Path,
-    out: Path,
-    *,
-    strict: bool = False,
-    overwrite: bool = False,
-    batch_size: int | None = None,
-    concurrency: int = 2,
-    model: str = "",
-    progress: Callable[[BulkProgress], None] = lambda _: None,
-    **options: Unpack[BatchOptions],
+    client: Client, queries: Path, out: Path, run: RunOptions = DEFAULTS, **options: Unpack[BatchOptions]
 ) -> BulkReport:
     """Rank for every query of a file (JSON Lines, CSV or Parquet; ``-``: JSON Lines from the standard input).
 
     The table at ``out`` (.parquet, .csv or .jsonl) has a row for each hit, and one for a query without hits or that
     was refused, with its ``error``. Until all are answered, the answers are in ``<out>.journal``: the same call goes on
-    from there. ``strict`` raises the first refusal instead. Other arguments: :meth:`whence.Client.attribute_many`.
+    from there. Other arguments: :meth:`whence.Client.attribute_many`.
 
     Raises :class:`~whence.errors.InvalidRequestError` for files that cannot be read or written,
     :class:`~whence.errors.MismatchError` (``JOB_MISMATCH``) where the file or the options are not those of the run that
     was interrupted, and what the server raises.
     """
-    check_table(out, overwrite=overwrite)
+    check_table(out, overwrite=run.overwrite)
     source = Source(
         name="the standard input" if queries == STANDARD_INPUT else str(queries),
-        rows=query_rows(read_rows(queries), strict=strict),
+        rows=query_rows(read_rows(queries), strict=run.strict),
         total=count_rows(queries),
         settings={"queries": str(queries)},
     )
-    return attribute_rows(
-        client,
-        source,
-        out,
-        strict=strict,
-        overwrite=overwrite,
-        batch_size=batch_size,
-        concurrency=concurrency,
-        model=model,
-        progress=progress,
-        **options,
-    )
+    return attribute_rows(client, source, out, run, **options)
 
 
 def attribute_rows(
     client: Client,
     source: Source,
     out: Path,
+    run: RunOptions = DEFAULTS,
     *,
-    strict: bool = False,
-    overwrite: bool = False,
-    batch_size: int | None = None,
-    concurrency: int = 2,
-    model: str = "",
-    progress: Callable[[BulkProgress], None] = lambda _: None,
     tally: Callable[[Sequence[Mapping[str, Any]]], None] = lambda _: None,
     **options: Unpack[BatchOptions],
 ) -> BulkReport:
@@ -86,30 +64,42 @@ def attribute_rows(
 
     Everything else is as for :func:`attribute_file`.
     """
-    check_table(out, overwrite=overwrite)
-    values = complete(BatchOptions, options)
+    check_table(out, overwrite=run.overwrite)
     began, path = time.monotonic(), out.with_name(f"{out.name}.journal")
-    settings = {**source.settings, "model": model, "strict": strict, "options": _plain(values)}
-    rows, total = iter(source.rows), source.total
-    try:
-        with journal(path, settings) as kept:
-            resumed = kept.answered
-            refused = _skip(rows, kept, source.name)
-            progress(BulkProgress(done=resumed, total=total, resumed=resumed, refused=refused))
-            asked = client.attribute_many
-            for row, answer in with_answers(
-                rows, lambda more: asked(more, batch_size=batch_size, concurrency=concurrency, model=model, **options)
-            ):
-                if strict and isinstance(answer, WhenceError):
-                    raise answer
-                refused += isinstance(answer, WhenceError)
-                kept.add(_entry(row, answer), provenance(answer) if isinstance(answer, Attribution) else None)
-                progress(BulkProgress(done=kept.answered, total=total, resumed=resumed, refused=refused))
-            report = _finish(kept, out, settings, resumed, began, tally)
-    except OSError as error:
-        raise _storage_error(out, error) from error
-    path.unlink()
+    plain = _plain(complete(BatchOptions, options))
+    settings = {**source.settings, "model": run.model, "strict": run.strict, "options": plain}
+    with (
+        writing(path),
+        journal(path, settings) as kept,
+        resumable(path, lambda: kept.answered, source.total, "queries"),
+    ):
+        resumed = _ask(client, source, kept, run, options)
+        report = _finish(kept, out, settings, resumed, began, tally)
+    path.unlink(missing_ok=True)
     return report
+
+
+def _ask(client: Client, source: Source, kept: Journal, run: RunOptions, options: BatchOptions) -> int:
+    """Ask what the journal lacks, into the journal. Return the number of rows that it had."""
+    rows, resumed = iter(source.rows), kept.answered
+    refused = _skip(rows, kept, source.name)
+
+    def show() -> None:
+        run.progress(BulkProgress(done=kept.answered, total=source.total, resumed=resumed, refused=refused))
+
+    def ask(queries: Iterator[Query]) -> Iterator[Attribution | FailedQuery]:
+        return client.attribute_many(
+            queries, batch_size=run.batch_size, concurrency=run.concurrency, model=run.model, **options
+        )
+
+    show()
+    for row, answer in with_answers(rows, ask):
+        if run.strict and isinstance(answer, WhenceError):
+            raise answer
+        refused += isinstance(answer, WhenceError)
+        kept.add(_entry(row, answer), provenance(answer) if isinstance(answer, Attribution) else None)
+        show()
+    return resumed
 
 
 def _skip(rows: Iterator[QueryRow], kept: Journal, name: str) -> int:
@@ -172,12 +162,3 @@ def _plain(options: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value if isinstance(value, str | int | float | None) else repr(value) for name, value in options.items()
     }
-
-
-def _storage_error(out: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"{error.filename or out} cannot be written: {error.strerror or error}; the journal beside it keeps what was "
-        "answered, and the same command goes on from there",
-        reason=Reason.WRITE_FAILED,
-        file=error.filename or out,
-    )

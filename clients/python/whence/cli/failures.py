@@ -85,7 +85,8 @@ def document(error: WhenceError, hint: str) -> dict[str, Any]:
 def to_whence_error(error: BaseException, extra: str) -> WhenceError:
     """Return the error itself, or the typed error for one of another library."""
     if isinstance(error, KeyboardInterrupt):
-        return CancelledByCallerError("Interrupted.", reason=Reason.INTERRUPTED)
+        notes: list[str] = getattr(error, "__notes__", [])  # what a run says of where it goes on
+        return CancelledByCallerError(" ".join(["Interrupted.", *notes]), reason=Reason.INTERRUPTED)
     if _is_wrong_usage(error):
         return InvalidRequestError(error.format_message(), reason=Reason.INVALID_USAGE)  # type: ignore[attr-defined]
     known = foreign.typed(error, extra)

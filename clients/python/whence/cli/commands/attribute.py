@@ -9,7 +9,7 @@ from typing import Annotated, Final, cast
 
 import typer
 
-from whence.bulk import attribute_file
+from whence.bulk import RunOptions, attribute_file
 from whence.cli import console, documents, inputs, options, progress
 from whence.cli.connection import Connection, connecting
 from whence.cli.options import SearchChoice, query_option
@@ -126,19 +126,15 @@ def attribute(
     if (prompt, prompt_file, completion, chat) != (None, None, None, None):
         raise typer.BadParameter("--queries has all queries: leave out --prompt, --completion and --chat")
     with connection.client() as client, progress.bulk_progress() as show:
-        report = attribute_file(
-            client,
-            queries,
-            out,
+        run = RunOptions(
             strict=strict,
             overwrite=overwrite,
             batch_size=batch_size,
             concurrency=concurrency,
             model=model,
             progress=show,
-            query_rank=query_rank,
-            **asked,
         )
+        report = attribute_file(client, queries, out, run, query_rank=query_rank, **asked)
     if as_json:
         console.print_json(documents.bulk(report))
     else:

@@ -8,6 +8,7 @@ from typing import Annotated, Final, cast
 
 import typer
 
+from whence.bulk import RunOptions
 from whence.cli import console, documents, inputs, options, progress
 from whence.cli.connection import Connection, connecting
 from whence.cli.options import SearchChoice, query_option
@@ -104,12 +105,14 @@ def lm_eval(
             answers=only.value,
             metric=metric,
             filter=filter,
-            strict=strict,
-            overwrite=overwrite,
-            batch_size=batch_size,
-            concurrency=concurrency,
-            model=model,
-            progress=show,
+            run=RunOptions(
+                strict=strict,
+                overwrite=overwrite,
+                batch_size=batch_size,
+                concurrency=concurrency,
+                model=model,
+                progress=show,
+            ),
             top_k=top_k,
             damping_factor=damping_factor,
             search=cast("Search", search.name),

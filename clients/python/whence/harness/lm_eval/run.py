@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-from whence.bulk import BulkProgress, Source, attribute_rows
+from whence.bulk import RunOptions, Source, attribute_rows
+from whence.bulk.options import DEFAULTS
 from whence.client import Client
 from whence.errors import InvalidRequestError
 from whence.harness.lm_eval.report import LmEvalReport, Tally
@@ -26,12 +27,7 @@ def attribute(
     answers: Which = "all",
     metric: str = "",
     filter: str = "",  # noqa: A002 - lm_eval's word
-    strict: bool = False,
-    overwrite: bool = False,
-    batch_size: int | None = None,
-    concurrency: int = 2,
-    model: str = "",
-    progress: Callable[[BulkProgress], None] = lambda _: None,
+    run: RunOptions = DEFAULTS,
     **options: Unpack[BatchOptions],
 ) -> LmEvalReport:
     """Attribute the model's answers in ``samples``: the path of ``lm_eval --log_samples``, or evaluation results.
@@ -39,7 +35,7 @@ def attribute(
     Results are what ``simple_evaluate(…, log_samples=True)`` returned. ``tasks`` (names or patterns) and ``answers``
     say which answers; ``metric`` and ``filter``, in tasks that have them, what says right or wrong. The table at
     ``out``, going on after an interruption, and the other arguments are those of :func:`whence.bulk.attribute_file`;
-    with ``strict`` a line that is no sample, too, ends the run.
+    with ``run.strict`` a line that is no sample, too, ends the run.
 
     Raises :class:`~whence.errors.NotFoundError` (``SAMPLES_NOT_FOUND``), :class:`~whence.errors.InvalidRequestError`
     (``AMBIGUOUS_SAMPLES``, ``UNKNOWN_TASK``, ``UNKNOWN_FILTER``, ``UNKNOWN_METRIC``, ``MISSING_METRIC`` where right and
@@ -63,20 +59,8 @@ def attribute(
         },
     )
     tally = Tally(surveys)
-    run = attribute_rows(
-        client,
-        source,
-        out,
-        strict=strict,
-        overwrite=overwrite,
-        batch_size=batch_size,
-        concurrency=concurrency,
-        model=model,
-        progress=progress,
-        tally=tally.see,
-        **options,
-    )
-    return tally.report(run, answers)
+    report = attribute_rows(client, source, out, run, tally=tally.see, **options)
+    return tally.report(report, answers)
 
 
 def _check(surveys: Sequence[Survey], which: Which, metric: str, filter: str) -> None:  # noqa: A002
