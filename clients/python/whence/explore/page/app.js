@@ -70,15 +70,26 @@ function title(params) {
 
 function head(view, params, served) {
   const shared = changed(params, Object.fromEntries(OWN.map((name) => [name, null])));
-  const links = Object.entries(VIEWS).map(([name, { name: label }]) => el("a", { href: address(name, shared), "aria-current": name === view && "page" }, label));
+  const links = Object.entries(VIEWS).map(([name, { name: label }]) =>
+    el("a", { href: address(name, shared), "aria-current": name === view && "page" }, label),
+  );
   const brand = el("a", { class: "brand", href: "#/ask" }, el("img", { src: "/page/icon.svg", alt: "" }), "Whence");
-  fill(document.getElementById("top"), brand, el("nav", { "aria-label": "Views" }, links), el("div", { class: "end" }, modelChoice(view, params, served), settings.needsToken && keyButton(), themeButton()));
+  fill(
+    document.getElementById("top"),
+    brand,
+    el("nav", { "aria-label": "Views" }, links),
+    el("div", { class: "end" }, modelChoice(view, params, served), settings.needsToken && keyButton(), themeButton()),
+  );
 }
 
 function modelChoice(view, params, served) {
   if (!served.length) return null;
   const chosen = params.get("model") || served[0].name;
-  const control = select(served.map(({ name }) => [name, visible(name)]), chosen, { "aria-label": "Model" });
+  const control = select(
+    served.map(({ name }) => [name, visible(name)]),
+    chosen,
+    { "aria-label": "Model" },
+  );
   control.addEventListener("change", () => go(view, changed(params, { model: control.value, hit: null })));
   return control;
 }
@@ -90,7 +101,10 @@ function themeButton() {
     event.currentTarget.replaceWith(themeButton());
     document.querySelector("#top .theme").focus();
   };
-  return button(sign, act, { class: "icon theme", "aria-label": `Colours: ${theme() || "the system's"}. Change to ${next || "the system's"}.` });
+  return button(sign, act, {
+    class: "icon theme",
+    "aria-label": `Colours: ${theme() || "the system's"}. Change to ${next || "the system's"}.`,
+  });
 }
 
 function keyButton() {
@@ -101,7 +115,17 @@ function keyButton() {
 /** The form for the key that the server asks for. The key stays in this tab. */
 function keyForm() {
   const input = el("input", { type: "password", autocomplete: "off", name: "key", required: true });
-  const form = el("form", { class: "asker stack" }, el("label", { class: "field" }, el("span", { class: "label" }, "API key or token"), input), el("p", { class: "small" }, "It is kept until this tab is closed, and sent with each call to this page's own server alone."), el("button", { type: "submit", class: "primary" }, "Use it"));
+  const form = el(
+    "form",
+    { class: "asker stack" },
+    el("label", { class: "field" }, el("span", { class: "label" }, "API key or token"), input),
+    el(
+      "p",
+      { class: "small" },
+      "It is kept until this tab is closed, and sent with each call to this page's own server alone.",
+    ),
+    el("button", { type: "submit", class: "primary" }, "Use it"),
+  );
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     keepToken(input.value.trim());

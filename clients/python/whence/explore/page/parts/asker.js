@@ -25,7 +25,10 @@ export function asker(view, params, model, { label = "Ask", extra = [] } = {}) {
   const form = el("form", { class: "asker", "aria-label": "Output to attribute" }, input.element(submit), more);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    go(view, changed(params, { ...input.values(), ...entered(form, [...NAMES, ...extra.map(([name]) => name)]), hit: null }));
+    go(
+      view,
+      changed(params, { ...input.values(), ...entered(form, [...NAMES, ...extra.map(([name]) => name)]), hit: null }),
+    );
   });
   submitOnEnter(form);
   return form;
@@ -34,7 +37,9 @@ export function asker(view, params, model, { label = "Ask", extra = [] } = {}) {
 /** Marks the fields that a failed call names, and moves to the first. */
 export function markFields(form, error) {
   const named = error.fields?.map((violation) => violation.field) ?? [];
-  const wrong = [...form.querySelectorAll("[data-field]")].filter((control) => named.some((name) => name.startsWith(control.dataset.field)));
+  const wrong = [...form.querySelectorAll("[data-field]")].filter((control) =>
+    named.some((name) => name.startsWith(control.dataset.field)),
+  );
   for (const control of wrong) control.setAttribute("aria-invalid", "true");
   wrong[0]?.closest("details")?.setAttribute("open", "");
   wrong[0]?.focus();
@@ -43,7 +48,10 @@ export function markFields(form, error) {
 /** The two fields of an output; `side` as in lib/requests.js. */
 export function sentenceFields(params, side = "") {
   const prompt = area({ name: `prompt${side}`, "data-field": "query.text.prompt" }, params.get(`prompt${side}`) ?? "");
-  const completion = area({ name: `completion${side}`, "data-field": "query.text.completion" }, params.get(`completion${side}`) ?? "");
+  const completion = area(
+    { name: `completion${side}`, "data-field": "query.text.completion" },
+    params.get(`completion${side}`) ?? "",
+  );
   return {
     elements: [field("Prompt: what the model read", prompt), completionField(completion)],
     values: () => ({ [`prompt${side}`]: prompt.value, [`completion${side}`]: completion.value }),
@@ -73,17 +81,32 @@ function conversation(params) {
     list.lastElementChild.querySelector("textarea").focus();
   });
   const turns = () =>
-    [...list.children].map((row) => ({ role: row.querySelector("select").value, content: row.querySelector("textarea").value }));
+    [...list.children].map((row) => ({
+      role: row.querySelector("select").value,
+      content: row.querySelector("textarea").value,
+    }));
   return {
-    element: (submit) => el("div", { "data-field": "query.chat", tabindex: "-1" }, list, el("div", { class: "row" }, add, submit)),
+    element: (submit) =>
+      el("div", { "data-field": "query.chat", tabindex: "-1" }, list, el("div", { class: "row" }, add, submit)),
     values: () => ({ messages: JSON.stringify(turns()), prompt: null, completion: null }),
   };
 }
 
 function turn({ role, content }) {
   const roles = ROLES.includes(role) ? ROLES : [...ROLES, role];
-  const row = el("div", { class: "turn" }, select(roles.map((name) => [name, name]), role, { "aria-label": "Role" }));
-  row.append(area({ "aria-label": "Message" }, content), button("×", () => row.remove(), { class: "icon", "aria-label": "Remove this message" }));
+  const row = el(
+    "div",
+    { class: "turn" },
+    select(
+      roles.map((name) => [name, name]),
+      role,
+      { "aria-label": "Role" },
+    ),
+  );
+  row.append(
+    area({ "aria-label": "Message" }, content),
+    button("×", () => row.remove(), { class: "icon", "aria-label": "Remove this message" }),
+  );
   return row;
 }
 
@@ -99,10 +122,23 @@ function messagesOf(params) {
 function kind(view, params) {
   const chat = params.has("messages");
   const other = chat
-    ? { messages: null, prompt: messagesOf(params).at(-2)?.content ?? "", completion: messagesOf(params).at(-1)?.content ?? "" }
-    : { messages: JSON.stringify([{ role: "user", content: params.get("prompt") ?? "" }, { role: "assistant", content: params.get("completion") ?? "" }]) };
+    ? {
+        messages: null,
+        prompt: messagesOf(params).at(-2)?.content ?? "",
+        completion: messagesOf(params).at(-1)?.content ?? "",
+      }
+    : {
+        messages: JSON.stringify([
+          { role: "user", content: params.get("prompt") ?? "" },
+          { role: "assistant", content: params.get("completion") ?? "" },
+        ]),
+      };
   const label = chat ? "As prompt and completion instead" : "As a conversation instead";
-  return button(label, () => go(view, changed(params, { ...(chat ? {} : { prompt: null, completion: null }), ...other, edit: "1" })), { class: "plain" });
+  return button(
+    label,
+    () => go(view, changed(params, { ...(chat ? {} : { prompt: null, completion: null }), ...other, edit: "1" })),
+    { class: "plain" },
+  );
 }
 
 function area(props, value) {
@@ -120,13 +156,47 @@ function options(params, model, extra) {
     { class: "grid" },
     extra.map(([, label, control]) => field(label, control)),
     field("Show", select(DIRECTIONS, params.get("direction") ?? "positive", { name: "direction" })),
-    field("How many", el("input", { name: "k", type: "number", min: 1, max: model?.limits?.maxTopK ?? 1000, value: params.get("k") ?? 10, "data-field": "options.top_k" })),
+    field(
+      "How many",
+      el("input", {
+        name: "k",
+        type: "number",
+        min: 1,
+        max: model?.limits?.maxTopK ?? 1000,
+        value: params.get("k") ?? 10,
+        "data-field": "options.top_k",
+      }),
+    ),
     field("Search", select(SEARCHES, params.get("search") ?? "", { name: "search", "data-field": "options.search" })),
-    field("Through layers", text("layers", { placeholder: "all; or model.layers.3.*", "data-field": "options.layers" }), "Names or patterns, with commas between"),
-    field("From sources", text("source", { placeholder: "all", "data-field": "options.filter" }), "Names, with commas between"),
-    field("Metadata", text("meta", { placeholder: "year=1908", "data-field": "options.filter" }), "name=value, with commas between"),
-    field("Damping", text("damping", { inputmode: "decimal", placeholder: String(model?.defaultDampingFactor ?? "the model's"), "data-field": "options.damping_factor" })),
-    el("label", { class: "check" }, el("input", { type: "checkbox", name: "significant", checked: params.has("significant") }), "Only what is told from noise"),
+    field(
+      "Through layers",
+      text("layers", { placeholder: "all; or model.layers.3.*", "data-field": "options.layers" }),
+      "Names or patterns, with commas between",
+    ),
+    field(
+      "From sources",
+      text("source", { placeholder: "all", "data-field": "options.filter" }),
+      "Names, with commas between",
+    ),
+    field(
+      "Metadata",
+      text("meta", { placeholder: "year=1908", "data-field": "options.filter" }),
+      "name=value, with commas between",
+    ),
+    field(
+      "Damping",
+      text("damping", {
+        inputmode: "decimal",
+        placeholder: String(model?.defaultDampingFactor ?? "the model's"),
+        "data-field": "options.damping_factor",
+      }),
+    ),
+    el(
+      "label",
+      { class: "check" },
+      el("input", { type: "checkbox", name: "significant", checked: params.has("significant") }),
+      "Only what is told from noise",
+    ),
   );
   const used = ["search", "layers", "source", "meta", "damping", "significant"].some((name) => params.has(name));
   const element = disclosure("Options", grid);
@@ -144,7 +214,15 @@ function entered(form, names) {
     const control = form.elements.namedItem(name);
     if (!control) continue;
     const value = control.type === "checkbox" ? (control.checked ? "1" : "") : control.value.trim();
-    result[name] = value === DEFAULTS[name] ? null : LISTS.has(name) ? value.split(",").map((item) => item.trim()).filter(Boolean) : value;
+    result[name] =
+      value === DEFAULTS[name]
+        ? null
+        : LISTS.has(name)
+          ? value
+              .split(",")
+              .map((item) => item.trim())
+              .filter(Boolean)
+          : value;
   }
   return result;
 }

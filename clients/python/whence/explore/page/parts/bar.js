@@ -10,6 +10,8 @@ export function bar(value, largest, { signal = undefined, threshold = undefined 
     { class: value < 0 ? "bar down" : "bar", role: "presentation" },
     el("i", { class: signal === undefined ? "" : "rest", style: { width: width(value) } }),
     signal !== undefined && el("i", { class: "signal", style: { width: width(signal) } }),
-    threshold !== undefined && threshold <= largest && el("span", { class: "threshold", style: { left: width(threshold) } }),
+    threshold !== undefined &&
+      threshold <= largest &&
+      el("span", { class: "threshold", style: { left: width(threshold) } }),
   );
 }

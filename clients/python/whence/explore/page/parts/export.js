@@ -4,7 +4,17 @@ import { report } from "../lib/api.js";
 import { button, el } from "../lib/dom.js";
 import { announce } from "./announce.js";
 
-const COLUMNS = ["rank", "influence", "signal", "significance", "raw_influence", "sequence_id", "document_id", "source", "text"];
+const COLUMNS = [
+  "rank",
+  "influence",
+  "signal",
+  "significance",
+  "raw_influence",
+  "sequence_id",
+  "document_id",
+  "source",
+  "text",
+];
 
 /** A row of buttons. `answers`: [{request, answer}], as the protocol has them; `hits`, for CSV. */
 export function exports(answers, hits, onFailure) {
@@ -13,7 +23,9 @@ export function exports(answers, hits, onFailure) {
     "div",
     { class: "row export" },
     button("Copy link", (event) => copyLink(event.currentTarget)),
-    button("JSON", () => save(`${name}.json`, "application/json", JSON.stringify(answers.length === 1 ? answers[0] : answers, null, 1))),
+    button("JSON", () =>
+      save(`${name}.json`, "application/json", JSON.stringify(answers.length === 1 ? answers[0] : answers, null, 1)),
+    ),
     hits && button("CSV", () => save(`${name}.csv`, "text/csv", csv(hits))),
     button("Report", async () => {
       try {
@@ -39,7 +51,17 @@ async function copyLink(target) {
 export function csv(hits) {
   const lines = hits.map((hit) => {
     const { sequence } = hit;
-    return [hit.rank, hit.influence, hit.signal, hit.significance, hit.rawInfluence, sequence.sequenceId, sequence.documentId, sequence.source, sequence.text];
+    return [
+      hit.rank,
+      hit.influence,
+      hit.signal,
+      hit.significance,
+      hit.rawInfluence,
+      sequence.sequenceId,
+      sequence.documentId,
+      sequence.source,
+      sequence.text,
+    ];
   });
   return [COLUMNS, ...lines].map((line) => line.map(cell).join(",")).join("\r\n");
 }

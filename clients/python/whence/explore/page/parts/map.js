@@ -32,7 +32,9 @@ function map({ kind, rows, columns, parts }) {
   canvas.height = rows.length;
   canvas.style.setProperty("height", `${Math.min(420, Math.max(90, rows.length * ROW_PX))}px`);
   requestAnimationFrame(() => paint(canvas, parts));
-  follow(canvas, rows.length, columns.length, (r, c) => fill(readout, el("b", {}, signed(parts[r][c])), ` nats: ${rows[r]} · ${columns[c]}`));
+  follow(canvas, rows.length, columns.length, (r, c) =>
+    fill(readout, el("b", {}, signed(parts[r][c])), ` nats: ${rows[r]} · ${columns[c]}`),
+  );
   return el("figure", { class: "stack" }, canvas, readout, table(kind, rows, columns, parts));
 }
 
@@ -64,7 +66,10 @@ function follow(canvas, rows, columns, read) {
   let place = [0, 0];
   const clamp = (value, end) => Math.max(0, Math.min(end - 1, value));
   canvas.addEventListener("pointermove", (event) => {
-    place = [clamp(Math.floor((rows * event.offsetY) / canvas.clientHeight), rows), clamp(Math.floor((columns * event.offsetX) / canvas.clientWidth), columns)];
+    place = [
+      clamp(Math.floor((rows * event.offsetY) / canvas.clientHeight), rows),
+      clamp(Math.floor((columns * event.offsetX) / canvas.clientWidth), columns),
+    ];
     read(...place);
   });
   canvas.addEventListener("keydown", (event) => {
@@ -79,7 +84,17 @@ function follow(canvas, rows, columns, read) {
 function table(kind, rows, columns, parts) {
   const cells = parts.flatMap((row, r) => row.map((value, c) => ({ r, c, value })));
   const first = cells.sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, LISTED);
-  const lines = first.map(({ r, c, value }) => el("tr", {}, el("td", { class: "number" }, signed(value)), el("td", {}, rows[r]), el("td", {}, columns[c])));
-  const heads = el("tr", {}, ["nats", ...kind].map((name) => el("th", { scope: "col" }, name)));
-  return el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Strongest cells" }, el("table", {}, el("thead", {}, heads), el("tbody", {}, lines)));
+  const lines = first.map(({ r, c, value }) =>
+    el("tr", {}, el("td", { class: "number" }, signed(value)), el("td", {}, rows[r]), el("td", {}, columns[c])),
+  );
+  const heads = el(
+    "tr",
+    {},
+    ["nats", ...kind].map((name) => el("th", { scope: "col" }, name)),
+  );
+  return el(
+    "div",
+    { class: "wide", tabindex: 0, role: "region", "aria-label": "Strongest cells" },
+    el("table", {}, el("thead", {}, heads), el("tbody", {}, lines)),
+  );
 }

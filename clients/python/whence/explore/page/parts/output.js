@@ -6,7 +6,12 @@ import { visible } from "../lib/text.js";
 /** The output of a query of the protocol. */
 export function output(query) {
   if (query?.chat) return conversation(query.chat.messages);
-  return el("p", { class: "output", dir: "auto" }, visible(query.text.prompt), el("b", {}, visible(query.text.completion)));
+  return el(
+    "p",
+    { class: "output", dir: "auto" },
+    visible(query.text.prompt),
+    el("b", {}, visible(query.text.completion)),
+  );
 }
 
 function conversation(messages) {
@@ -15,7 +20,12 @@ function conversation(messages) {
     { class: "output", dir: "auto" },
     messages.map((message, i) => {
       const text = visible(String(message.content ?? ""));
-      return el("p", {}, el("span", { class: "role" }, visible(String(message.role))), i === messages.length - 1 ? el("b", {}, text) : text);
+      return el(
+        "p",
+        {},
+        el("span", { class: "role" }, visible(String(message.role))),
+        i === messages.length - 1 ? el("b", {}, text) : text,
+      );
     }),
   );
 }

@@ -42,14 +42,20 @@ function between(letters, start, end) {
 
 function marked(text, token, share) {
   const sign = token.influence < 0 ? "down" : "up";
-  return el("mark", { class: sign, "data-value": signed(token.influence), style: { "--share": share.toFixed(3) } }, text);
+  return el(
+    "mark",
+    { class: sign, "data-value": signed(token.influence), style: { "--share": share.toFixed(3) } },
+    text,
+  );
 }
 
 function blocks(parts) {
   const shown = parts.filter((part) => part !== false && part !== "");
   if (shown.length <= 2 * BLOCK) return shown;
   const count = Math.ceil(shown.length / BLOCK);
-  return Array.from({ length: count }, (_, i) => el("span", { class: "block" }, shown.slice(i * BLOCK, (i + 1) * BLOCK)));
+  return Array.from({ length: count }, (_, i) =>
+    el("span", { class: "block" }, shown.slice(i * BLOCK, (i + 1) * BLOCK)),
+  );
 }
 
 function looksLikeCode(text) {

@@ -8,7 +8,13 @@ export function progress(stop) {
   const began = performance.now();
   const meter = el("progress", { "aria-label": "Progress of the search" });
   const words = el("span", { class: "small numbers" }, "Searching …");
-  const element = el("div", { class: "progress" }, meter, words, el("button", { type: "button", on: { click: stop } }, "Stop"));
+  const element = el(
+    "div",
+    { class: "progress" },
+    meter,
+    words,
+    el("button", { type: "button", on: { click: stop } }, "Stop"),
+  );
   return {
     element,
     update(done, total) {
@@ -16,7 +22,10 @@ export function progress(stop) {
       meter.max = total;
       meter.value = done;
       const left = done ? (seconds * (total - done)) / done : 0;
-      fill(words, `${count(done)} of ${count(total)} sequences · ${count(Math.round(done / seconds))} a second · ${duration(left)} left`);
+      fill(
+        words,
+        `${count(done)} of ${count(total)} sequences · ${count(Math.round(done / seconds))} a second · ${duration(left)} left`,
+      );
     },
   };
 }

@@ -20,7 +20,13 @@ export function ranking(context) {
   const list = el("ol", { class: "hits" });
   const heads = el("div");
   const count = el("span", { class: "small" });
-  const element = el("section", { class: "ranking", "aria-label": context.title }, el("header", {}, el("h2", {}, context.title), count), heads, list);
+  const element = el(
+    "section",
+    { class: "ranking", "aria-label": context.title },
+    el("header", {}, el("h2", {}, context.title), count),
+    heads,
+    list,
+  );
   list.addEventListener("keydown", (event) => step(event, list));
   return {
     element,
@@ -41,7 +47,10 @@ export function ranking(context) {
 
 function rowsOf(hits, scale, threshold, context) {
   const edge = hits.findIndex((hit) => isSignificant(hit) === false);
-  return hits.flatMap((hit, i) => [i === edge && noiseEdge(edge), el("li", { "data-key": hit.sequence.sequenceId }, row(hit, scale, threshold, context))]);
+  return hits.flatMap((hit, i) => [
+    i === edge && noiseEdge(edge),
+    el("li", { "data-key": hit.sequence.sequenceId }, row(hit, scale, threshold, context)),
+  ]);
 }
 
 function noiseEdge(rank) {
@@ -58,7 +67,12 @@ function row(hit, scale, threshold, context) {
   });
   element.append(
     el("span", { class: "rank" }, String(hit.rank)),
-    el("span", { class: "size" }, value(hit, context.logLikelihood), bar(hit.influence, scale, { signal: hit.signal, threshold })),
+    el(
+      "span",
+      { class: "size" },
+      value(hit, context.logLikelihood),
+      bar(hit.influence, scale, { signal: hit.signal, threshold }),
+    ),
     el("span", { class: "body" }, origin(sequence), sequence.text ? shownPassage(hit) : null),
     hit.depths ? strip(hit.depths) : el("span"),
   );
@@ -67,12 +81,20 @@ function row(hit, scale, threshold, context) {
 
 function value(hit, logLikelihood) {
   const ink = hit.influence < 0 ? "down-ink" : "up-ink";
-  const small = hit.significance === undefined ? null : [el("small", {}, `signal ${signed(hit.signal ?? 0)}`), el("small", {}, `${percent(hit.significance)} sure`)];
+  const small =
+    hit.significance === undefined
+      ? null
+      : [el("small", {}, `signal ${signed(hit.signal ?? 0)}`), el("small", {}, `${percent(hit.significance)} sure`)];
   return el("span", { class: "value" }, el("span", { class: ink }, influenceOn(hit.influence, logLikelihood)), small);
 }
 
 function origin(sequence) {
-  return el("span", { class: "from" }, sequence.source && el("b", {}, `${visible(sequence.source)} `), visible(sequence.sequenceId));
+  return el(
+    "span",
+    { class: "from" },
+    sequence.source && el("b", {}, `${visible(sequence.source)} `),
+    visible(sequence.sequenceId),
+  );
 }
 
 function shownPassage(hit) {
@@ -87,14 +109,32 @@ function depths(hits, context) {
   const sums = all[0].depths.map(([depth], i) => [depth, all.reduce((sum, hit) => sum + hit.depths[i][1], 0)]);
   const most = largest(sums.map(([, sum]) => sum));
   const columns = sums.map(([depth, sum]) =>
-    button(el("i", { class: sum < 0 ? "down" : "", style: { height: `${most ? (100 * Math.abs(sum)) / most : 0}%` } }), () => context.onDepth(depth), {
-      title: `${named(depth)}: ${signed(sum)} over these hits. Show influence through it alone.`,
-      "aria-label": `Through ${named(depth)} alone`,
-      "aria-pressed": String(context.chosenDepths.has(depth)),
-    }),
+    button(
+      el("i", { class: sum < 0 ? "down" : "", style: { height: `${most ? (100 * Math.abs(sum)) / most : 0}%` } }),
+      () => context.onDepth(depth),
+      {
+        title: `${named(depth)}: ${signed(sum)} over these hits. Show influence through it alone.`,
+        "aria-label": `Through ${named(depth)} alone`,
+        "aria-pressed": String(context.chosenDepths.has(depth)),
+      },
+    ),
   );
-  const ends = el("div", { class: "ends" }, el("span", {}, named(sums[0][0])), el("span", {}, sums.length > 1 ? sums.at(-1)[0] : ""));
-  return el("div", { class: "strips" }, el("div", { class: "columns" }, el("div", { class: "depths", role: "group", "aria-label": "Influence by layer" }, columns), ends));
+  const ends = el(
+    "div",
+    { class: "ends" },
+    el("span", {}, named(sums[0][0])),
+    el("span", {}, sums.length > 1 ? sums.at(-1)[0] : ""),
+  );
+  return el(
+    "div",
+    { class: "strips" },
+    el(
+      "div",
+      { class: "columns" },
+      el("div", { class: "depths", role: "group", "aria-label": "Influence by layer" }, columns),
+      ends,
+    ),
+  );
 }
 
 /** Depths that patterns of layers name whole. */
@@ -111,7 +151,10 @@ export function patternOf(depth, layers) {
 }
 
 function matches(pattern, name) {
-  const expression = pattern.replace(/[.+^${}()|\\]/g, "\\$&").replace(/\*/g, ".*").replace(/\?/g, ".");
+  const expression = pattern
+    .replace(/[.+^${}()|\\]/g, "\\$&")
+    .replace(/\*/g, ".*")
+    .replace(/\?/g, ".");
   try {
     return new RegExp(`^${expression}$`).test(name);
   } catch {

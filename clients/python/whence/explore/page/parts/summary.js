@@ -21,8 +21,15 @@ export function summary(attribution, metadata) {
 export function warnings(list) {
   if (!list?.length) return null;
   const gists = list.map(({ message }) => gist(message));
-  const notes = list.map(({ code, message }) => el("li", {}, visible(message), " ", el("span", { class: "small" }, code)));
-  return el("details", { class: "note" }, el("summary", {}, el("b", {}, "Keep in mind: "), visible(gists.join(" · "))), el("ul", {}, notes));
+  const notes = list.map(({ code, message }) =>
+    el("li", {}, visible(message), " ", el("span", { class: "small" }, code)),
+  );
+  return el(
+    "details",
+    { class: "note" },
+    el("summary", {}, el("b", {}, "Keep in mind: "), visible(gists.join(" · "))),
+    el("ul", {}, notes),
+  );
 }
 
 /** The first clause of a message, without its figures in brackets. */
@@ -31,7 +38,12 @@ function gist(message) {
 }
 
 function fact(line, ...sentences) {
-  return el("details", { class: "fact" }, el("summary", {}, line), sentences.filter(Boolean).map((text) => el("p", {}, text)));
+  return el(
+    "details",
+    { class: "fact" },
+    el("summary", {}, line),
+    sentences.filter(Boolean).map((text) => el("p", {}, text)),
+  );
 }
 
 function likelihood({ logLikelihood, completionTokens }) {
@@ -46,7 +58,8 @@ function likelihood({ logLikelihood, completionTokens }) {
 function noise(attribution) {
   const found = (attribution.positiveSignificant ?? 0) + (attribution.negativeSignificant ?? 0);
   const hits = attribution.positive.length + attribution.negative.length;
-  if (!attribution.noise) return fact("noise unknown", "Too few influences are known to tell which of these are more than noise.");
+  if (!attribution.noise)
+    return fact("noise unknown", "Too few influences are known to tell which of these are more than noise.");
   const { scale, degreesOfFreedom, sequences, sampled } = attribution.noise;
   return fact(
     [el("b", {}, `${found} of ${hits}`), " told from noise"],
@@ -71,7 +84,9 @@ function certificate({ certificate: summary }) {
   const proxy = summary?.kind === "CERTIFICATE_KIND_PROXY";
   return fact(
     validated ? ["truth: ", el("b", {}, essence.split(";")[0]), proxy && " (proxy)"] : "truth: not validated",
-    validated ? `${essence}.${proxy ? " Measured on a small model in the served one's place." : ""}` : "Nobody has measured how true this model's influences are. whence validate holds them against retraining and makes a certificate, which the model's page then shows.",
+    validated
+      ? `${essence}.${proxy ? " Measured on a small model in the served one's place." : ""}`
+      : "Nobody has measured how true this model's influences are. whence validate holds them against retraining and makes a certificate, which the model's page then shows.",
   );
 }
 
@@ -79,11 +94,16 @@ function searched(metadata) {
   const { provenance } = metadata;
   const scored = Number(metadata.sequencesScored);
   const total = Math.max(scored, Number(metadata.sequencesSearched));
-  const layers = provenance.attributedLayers?.length ? ` Through ${many(provenance.attributedLayers.length, "layer")} alone.` : "";
+  const layers = provenance.attributedLayers?.length
+    ? ` Through ${many(provenance.attributedLayers.length, "layer")} alone.`
+    : "";
   return fact(
     [el("b", {}, count(total)), " sequences searched"],
     `${many(scored, "sequence")} scored exactly. N = ${count(provenance.trainingSetSize)}, damping ${digits(provenance.dampingFactor)}, ${provenance.engine}.${layers}`,
     `Model ${visible(provenance.model)} ${short(provenance.modelDigest)} · factors ${short(provenance.factorsDigest)} · corpus ${short(provenance.corpusDigest)}${provenance.indexDigest ? ` · index ${short(provenance.indexDigest)}` : ""} · request ${visible(metadata.requestId)}`,
-    `Time: ${metadata.timings.filter((stage) => stage.seconds > 0.0005).map((stage) => `${stage.stage} ${signed(1000 * stage.seconds).slice(1)} ms`).join(" · ")}`,
+    `Time: ${metadata.timings
+      .filter((stage) => stage.seconds > 0.0005)
+      .map((stage) => `${stage.stage} ${signed(1000 * stage.seconds).slice(1)} ms`)
+      .join(" · ")}`,
   );
 }

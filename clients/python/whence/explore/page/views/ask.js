@@ -45,7 +45,13 @@ async function run(place, form, context) {
   } catch (error) {
     if (signal.aborted) return;
     const stopped = error.name === "AbortError";
-    fill(place, output(request.query), stopped ? el("p", { class: "note" }, "Stopped. Nothing is shown of a search that is not complete.") : failure(error, () => run(place, form, context)));
+    fill(
+      place,
+      output(request.query),
+      stopped
+        ? el("p", { class: "note" }, "Stopped. Nothing is shown of a search that is not complete.")
+        : failure(error, () => run(place, form, context)),
+    );
     markFields(form, error);
   }
 }
@@ -68,7 +74,9 @@ function present(place, request, answer, context) {
   const right = el("div");
   const faults = el("div");
   const choose = chooser(right, hits, answer, context);
-  const lists = sides(attribution, metadata).map(([title, side, threshold]) => list(title, side, threshold, answer, context, choose));
+  const lists = sides(attribution, metadata).map(([title, side, threshold]) =>
+    list(title, side, threshold, answer, context, choose),
+  );
   for (const each of lists) rankings.append(each.element);
   fill(
     place,
@@ -84,7 +92,9 @@ function present(place, request, answer, context) {
   choose.into(lists);
   const first = hits.find((hit) => hit.sequence.sequenceId === context.params.get("hit")) ?? hits[0];
   if (first) choose(first, { silent: true });
-  announce(`${hits.length} sequences. ${(attribution.positiveSignificant ?? 0) + (attribution.negativeSignificant ?? 0)} told from noise.`);
+  announce(
+    `${hits.length} sequences. ${(attribution.positiveSignificant ?? 0) + (attribution.negativeSignificant ?? 0)} told from noise.`,
+  );
 }
 
 /** A disclosure whose content is made when it is first opened. */
@@ -99,15 +109,26 @@ function sides(attribution, metadata) {
   const unvalidated = metadata.warnings.some((warning) => warning.code === "NEGATIVE_NOT_VALIDATED");
   return [
     ["Made the output more likely", attribution.positive, attribution.noise?.positiveThreshold],
-    [`Made it less likely${unvalidated ? " (not validated)" : ""}`, attribution.negative, attribution.noise?.negativeThreshold],
+    [
+      `Made it less likely${unvalidated ? " (not validated)" : ""}`,
+      attribution.negative,
+      attribution.noise?.negativeThreshold,
+    ],
   ].filter(([, hits], i) => hits.length || (i === 0 && !attribution.negative.length));
 }
 
 function list(title, side, threshold, { attribution, metadata }, context, onChoose) {
   const patterns = context.params.getAll("layers");
   const hits = hitsOf({ positive: side, negative: [] }, metadata.layers);
-  const onDepth = (depth) => go("ask", changed(context.params, { layers: toggled(patterns, patternOf(depth, metadata.layers)), hit: null }));
-  const result = ranking({ title, logLikelihood: attribution.logLikelihood, onChoose, onDepth, chosenDepths: patterns.length ? depthsOf(patterns, metadata.layers) : new Set() });
+  const onDepth = (depth) =>
+    go("ask", changed(context.params, { layers: toggled(patterns, patternOf(depth, metadata.layers)), hit: null }));
+  const result = ranking({
+    title,
+    logLikelihood: attribution.logLikelihood,
+    onChoose,
+    onDepth,
+    chosenDepths: patterns.length ? depthsOf(patterns, metadata.layers) : new Set(),
+  });
   result.show(hits, threshold);
   return result;
 }
@@ -137,21 +158,31 @@ function readerContext(hit, { attribution, metadata }, context) {
   const onExplain = async (place) => {
     fill(place, el("p", { class: "soft" }, "Computing …"));
     try {
-      const answer = await askOnce("explain", requests.explanation(context.params, hit.sequence.sequenceId), context.signal);
+      const answer = await askOnce(
+        "explain",
+        requests.explanation(context.params, hit.sequence.sequenceId),
+        context.signal,
+      );
       const { parts, tokens } = explained(answer);
       fill(place, tokenMap(answer.metadata.layers, tokens, answer.sequence.text, parts));
     } catch (error) {
       fill(place, failure(error));
     }
   };
-  return { layers: metadata.layers, logLikelihood: attribution.logLikelihood, onExplain: hit.sequence.text ? onExplain : null };
+  return {
+    layers: metadata.layers,
+    logLikelihood: attribution.logLikelihood,
+    onExplain: hit.sequence.text ? onExplain : null,
+  };
 }
 
 function actions(hit, { params }) {
   const { source, documentId } = hit.sequence;
   const only = (changes) => () => go("ask", changed(params, { ...changes, hit: null }));
   return {
-    ...(source && !params.getAll("source").includes(source) ? { [`Only ${source}`]: only({ source: [...params.getAll("source"), source] }) } : {}),
+    ...(source && !params.getAll("source").includes(source)
+      ? { [`Only ${source}`]: only({ source: [...params.getAll("source"), source] }) }
+      : {}),
     ...(documentId ? { "Sources as wholes": () => go("sources", changed(params, { hit: null })) } : {}),
     "Compare with another output": () => go("compare", changed(params, { hit: null })),
   };
