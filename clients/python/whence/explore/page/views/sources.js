@@ -69,7 +69,7 @@ async function run(place, form, context) {
 function present(place, request, answer, { params }) {
   const groups = answer.groups;
   const scale = range(groups);
-  const heads = ["group", "sequences", "signal", "95 % interval", "", "influence, with its error"];
+  const heads = ["group", "signal", "", "95 % interval", "sequences", "influence, with its error"];
   const faults = el("div");
   const by = params.get("by") ?? "source";
   fill(
@@ -142,7 +142,6 @@ function line(group, scale, by, params) {
       { scope: "row", class: "name" },
       narrowed ? el("a", { href: narrowed, title: "Show its sequences" }, name) : name,
     ),
-    el("td", { class: "number" }, count(group.sequences)),
     el(
       "td",
       { class: "number" },
@@ -150,8 +149,9 @@ function line(group, scale, by, params) {
         ? "unknown"
         : el("b", { class: group.signal < 0 ? "down-ink" : "up-ink" }, signed(group.signal)),
     ),
-    el("td", { class: "number soft" }, interval(group)),
     el("td", {}, whisker(group, scale)),
+    el("td", { class: "number soft" }, interval(group)),
+    el("td", { class: "number" }, count(group.sequences)),
     el("td", { class: "number soft" }, `${signed(group.influence)} ${error}`),
   );
 }
@@ -161,10 +161,10 @@ function total(group) {
     "tr",
     {},
     el("th", { scope: "row" }, "all"),
-    el("td", { class: "number" }, count(group.sequences)),
     el("td", { class: "number" }, group.signal === undefined ? "unknown" : signed(group.signal)),
-    el("td", { class: "number soft" }, interval(group)),
     el("td", { class: "small" }, `${many(group.sampled, "sequence")} scored exactly`),
+    el("td", { class: "number soft" }, interval(group)),
+    el("td", { class: "number" }, count(group.sequences)),
     el("td", { class: "number soft" }, signed(group.influence)),
   );
 }
