@@ -330,6 +330,8 @@ class Reason(_Named):
     """Use the page's own address, or start ``whence explore`` with ``--allow-host``."""
     UNKNOWN_ORIGIN = auto()
     """Call from the page itself or from a program, not from a page of another origin."""
+    PAGE_UNAVAILABLE = auto()
+    """The process of the page is being stopped. Call again once it runs."""
     NETWORK_UNAVAILABLE = auto()
     """Check the network, the host's name and the port."""
     OUT_OF_MEMORY = auto()

@@ -47,10 +47,7 @@ class AccessGuard:
         headers = Headers(scope=scope)
         refusal = self._refusal(scope["method"], headers)
         if refusal is not None:
-            http_status = 400 if isinstance(refusal, InvalidRequestError) else None
-            answer = statuses.response(
-                statuses.of_error(refusal), http_status=http_status, headers={"Connection": "close"}
-            )
+            answer = statuses.response(statuses.of_error(refusal), headers={"Connection": "close"})
             await answer(scope, receive, send)
             return
         self._under_way += 1

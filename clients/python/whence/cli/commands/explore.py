@@ -91,6 +91,7 @@ def _server(connection: Connection) -> Server:
     return Server(
         target=connection.server,
         encryption=encryption,
+        has_certificate=connection.client_certificate is not None,
         token=None if token is None else bearer,
         allow_insecure_token=connection.allow_insecure_token,
         timeout_s=connection.timeout,

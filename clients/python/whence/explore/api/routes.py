@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import grpc
-import grpc.aio
 from google.protobuf.message import Message
+from google.rpc import status_pb2
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
@@ -17,12 +18,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from whence._channel import Metadata
+from whence.errors import WhenceError
 from whence.explore.api import bodies, metadata, statuses, transcoding
 from whence.explore.api.metadata import REQUEST_ID
 from whence.explore.api.methods import METHODS, Method
 from whence.explore.api.streaming import LineStream, unless_gone
+from whence.explore.identities import ServerCheck
 from whence.explore.settings import ExploreSettings
 from whence.explore.upstream import Upstream
+
+T = TypeVar("T")
 
 # Messages of more bytes are read and written by another thread, so that the event loop stays free.
 _LARGE_BYTES: Final = 64 * 1024
@@ -41,16 +46,21 @@ class Asked:
 class MethodEndpoint:
     """The endpoint of one method."""
 
-    def __init__(self, method: Method, upstream: Upstream, settings: ExploreSettings) -> None:
+    def __init__(self, method: Method, upstream: Upstream, check: ServerCheck, settings: ExploreSettings) -> None:
         self._method = method
         self._upstream = upstream
+        self._check = check
         self._settings = settings
 
     async def respond(self, request: Request) -> Response:
         """Return the response to a request."""
         asked = await self._read(request)
         request.state.request_id = asked.request_id
-        return await (self._stream if self._method.streams else self._answer)(asked, request)
+        await self._check.require()
+        try:
+            return await (self._stream if self._method.streams else self._answer)(asked, request)
+        except grpc.RpcError as failure:
+            return statuses.response(self._status(failure, asked), headers={REQUEST_ID: asked.request_id})
 
     async def _read(self, request: Request) -> Asked:
         body = await bodies.read(
@@ -71,45 +81,40 @@ class MethodEndpoint:
 
     async def _answer(self, asked: Asked, request: Request) -> Response:
         call = self._upstream.call(self._method, asked.message, metadata=asked.metadata, timeout_s=asked.timeout_s)
-        try:
-            message = await unless_gone(request.receive, call)
-        except grpc.RpcError as failure:
-            return self._failed(failure, asked)
+        message = await unless_gone(request.receive, call)
         body = await _off_the_loop(message.ByteSize(), transcoding.to_json, message)
         return Response(body, headers={REQUEST_ID: asked.request_id}, media_type=statuses.JSON)
 
     async def _stream(self, asked: Asked, request: Request) -> Response:
-        call = self._upstream.stream(self._method, asked.message, metadata=asked.metadata, timeout_s=asked.timeout_s)
-        try:
-            first = await unless_gone(request.receive, call.read())
-        except grpc.RpcError as failure:
-            return self._failed(failure, asked)
-        except BaseException:
-            call.cancel()
-            raise
-        return LineStream(self._lines(call, first, asked), {REQUEST_ID: asked.request_id})
+        messages = self._upstream.stream(
+            self._method, asked.message, metadata=asked.metadata, timeout_s=asked.timeout_s
+        )
+        # Until the first message, a failure is an ordinary response.
+        first = await unless_gone(request.receive, anext(messages, None))
+        return LineStream(self._lines(first, messages, asked), {REQUEST_ID: asked.request_id})
 
-    async def _lines(self, call: Any, first: Any, asked: Asked) -> AsyncGenerator[bytes, None]:  # noqa: ANN401 - grpc's
-        """Yield the messages of a call as lines, then why it failed, if it did."""
-        try:
-            message = first
-            while message is not grpc.aio.EOF:
-                yield b'{"result":%b}' % await _off_the_loop(message.ByteSize(), transcoding.to_json, message)
-                message = await call.read()
-        except grpc.RpcError as failure:
-            status = statuses.of_failure(failure, asked.message, self._upstream.server.target)
-            yield b'{"error":%b}' % statuses.to_json(status)
-        finally:
-            call.cancel()
+    async def _lines(
+        self, first: Message | None, others: AsyncGenerator[Message, None], asked: Asked
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the messages as lines, then why the call failed, if it did."""
+        async with aclosing(others):
+            try:
+                if first is not None:
+                    yield await _line(first)
+                async for message in others:
+                    yield await _line(message)
+            except grpc.RpcError as failure:
+                yield _last_line(self._status(failure, asked))
+            except WhenceError as error:
+                yield _last_line(statuses.of_error(error))
 
-    def _failed(self, failure: grpc.RpcError, asked: Asked) -> Response:
-        status = statuses.of_failure(failure, asked.message, self._upstream.server.target)
-        return statuses.response(status, headers={REQUEST_ID: asked.request_id})
+    def _status(self, failure: grpc.RpcError, asked: Asked) -> status_pb2.Status:
+        return statuses.of_failure(failure, asked.message, self._upstream.server.target)
 
 
-def routes(upstream: Upstream, settings: ExploreSettings) -> list[Route]:
+def routes(upstream: Upstream, check: ServerCheck, settings: ExploreSettings) -> list[Route]:
     """Return a route for each method of the service."""
-    return [_route(method, MethodEndpoint(method, upstream, settings)) for method in METHODS]
+    return [_route(method, MethodEndpoint(method, upstream, check, settings)) for method in METHODS]
 
 
 def _route(method: Method, endpoint: MethodEndpoint) -> Route:
@@ -118,7 +123,13 @@ def _route(method: Method, endpoint: MethodEndpoint) -> Route:
     return Route(method.path, endpoint.respond, methods=["POST"], middleware=compressed)
 
 
-async def _off_the_loop(size_bytes: int, function: Any, *arguments: Any) -> Any:  # noqa: ANN401 - of any function
-    if size_bytes <= _LARGE_BYTES:
-        return function(*arguments)
-    return await asyncio.to_thread(function, *arguments)
+async def _line(message: Message) -> bytes:
+    return b'{"result":%b}\n' % await _off_the_loop(message.ByteSize(), transcoding.to_json, message)
+
+
+def _last_line(status: status_pb2.Status) -> bytes:
+    return b'{"error":%b}\n' % statuses.to_json(status)
+
+
+async def _off_the_loop(size_bytes: int, function: Callable[..., T], *arguments: Any) -> T:  # noqa: ANN401
+    return function(*arguments) if size_bytes <= _LARGE_BYTES else await asyncio.to_thread(function, *arguments)

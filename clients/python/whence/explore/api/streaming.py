@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -59,6 +59,6 @@ async def _until_gone(receive: Receive) -> None:
         pass
 
 
-async def _send_all(lines: AsyncGenerator[bytes, None], send: Any) -> None:  # noqa: ANN401 - starlette's Send
+async def _send_all(lines: AsyncGenerator[bytes, None], send: Send) -> None:
     async for line in lines:
-        await send({"type": "http.response.body", "body": line + b"\n", "more_body": True})
+        await send({"type": "http.response.body", "body": line, "more_body": True})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any, Final, NoReturn, TypeVar
 
 from google.protobuf import json_format
@@ -17,6 +18,7 @@ M = TypeVar("M", bound=Message)
 
 _SHOWN: Final = 100
 _REFUSED: Final = (json_format.ParseError, TypeError, ValueError, AttributeError, OverflowError)
+_LARGEST_ENUM: Final = 2**31
 _EXPECTED: Final = {
     FieldDescriptor.CPPTYPE_STRING: "text, or base64 where the field is of bytes",
     FieldDescriptor.CPPTYPE_BOOL: "true or false",
@@ -46,11 +48,12 @@ def from_json(kind: type[M], body: bytes) -> M:
             f"the body is {_shown(document)}: expected an object, such as {{}}", reason=Reason.INVALID_JSON
         )
     try:
+        _check(kind, document, "")
         return json_format.ParseDict(document, kind())
     except RecursionError:
         raise _too_deep() from None
     except _REFUSED as error:
-        _refuse(kind, document, "")
+        _check(kind, document, "", values=True)
         raise InvalidRequestError(
             f"the body is no {kind.DESCRIPTOR.name}: compare it with /openapi.json", reason=Reason.INVALID_FIELD
         ) from error
@@ -97,48 +100,80 @@ def _too_deep() -> InvalidRequestError:
     )
 
 
-def _refuse(kind: type[Message], document: dict[str, Any], path: str) -> None:
-    """Raise ``InvalidRequestError`` for the first field of ``document`` that ``kind`` does not take."""
+def _check(kind: type[Message], document: dict[str, Any], path: str, *, values: bool = False) -> None:
+    """Raise ``InvalidRequestError`` for the first field of ``document`` that ``kind`` does not take.
+
+    Protobuf's own reader takes a list for a message, and both names of a field at once. With ``values`` it is also
+    asked about each value, because it does not say where one is that it refuses.
+    """
+    fields, given = _fields(kind), dict[str, str]()
     for name, value in document.items():
-        if _fits(kind, name, value):
-            continue
-        field = _fields(kind).get(name)
+        field = fields.get(name)
         if field is None:
             raise _unknown(kind, path + _shown_name(name))
-        place = path + field.name
-        if field.message_type is not None and not field.message_type.GetOptions().map_entry:
-            items = enumerate(value) if isinstance(value, list) else [(None, value)]
-            for index, item in items:
-                if isinstance(item, dict):
-                    inner = place if index is None else f"{place}[{index}]"
-                    _refuse(GetMessageClass(field.message_type), item, f"{inner}.")
-        raise InvalidRequestError(
-            f"{place} is {_shown(value)}: expected {_expected(field)}", reason=Reason.INVALID_FIELD, field=place
-        )
-    _refuse_pairs(kind, document, path)
-
-
-def _refuse_pairs(kind: type[Message], document: dict[str, Any], path: str) -> None:
-    """Raise ``InvalidRequestError`` for two fields of which one excludes the other, or which are the same."""
-    given: dict[str, str] = {}
-    for name in document:
-        field = _fields(kind)[name]
         choice = field.name if field.containing_oneof is None else field.containing_oneof.name
         if choice in given:
-            raise InvalidRequestError(
-                f"{path}{name} excludes {given[choice]}: give one of them",
-                reason=Reason.INVALID_FIELD,
-                field=path + field.name,
-            )
+            problem = f"{path}{name} and {path}{given[choice]} exclude each other: give one of them"
+            raise InvalidRequestError(problem, reason=Reason.INVALID_FIELD, field=path + field.name)
         given[choice] = name
+        if value is not None:
+            _check_value(field, value, path + field.name, values=values)
 
 
-def _fits(kind: type[Message], name: str, value: object) -> bool:
+def _check_value(field: FieldDescriptor, value: object, place: str, *, values: bool) -> None:
+    if not _has_shape(field, value) or (values and field.message_type is None and not _fits(field, value)):
+        raise _not_a_value(field, value, place)
+    if field.message_type is None or _is_map(field):
+        if values and not _fits(field, value):
+            raise _not_a_value(field, value, place)
+        return
+    kind: type[Message] = GetMessageClass(field.message_type)
+    for index, item in enumerate(value if isinstance(value, list) else [value]):
+        inner = f"{place}[{index}]" if isinstance(value, list) else place
+        if not isinstance(item, dict):
+            raise _not_a_value(field, item, inner)
+        _check(kind, item, f"{inner}.", values=values)
+
+
+def _has_shape(field: FieldDescriptor, value: object) -> bool:
+    """Return whether a value is a list where the field is one, an object where it is a message, and else neither."""
+    if _is_list(field):
+        return isinstance(value, list)
+    if field.message_type is not None:
+        return isinstance(value, dict)
+    if field.enum_type is not None and isinstance(value, int | float):
+        return -_LARGEST_ENUM <= value < _LARGEST_ENUM
+    return not isinstance(value, list | dict)
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
+
+
+@cache
+def _is_list(field: FieldDescriptor) -> bool:
+    # Versions of protobuf differ in how a descriptor says that a field is repeated.
+    return not _is_map(field) and hasattr(getattr(_owner(field)(), field.name), "extend")
+
+
+def _fits(field: FieldDescriptor, value: object) -> bool:
     try:
-        json_format.ParseDict({name: value}, kind())
+        json_format.ParseDict({field.name: value}, _owner(field)())
     except _REFUSED:
         return False
     return True
+
+
+def _owner(field: FieldDescriptor) -> type[Message]:
+    containing: Any = field.containing_type  # None for extensions alone
+    kind: type[Message] = GetMessageClass(containing)
+    return kind
+
+
+def _not_a_value(field: FieldDescriptor, value: object, place: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"{place} is {_shown(value)}: expected {_expected(field)}", reason=Reason.INVALID_FIELD, field=place
+    )
 
 
 def _fields(kind: type[Message]) -> dict[str, FieldDescriptor]:
@@ -155,11 +190,15 @@ def _unknown(kind: type[Message], place: str) -> InvalidRequestError:
 
 
 def _expected(field: FieldDescriptor) -> str:
+    if _is_map(field):
+        return "an object of texts by name"
     if field.message_type is not None:
-        return "an object, or a list of them where the field is repeated"
-    if field.enum_type is not None:
-        return f"one of {', '.join(value.name for value in field.enum_type.values)}"
-    return _EXPECTED.get(field.cpp_type, "a value of its type")
+        item = "an object"
+    elif field.enum_type is not None:
+        item = f"one of {', '.join(value.name for value in field.enum_type.values)}"
+    else:
+        item = _EXPECTED.get(field.cpp_type, "a value of its type")
+    return f"a list, of {item} each" if _is_list(field) else item
 
 
 def _shown_name(name: str) -> str:
