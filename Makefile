@@ -65,16 +65,18 @@ types: $(INSTALLED) ## Check the types, strictly
 	$(BIN)/mypy
 
 .PHONY: protos
-protos: $(INSTALLED) ## Check the protocol: its style, that it breaks no client of the last release, that stubs and client.py are up to date
+protos: $(INSTALLED) ## Check the protocol: its style, that it breaks no client of the last release, that what is generated is up to date
 	$(BIN)/buf lint
 	$(BIN)/buf breaking --against proto/released.binpb
 	scripts/generate.sh --check
 	$(BIN)/python scripts/generate_client.py --check
+	$(BIN)/python scripts/openapi.py --check
 
 .PHONY: generate
-generate: $(INSTALLED) ## Generate the stubs in clients/python from proto/, and client.py from aio.py
+generate: $(INSTALLED) ## Generate the stubs and the OpenAPI document from proto/, and client.py from aio.py
 	scripts/generate.sh
 	$(BIN)/python scripts/generate_client.py
+	$(BIN)/python scripts/openapi.py
 
 .PHONY: released
 released: $(INSTALLED) ## At a release: keep the protocol as what later versions must not break
@@ -109,6 +111,7 @@ docs: $(INSTALLED) ## Write anew what the documents repeat from the code
 	$(BIN)/python scripts/configuration_table.py
 	$(BIN)/python scripts/option_table.py
 	$(BIN)/python scripts/error_reasons.py
+	$(BIN)/python scripts/openapi.py
 	$(BIN)/python scripts/dashboard.py
 	$(BIN)/python scripts/chart_documents.py
 

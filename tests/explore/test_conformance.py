@@ -7,12 +7,14 @@ from typing import Any
 
 import grpc
 import httpx
+import jsonschema
 import pytest
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2  # noqa: F401 - the types of details
 
 from access.calls import OURS, SERVICE
+from whence.explore.api import openapi
 from whence.explore.api.methods import METHODS, Method
 from whence.explore.api.statuses import HTTP_STATUS
 from whence.status import DETAILS_KEY
@@ -55,10 +57,13 @@ async def test_it_answers_or_refuses_as_over_grpc(page, front, method: Method, r
     expected = await over_grpc(front.channel, method, request_)
     response = await page.post(method.path.removeprefix("/v1/"), json_format.MessageToDict(request_), **ID)
     if isinstance(expected, status_pb2.Status):
+        schema_of("Status").validate(response.json())
         assert response.status_code == HTTP_STATUS[code(expected.code)]
         assert json_format.ParseDict(response.json(), status_pb2.Status()) == expected
     else:
         assert response.status_code == 200
+        for item in results(response):
+            schema_of(method.response.DESCRIPTOR.name).validate(item)
         assert [comparable(json_format.ParseDict(item, method.response())) for item in results(response)] == [
             comparable(message) for message in expected
         ]
@@ -118,6 +123,11 @@ def comparable(message: Message) -> Message:
         if "metadata" in within.DESCRIPTOR.fields_by_name:
             within.metadata.ClearField(name)
     return message
+
+
+def schema_of(name: str) -> jsonschema.Draft202012Validator:
+    document = json.loads(openapi.DOCUMENT.read_text())
+    return jsonschema.Draft202012Validator({**document, "$ref": f"#/components/schemas/{name}"})
 
 
 def code(number: int) -> grpc.StatusCode:

@@ -21,7 +21,7 @@ DOCUMENTS = (
 
 
 @pytest.mark.parametrize(
-    "script", ["chart_documents", "configuration_table", "dashboard", "error_reasons", "option_table"]
+    "script", ["chart_documents", "configuration_table", "dashboard", "error_reasons", "openapi", "option_table"]
 )
 def test_what_is_generated_is_up_to_date(root: Path, script: str) -> None:
     command = [sys.executable, root / "scripts" / f"{script}.py", "--check"]

@@ -18,6 +18,8 @@ NEEDED = (
     "whence/v1/attribution_service_pb2.py",
     "whence/v1/attribution_service_pb2.pyi",
     "whence/worker/v1/worker_service_pb2_grpc.py",
+    "whence/explore/api/openapi.json",
+    "whence/explore/page/index.html",
     "whence_service/frontend/server.py",
     "whence_backends/worker/serving/server.py",
     "whence_backends/demo/corpus.jsonl",
@@ -44,6 +46,12 @@ def text_of(wheel: zipfile.ZipFile, end: str) -> str:
 
 def test_it_holds_all_that_the_packages_read(wheel: zipfile.ZipFile) -> None:
     assert set(NEEDED) <= set(wheel.namelist())
+
+
+def test_it_holds_the_page_whole(wheel: zipfile.ZipFile, root: Path) -> None:
+    folder = root / "clients" / "python"
+    page = [path.relative_to(folder).as_posix() for path in folder.glob("whence/explore/page/**/*") if path.is_file()]
+    assert set(page) <= set(wheel.namelist())
 
 
 def test_it_holds_the_three_packages_and_nothing_else(wheel: zipfile.ZipFile) -> None:

@@ -22,7 +22,7 @@ from whence import __version__
 from whence.errors import UnavailableError
 from whence.explore import failures, identities, logs, static
 from whence.explore.access import AccessGuard
-from whence.explore.api import routes
+from whence.explore.api import openapi, routes
 from whence.explore.connections import BoundedConnection
 from whence.explore.headers import SecurityHeaders
 from whence.explore.identities import ServerCheck
@@ -54,6 +54,7 @@ def create_app(upstream: Upstream, settings: ExploreSettings) -> ASGIApp:
     app = Starlette(
         routes=[
             Route("/healthz", healthz),
+            openapi.ROUTE,
             violations.route,
             Route("/page/settings.json", page_settings),
             *static.routes(),

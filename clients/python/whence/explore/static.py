@@ -29,7 +29,7 @@ def routes(folder: Path = PAGE) -> list[Route]:
     """Return the routes of the page: its document at /, and every file under /page/."""
 
     def document(request: Request) -> Response:
-        return _response(request, folder / "index.html")
+        return file_response(request, folder / "index.html")
 
     def file(request: Request) -> Response:
         # Of the files that are there, and no path that a request could make up.
@@ -37,13 +37,14 @@ def routes(folder: Path = PAGE) -> list[Route]:
         path = files.get(request.path_params["name"])
         if path is None:
             raise HTTPException(404)
-        return _response(request, path)
+        return file_response(request, path)
 
     compressed = [Middleware(GZipMiddleware, minimum_size=1024)]
     return [Route("/", document, middleware=compressed), Route("/page/{name:path}", file, middleware=compressed)]
 
 
-def _response(request: Request, path: Path) -> Response:
+def file_response(request: Request, path: Path) -> Response:
+    """Return a file, or that the caller's copy is still right."""
     content = path.read_bytes()
     etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
     # A file of another version must not run beside this one's.
