@@ -49,9 +49,11 @@ def test_attribute_prints_json_with_everything(run, target):
 def test_the_keys_of_the_json_are_stable(run):
     document = json.loads(run("attribute", *ASK, "--json").stdout)
     assert sorted(document) == [
+        "asked",
         "completion_tokens",
         "corpus_share",
         "influence_unit",
+        "kind",
         "layers",
         "log_likelihood",
         "negative",
@@ -71,6 +73,7 @@ def test_the_keys_of_the_json_are_stable(run):
         "timings",
         "truncation_error",
         "unreachable_shards",
+        "version",
         "warnings",
     ]
 
