@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from whence.display.markup import Markup, element, joined
 from whence_backends.certificates.certificate import Certificate
 from whence_backends.certificates.essence import essence
 from whence_backends.certificates.page import sections
-from whence_backends.certificates.page.markup import Markup, element, joined
 from whence_backends.certificates.page.style import STYLE
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from whence.display.markup import Markup, element, joined
 from whence_backends.certificates.figures import Estimate
-from whence_backends.certificates.page.markup import Markup, element, joined
 
 _WIDTH: Final = 760.0
 _NAMES: Final = 190.0

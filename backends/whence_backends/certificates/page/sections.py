@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from whence.display.markup import Markup, element, joined
 from whence_backends.certificates.certificate import Certificate
 from whence_backends.certificates.figures import Agreement, RankEffect
 from whence_backends.certificates.page.charts import Bar, bars, written
-from whence_backends.certificates.page.markup import Markup, element, joined
 
 MISSING: Final = element("span", "not measured", class_="missing")
 _PROXY: Final = (

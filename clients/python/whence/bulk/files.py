@@ -32,13 +32,13 @@ class Row:
     error: WhenceError | None = None
 
 
-def read_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of a file, in order. Empty lines are passed over.
+def read_rows(path: Path, *, kind: str = "") -> Iterator[Row]:
+    """Yield the rows of a file, in order. Empty lines are passed over. Its name says what it is, unless ``kind`` does.
 
     Raises :class:`~whence.errors.InvalidRequestError` for a file of another kind (``UNKNOWN_TABLE_FORMAT``) or that
     cannot be read. A row that is no row is yielded with its error.
     """
-    return _reader(path)(path)
+    return _READERS[f".{kind}"](path) if kind else _reader(path)(path)
 
 
 def count_rows(path: Path) -> int | None:
@@ -49,6 +49,18 @@ def count_rows(path: Path) -> int | None:
         with _parquet_file(path) as file:
             return int(file.metadata.num_rows)
     return sum(1 for _ in read_rows(path))
+
+
+def parquet_about(path: Path) -> dict[str, Any]:
+    """Return the ``columns`` of a Parquet file, and what a run has said of its table, by name."""
+    with _parquet_file(path) as file:
+        schema = file.schema_arrow
+        said = {
+            name.decode().removeprefix("whence."): json.loads(value)
+            for name, value in (schema.metadata or {}).items()
+            if name.startswith(b"whence.")
+        }
+        return {**said, "columns": list(schema.names)}
 
 
 def parquet() -> Any:  # noqa: ANN401 - pyarrow has no types
@@ -72,10 +84,9 @@ def unknown_format(path: Path, field: str) -> InvalidRequestError:
 def _reader(path: Path) -> Callable[[Path], Iterator[Row]]:
     if path == STANDARD_INPUT:
         return _json_lines
-    readers = {".jsonl": _json_lines, ".ndjson": _json_lines, ".csv": _csv, ".parquet": _parquet}
-    if _suffix(path) not in readers:
+    if _suffix(path) not in _READERS:
         raise unknown_format(path, "queries")
-    return readers[_suffix(path)]
+    return _READERS[_suffix(path)]
 
 
 def _suffix(path: Path) -> str:
@@ -159,3 +170,11 @@ def invalid_row(number: int, what: str, field: str = "queries") -> InvalidReques
 
 def _unreadable(path: Path, why: str) -> InvalidRequestError:
     return InvalidRequestError(f"{path} cannot be read: {why}", reason=Reason.UNREADABLE_FILE, field="queries")
+
+
+_READERS: Final[dict[str, Callable[[Path], Iterator[Row]]]] = {
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".csv": _csv,
+    ".parquet": _parquet,
+}

@@ -23,6 +23,7 @@ COMMANDS: Final = (
     Subcommand("outliers", "whence.cli.commands.outliers:outliers", "Which sequences influence themselves most?"),
     Subcommand("harness", "whence.cli.commands.harness:harness", "Where did the answers of an evaluation come from?"),
     Subcommand("explore", "whence.cli.commands.explore:explore", "Look at influences in a browser.", "explore"),
+    Subcommand("report", "whence.cli.commands.report:report", "Make one HTML file of results, for a colleague."),
     Subcommand("models", "whence.cli.commands.models:models", "What does the server serve?"),
     Subcommand("doctor", "whence.cli.commands.doctor:doctor", "Is everything in order, here and at the server?"),
     Subcommand("demo", "whence.cli.commands.demo:demo", "Try Whence on a small model.", "torch"),

@@ -1,12 +1,14 @@
-"""HTML elements whose texts are escaped."""
+"""HTML elements whose texts are escaped, and cannot change the direction of writing."""
 
 from __future__ import annotations
 
 from html import escape
 from typing import Final, final
 
+from whence.terminal import printable
+
 # Elements without contents, and so without an end.
-_VOID: Final = frozenset({"meta", "line", "rect", "circle"})
+_VOID: Final = frozenset({"meta", "br", "hr", "line", "rect", "circle", "path"})
 
 
 @final
@@ -19,10 +21,12 @@ class Markup(str):
 def element(tag: str, *contents: str, **attributes: str | float) -> Markup:
     """Return an element. Contents that are not markup are escaped, and so is every attribute.
 
-    ``class_`` is the attribute ``class``; other underscores are hyphens.
+    ``class_`` is the attribute ``class``; other underscores are hyphens. An attribute with an empty text is left out.
     """
     named = "".join(
-        f' {name.rstrip("_").replace("_", "-")}="{escape(_written(value))}"' for name, value in attributes.items()
+        f' {name.rstrip("_").replace("_", "-")}="{text(_written(value))}"'
+        for name, value in attributes.items()
+        if value != ""
     )
     if tag in _VOID and not contents:
         return Markup(f"<{tag}{named}>" if tag == "meta" else f"<{tag}{named}/>")
@@ -31,7 +35,12 @@ def element(tag: str, *contents: str, **attributes: str | float) -> Markup:
 
 def joined(*contents: str) -> Markup:
     """Return contents one after the other, those that are not markup escaped."""
-    return Markup("".join(text if isinstance(text, Markup) else escape(text) for text in contents))
+    return Markup("".join(content if isinstance(content, Markup) else text(content) for content in contents))
+
+
+def text(content: str) -> Markup:
+    """Return a text as HTML, safe between tags and in an attribute, without what steers a display. Lines stay lines."""
+    return Markup("\n".join(escape(printable(line)) for line in content.split("\n")))
 
 
 def _written(value: str | float) -> str:
