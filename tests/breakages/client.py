@@ -121,6 +121,14 @@ BREAKAGES = (
         tests="tests/harness/test_answers.py",
     ),
     Breakage(
+        name="inspect: training data that draws in the log viewer",
+        file="clients/python/whence/harness/inspect/tables.py",
+        old=r'return _MARKDOWN.sub(r"\\\1", text)',
+        new="return text",
+        tests="tests/inspect_plugin/test_parts.py",
+        only="stays_text",
+    ),
+    Breakage(
         name="typescript: a token that is sent anywhere",
         file="clients/typescript/src/tokens.ts",
         old="if (encrypted || allowInsecure || isHere(target)) return;",

@@ -17,6 +17,7 @@ from e2e.harness import environment
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "inspect_task.py"
 OFFLINE = Path(__file__).parent / "offline"
+PROGRAM = "import sys; from inspect_ai._cli.main import main; sys.exit(main())"  # inspect, as its command runs it
 NOWHERE = "127.0.0.1:1"  # refuses connections
 Run = Callable[..., Any]
 
@@ -44,9 +45,8 @@ def run(site: Path, tmp_path: Path) -> Run:
             "INSPECT_DISPLAY": "plain",
             **variables,
         }
-        program = "import sys; from inspect_ai._cli.main import main; sys.exit(main())"
         done = subprocess.run(
-            [sys.executable, "-c", program, *map(str, arguments)],
+            [sys.executable, "-c", PROGRAM, *map(str, arguments)],
             cwd=tmp_path, env=_without_home(environment(given, None), tmp_path), capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr

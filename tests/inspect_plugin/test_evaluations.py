@@ -38,7 +38,7 @@ def test_the_example_names_the_training_sequences_of_each_sample(run, the_log, t
         score = sample.scores["attribution"]
         assert score.answer == FIRST
         assert score.value > 0
-        assert "letters: letters/durrow-1#0, Dear Greta" in score.explanation
+        assert "| letters | letters/durrow-1#0 | Dear Greta" in score.explanation
         assert [hit["id"] for hit in score.metadata["hits"]] == [FIRST, "encyclopedia/durrow-2#0"]
         assert score.metadata["provenance"]["corpus_digest"] == "cc" * 32
         assert score.metadata["warnings"] == ["SHORT_CORPUS: the corpus is small"]

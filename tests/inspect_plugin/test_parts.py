@@ -28,8 +28,9 @@ from whence.harness.inspect.background import Background
 from whence.harness.inspect.hook import WhenceHooks
 from whence.harness.inspect.queries import query_of
 from whence.harness.inspect.scorer import attribution
-from whence.harness.inspect.scores import MAX_CHARACTERS, MAX_HITS, failure, score_of
+from whence.harness.inspect.scores import MAX_HITS, failure, score_of
 from whence.harness.inspect.settings import HookSettings
+from whence.harness.inspect.tables import MAX_CHARACTERS, markdown, plain
 
 QUESTION = ChatMessageUser(content="Why?")
 ANSWER = ChatMessageAssistant(content="Because.")
@@ -99,6 +100,19 @@ def test_a_score_is_bounded_and_what_steers_terminals_is_not_in_it(target):
     assert len(score.model_dump_json()) < 60_000
     assert "\x1b" not in score.metadata["hits"][0]["excerpt"] + score.explanation
     assert score.explanation.endswith("… and 990 more")
+
+
+def test_training_data_stays_text_in_a_table_of_markdown_and_agents_read_it_as_it_is(target):
+    with Client(target) as client:
+        answer = client.attribute(Query.text("a", " b"), top_k=2)
+    hostile = "a | b\n![x](http://h/) <b>*c*</b> `d` $e$"
+    hit = type(answer.positive[0])(**{**vars(answer.positive[0]), "text": hostile, "signal": 1.5, "significance": 0.97})
+    short = type(answer)(**{**vars(answer), "positive": (hit,), "positive_significant": 1})
+    certainty, heading, alignment, row = markdown(short).replace("\n\n", "\n").splitlines()
+    assert certainty == "All of these are told from noise."
+    assert heading.count(" | ") == alignment.count(" | ") == row.count(" | ") == 6
+    assert row.endswith(r"a \| b↵!\[x\](http://h/) \<b\>\*c\*\</b\> \`d\` \$e\$ |")
+    assert "![x](http://h/) <b>*c*</b> `d` $e$" in plain(short)
 
 
 def test_without_hits_a_sample_is_unscored(target):

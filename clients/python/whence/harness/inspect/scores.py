@@ -6,38 +6,39 @@ from typing import Any, Final
 
 from inspect_ai.scorer import Score
 
-from whence.display.wording import number, percent
 from whence.errors import WhenceError
+from whence.harness.inspect.tables import markdown, short
 from whence.reasons import Reason
 from whence.results import Attribution, Hit
-from whence.terminal import printable
 
 MAX_HITS: Final = 50
 MAX_WARNINGS: Final = 20
-MAX_CHARACTERS: Final = 240
-_ROWS: Final = 10
-_ROW_CHARACTERS: Final = 72
+_DIGITS: Final = 4
 _NO_RESPONSE: Final = (Reason.EMPTY_COMPLETION, Reason.EMPTY_CONVERSATION)
 
 
 def score_of(answer: Attribution) -> Score:
-    """Return the score of an answer: the signal of the first hit, in nats, or its influence where noise is unknown."""
+    """Return the score of an answer: the signal of the first hit, in nats, or its influence where noise is unknown.
+
+    It has four digits, because the log viewer shows all that there are; the metadata's hits have every digit.
+    """
     metadata = _metadata(answer)
     if not answer.positive:
         explanation = "No training sequence made the output more likely, of those that were asked about."
         return Score.unscored(reason="no_hits", explanation=explanation, metadata=metadata)
     first = answer.positive[0]
+    value = first.influence if first.signal is None else first.signal
     return Score(
-        value=first.influence if first.signal is None else first.signal,
-        answer=_short(first.sequence_id),
-        explanation=table(answer),
+        value=float(f"{value:.{_DIGITS}g}"),
+        answer=short(first.sequence_id),
+        explanation=markdown(answer),
         metadata={"value": "influence" if first.signal is None else "signal", **metadata},
     )
 
 
 def failure(error: WhenceError) -> Score:
     """Return the score of a sample that has no answer; it counts in no metric."""
-    message = _short(error.message)
+    message = short(error.message)
     return Score.unscored(
         reason="no_response" if error.reason in _NO_RESPONSE else "scoring_failed",
         explanation=f"Not attributed: {message}",
@@ -45,19 +46,6 @@ def failure(error: WhenceError) -> Score:
             "error": {"reason": str(error.reason), "message": message, "request_id": error.details.get("request_id")}
         },
     )
-
-
-def table(answer: Attribution) -> str:
-    """Return the first hits as lines of plain text."""
-    lines = [f"{'rank':>4}  {'influence':>9}  {'signal':>9}  {'sure':>5}  source: sequence, text"]
-    for hit in answer.positive[:_ROWS]:
-        signal = "" if hit.signal is None else number(hit.signal)
-        sure = "" if hit.significance is None else percent(hit.significance)
-        text = f"{hit.source or '-'}: {hit.sequence_id}, {_short(hit.text, _ROW_CHARACTERS)}"
-        lines.append(f"{hit.rank:>4}  {number(hit.influence):>9}  {signal:>9}  {sure:>5}  {_short(text)}")
-    if len(answer.positive) > _ROWS:
-        lines.append(f"… and {len(answer.positive) - _ROWS} more")
-    return "\n".join(lines)
 
 
 def _metadata(answer: Attribution) -> dict[str, Any]:
@@ -72,10 +60,10 @@ def _metadata(answer: Attribution) -> dict[str, Any]:
             "damping_factor": source.damping_factor,
             "training_set_size": source.training_set_size,
             "engine": source.engine,
-            "certificate": _short(source.certificate.sentence),
+            "certificate": short(source.certificate.sentence),
         },
         "hits": [_hit(hit) for hit in answer.positive[:MAX_HITS]],
-        "warnings": [_short(f"{warning.code}: {warning.message}") for warning in answer.warnings[:MAX_WARNINGS]],
+        "warnings": [short(f"{warning.code}: {warning.message}") for warning in answer.warnings[:MAX_WARNINGS]],
         "log_likelihood": answer.log_likelihood,
         "completion_tokens": answer.completion_tokens,
         "significant": answer.positive_significant,
@@ -87,15 +75,10 @@ def _metadata(answer: Attribution) -> dict[str, Any]:
 
 def _hit(hit: Hit) -> dict[str, Any]:
     return {
-        "id": _short(hit.sequence_id),
-        "source": _short(hit.source),
+        "id": short(hit.sequence_id),
+        "source": short(hit.source),
         "influence": hit.influence,
         "signal": hit.signal,
         "significance": hit.significance,
-        "excerpt": _short(hit.text),
+        "excerpt": short(hit.text),
     }
-
-
-def _short(text: str, limit: int = MAX_CHARACTERS) -> str:
-    shown = printable(text)
-    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"

@@ -8,7 +8,7 @@ from inspect_ai.tool import Tool, ToolError, tool
 
 from whence.errors import WhenceError
 from whence.harness.inspect.asking import Service, filter_of
-from whence.harness.inspect.scores import table
+from whence.harness.inspect.tables import plain
 from whence.queries import Query
 
 
@@ -40,6 +40,6 @@ def training_sequences(
             answer = await service.attribute(Query.text(prompt, completion))
         except WhenceError as error:
             raise ToolError(f"not attributed: {error.message}") from error
-        return table(answer)
+        return plain(answer)
 
     return execute
