@@ -43,6 +43,10 @@ $(VENV)/.smollm2: $(INSTALLED)
 demo: $(INSTALLED) $(if $(filter smollm2,$(MODEL)),$(VENV)/.smollm2) ## Fit a small model, serve it, ask where its answers came from
 	$(BIN)/whence demo --model $(MODEL)
 
+.PHONY: explore
+explore: $(INSTALLED) $(if $(filter smollm2,$(MODEL)),$(VENV)/.smollm2) ## Fit a small model, serve it, and show the page in a browser
+	$(BIN)/whence demo --model $(MODEL) --explore
+
 .PHONY: check
 check: format lint types protos test ## Everything that must pass before a change lands
 

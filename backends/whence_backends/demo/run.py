@@ -29,10 +29,11 @@ _PATIENCE_S: Final = 24 * 3600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """The artefacts of a subject."""
+    """The artefacts of a subject. ``index`` is ``None`` where every search is to be a scan."""
 
     corpus: Path
     factors: Factors
+    index: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,7 @@ def serving(subject: Subject, prepared: Prepared, address: str = "127.0.0.1:0") 
         model=subject.model,
         factors=prepared.factors.folder,
         corpus=prepared.corpus,
+        index=prepared.index,
         precision=subject.precision,
         batch_tokens=2048,
         log_level="WARNING",

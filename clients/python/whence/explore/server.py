@@ -23,6 +23,7 @@ from whence.errors import UnavailableError
 from whence.explore import failures, identities, logs, static
 from whence.explore.access import AccessGuard
 from whence.explore.api import openapi, routes
+from whence.explore.beginning import EMPTY, Beginning
 from whence.explore.connections import BoundedConnection
 from whence.explore.headers import SecurityHeaders
 from whence.explore.identities import ServerCheck
@@ -40,8 +41,8 @@ _WHY: Final = {
 }
 
 
-def create_app(upstream: Upstream, settings: ExploreSettings) -> ASGIApp:
-    """Return the application: the page, the API, and what guards them."""
+def create_app(upstream: Upstream, settings: ExploreSettings, beginning: Beginning = EMPTY) -> ASGIApp:
+    """Return the application: the page, the API, and what guards them. ``beginning`` is where the page begins."""
     violations = Violations()
 
     async def healthz(_: Request) -> Response:
@@ -49,7 +50,8 @@ def create_app(upstream: Upstream, settings: ExploreSettings) -> ASGIApp:
 
     async def page_settings(_: Request) -> Response:
         needs_token = bool(await upstream.asks_who_calls())
-        return JSONResponse({"server": upstream.server.target, "needsToken": needs_token, "version": __version__})
+        about = {"server": upstream.server.target, "needsToken": needs_token, "version": __version__}
+        return JSONResponse({**about, **beginning.to_json()})
 
     app = Starlette(
         routes=[
@@ -66,7 +68,12 @@ def create_app(upstream: Upstream, settings: ExploreSettings) -> ASGIApp:
     return logs.RequestLog(SecurityHeaders(AccessGuard(app, settings)))
 
 
-def run(server: Server, settings: ExploreSettings, started: Callable[[str], None]) -> None:
+def run(
+    server: Server,
+    settings: ExploreSettings,
+    started: Callable[[str], None],
+    beginning: Beginning = EMPTY,
+) -> None:
     """Serve until SIGINT or SIGTERM. ``started`` is called with the page's URL.
 
     Raises ``UnavailableError`` (``ADDRESS_UNAVAILABLE``), and ``InvalidRequestError`` (``INVALID_SETTINGS``) where
@@ -75,11 +82,15 @@ def run(server: Server, settings: ExploreSettings, started: Callable[[str], None
     identities.check_own(server, settings)
     logs.configure(settings.log_level)
     with _listening(settings) as listener:
-        asyncio.run(_serve(server, settings, listener, started))
+        asyncio.run(_serve(server, settings, listener, started, beginning))
 
 
 async def _serve(
-    server: Server, settings: ExploreSettings, listener: socket.socket, started: Callable[[str], None]
+    server: Server,
+    settings: ExploreSettings,
+    listener: socket.socket,
+    started: Callable[[str], None],
+    beginning: Beginning,
 ) -> None:
     upstream = Upstream(server)
     try:
@@ -90,7 +101,7 @@ async def _serve(
             _log.warning("keys arrive unencrypted unless something before this process ends TLS")
         host, port = settings.host, listener.getsockname()[1]
         started(f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/")
-        await PageServer(upstream, settings).serve(sockets=[listener])
+        await PageServer(upstream, settings, beginning).serve(sockets=[listener])
     finally:
         await upstream.close()
 
@@ -98,9 +109,9 @@ async def _serve(
 class PageServer(uvicorn.Server):
     """Uvicorn, stopped by a signal: calls in flight have ``grace_s`` seconds, then they fail as unavailable."""
 
-    def __init__(self, upstream: Upstream, settings: ExploreSettings) -> None:
+    def __init__(self, upstream: Upstream, settings: ExploreSettings, beginning: Beginning = EMPTY) -> None:
         config = uvicorn.Config(
-            create_app(upstream, settings),
+            create_app(upstream, settings, beginning),
             http=BoundedConnection,
             ws="none",
             lifespan="off",

@@ -9,8 +9,9 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich import box
@@ -18,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from whence.cli import console
-from whence.cli.progress import fit_progress
+from whence.cli import browser, console
+from whence.cli.progress import fit_progress, index_progress
 from whence.cli.render.attribution import attribution as render_attribution
 from whence.cli.render.factors import factors_table
 from whence.client import Client
@@ -27,7 +28,10 @@ from whence.terminal import printable
 
 if TYPE_CHECKING:
     from whence.results import Attribution
-    from whence_backends.demo.run import Answered
+    from whence_backends.demo.run import Answered, Prepared
+    from whence_backends.demo.subjects import Question, Subject
+
+_EXAMPLES: Final = 6
 
 
 def demo(
@@ -48,10 +52,21 @@ def demo(
             metavar="HOST:PORT",
         ),
     ] = None,
+    explore: Annotated[
+        bool, typer.Option("--explore", help="Ask nothing, and show the page, with questions to begin with.")
+    ] = False,
+    open_browser: Annotated[
+        bool | None,
+        typer.Option(
+            "--open/--no-open", help="Open the page in a browser.", show_default="with a terminal and a display"
+        ),
+    ] = None,
 ) -> None:
     """Fit a small model's factors, serve it, ask where its answers came from, and compare with BM25.
 
     whence demo --folder /tmp/whence-demo
+
+    whence demo --explore
 
     whence demo --serve localhost:50051
     """
@@ -59,8 +74,10 @@ def demo(
     from whence_backends.demo import run, subjects
     from whence_service.rpc.logging import LogFormat, configure_logging
 
-    configure_logging(LogFormat.CONSOLE, level="WARNING")
+    if explore:
+        import uvicorn  # noqa: F401 - its absence is noticed before the model is fitted
 
+    configure_logging(LogFormat.CONSOLE, level="WARNING")
     began_s = time.monotonic()
     out = console.stdout()
     with ExitStack() as stack:
@@ -69,16 +86,13 @@ def demo(
         with fit_progress() as show:
             prepared = run.prepare(subject, kept, show)
         out.print(factors_table(prepared.factors))
+        if explore:
+            prepared = _indexed(subject, prepared, kept)
+        address = stack.enter_context(run.serving(subject, prepared, serve or "127.0.0.1:0"))
+        if explore:
+            return _explore(subject, address, open_browser)
         if serve is not None:
-            address = stack.enter_context(run.serving(subject, prepared, serve))
-            out.print(f"Serving {subject.name} on {address} until Ctrl-C, such as for")
-            question = subject.questions[0]
-            command = ["whence", "attribute", "--prompt", question.prompt, "--completion", question.completion]
-            print(shlex.join([*command, "--server", address]), flush=True)
-            with contextlib.suppress(KeyboardInterrupt):
-                threading.Event().wait()
-            return
-        address = stack.enter_context(run.serving(subject, prepared))
+            return _serve(out, subject, address)
         client = stack.enter_context(Client(address))
         out.print(f"Serving on {address}; asking {len(subject.questions)} questions in one pass over the corpus …")
         answers = list(run.ask(client, subject, prepared))
@@ -87,6 +101,48 @@ def demo(
     mrr = run.mean_reciprocal_rank([answer.ranks for answer in answers])
     bm25_mrr = run.mean_reciprocal_rank([answer.bm25_ranks for answer in answers])
     print(f"demo: mrr={mrr:.3f} bm25_mrr={bm25_mrr:.3f} seconds={time.monotonic() - began_s:.1f}")
+    return None
+
+
+def _indexed(subject: Subject, prepared: Prepared, folder: Path) -> Prepared:
+    from whence_backends.demo.indexing import index
+
+    with index_progress() as show:
+        return replace(prepared, index=index(subject, prepared.corpus, prepared.factors, folder, show))
+
+
+def _serve(out: Console, subject: Subject, address: str) -> None:
+    out.print(f"Serving {subject.name} on {address} until Ctrl-C, such as for")
+    question = subject.questions[0]
+    command = ["whence", "attribute", "--prompt", question.prompt, "--completion", question.completion]
+    print(shlex.join([*command, "--server", address]), flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        threading.Event().wait()
+
+
+def _explore(subject: Subject, address: str, open_browser: bool | None) -> None:
+    """Show the page of a served subject until a signal."""
+    from whence.explore.beginning import Beginning
+    from whence.explore.server import run
+    from whence.explore.settings import ExploreSettings
+    from whence.explore.upstream import Server
+
+    def started(url: str) -> None:
+        print(f"{url} shows {subject.name} until Ctrl-C", flush=True)
+        browser.show(url, wanted=open_browser)
+
+    # A scan tells more from noise than an index does, and of so few sequences it takes seconds.
+    examples = [
+        {"prompt": question.prompt, "completion": question.completion, "search": "full-scan"}
+        for question in _varied(subject)
+    ]
+    run(Server(target=address), ExploreSettings.load(port=0), started, Beginning(examples=examples, guide=True))
+
+
+def _varied(subject: Subject) -> list[Question]:
+    """Return about six questions from all over the list, whose neighbours are alike."""
+    step = max(1, len(subject.questions) // _EXAMPLES)
+    return list(subject.questions[::step])
 
 
 def _show(out: Console, answer: Answered, attribution: Attribution) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
-import webbrowser
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from whence import _variables
 from whence._tokens import BearerToken
-from whence.cli import console
+from whence.cli import browser, console
 from whence.cli.connection import Connection, connecting
 
 if TYPE_CHECKING:
@@ -57,6 +55,12 @@ def explore(
             envvar=_variables.EXPLORE_INSECURE,
         ),
     ] = False,
+    examples: Annotated[
+        Path | None,
+        typer.Option(
+            help="Questions to begin with, a file as for `whence attribute --queries`: the first 12 of it are shown."
+        ),
+    ] = None,
     connection: Connection = Connection(),
 ) -> None:
     """Show influences in a browser: serve a page, and the API as JSON over HTTP (docs/http.md).
@@ -66,19 +70,19 @@ def explore(
     # Imported late: the command line must start without what only this command needs.
     import uvicorn  # noqa: F401 - so that its absence is noticed first
 
+    from whence.explore.beginning import Beginning, read_examples
     from whence.explore.server import run
     from whence.explore.settings import ExploreSettings
 
     settings = ExploreSettings.load(address=address, port=port, insecure=insecure, hosts=tuple(allow_host or ()))
-    wanted = _has_display() if open_browser is None else open_browser
+    beginning = Beginning(examples=read_examples(examples) if examples else ())
 
     def started(url: str) -> None:
         console.stdout().print(f"{url} shows {connection.server}")
         sys.stdout.flush()
-        if wanted:
-            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+        browser.show(url, wanted=open_browser)
 
-    run(_server(connection), settings, started)
+    run(_server(connection), settings, started, beginning)
 
 
 def _server(connection: Connection) -> Server:
@@ -96,9 +100,3 @@ def _server(connection: Connection) -> Server:
         allow_insecure_token=connection.allow_insecure_token,
         timeout_s=connection.timeout,
     )
-
-
-def _has_display() -> bool:
-    if not sys.stdout.isatty():
-        return False
-    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -24,14 +24,17 @@ export function welcome({ model, settings }) {
   );
 }
 
-function example({ prompt, completion }, i) {
-  const link = address("ask", new URLSearchParams({ prompt, completion }));
+function example({ messages, ...others }, i) {
+  const { prompt, completion } = others;
+  const asked = messages ? { ...others, messages: JSON.stringify(messages) } : others;
+  const before = messages ? messages.slice(0, -1).map(({ content }) => `${content}\n`) : [prompt];
+  const output = messages ? messages.at(-1).content : completion;
   return el(
     "a",
-    { href: link },
+    { href: address("ask", new URLSearchParams(asked)) },
     i === 0 && el("small", {}, "Begin with this one"),
-    visible(prompt),
-    el("strong", {}, visible(completion)),
+    visible(before.join("")),
+    el("strong", {}, visible(String(output))),
   );
 }
 

@@ -9,6 +9,7 @@ import { asker, markFields } from "../parts/asker.js";
 import { chips } from "../parts/chips.js";
 import { exports } from "../parts/export.js";
 import { failure } from "../parts/failure.js";
+import { guide } from "../parts/guide.js";
 import { explained, hitsOf } from "../parts/hits.js";
 import { layerMap, tokenMap } from "../parts/map.js";
 import { output } from "../parts/output.js";
@@ -84,6 +85,7 @@ function present(place, request, answer, context) {
     chips("ask", context.params),
     summary(attribution, metadata),
     warnings(metadata.warnings),
+    guide(context.settings, context.params, attribution),
     el("div", { class: "results" }, rankings, right),
     hits.some((hit) => hit.layers) && lazily("Map of sequences and layers", () => layerMap(hits, metadata.layers)),
     faults,
