@@ -160,4 +160,20 @@ BREAKAGES = (
         tests="tests/client/bulk/test_interruptions.py",
         only="says_what_is_done",
     ),
+    Breakage(
+        name="blocks of two models joined into one matrix",
+        file="clients/python/whence/bulk/matrix/kept.py",
+        old="if served[name] != value]",
+        new="if not name]",
+        tests="tests/client/bulk/test_matrix_files.py",
+        only="another_model",
+    ),
+    Breakage(
+        name="a block of a matrix that is asked for again",
+        file="clients/python/whence/bulk/matrix/asking.py",
+        old="if block not in done]",
+        new="if block >= 0]",
+        tests="tests/client/bulk/test_matrix_files.py",
+        only="no_block_twice",
+    ),
 )

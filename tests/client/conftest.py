@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 import threading
+import time
 from collections.abc import Iterator
 from concurrent import futures
+from pathlib import Path
 
 import grpc
 import pytest
 
 from whence import status, tensors
-from whence.errors import InternalError, InvalidRequestError, WhenceError
+from whence.errors import InternalError, InvalidRequestError, NotFoundError, WhenceError
 from whence.v1 import (
     attribution_pb2,
     attribution_service_pb2,
@@ -250,6 +252,7 @@ class CannedService(attribution_service_pb2_grpc.AttributionServiceServicer):
         failure = self.failures_of_blocks.get(sum(isinstance(one, type(request)) for one in self.requests) - 1)
         if failure is not None:
             context.abort_with_status(status.to_wire(failure))
+        _refuse(request, context)
         sequences = [_selected(selector, offsets=False) for selector in request.sequences]
         by_layer = [math.fsum(row) for sequence in sequences for row in parts(sequence.text)] * len(request.queries)
         shape = [len(request.queries), len(sequences), len(LAYERS)]
@@ -295,11 +298,35 @@ class CannedService(attribution_service_pb2_grpc.AttributionServiceServicer):
         return attribution_service_pb2.GetModelResponse(model=self.models[0])
 
 
+def _refuse(request: attribution_service_pb2.ScoreRequest, context: grpc.ServicerContext) -> None:
+    """Refuse queries and texts that are ``REFUSED``, by their places, and unknown ids."""
+    texts = [("queries", query.text.completion) for query in request.queries]
+    texts += [("sequences", selector.text) for selector in request.sequences]
+    firsts = {"queries": 0, "sequences": len(request.queries)}
+    for number, (field, text) in enumerate(texts):
+        if text == REFUSED:
+            place = f"{field}[{number - firsts[field]}]"
+            error: WhenceError = InvalidRequestError(f"{place} is bad", reason="TOO_LONG_TEXT", field=f"{place}.text")
+            context.abort_with_status(status.to_wire(error))
+    for selector in request.sequences:
+        if selector.sequence_id and selector.sequence_id not in TEXTS:
+            name = selector.sequence_id
+            error = NotFoundError(f"no sequence {name}", reason="SEQUENCE_NOT_FOUND", sequence_id=name)
+            context.abort_with_status(status.to_wire(error))
+
+
 def _selected(selector: attribution_service_pb2.SequenceSelector, *, offsets: bool) -> attribution_pb2.TrainingSequence:
     if selector.WhichOneof("selector") == "text":
         return training_sequence("", selector.text, "", offsets)
     source, text = TEXTS[selector.sequence_id]
     return training_sequence(selector.sequence_id, text, source, offsets)
+
+
+def wait_for(journal: Path, what: str, count: int) -> None:
+    """Wait until a journal has something so often, ten seconds at most."""
+    ends = time.monotonic() + 10
+    while time.monotonic() < ends and (not journal.exists() or journal.read_text().count(what) < count):
+        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, Final, TypeVar
 
 Part = TypeVar("Part")
 Answer = TypeVar("Answer")
+
+# So long, at most, Ctrl-C waits.
+_WAIT_S: Final = 0.5
 
 
 async def async_in_order(
@@ -42,9 +45,16 @@ def in_order(
         for part in parts:
             under_way.append(pool.submit(ask, part))
             if len(under_way) == concurrency:
-                yield from under_way.popleft().result()
+                yield from _result(under_way.popleft())
         while under_way:
-            yield from under_way.popleft().result()
+            yield from _result(under_way.popleft())
     finally:
         # Calls under way end with the client, which the caller may close without waiting for them.
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _result(future: Future[list[Answer]]) -> list[Answer]:
+    """Return the answers of a call. A signal that comes in just before a wait is seen by Python when that is over."""
+    while not future.done():
+        wait([future], timeout=_WAIT_S)
+    return future.result()

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 import whence
+from client.conftest import wait_for
 from whence.bulk import RunOptions, attribute_file
 from whence.errors import InvalidRequestError, UnauthenticatedError, UnavailableError, WhenceError
 
@@ -73,18 +74,12 @@ def test_ctrl_c_ends_the_command_with_130_and_the_way_on(target, service, querie
     service.hold_from = 2  # the third batch and those behind it
     process = run(target, "attribute", "--queries", queries, "--out", tmp_path / "hits.csv", "--batch-size", 2)
     assert service.held.wait(20)
-    wait_for(tmp_path / "hits.csv.journal", 4)
+    wait_for(tmp_path / "hits.csv.journal", '"rows"', 4)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "Interrupted. 4 of 8 queries are done" in said.replace("\n", " ")
     assert "hits.csv.journal" in said.replace("\n", "")
-
-
-def wait_for(journal, answers):
-    """Wait until a journal has so many answers."""
-    while not journal.exists() or journal.read_text().count('"rows"') < answers:
-        pass
 
 
 def test_a_deadline_ends_the_command_with_1_and_the_way_on(target, service, queries, tmp_path):

@@ -1,11 +1,11 @@
-"""The journal of a run: what was answered so far, a line for each query, beside the table that it will become."""
+"""The journal of a run: what is done so far, in lines of JSON, beside the table that it will become."""
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -15,83 +15,54 @@ from whence.reasons import Reason
 _VERSION: Final = 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A query that was answered or refused: its row's number and digest, and the rows of the table."""
-
-    number: int
-    digest: str
-    rows: list[dict[str, Any]]
-    refused: bool
-
-
 class Journal:
     """A journal, open for more. It survives a kill at any moment: a line is there or it is not."""
 
-    def __init__(self, path: Path, file: TextIO, answered: int) -> None:
+    def __init__(self, path: Path, file: TextIO, *, begun: bool) -> None:
         self.path = path
-        self.answered = answered
+        self.begun = begun
         self._file = file
-        self._provenance: dict[str, Any] | None = None
 
-    def entries(self) -> Iterator[Entry]:
-        """Yield the entries, in the order of the rows."""
-        for line in _lines(self.path):
-            if "rows" in line:
-                yield Entry(**line)
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """Yield the lines after the first, in the order of writing."""
+        return itertools.islice(_lines(self.path), 1, None)
 
-    def provenances(self) -> list[dict[str, Any]]:
-        """Return the provenance of the answers; several, with their first rows, where it changed under the run."""
-        distinct: list[dict[str, Any]] = []
-        for line in _lines(self.path):
-            if "provenance" in line and not any(line["provenance"] == known["provenance"] for known in distinct):
-                distinct.append(line)
-        return distinct
-
-    def add(self, entry: Entry, provenance: dict[str, Any] | None) -> None:
-        """Write an entry, after the provenance of its answer if that is new."""
-        if provenance is not None and provenance != self._provenance:
-            self._write({"provenance": provenance, "first_row": entry.number})
-            self._provenance = provenance
-        self._write({
-            "number": entry.number, "digest": entry.digest, "refused": entry.refused, "rows": entry.rows
-        })  # fmt: skip
-        self.answered += 1
-
-    def _write(self, line: dict[str, Any]) -> None:
+    def write(self, line: dict[str, Any]) -> None:
+        """Write a line."""
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
+        self.begun = True
 
 
 @contextmanager
 def journal(path: Path, settings: dict[str, Any]) -> Iterator[Journal]:
     """Open the journal at ``path``, or begin one. What a kill left of a last line is cut off.
 
-    One without an answer is removed in the end: there is nothing to go on from, with whatever options.
+    One in which nothing was written is removed in the end: there is nothing to go on from, with whatever options.
     Raises :class:`~whence.errors.MismatchError` (``JOB_MISMATCH``) where it was begun with other settings.
     """
     with _alone(path):
-        answered = _begin_or_resume(path, settings)
+        begun = _begin_or_resume(path, settings)
         with path.open("a", encoding="utf-8") as file:
-            kept = Journal(path, file, answered)
+            kept = Journal(path, file, begun=begun)
             try:
                 yield kept
             finally:
-                if not kept.answered:
+                if not kept.begun:
                     path.unlink(missing_ok=True)
 
 
-def _begin_or_resume(path: Path, settings: dict[str, Any]) -> int:
-    """Write the first line of a journal, or check the one that is there. Return the number of its answers."""
+def _begin_or_resume(path: Path, settings: dict[str, Any]) -> bool:
+    """Write the first line of a journal, or check the one that is there. Return whether more lines follow."""
     header = {"whence_journal": _VERSION, "settings": settings}
     if not _cut_torn_line(path):
         path.write_text(json.dumps(header) + "\n", encoding="utf-8")
-        return 0
+        return False
     lines = _lines(path)
-    begun = next(lines)
-    if begun != json.loads(json.dumps(header)):
-        raise _of_another_run(path, begun, header)
-    return sum(1 for line in lines if "rows" in line)
+    before = next(lines)
+    if before != json.loads(json.dumps(header)):
+        raise _of_another_run(path, before, header)
+    return next(lines, None) is not None
 
 
 @contextmanager

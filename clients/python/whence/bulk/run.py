@@ -9,9 +9,10 @@ from typing import Any, Final, Unpack
 
 from whence._many import FailedQuery
 from whence.bulk.answers import provenance, table_rows
+from whence.bulk.entries import Entries, Entry
 from whence.bulk.files import STANDARD_INPUT, count_rows, read_rows
 from whence.bulk.interruptions import resumable, writing
-from whence.bulk.journal import Entry, Journal, journal
+from whence.bulk.journal import journal
 from whence.bulk.options import DEFAULTS, RunOptions
 from whence.bulk.pairs import with_answers
 from whence.bulk.reports import BulkProgress, BulkReport, Refusal, Source
@@ -68,18 +69,16 @@ def attribute_rows(
     began, path = time.monotonic(), out.with_name(f"{out.name}.journal")
     plain = _plain(complete(BatchOptions, options))
     settings = {**source.settings, "model": run.model, "strict": run.strict, "options": plain}
-    with (
-        writing(path),
-        journal(path, settings) as kept,
-        resumable(path, lambda: kept.answered, source.total, "queries"),
-    ):
-        resumed = _ask(client, source, kept, run, options)
+    with writing(path), journal(path, settings) as lines:
+        kept = Entries(lines)
+        with resumable(path, lambda: kept.answered, source.total, "queries"):
+            resumed = _ask(client, source, kept, run, options)
         report = _finish(kept, out, settings, resumed, began, tally)
     path.unlink(missing_ok=True)
     return report
 
 
-def _ask(client: Client, source: Source, kept: Journal, run: RunOptions, options: BatchOptions) -> int:
+def _ask(client: Client, source: Source, kept: Entries, run: RunOptions, options: BatchOptions) -> int:
     """Ask what the journal lacks, into the journal. Return the number of rows that it had."""
     rows, resumed = iter(source.rows), kept.answered
     refused = _skip(rows, kept, source.name)
@@ -102,7 +101,7 @@ def _ask(client: Client, source: Source, kept: Journal, run: RunOptions, options
     return resumed
 
 
-def _skip(rows: Iterator[QueryRow], kept: Journal, name: str) -> int:
+def _skip(rows: Iterator[QueryRow], kept: Entries, name: str) -> int:
     """Pass over the rows that the journal has. Return the number of them that were refused."""
     refused = 0
     for entry in kept.entries():
@@ -110,10 +109,10 @@ def _skip(rows: Iterator[QueryRow], kept: Journal, name: str) -> int:
         if row is None or (row.number, row.digest) != (entry.number, entry.digest):
             what = "has ended" if row is None else "has changed"
             raise MismatchError(
-                f"{name} {what} at row {entry.number} since the run began that {kept.path} is the journal of: give "
-                "the same queries, or remove the journal to begin anew",
+                f"{name} {what} at row {entry.number} since the run began that {kept.journal.path} is the journal of: "
+                "give the same queries, or remove the journal to begin anew",
                 reason=Reason.JOB_MISMATCH,
-                journal=kept.path,
+                journal=kept.journal.path,
             )
         refused += entry.refused
     return refused
@@ -125,7 +124,7 @@ def _entry(row: QueryRow, answer: Attribution | WhenceError) -> Entry:
 
 
 def _finish(
-    kept: Journal,
+    kept: Entries,
     out: Path,
     settings: dict[str, Any],
     resumed: int,

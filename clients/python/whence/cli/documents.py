@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from whence.bulk import BulkReport
+from whence.bulk.matrix import MatrixReport
 from whence.harness.lm_eval import LmEvalReport
 from whence.models import Model
 from whence.queries import Query
@@ -21,6 +22,11 @@ def answer(result: Answer, query: Query | None = None, **options: object) -> dic
 
 def bulk(report: BulkReport) -> dict[str, Any]:
     """Return the report of a run."""
+    return {**dataclasses.asdict(report), "table": str(report.table)}
+
+
+def matrix(report: MatrixReport) -> dict[str, Any]:
+    """Return the report of a matrix."""
     return {**dataclasses.asdict(report), "table": str(report.table)}
 
 

@@ -57,10 +57,10 @@ def follow(events: Iterable[Progress | Attribution], out: Console) -> Attributio
 
 
 @contextmanager
-def bulk_progress() -> Iterator[Callable[[BulkProgress], None]]:
-    """Show a bar over the queries of a run, with rate and time left, and yield the function that updates it."""
+def bulk_progress(unit: str = "queries") -> Iterator[Callable[[BulkProgress], None]]:
+    """Show a bar over the work of a run, with rate and time left, and yield the function that updates it."""
     columns = (
-        bars.TextColumn("queries", style="bold", markup=False),
+        bars.TextColumn(unit, style="bold", markup=False),
         bars.BarColumn(),
         bars.MofNCompleteColumn(),
         bars.TimeElapsedColumn(),

@@ -9,7 +9,7 @@ from whence.linear_range import is_outside
 from whence.reasons import WarningCode
 
 if TYPE_CHECKING:
-    from whence.results import Answer, Attribution, GroupInfluence, Noise
+    from whence.results import Answer, Attribution, GroupInfluence, Noise, Provenance
 
 # A higher probability is not told from 1.
 _SURE: Final = 0.995
@@ -59,16 +59,19 @@ def noise(of: Noise | None) -> str:
 
 def facts(answer: Answer) -> tuple[str, str, str]:
     """Return the lines under an answer: how true it is known to be, what it was made from, and the work it took."""
-    source = answer.provenance
-    origin = (
+    work = [f"{answer.sequences_scored:,} sequences scored", *timings(answer.timings), f"request {answer.request_id}"]
+    return answer.provenance.certificate.sentence, origin(answer.provenance), " · ".join(work)
+
+
+def origin(source: Provenance) -> str:
+    """Return the artefacts that numbers were computed with, in a line."""
+    artefacts = (
         f"{source.model} · model {short(source.model_digest)} · factors {short(source.factors_digest)} · "
         f"corpus {short(source.corpus_digest)} · damping {source.damping_factor:g} · "
         f"N = {source.training_set_size:,}{origin_of_n(source.training_set_source)} · {source.engine}"
     )
-    if source.attributed_layers:
-        origin += f" · through {len(source.attributed_layers)} layers alone"
-    work = [f"{answer.sequences_scored:,} sequences scored", *timings(answer.timings), f"request {answer.request_id}"]
-    return source.certificate.sentence, origin, " · ".join(work)
+    layers = f" · through {len(source.attributed_layers)} layers alone" if source.attributed_layers else ""
+    return artefacts + layers
 
 
 def negative_is_validated(result: Answer) -> bool:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
+from whence.bulk import RunOptions
 from whence.bulk.matrix import score_files
-from whence.cli import console, options
+from whence.cli import console, documents, options, progress
 from whence.cli.connection import Connection, connecting
-from whence.cli.render import answer
+from whence.cli.render.matrix import matrix_report
 
 
 @connecting
@@ -32,10 +32,19 @@ def scores(
     ],
     out: Annotated[
         Path,
-        typer.Option(help="Write the matrix here: .csv, or .parquet and .jsonl with a row for each pair."),
+        typer.Option(
+            help="Write the matrix here: .csv, or .parquet and .jsonl with a row for each pair. An interrupted run "
+            "goes on where it stopped."
+        ),
     ],
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first query or sequence that is refused.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another table at --out.")] = False,
     damping_factor: options.DampingFactor = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Queries of a block.", show_default="as many as the model takes")
+    ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Blocks that are asked at a time.")] = 2,
     model: options.ModelName = "",
     connection: Connection = Connection(),
@@ -45,21 +54,17 @@ def scores(
 
     whence scores --queries outputs.jsonl --sequences hits.parquet --out scores.csv
     """
-    with connection.client() as client, console.stderr().status("scoring"):
-        table = score_files(
-            client,
-            queries,
-            sequences,
-            out,
+    with connection.client() as client, progress.bulk_progress("scores") as show:
+        run = RunOptions(
+            strict=strict,
             overwrite=overwrite,
-            damping_factor=damping_factor,
+            batch_size=batch_size,
             concurrency=concurrency,
             model=model,
+            progress=show,
         )
-    size = {"queries": len(table.query_ids), "sequences": len(table.sequences), "table": str(out)}
+        report = score_files(client, queries, sequences, out, run, damping_factor=damping_factor)
     if as_json:
-        console.print_json(size)
-        return
-    console.stdout().print(Text(f"{size['queries']:,} queries by {size['sequences']:,} sequences in {out}"))
-    for line in answer.about(table):
-        console.stdout().print(line)
+        console.print_json(documents.matrix(report))
+    else:
+        console.stdout().print(matrix_report(report))
