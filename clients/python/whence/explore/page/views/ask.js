@@ -38,7 +38,7 @@ async function run(place, form, context) {
   const request = requests.attribution(params);
   const bar = progress(() => stopper.abort());
   const provisional = ranking({ title: "So far", logLikelihood: -Infinity, onChoose: () => {}, onDepth: null });
-  fill(place, output(request.query), bar.element, provisional.element);
+  fill(place, output(request.query), bar.element, el("div", { class: "results" }, provisional.element));
   provisional.element.hidden = true;
   try {
     const answer = await ask(request, settling(bar, provisional), stopper.signal);
