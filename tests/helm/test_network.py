@@ -99,6 +99,18 @@ def test_jobs_reach_the_store_alone_and_clients_are_those_that_are_named(everyth
     assert reached(everything) == BETWEEN | more
 
 
+def test_the_page_reaches_the_front_end_alone_and_is_reached_by_those_who_are_named() -> None:
+    rendered = render(values_of("explore"))
+    pods = pods_of(rendered)
+    ingress: Pod = ("ingress", {"app": "controller"})
+    assert reaches(rendered, pods["explore"], pods["front-end"], 50051)
+    assert reaches(rendered, ingress, pods["explore"], 8090)
+    others = {(name, port) for name in ("worker", "front-end") for port in (50061, 9090, 9091)}
+    assert not [other for other in others if reaches(rendered, pods["explore"], pods[other[0]], other[1])]
+    for stranger in (("attribution", {"app": "other"}), pods["worker"], ("ingress2", {})):
+        assert not reaches(rendered, stranger, pods["explore"], 8090)
+
+
 def test_an_embedded_worker_reaches_redis_from_the_front_end() -> None:
     rendered = render(values_of("embedded"), *with_values(redis={"mode": "bundled", "bundled": {"password": False}}))
     assert reached(rendered) == {

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from helm.chart import Object, Rendered, render, template, values_of, with_values
+from whence.explore.settings import ExploreSettings
 from whence.v1 import attribution_service_pb2
 from whence.worker.v1 import worker_service_pb2
 from whence_service.rpc.health import LIVENESS
@@ -149,6 +150,8 @@ def test_pods_have_the_time_that_their_drain_takes(rendered: Rendered) -> None:
             drain, grace = (
                 float(environment.get(f"{prefix}{key}", default)) for key, default in (("DRAIN_S", 5), ("GRACE_S", 30))
             )
+            if container["name"] == "explore":  # which has no such settings
+                drain, grace = 0, ExploreSettings.grace_s
             sleep = container["lifecycle"]["preStop"]["sleep"]["seconds"]
             assert pod["spec"]["terminationGracePeriodSeconds"] >= sleep + drain + grace + 15, name
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import pytest
 
 from authority import Authority
-from e2e.harness import QUERY, Artefacts, Launcher, free_port, launcher, make_artefacts, whence
+from e2e.harness import QUERY, Artefacts, Launcher, environment, free_port, launcher, make_artefacts, whence
 from helm.chart import CHART, Object, Rendered, render, values_of, with_values
 from whence import Client
 
@@ -114,6 +115,28 @@ def test_shard_groups_serve_under_mutual_tls(artefacts: Artefacts, starting: Lau
     done = health(address, authorities["clients"].file, ours.certificate, ours.key)
     assert done.returncode == 0, done.stdout
     assert health(address, authorities["clients"].file, seconds=1).returncode == 1
+
+
+def test_the_page_serves(artefacts: Artefacts, starting: Launcher) -> None:
+    values = with_values(models=[model(artefacts)], explore={"enabled": True})
+    machine = Machine(rendered=render(values_of("embedded"), *values), starting=starting, mounts={})
+    machine.start("Deployment", "front-end")
+    server = f"127.0.0.1:{machine.port('front-end', '50051')}"
+    assert health(server).returncode == 0
+    address = f"127.0.0.1:{free_port()}"
+    (container,) = machine.rendered.named("Deployment", "explore")["spec"]["template"]["spec"]["containers"]
+    variables = {name: str(value) for name, value in machine.rendered.environment(container).items()}
+    here = {**variables, "WHENCE_SERVER": server, "WHENCE_EXPLORE_ADDRESS": address}
+    command = [sys.executable, "-m", *container["command"], *container["args"]]
+    with subprocess.Popen(command, env=environment(here, None), stdout=subprocess.PIPE) as page:
+        assert page.stdout is not None
+        assert address.encode() in page.stdout.readline()
+        asked = httpx.post(f"http://{address}/v1/list-models", json={})
+        assert [served["name"] for served in asked.json()["models"]] == ["tiny"]
+        for probe in ("readinessProbe", "livenessProbe"):
+            assert httpx.get(f"http://{address}{container[probe]['httpGet']['path']}").status_code == 200
+        page.terminate()
+    assert page.returncode == 0
 
 
 def test_ranks_of_an_index_share_its_shards(artefacts: Artefacts, tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from helm.chart import CHART, Object, Rendered
+from helm.chart import CHART, Object, Rendered, render, template, values_of, with_values
 from whence.cli import COMMANDS
 from whence.cli.lazy import load
+from whence.explore.settings import ExploreSettings
 from whence.settings import FRONT_END, WORKER
 from whence_backends.worker.config import WorkerSettings
 from whence_service.frontend.config import FrontEndSettings
@@ -59,9 +60,10 @@ def literal(rendered: Rendered, container: Object) -> dict[str, str]:
 
 def test_the_settings_load_as_the_chart_writes_them(rendered: Rendered, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, container in ours(rendered):
-        kinds: dict[str, tuple[type[FrontEndSettings] | type[WorkerSettings], ...]] = {
+        kinds: dict[str, tuple[type[FrontEndSettings | WorkerSettings | ExploreSettings], ...]] = {
             "serve": (FrontEndSettings, WorkerSettings) if "--embedded" in container["args"] else (FrontEndSettings,),
             "worker": (WorkerSettings,),
+            "explore": (ExploreSettings,),
         }
         with monkeypatch.context() as patch:
             for variable, value in literal(rendered, container).items():
@@ -84,6 +86,27 @@ def test_a_workers_settings_are_those_of_its_values(everything: Rendered, monkey
     assert settings.served_name == "llama"
 
 
+def test_the_page_knows_the_names_of_its_service_and_lends_nobody_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    (container,) = page().named("Deployment", "explore")["spec"]["template"]["spec"]["containers"]
+    variables = literal(page(), container)
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    settings = ExploreSettings.load()
+    assert {"w-whence-explore", "w-whence-explore.attribution.svc", "explore.example.com"} <= set(settings.hosts)
+    assert not settings.is_local
+    assert not settings.insecure
+    assert not [name for name in variables if "TOKEN" in name or "CERTIFICATE" in name or "KEY" in name]
+
+
+def test_a_page_whose_callers_would_call_by_its_certificate_is_refused() -> None:
+    done = template(values_of("explore"), *with_values(tls__clients__requireCertificates=True))
+    assert "explore has no certificate to show" in done.stderr
+
+
+def page() -> Rendered:
+    return render(values_of("explore"))
+
+
 def test_ports_of_containers_are_those_that_the_settings_serve_at(rendered: Rendered) -> None:
     for name, container in ours(rendered):
         environment = rendered.environment(container)
@@ -94,6 +117,7 @@ def test_ports_of_containers_are_those_that_the_settings_serve_at(rendered: Rend
                 "WHENCE_METRICS_ADDRESS",
                 "WHENCE_WORKER_ADDRESS",
                 "WHENCE_WORKER_METRICS_ADDRESS",
+                "WHENCE_EXPLORE_ADDRESS",
             )
             if variable in environment
         }

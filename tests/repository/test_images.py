@@ -16,7 +16,7 @@ from whence_backends.worker.config import WorkerSettings
 from whence_service.frontend.config import FrontEndSettings
 
 EXTRAS = {
-    "front-end": {"service", "tracing"},
+    "front-end": {"service", "tracing", "explore"},
     "worker": {"torch", "tracing"},
     "worker-onnx": {"onnx", "tracing"},
     "jobs": {"export"},

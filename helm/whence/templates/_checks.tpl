@@ -73,6 +73,9 @@
 {{- if and (eq .Values.redis.mode "external") (not .Values.redis.external.url) -}}
 {{- fail "redis.external.url is empty: give redis://host:port/0 or rediss://host:port/0" -}}
 {{- end -}}
+{{- if and .Values.explore.enabled .Values.tls.clients.requireCertificates -}}
+{{- fail "explore has no certificate to show: whoever came to the page would call as the page; set tls.clients.requireCertificates to false, or explore.enabled, and run `whence explore` where its user is" -}}
+{{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.host) -}}
 {{- fail "ingress.host is empty: an Ingress for gRPC needs a host name" -}}
 {{- end -}}

@@ -42,17 +42,18 @@ class ExploreSettings:
         port: int | None = None,
         insecure: bool | None = None,
         hosts: tuple[str, ...] = (),
+        log_level: str | None = None,
         given: Mapping[str, str] = os.environ,
     ) -> Self:
         """Return the settings. Raises ``InvalidRequestError`` (``INVALID_SETTINGS``)."""
         host, in_address = _host_and_port(address or given.get(_variables.EXPLORE_ADDRESS) or DEFAULT_ADDRESS)
-        named = hosts or tuple(filter(None, given.get(_variables.EXPLORE_HOSTS, "").split(",")))
+        names = ",".join(hosts) or given.get(_variables.EXPLORE_HOSTS, "")
         return cls(
             host=host,
             port=in_address if port is None else port,
             insecure=_variables.switch(_variables.EXPLORE_INSECURE, given) if insecure is None else insecure,
-            hosts=tuple(name.strip().lower() for name in named),
-            log_level=_level(given.get(_variables.EXPLORE_LOG_LEVEL) or cls.log_level),
+            hosts=tuple(name.strip().lower() for name in names.split(",") if name.strip()),
+            log_level=_level(log_level or given.get(_variables.EXPLORE_LOG_LEVEL) or cls.log_level),
         )
 
     @property
@@ -91,8 +92,8 @@ def _level(name: str) -> str:
     levels = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
     if name.upper() not in levels:
         raise InvalidRequestError(
-            f"{_variables.EXPLORE_LOG_LEVEL} is {name!r}: expected one of {', '.join(levels)}",
+            f"the log level is {name!r}: expected one of {', '.join(levels)}",
             reason=Reason.INVALID_SETTINGS,
-            field=_variables.EXPLORE_LOG_LEVEL,
+            field="log_level",
         )
     return name.upper()

@@ -42,7 +42,7 @@ def explore(
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
-            help="A name by which the page is reached, beside localhost; repeat.",
+            help="A name by which the page is reached, beside localhost; repeat, or separate them by commas.",
             envvar=_variables.EXPLORE_HOSTS,
             metavar="NAME",
         ),
@@ -61,6 +61,14 @@ def explore(
             help="Questions to begin with, a file as for `whence attribute --queries`: the first 12 of it are shown."
         ),
     ] = None,
+    log_level: Annotated[
+        str | None,
+        typer.Option(
+            help="The least severe level to log, as JSON lines on stderr; INFO has a line for each request.",
+            envvar=_variables.EXPLORE_LOG_LEVEL,
+            show_default="WARNING",
+        ),
+    ] = None,
     connection: Connection = Connection(),
 ) -> None:
     """Show influences in a browser: serve a page, and the API as JSON over HTTP (docs/http.md).
@@ -74,7 +82,9 @@ def explore(
     from whence.explore.server import run
     from whence.explore.settings import ExploreSettings
 
-    settings = ExploreSettings.load(address=address, port=port, insecure=insecure, hosts=tuple(allow_host or ()))
+    settings = ExploreSettings.load(
+        address=address, port=port, insecure=insecure, hosts=tuple(allow_host or ()), log_level=log_level
+    )
     beginning = Beginning(examples=read_examples(examples) if examples else ())
 
     def started(url: str) -> None:
