@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -12,43 +16,86 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from whence.errors import InvalidRequestError
 from whence_backends.contract import TokenSequence
 from whence_backends.validation.likelihoods import log_likelihoods
-from whence_backends.validation.queries import read_queries
+from whence_backends.validation.queries import json_lines, read_queries
 
 
-def test_queries_are_texts_or_conversations(tmp_path: Path):
-    file = tmp_path / "q.jsonl"
-    file.write_text(
-        '{"id": "a", "prompt": "The sea is", "completion": " salt"}\n\n{"completion": "Salt"}\n'
-        '{"messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Salt."}]}\n'
-    )
-    queries = read_queries(file)
-    assert [(query.id, query.text) for query in queries] == [
-        ("a", "The sea is salt"),
-        ("3", "Salt"),
-        ("4", "Why?\nSalt."),
-    ]
+class Spelled:
+    """A tokenizer whose tokens are letters."""
+
+    def decode(self, ids):
+        return "".join(map(chr, ids))
+
+
+ROWS = [
+    {"id": "a", "prompt": "The sea is", "completion": " salt"},
+    {"completion": "Salt"},
+    {"messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Salt."}]},
+    {"token_ids": [83, 97, 108, 116], "completion_start": 2},
+]
+COLUMNS = ("id", "prompt", "completion", "messages", "token_ids", "completion_start")
+SAID = [("a", "The sea is salt"), ("2", "Salt"), ("3", "Why?\nSalt."), ("4", "Salt")]
+
+
+def write_csv(path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        for row in ROWS:
+            writer.writerow(
+                {name: value if isinstance(value, str) else json.dumps(value) for name, value in row.items()}
+            )
+
+
+WRITERS = {
+    "q.jsonl": lambda path: path.write_text("".join(f"{json.dumps(row)}\n" for row in ROWS)),
+    "q.csv": write_csv,
+    "q.parquet": lambda path: pq.write_table(
+        pa.table({name: [row.get(name) for row in ROWS] for name in COLUMNS}), path
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_queries_of_every_kind_are_read_from_every_format(tmp_path: Path, name: str):
+    WRITERS[name](tmp_path / name)
+    queries = read_queries(tmp_path / name)
+    assert [(query.id, query.text(Spelled())) for query in queries] == SAID
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_bank_has_them_as_json_lines_that_say_the_same(tmp_path: Path, name: str):
+    WRITERS[name](tmp_path / name)
+    (tmp_path / "bank.jsonl").write_bytes(json_lines(tmp_path / name))
+    again, first = read_queries(tmp_path / "bank.jsonl"), read_queries(tmp_path / name)
+    assert [(query.id, query.query) for query in again] == [(query.id, query.query) for query in first]
+    if name.endswith("jsonl"):
+        assert json_lines(tmp_path / name) == (tmp_path / name).read_bytes()
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "reason", "message"),
     [
-        ("", "has no query"),
-        ("{", "q.jsonl:1 is not JSON"),
-        ("[1]", "q.jsonl:1 is no query"),
-        ('{"prompt": "x"}', "is no query"),
-        ('{"prompt": 3, "completion": "x"}', "is no query"),
-        ('{"id": 1, "completion": "x"}\n{"id": "1", "completion": "y"}', "the id '1' twice"),
+        ("", "INVALID_QUERIES", "has no query"),
+        ("{", "INVALID_QUERIES", "q.jsonl: row 1 is not JSON"),
+        ("[1]", "INVALID_QUERIES", "q.jsonl: row 1 holds a JSON list"),
+        ('{"prompt": "x"}', "INVALID_QUERIES", "is no query"),
+        ('{"prompt": 3, "completion": "x"}', "INVALID_QUERIES", "is no query"),
+        ('{"messages": [{"role": "user", "content": "?"}]}', "INVALID_LAST_ROLE", "row 1: the last role is 'user'"),
+        ('{"id": 1, "completion": "x"}\n{"id": "1", "completion": "y"}', "INVALID_QUERIES", "the id '1' twice"),
     ],
 )
-def test_a_file_that_has_no_queries_is_refused(tmp_path: Path, content: str, message: str):
+def test_a_file_that_has_no_queries_is_refused(tmp_path: Path, content: str, reason: str, message: str):
     (tmp_path / "q.jsonl").write_text(content)
-    with pytest.raises(InvalidRequestError, match=message):
+    with pytest.raises(InvalidRequestError, match=message) as raised:
         read_queries(tmp_path / "q.jsonl")
+    assert raised.value.reason == reason
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path):
-    with pytest.raises(InvalidRequestError, match="cannot be read"):
-        read_queries(tmp_path / "none.jsonl")
+@pytest.mark.parametrize(("name", "reason"), [("none.jsonl", "UNREADABLE_FILE"), ("q.txt", "UNKNOWN_TABLE_FORMAT")])
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str, reason: str):
+    with pytest.raises(InvalidRequestError) as raised:
+        read_queries(tmp_path / name)
+    assert raised.value.reason == reason
 
 
 def test_log_likelihoods_are_those_of_each_sequence_alone():

@@ -20,6 +20,7 @@ from whence_backends.validation.bank import Bank
 from whence_backends.validation.likelihoods import Measurement
 from whence_backends.validation.plan import PlanConfig, plan_for_corpus
 from whence_backends.validation.proxy import ProxyTrainer, Recipe, make_model, train_tokenizer
+from whence_backends.validation.queries import json_lines
 
 MODEL: Final = "checkpoints/run-0000"
 _ORIGIN: Final = "drawn-from.json"
@@ -59,7 +60,7 @@ def prepare_proxy_bank(
         trained.save_pretrained(tokenizer)
         make_model(recipe, trained.eos_token_id).config.save_pretrained(tokenizer)
     make_corpus(documents, tokenizer, folder / "corpus", recipe)
-    return open_proxy_bank(folder, plan, queries.read_bytes(), recipe)
+    return open_proxy_bank(folder, plan, json_lines(queries), recipe)
 
 
 def original_corpus(folder: Path) -> str:

@@ -1,51 +1,71 @@
-"""The queries of a validation: a JSONL file of outputs, tokenized as the worker tokenizes them.
-
-A line has ``prompt`` and ``completion``, or ``messages`` that end with the assistant's; ``id`` is optional.
-"""
+"""The queries of a validation: files of outputs, as :mod:`whence.bulk` reads them, tokenized as the worker does."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from whence.bulk.files import read_rows
+from whence.bulk.rows import QueryRow, query_rows
+from whence.conversations import ChatInput
 from whence.errors import InvalidRequestError
-from whence.queries import Query
+from whence.queries import Query, TextInput, TokenInput
 from whence.reasons import Reason
 from whence_backends.contract import TokenSequence
 from whence_backends.corpus import Corpus
 from whence_backends.models.text.tokenizer import Tokenizer
 from whence_backends.worker.requests.tokenization import QueryLimits, QueryTokenizer
 
+_JSON_LINES: Final = (".jsonl", ".ndjson")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationQuery:
-    """A query, its id, and its words, for lexical methods."""
+    """A query, its id, and the other columns of its row."""
 
     id: str
     query: Query
-    text: str
+    columns: Mapping[str, Any]
+
+    def text(self, tokenizer: Tokenizer) -> str:
+        """Return its words, for lexical methods: of prompt and output, of all messages, or of its tokens."""
+        match self.query.input:
+            case TextInput(prompt=prompt, completion=completion):
+                return prompt + completion
+            case ChatInput(messages=messages):
+                return "\n".join(message.content for message in messages)
+            case TokenInput(ids=ids):
+                return tokenizer.decode(ids)
 
 
 def read_queries(path: Path) -> list[ValidationQuery]:
-    """Return the queries of a JSONL file. A line without an id has its number for one.
+    """Return the queries of a file (docs/many.md says which there are). A row without an id has its number for one.
 
-    Raises :class:`~whence.errors.InvalidRequestError` for a line that is no query, for ids that occur twice, and for a
-    file without a query.
+    Raises :class:`~whence.errors.InvalidRequestError` for a row that is no query, for ids that occur twice, and for a
+    file that cannot be read or has no query.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise _invalid(f"{path} cannot be read ({error})") from error
-    queries = [_parse(line, f"{path}:{number}", number) for number, line in enumerate(lines, 1) if line.strip()]
-    ids = [query.id for query in queries]
-    if twice := next((name for name in ids if ids.count(name) > 1), None):
+    queries = [_query(path, row) for row in query_rows(read_rows(path))]
+    names = Counter(query.id for query in queries)
+    if twice := next((name for name, times in names.items() if times > 1), None):
         raise _invalid(f"{path} has the id {twice!r} twice; give each query its own")
     if not queries:
-        raise _invalid(f'{path} has no query; write one JSON object a line, {{"prompt": …, "completion": …}}')
+        raise _invalid(f"{path} has no query; a row is one, with prompt and completion, messages, or token_ids")
     return queries
+
+
+def json_lines(path: Path) -> bytes:
+    """Return the queries of a file as JSON Lines: those of a file of this format as they are, others row by row.
+
+    Raises what :func:`read_queries` raises.
+    """
+    queries = read_queries(path)
+    if path.suffix.lower() in _JSON_LINES:
+        return path.read_bytes()
+    return "".join(f"{json.dumps(query.query.to_dict())}\n" for query in queries).encode()
 
 
 def tokenize(
@@ -57,21 +77,14 @@ def tokenize(
     return [worker.tokenize(query.query.to_proto(), f"queries[{query.id}]").tokens for query in queries]
 
 
-def _parse(line: str, place: str, number: int) -> ValidationQuery:
-    try:
-        row: Any = json.loads(line)
-    except ValueError as error:
-        raise _invalid(f"{place} is not JSON ({error})") from error
-    name = str(row.get("id", number)) if isinstance(row, dict) else ""
-    if isinstance(row, dict) and isinstance(row.get("completion"), str) and isinstance(row.get("prompt", ""), str):
-        prompt = row.get("prompt", "")
-        query = Query.text(prompt, row["completion"], query_id=name)
-        return ValidationQuery(id=name, query=query, text=prompt + row["completion"])
-    if isinstance(row, dict) and isinstance(row.get("messages"), list):
-        query = Query.chat(row["messages"], query_id=name)
-        words = [str(message.get("content") or "") for message in row["messages"] if isinstance(message, dict)]
-        return ValidationQuery(id=name, query=query, text="\n".join(words))
-    raise _invalid(f'{place} is no query; expected {{"prompt": "…", "completion": "…"}} or {{"messages": […]}}')
+def _query(path: Path, row: QueryRow) -> ValidationQuery:
+    if row.query is None:
+        assert row.error is not None
+        field = row.error.field if isinstance(row.error, InvalidRequestError) else ""
+        raise InvalidRequestError(
+            f"{path}: {row.error.message}", reason=row.error.reason, field=field, row=row.number
+        ) from row.error
+    return ValidationQuery(id=row.query_id, query=row.query, columns=row.columns)
 
 
 def _invalid(message: str) -> InvalidRequestError:

@@ -73,7 +73,7 @@ def score_all(
         },
         dot=scanned["dot"],
         norms=gradient_norms(engine, corpus, lambda share: progress("gradient norms", share)),
-        bm25=_lexical(corpus, queries),
+        bm25=_lexical(config, corpus, queries),
         self_influence=np.concatenate([shard.self_influence for shard in index.shards.values()]) / size,
         index=_estimates(index, engine, factors, tokens, config.damping_factor) / size,
         log_likelihoods=np.array([gradient.log_likelihood for gradient in engine.query_gradients(tokens)]),
@@ -109,7 +109,7 @@ def score_some(
     return FewScores(
         influence=scanned["ekfac"] / factors.card.training_set_size,
         dot=scanned["dot"],
-        bm25=_lexical(corpus, queries),
+        bm25=_lexical(config, corpus, queries),
     )
 
 
@@ -125,16 +125,21 @@ def _tokenized(
 ) -> list[TokenSequence]:
     return tokenize(
         queries,
-        Tokenizer.load(locate_model(config.model, weights=False)),
+        _tokenizer(config),
         corpus,
         max_tokens=engine.info.max_tokens,
         vocabulary_size=engine.info.vocabulary_size,
     )
 
 
-def _lexical(corpus: Corpus, queries: Sequence[ValidationQuery]) -> Float64Array:
+def _tokenizer(config: ScoringConfig) -> Tokenizer:
+    return Tokenizer.load(locate_model(config.model, weights=False))
+
+
+def _lexical(config: ScoringConfig, corpus: Corpus, queries: Sequence[ValidationQuery]) -> Float64Array:
     texts = (corpus.record(position).text for position in range(corpus.sequences))
-    return bm25(texts, [query.text for query in queries])
+    tokenizer = _tokenizer(config)
+    return bm25(texts, [query.text(tokenizer) for query in queries])
 
 
 def _scan(

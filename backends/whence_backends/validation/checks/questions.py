@@ -1,11 +1,12 @@
-"""The queries and canaries of the checks, read from JSONL files and tokenized as a worker tokenizes them."""
+"""The queries and canaries of the checks, read from files and tokenized as a worker tokenizes them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from whence.errors import InvalidRequestError
 from whence.reasons import Reason
@@ -37,13 +38,12 @@ class Questions:
         """Return the canaries of a file: queries that have ``documents`` beside their own fields.
 
         Raises the errors of :meth:`queries`, and :class:`~whence.errors.InvalidRequestError` (``INVALID_QUERIES``) for
-        a line without documents.
+        a row without documents.
         """
-        queries = self._tokenized(read_queries(path))
-        lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        queries = read_queries(path)
         return [
-            Canary(query=query, documents=_documents(json.loads(line), path, query.id))
-            for query, line in zip(queries, lines, strict=True)
+            Canary(query=tokenized, documents=_documents(query.columns.get("documents"), path, query.id))
+            for query, tokenized in zip(queries, self._tokenized(queries), strict=True)
         ]
 
     def _tokenized(self, queries: Sequence[ValidationQuery]) -> list[CheckQuery]:
@@ -55,13 +55,17 @@ class Questions:
             vocabulary_size=self._facts.vocabulary_size or _UNBOUNDED,
         )
         return [
-            CheckQuery(id=query.id, tokens=sequence, text=query.text)
+            CheckQuery(id=query.id, tokens=sequence, text=query.text(self._tokenizer))
             for query, sequence in zip(queries, tokens, strict=True)
         ]
 
 
-def _documents(row: dict[str, Any], path: Path, name: str) -> tuple[str, ...]:
-    documents = row.get("documents")
+def _documents(given: object, path: Path, name: str) -> tuple[str, ...]:
+    """Return the ids of a canary's documents: a list or, as CSV files have it, its JSON."""
+    documents = given
+    if isinstance(given, str):
+        with suppress(ValueError):
+            documents = json.loads(given)
     if not isinstance(documents, list) or not documents or not all(isinstance(item, str) for item in documents):
         raise InvalidRequestError(
             f'the canary {name!r} of {path} names no documents; expected {{"prompt": …, "completion": …, "documents": '

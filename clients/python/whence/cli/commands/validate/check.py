@@ -26,8 +26,8 @@ def check(
     canaries: Annotated[
         Path | None,
         typer.Option(
-            help='JSONL of queries whose sources are known: {"prompt": …, "completion": …, "documents": ["id", …]} a '
-            "line. Their documents must be on top."
+            help='Queries whose sources are known, in a file as --queries, with documents beside them: {"prompt": …, '
+            '"completion": …, "documents": ["id", …]}. Their documents must be on top.'
         ),
     ] = None,
     damping_factor: Annotated[

@@ -11,7 +11,10 @@ BankFolder = Annotated[Path, typer.Option("--bank", help="The folder of the plan
 CorpusFolder = Annotated[Path, typer.Option("--corpus", help="The corpus that `whence corpus` wrote.")]
 Queries = Annotated[
     Path,
-    typer.Option(help='JSONL of outputs: {"id": …, "prompt": …, "completion": …} or {"messages": […]} a line.'),
+    typer.Option(
+        help="The outputs: .jsonl, .csv or .parquet with prompt and completion, messages, or token_ids and "
+        "completion_start; an id names each."
+    ),
 ]
 TokenizerModel = Annotated[
     str,

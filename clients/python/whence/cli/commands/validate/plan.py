@@ -56,14 +56,13 @@ def plan(
     from whence_backends.corpus import Corpus
     from whence_backends.validation.bank import Bank
     from whence_backends.validation.plan import PlanConfig, plan_for_corpus
-    from whence_backends.validation.queries import read_queries
+    from whence_backends.validation.queries import json_lines
     from whence_backends.validation.removals.rankings import read_rankings
     from whence_backends.validation.scoring import ScoringConfig
 
     if removals and (rankings is None) == (not model or factors is None):
         raise typer.BadParameter("--removals needs what to remove: --rankings, or --model with its --factors")
-    read_queries(queries)
-    content = queries.read_bytes()
+    content = json_lines(queries)
     config = PlanConfig(
         subsets=subsets,
         alpha=alpha,

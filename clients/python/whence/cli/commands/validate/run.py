@@ -45,7 +45,7 @@ def run(
     ] = False,
     queries: Annotated[
         Path | None,
-        typer.Option(help='With --proxy: JSONL of outputs, {"id": …, "prompt": …, "completion": …} a line.'),
+        typer.Option(help="With --proxy: the outputs, in a file as `whence validate plan` takes."),
     ] = None,
     max_documents: Annotated[
         int, typer.Option(min=8, help="With --proxy: at most so many documents, drawn at random.")
