@@ -157,6 +157,7 @@ def test_a_document_from_before_there_were_kinds_is_loaded(attribution):
 
 OTHERS = {
     "not JSON": (b"PAR1", "not JSON"),
+    "empty": (b"\n", "it is empty"),
     "a list": (b"[]", "not an object"),
     "of another program": (b'{"a": 1}', "it has the fields a"),
     "of another kind": (b'{"kind": "certificate"}', "certificate"),

@@ -308,6 +308,8 @@ class Reason(_Named):
     """Give a smaller number."""
     UNREADABLE_FILE = auto()
     """Fetch the file again; ``whence --debug`` shows where it was read."""
+    AMBIGUOUS_QUERIES = auto()
+    """Give the file of queries with the one table that was made of it."""
     UNREADABLE_RESULT = auto()
     """Give what ``--json``, ``--out`` or ``to_json()`` wrote, whole and unchanged; the message says what this is."""
     UNSUPPORTED_RESULT = auto()

@@ -83,6 +83,8 @@ def load(path: str | Path) -> Result:
 
 def parse(content: bytes, name: str) -> Saved:
     """Return the result, and what was asked, of a file's content. ``name`` is for messages. Raises as :func:`load`."""
+    if not content.strip():
+        raise _unreadable(name, "it is empty; the command that was to write it may have failed")
     try:
         document = json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:

@@ -77,7 +77,7 @@ def test_a_run_is_told_in_sums_and_in_queries(run):
     for words in (
         "Sources behind right and wrong answers", "Which sources help and hurt which tasks", "2 of 4",
         "The most influential sequences over all failures", "choice, wrong (2)", "+4 nats", "wrong answer",
-        "Only listed hits count", "4 answers warn: SHORT_CORPUS",
+        "Only listed hits count", "The corpus is small", "batches with 4 answers",
     ):  # fmt: skip
         assert words in page.text
     assert page.text.count("Brelary, an old town") >= 4
@@ -102,6 +102,30 @@ def test_without_signals_hits_are_counted_and_nothing_is_summed(table):
     page = check(page_of(table(ROWS)))
     assert "No hit has a signal" in page.text
     assert "nats, " not in page.text.partition("Which sources")[2].partition("The most influential")[0]
+
+
+def test_warnings_of_a_batch_are_said_once_and_noise_begins_for_each_query(run):
+    page = check(page_of(run))
+    assert page.text.count("The corpus is small") == 1
+    assert page.text.count("from here on nothing is told from noise") == 1
+    assert page.text.count("all hits above are told from noise") == 1
+
+
+def test_the_queries_of_a_table_are_shown_where_their_file_is_given(table, tmp_path):
+    inputs = report.with_queries(report.read([table(ROWS)]), tmp_path / "queries.jsonl")
+    assert check(report.html(inputs.results, full=2)).text.count("The capital of Durrow is") == 2
+
+
+def test_queries_of_another_run_are_refused(table, results, tmp_path):
+    inputs = report.read([table(ROWS)])
+    (tmp_path / "other.jsonl").write_text(json.dumps({"id": "other", **QUESTION}))
+    with pytest.raises(whence.MismatchError, match="row 1 of the queries is 'other'") as caught:
+        report.html(report.with_queries(inputs, tmp_path / "other.jsonl").results)
+    assert caught.value.reason == "JOB_MISMATCH"
+    (tmp_path / "answer").write_text(results["scores"].to_json())
+    with pytest.raises(whence.InvalidRequestError, match="with 0 tables") as caught:
+        report.with_queries(report.read([tmp_path / "answer"]), tmp_path / "other.jsonl")
+    assert caught.value.reason == "AMBIGUOUS_QUERIES"
 
 
 def test_refused_queries_are_counted_and_named(table):

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from whence.report.files import Inputs, read
+from whence.report.files import Inputs, read, with_queries
 from whence.report.page import FULL, Report, html_report
 from whence.report.runs.run import Run
 from whence.saved import Asked, Result, Saved
 
-__all__ = ["FULL", "Asked", "Inputs", "Report", "Run", "Saved", "html", "html_report", "read"]
+__all__ = ["FULL", "Asked", "Inputs", "Report", "Run", "Saved", "html", "html_report", "read", "with_queries"]
 
 
 def html(

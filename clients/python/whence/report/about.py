@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from whence.display import wording
 from whence.display.advice import advice
 from whence.display.markup import Markup, element, joined
 from whence.results import Answer, AnswerWarning, Provenance
 
+# So many messages of a warning are shown.
+_MESSAGES: Final = 3
+
 
 def warnings(items: Iterable[AnswerWarning]) -> Markup:
     """Return the warnings: what each means and, on demand, what the server said and what to do."""
-    notes = [element("li", _warning(warning)) for warning in dict.fromkeys(items)]
-    return element("ul", *notes, class_="note notes", aria_label="Warnings") if notes else joined()
+    return _notes([_note(warning.code, "", [warning.message]) for warning in dict.fromkeys(items)])
 
 
-def _warning(warning: AnswerWarning) -> Markup:
-    meaning = advice(warning.code) or warning.code
-    said = f"{warning.message[:1].upper()}{warning.message[1:]}"
-    summary = element("summary", element("b", meaning))
-    return element("details", summary, element("p", said, " ", element("code", warning.code)))
+def counted_warnings(messages: Mapping[str, Counter[str]]) -> Markup:
+    """Return the warnings of many answers: for each code its messages, those that most answers have first."""
+    notes = []
+    for code, counts in messages.items():
+        answers = f" (of batches with {counts.total():,} answers; the message says of how many)"
+        said = [message for message, _ in counts.most_common(_MESSAGES)]
+        more = [f"… and {len(counts) - _MESSAGES:,} other messages."] if len(counts) > _MESSAGES else []
+        notes.append(_note(code, answers, [*said, *more]))
+    return _notes(notes)
+
+
+def _notes(notes: Sequence[Markup]) -> Markup:
+    if not notes:
+        return joined()
+    return element("ul", *(element("li", note) for note in notes), class_="note notes", aria_label="Warnings")
+
+
+def _note(code: str, more: str, messages: Sequence[str]) -> Markup:
+    said = [element("p", f"{message[:1].upper()}{message[1:]}") for message in messages]
+    summary = element("summary", element("b", advice(code) or code), more)
+    return element("details", summary, *said, element("p", element("code", code)))
 
 
 def work(answer: Answer) -> Markup:

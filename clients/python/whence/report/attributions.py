@@ -19,10 +19,14 @@ _ROWS: Final = 30
 _COLUMNS: Final = 40
 
 
-def attribution(result: Attribution) -> Iterator[Markup]:
-    """Yield the parts of a ranking's section, after what was asked."""
+def attribution(result: Attribution, *, of_batch: bool = False) -> Iterator[Markup]:
+    """Yield the parts of a ranking's section, after what was asked.
+
+    The warnings of a batch are about all of its queries, and are shown once, elsewhere.
+    """
     yield _measured(result)
-    yield warnings(result.warnings)
+    if not of_batch:
+        yield warnings(result.warnings)
     yield from _noise(result)
     yield from _ranking(result)
     yield from _layers(result)

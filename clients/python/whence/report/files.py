@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from whence.bulk.files import parquet_about, read_rows
+from whence.bulk.rows import query_rows
 from whence.bulk.tables import about_path
 from whence.errors import InvalidRequestError, NotFoundError
 from whence.reasons import Reason
@@ -50,6 +51,22 @@ def read(paths: Iterable[Path]) -> Inputs:
         else:
             results.append(_in_file(path))
     return Inputs(results=tuple(results), passed_over=tuple(passed_over))
+
+
+def with_queries(inputs: Inputs, queries: Path) -> Inputs:
+    """Return the results with the queries that the table among them was made of.
+
+    Raises :class:`~whence.errors.InvalidRequestError` (``AMBIGUOUS_QUERIES``) unless there is exactly one table.
+    """
+    runs = [result for result in inputs.results if isinstance(result, Run)]
+    if len(runs) != 1:
+        raise InvalidRequestError(
+            f"a file of queries was given with {len(runs)} tables; it belongs to one: report on each by itself",
+            reason=Reason.AMBIGUOUS_QUERIES,
+            field="queries",
+        )
+    asked = replace(runs[0], asked=lambda: query_rows(read_rows(queries)))
+    return replace(inputs, results=tuple(asked if result is runs[0] else result for result in inputs.results))
 
 
 def _in_folder(folder: Path) -> tuple[list[Saved | Run], list[Path]]:

@@ -48,7 +48,7 @@ def html_report(
         if markup and size <= LARGEST_BYTES:
             drawn.append(markup)
         else:
-            left_out.append(section.label)
+            left_out.append(section.name)
     answers = [section.answer for section in wanted if section.answer is not None]
     body = joined(
         element("a", "Skip to the results", href="#results", class_="skip"),
@@ -120,7 +120,7 @@ def _main(
 
 def _contents(shown: Sequence[Section]) -> Markup:
     links = [
-        element("li", element("a", section.label, href=f"#r{place}"), element("span", section.eyebrow))
+        element("li", element("a", section.name, href=f"#r{place}"), element("span", section.eyebrow))
         for place, section in enumerate(shown, 1)
     ]
     summary = element("summary", f"Contents: {len(links):,} sections")

@@ -7,10 +7,10 @@ from typing import Final
 
 from whence.display.markup import Markup, element, joined
 from whence.display.wording import influence_on
-from whence.report.about import fact_line, warnings, work
+from whence.report.about import counted, fact_line, warnings, work
 from whence.report.hits import hits
 from whence.report.marks import largest, step
-from whence.report.tables import row, table
+from whence.report.tables import cut, row, table
 from whence.results import ScoreTable, SelfInfluences
 
 # Of a larger table the beginning is shown.
@@ -23,7 +23,8 @@ def score_table(result: ScoreTable) -> Iterator[Markup]:
     queries = list(enumerate(result.query_ids, 1))[:12]
     yield fact_line(
         [
-            f"{len(result.query_ids):,} queries by {len(result.sequences):,} sequences",
+            f"{counted(len(result.query_ids), 'query', 'queries')} by "
+            f"{counted(len(result.sequences), 'sequence', 'sequences')}",
             *(
                 f"log-likelihood of {name or f'query {number}'}: {result.log_likelihood[number - 1]:.3f} nats"
                 for number, name in queries[:3]
@@ -64,8 +65,10 @@ def self_influences(result: SelfInfluences) -> Iterator[Markup]:
 def _name(result: ScoreTable, place: int) -> Markup:
     sequence, name = result.sequences[place], result.sequence_names[place]
     content = sequence.text if len(sequence.text) <= _TEXT else f"{sequence.text[:_TEXT]}…"
-    source = joined(element("span", sequence.source), " ") if sequence.source else joined()
-    return joined(source, element("span", name), element("p", content, class_="text small", dir="auto"))
+    source = joined(cut(sequence.source), " ") if sequence.source else joined()
+    return joined(
+        source, element("span", cut(name), class_="soft"), element("p", content, class_="text small", dir="auto")
+    )
 
 
 def _values(result: ScoreTable, place: int, queries: int, most: float) -> Iterator[Markup]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from whence.display.markup import Markup, element, joined
 from whence.report import asked as what
+from whence.report.about import warnings
 from whence.report.attributions import attribution
 from whence.report.explanations import explanation
 from whence.report.groups import group_influences
@@ -23,6 +24,8 @@ from whence.results import (
 )
 from whence.saved import Asked, Saved
 
+_LONGEST: Final = 200
+
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
@@ -33,10 +36,15 @@ class Section:
     parts: Iterator[Markup]
     answer: Answer | None = None
 
+    @property
+    def name(self) -> str:
+        """The label, of a length that a heading may have."""
+        return self.label if len(self.label) <= _LONGEST else f"{self.label[:_LONGEST]}…"
+
     def markup(self, anchor: str, title: str) -> Markup:
         """Return the section, to which a link leads by its anchor, on a page of a title."""
         eyebrow = joined() if self.eyebrow == title else element("p", self.eyebrow, class_="eyebrow")
-        head = element("header", eyebrow, element("h2", self.label))
+        head = element("header", eyebrow, element("h2", self.name))
         return element("section", head, *self.parts, class_="card", id=anchor)
 
 
@@ -44,10 +52,22 @@ def sections(saved: Saved) -> Iterator[Section]:
     """Yield the sections of a result: of a batch one for each query."""
     match saved.result:
         case Attributions() as batch:
-            for place, ranking in enumerate(batch, 1):
-                yield _section(ranking, Asked(date=saved.asked.date, options=saved.asked.options), f"Query {place}")
+            yield from _of_batch(batch, saved.asked)
         case result:
             yield _section(result, saved.asked, _TITLES[type(result)])
+
+
+def _of_batch(batch: Sequence[Attribution], asked: Asked) -> Iterator[Section]:
+    warned = dict.fromkeys(warning for ranking in batch for warning in ranking.warnings)
+    overview = iter([what.options(asked), warnings(warned)])
+    yield Section(label=f"{len(batch):,} outputs", eyebrow="A batch", parts=overview)
+    for place, ranking in enumerate(batch, 1):
+        yield Section(
+            label=ranking.query_id or f"Query {place}",
+            eyebrow=_EYEBROWS[Attribution],
+            parts=attribution(ranking, of_batch=True),
+            answer=ranking,
+        )
 
 
 def _section(result: Answer, asked: Asked, title: str) -> Section:

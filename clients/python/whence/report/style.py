@@ -172,14 +172,15 @@ mark.n1,mark.n2{text-decoration-thickness:1.5px}
 .scroll{position:relative;overflow-x:auto;margin:.6rem 0;max-width:100%}
 table{border-collapse:collapse;font-size:.9rem;margin:0}
 th,td{text-align:left;vertical-align:top;padding:.42rem .85rem .42rem 0;border-bottom:1px solid var(--line);
-overflow-wrap:anywhere}
+overflow-wrap:break-word}
 thead th{color:var(--soft);font-weight:600;font-size:.82rem;vertical-align:bottom}
 thead th.num{white-space:normal;min-width:5.5rem}
 tbody th{font-weight:600;min-width:10.5rem}
+tbody th .soft{font-weight:400;overflow-wrap:anywhere}
 tbody th .text{font-weight:400;margin-top:.2rem;max-width:34rem}
 .leads tbody th{width:55%;min-width:15rem}
 td.num,th.num{text-align:right;padding-left:.6rem}
-td.tint{padding:.42rem .65rem;border:2px solid var(--paper);border-radius:6px;text-align:right}
+td.tint{vertical-align:middle;padding:.42rem .65rem;border:2px solid var(--paper);border-radius:6px;text-align:right}
 td.tint .small{display:inline-block;color:inherit;margin-left:.55rem;min-width:3.2rem}
 td.tint b{font-weight:600}
 .stacked td.tint .small{display:block;margin:0}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from whence.display.markup import Markup, element, joined
+
+_LONGEST: Final = 120
 
 
 def table(
@@ -24,8 +27,13 @@ def table(
 
 
 def row(name: str, *cells: str) -> Markup:
-    """Return a row under its name."""
-    return element("tr", element("th", name, scope="row"), *cells)
+    """Return a row under its name, which is cut where it is too long for one."""
+    return element("tr", element("th", cut(name), scope="row"), *cells)
+
+
+def cut(name: str) -> str:
+    """Return a name, or its beginning where it is too long for a cell. Markup stays whole."""
+    return name if isinstance(name, Markup) or len(name) <= _LONGEST else f"{name[:_LONGEST]}…"
 
 
 def hidden(name: str) -> Markup:

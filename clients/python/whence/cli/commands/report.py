@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from whence.cli import console
-from whence.report import FULL, Report, html_report, read
+from whence.report import FULL, Report, html_report, read, with_queries
 
 
 def report(
@@ -23,9 +23,11 @@ def report(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Write the report here; its name ends in .html. It is replaced.")],
-    title: Annotated[
-        str, typer.Option(help="The heading of the report.", show_default="the query, or what a report is for")
-    ] = "",
+    title: Annotated[str, typer.Option(help="The heading of the report.", show_default="what was asked")] = "",
+    queries: Annotated[
+        Path | None,
+        typer.Option(help="The file of queries that a run's table was made of: the table itself has no prompts."),
+    ] = None,
     full: Annotated[int, typer.Option(min=0, help="Queries of a run to show in full, the first ones.")] = FULL,
 ) -> None:
     """Make one HTML file of results, for somebody who has neither Whence nor the model.
@@ -39,7 +41,7 @@ def report(
     """
     if out.suffix.lower() not in (".html", ".htm"):
         raise typer.BadParameter(f"--out is {out}: a report's name ends in .html", param_hint="--out")
-    inputs = read(result)
+    inputs = read(result) if queries is None else with_queries(read(result), queries)
     made = html_report(inputs.results, title=title, full=full)
     partial = out.with_name(f".{out.name}.writing")
     partial.write_bytes(made.html.encode("utf-8", "replace"))

@@ -8,7 +8,7 @@ from typing import Final
 from whence.display.markup import Markup, element, joined
 from whence.report.marks import signed
 from whence.report.runs.summary import SequenceTally, Summary
-from whence.report.tables import row, table
+from whence.report.tables import cut, row, table
 
 _SEQUENCES: Final = 25
 _EXCERPT: Final = 240
@@ -43,5 +43,5 @@ def _tally(tally: SequenceTally, summary: Summary) -> Markup:
     ]
     if summary.judged:
         cells.append(element("td", f"{tally.of(True).significant:,}", class_="num soft"))
-    name = element("span", tally.sequence_id, class_="soft", style="font-weight:400")
-    return row(joined(tally.source, " ", name, shown), *cells)
+    name = element("span", cut(tally.sequence_id), class_="soft")
+    return row(joined(cut(tally.source), " ", name, shown), *cells)

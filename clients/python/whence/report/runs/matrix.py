@@ -7,9 +7,10 @@ from typing import Final, NamedTuple
 
 from whence.display.markup import Markup, element
 from whence.display.wording import number
+from whence.report.about import counted
 from whence.report.marks import largest, step
 from whence.report.runs.summary import Column, Summary, Sums
-from whence.report.tables import row, table
+from whence.report.tables import cut, row, table
 
 _SOURCES: Final = 15
 _COLUMNS: Final = 12
@@ -92,7 +93,7 @@ def _heads(summary: Summary) -> list[_Head]:
 
 def _name(column: Column, summary: Summary) -> str:
     verdict = {True: "right", False: "wrong", None: ""}[column.correct]
-    parts = [part for part in (column.task, verdict) if part]
+    parts = [part for part in (cut(column.task), verdict) if part]
     return f"{', '.join(parts) or 'all outputs'} ({summary.answers[column]:,})"
 
 
@@ -143,4 +144,6 @@ def _lean(of_right: float, of_wrong: float) -> Markup:
     if not points:
         return element("td", "neither", class_="num soft")
     verdict, sign = ("wrong", "neg") if points > 0 else ("right", "pos")
-    return element("td", element("span", f"{verdict}, by {abs(points)} points", class_=sign), class_="num")
+    return element(
+        "td", element("span", f"{verdict}, by {counted(abs(points), 'point', 'points')}", class_=sign), class_="num"
+    )

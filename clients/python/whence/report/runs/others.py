@@ -8,7 +8,7 @@ from typing import Final
 from whence.display.markup import Markup, element, joined
 from whence.report.marks import signed
 from whence.report.runs.run import AskedRow
-from whence.report.tables import row, table
+from whence.report.tables import cut, row, table
 from whence.significance import is_significant
 
 VERDICTS: Final = {True: "right", False: "wrong"}
@@ -27,7 +27,7 @@ def short_row(query: AskedRow) -> Markup:
     """Return the row of a query: its first hit, or why it was refused."""
     verdict = "" if query.correct is None else VERDICTS[query.correct]
     kind = {"right": "pos", "wrong": "neg"}.get(verdict, "")
-    before = (element("td", query.task), element("td", verdict, class_=kind))
+    before = (element("td", cut(query.task)), element("td", verdict, class_=kind))
     if query.error:
         return row(query.query_id, *before, element("td", query.error[:_LONGEST], colspan=4, class_="soft"))
     return row(query.query_id, *before, *_numbers(query))
@@ -44,4 +44,4 @@ def _numbers(query: AskedRow) -> Iterator[Markup]:
 
 
 def _named(source: str, sequence_id: str) -> Markup:
-    return joined(source, " ", element("span", sequence_id, class_="soft"))
+    return joined(cut(source), " ", element("span", cut(sequence_id), class_="soft"))

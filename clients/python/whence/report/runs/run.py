@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from whence._plain import from_plain
 from whence.bulk.files import Row
-from whence.errors import InvalidRequestError
+from whence.bulk.rows import QueryRow
+from whence.errors import InvalidRequestError, MismatchError
+from whence.queries import Query
 from whence.reasons import Reason
 from whence.results import AnswerWarning, Attribution, Hit, Provenance, Recall
+from whence.significance import is_significant
 
 _INTEGERS: Final = ("row", "rank", "completion_tokens")
 _NUMBERS: Final = (
@@ -40,17 +43,37 @@ _UNKNOWN: Final = Provenance(
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The table of a run: its name, its rows, which can be read again, and what is said of it (docs/many.md)."""
+    """The table of a run: its name, its rows, which can be read again, and what is said of it (docs/many.md).
+
+    A table has no prompts: ``asked`` are the rows of the file of queries that it was made of, where that is given.
+    """
 
     name: str
     rows: Callable[[], Iterable[Row]]
     about: Mapping[str, Any] = field(default_factory=dict)
+    asked: Callable[[], Iterable[QueryRow]] | None = None
 
     def queries(self) -> Iterator[AskedRow]:
         """Yield the queries with their rows, in order. Raises ``InvalidRequestError`` for a damaged row."""
         rows = (_typed(row, self.name) for row in self.rows())
         for _, of_query in itertools.groupby(rows, key=lambda row: row["row"]):
             yield AskedRow(rows=tuple(of_query), table=self)
+
+    def asked_in(self, rows: Mapping[int, str]) -> dict[int, Query]:
+        """Return the queries of rows, whose ids are given. Raises ``MismatchError`` where the file has other ids."""
+        queries: dict[int, Query] = {}
+        for row in self.asked() if self.asked and rows else ():
+            if row.number > max(rows):
+                break
+            if rows.get(row.number, row.query_id) != row.query_id:
+                raise MismatchError(
+                    f"row {row.number} of the queries is {row.query_id!r:.60} and that of {self.name} "
+                    f"{rows[row.number]!r:.60}: give the file of queries that the table was made of",
+                    reason=Reason.JOB_MISMATCH,
+                )
+            if row.number in rows and row.query is not None:
+                queries[row.number] = row.query
+        return queries
 
     def provenance(self, row: int) -> Provenance:
         """Return the provenance of a row's answer: the last that began at the row or before."""
@@ -67,6 +90,11 @@ class AskedRow:
 
     rows: tuple[dict[str, Any], ...]
     table: Run
+
+    @property
+    def number(self) -> int:
+        """The number of its row in the file of queries."""
+        return int(self.rows[0]["row"])
 
     @property
     def query_id(self) -> str:
@@ -98,6 +126,11 @@ class AskedRow:
         return {"true": True, "false": False}.get(self.own.get("correct", ""))
 
     @property
+    def warnings(self) -> tuple[AnswerWarning, ...]:
+        """The warnings of the batch that the query was in: they may be of its other queries."""
+        return tuple(map(_warning, self.rows[0]["warnings"] or ()))
+
+    @property
     def hits(self) -> tuple[dict[str, Any], ...]:
         """The rows of its hits."""
         return tuple(row for row in self.rows if row["rank"] is not None)
@@ -111,7 +144,7 @@ class AskedRow:
                 request_id="",
                 provenance=self.table.provenance(first["row"]),
                 timings={},
-                warnings=tuple(map(_warning, first["warnings"] or ())),
+                warnings=self.warnings,
                 sequences_scored=0,
                 influence_unit=general.get("influence_unit", ""),
                 layers=(),
@@ -130,8 +163,10 @@ class AskedRow:
     def _ranking(self, direction: str) -> dict[str, Any]:
         rows = [row for row in self.hits if row["direction"] == direction]
         share = next((row["recall"] for row in rows if row["recall"] is not None), None)
+        ranking = tuple(map(_hit, rows))
         return {
-            direction: tuple(map(_hit, rows)),
+            direction: ranking,
+            f"{direction}_significant": _significant(ranking),
             f"{direction}_recall": None
             if share is None
             else Recall(recall=share, margin=None, candidates=0, reranked=0),
@@ -187,6 +222,13 @@ def _hit(row: Mapping[str, Any]) -> Hit:
         "metadata": known.get("metadata", {}),
         "token_count": 0,
     })  # fmt: skip
+
+
+def _significant(ranking: Sequence[Hit]) -> int | None:
+    """Return the number of first hits that are told from noise; None where the noise is not known."""
+    if any(hit.significance is None for hit in ranking):
+        return None
+    return sum(1 for _ in itertools.takewhile(lambda hit: is_significant(hit.significance), ranking))
 
 
 def _warning(written: str) -> AnswerWarning:

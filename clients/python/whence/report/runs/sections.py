@@ -7,8 +7,9 @@ from pathlib import PurePath
 from typing import Final
 
 from whence.display.markup import Markup, element
-from whence.report.about import fact_line, pairs
-from whence.report.asked import turn
+from whence.queries import Query
+from whence.report.about import counted_warnings, fact_line, pairs
+from whence.report.asked import exchange, turn
 from whence.report.attributions import attribution
 from whence.report.runs.leading import leading_sequences
 from whence.report.runs.matrix import by_task, by_verdict
@@ -20,7 +21,7 @@ from whence.report.sections import Section
 # Queries that have a row; of more the table itself tells.
 _ROWS: Final = 1_000
 # What a query brought along that the section shows elsewhere.
-_SHOWN: Final = ("task", "correct", "answer", "target", "prompt", "completion", "log_likelihood", "doc_hash", "filter")
+_SHOWN: Final = ("task", "correct", "answer", "target", "log_likelihood", "doc_hash", "filter")
 _LONGEST: Final = 300
 
 
@@ -40,8 +41,10 @@ def run_sections(run: Run, full: int) -> Iterator[Section]:
         parts=_summed(summary, run),
         answer=answers[0] if answers else None,
     )
+    asked = run.asked_in({query.number: query.query_id for query in first})
     for query, answer in zip(first, answers, strict=True):
-        yield Section(label=query.query_id, eyebrow=_eyebrow(query), parts=_query(query), answer=answer)
+        parts = _query(query, asked.get(query.number))
+        yield Section(label=query.query_id, eyebrow=_eyebrow(query), parts=parts, answer=answer)
     others = summary.queries - len(first)
     if others:
         yield Section(label=f"The other {others:,} queries", eyebrow="In short", parts=other_queries(rows, others))
@@ -52,21 +55,20 @@ def _eyebrow(query: AskedRow) -> str:
     return " · ".join(part for part in (query.task, verdict) if part) or "Where this output came from"
 
 
-def _query(query: AskedRow) -> Iterator[Markup]:
+def _query(query: AskedRow, asked: Query | None) -> Iterator[Markup]:
     own = query.own
+    yield exchange(asked)
     turns = [
-        turn(role, own[name], is_output=name in ("answer", "completion"))
+        turn(role, own[name], is_output=name == "answer")
         for name, role in (
-            ("prompt", "prompt"),
             ("answer", "answer"),
-            ("completion", "output"),
-            ("target", "right answer"),
+            ("target", "target"),
         )
         if name in own
     ]
     if turns:
         yield element("div", *turns, class_="exchange")
-    yield from attribution(query.attribution())
+    yield from attribution(query.attribution(), of_batch=True)
     others = [(name, value[:_LONGEST]) for name, value in own.items() if name not in _SHOWN]
     if others:
         yield element("details", element("summary", "Other columns of this query"), pairs(others))
@@ -76,6 +78,7 @@ def _summed(summary: Summary, run: Run) -> Iterator[Markup]:
     yield _settings(run)
     yield _tiles(summary)
     yield from _changes(run)
+    yield from _complaints(summary)
     if not summary.with_signal and summary.all.hits:
         unknown = " The noise of these queries is not known, so hits are counted below, and nothing is summed."
         yield element("p", element("b", "No hit has a signal."), unknown, class_="note")
@@ -83,7 +86,6 @@ def _summed(summary: Summary, run: Run) -> Iterator[Markup]:
         yield from by_verdict(summary)
         yield from by_task(summary)
         yield from leading_sequences(summary)
-    yield from _complaints(summary)
 
 
 def _tiles(summary: Summary) -> Markup:
@@ -125,8 +127,7 @@ def _changes(run: Run) -> Iterator[Markup]:
 
 def _complaints(summary: Summary) -> Iterator[Markup]:
     lines = [f"{count:,} queries were refused: {reason}" for reason, count in summary.refusals.most_common(8)]
-    lines += [f"{count:,} answers warn: {code}" for code, count in summary.warnings.most_common(8)]
     lines += [f"{summary.without_hits:,} answers have no hit"] if summary.without_hits else []
     if lines:
-        yield element("h3", "What to keep in mind")
         yield fact_line(lines)
+    yield counted_warnings(summary.warnings)

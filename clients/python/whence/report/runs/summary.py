@@ -67,7 +67,7 @@ class Summary:
     all: Sums = field(default_factory=Sums)
     answers: Counter[Column] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
-    warnings: Counter[str] = field(default_factory=Counter)
+    warnings: dict[str, Counter[str]] = field(default_factory=dict)
     matrix: dict[tuple[str, Column], Sums] = field(default_factory=dict)
     sequences: dict[str, SequenceTally] = field(default_factory=dict)
 
@@ -86,7 +86,8 @@ class Summary:
         column = Column(task=query.task, correct=query.correct)
         self.answers[column] += 1
         self.without_hits += not query.hits
-        self.warnings.update(str(line).partition(":")[0] for line in query.rows[0]["warnings"] or ())
+        for warning in query.warnings:
+            self.warnings.setdefault(warning.code, Counter())[warning.message] += 1
         for hit in query.hits:
             self._count(hit, column)
 
