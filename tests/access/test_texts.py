@@ -148,6 +148,17 @@ async def test_only_readers_see_texts(guarded, reader, other, method):
     assert (b"TEXTS_WITHHELD" in seen, b"TEXTS_WITHHELD" in kept) == (False, True)
 
 
+async def test_only_readers_see_the_sources_of_a_provisional_ranking(guarded, worker, reader, other):
+    worker.stub.may_finish.clear()
+    seen = []
+    for key in (reader, other):
+        call = guarded.stub.StreamAttribute(OURS["StreamAttribute"], metadata=[("authorization", f"Bearer {key}")])
+        (hit,) = (await call.read()).partial.attribution.positive
+        seen.append((hit.sequence.sequence_id, hit.sequence.document_id, hit.sequence.source, hit.sequence.text))
+        call.cancel()
+    assert seen == [("doc0#0", "doc0", "stub", ""), ("doc0#0", "doc0", "", "")]
+
+
 async def whole_answer(front, method, token, request=None) -> bytes:
     """All that a call answers, as bytes."""
     request = OURS[method] if request is None else request

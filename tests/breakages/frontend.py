@@ -20,6 +20,13 @@ BREAKAGES = (
         tests="tests/frontend/responses/test_linear_range.py",
     ),
     Breakage(
+        name="candidates that are scored without their names",
+        file=f"{FRONT}/search/two_stage.py",
+        old="sequences=rescoring.sequences,",
+        new="",
+        tests="tests/frontend/calls/test_provisional.py",
+    ),
+    Breakage(
         name="the certificate of the worker that came first",
         file=f"{FRONT}/workers/certificates.py",
         old='model.ClearField("certificate")',

@@ -55,6 +55,13 @@ BREAKAGES = (
         tests="tests/worker/requests/test_recent_sequences.py",
     ),
     Breakage(
+        name="a provisional ranking without the names of its sequences",
+        file=f"{WORKER}/serving/responses.py",
+        old="sequence=_origin(ranked.position, model) if described else None,",
+        new="sequence=None,",
+        tests="tests/worker/scoring/test_scan.py",
+    ),
+    Breakage(
         name="gradients kept without end",
         file=f"{WORKER}/gradients/kept.py",
         old="self._kept.put(query.key, kept, _size_bytes(kept))",

@@ -212,6 +212,9 @@ class CannedService(attribution_service_pb2_grpc.AttributionServiceServicer):
             partial = attribution_service_pb2.PartialAttribution(
                 sequences_scored=scored, sequences_total=3, attribution=attribution("", plain)
             )
+            for found in (*partial.attribution.positive, *partial.attribution.negative):
+                found.sequence.ClearField("text")
+                found.sequence.ClearField("metadata")
             yield attribution_service_pb2.StreamAttributeResponse(partial=partial)
         if self.hold:
             self.over.wait(20)

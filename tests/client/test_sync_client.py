@@ -11,6 +11,7 @@ import pytest
 
 import whence
 from whence import _channel
+from whence.cli.progress import best_so_far
 from whence.errors import ERRORS
 
 QUESTION = {"prompt": "The capital of Durrow is", "completion": " Brelary"}
@@ -86,6 +87,14 @@ def test_a_stream_is_progress_and_then_the_answer(client):
     assert [event.sequences_scored for event in progress] == [1, 2]
     assert progress[-1].share == pytest.approx(2 / 3)
     assert answer.positive == client.attribute(**QUESTION).positive
+
+
+def test_progress_names_the_best_sequences_so_far(client):
+    (event, *_) = client.attribute_stream(**QUESTION)
+    (hit,) = event.positive
+    assert (hit.sequence_id, hit.document_id, hit.source) == ("letters/durrow-1#0", "letters/durrow-1", "letters")
+    assert hit.text == ""
+    assert best_so_far(event).endswith(" letters/durrow-1#0")
 
 
 def test_a_score_table_has_ids_first_and_then_texts(client):

@@ -28,6 +28,14 @@ def test_a_record_says_where_it_comes_from(corpus):
     assert (record.document_id, record.source, record.metadata) == ("d0", "data", {"n": 0})
 
 
+def test_an_origin_is_what_the_record_says_but_for_the_text(corpus):
+    for position in range(corpus.sequences):
+        origin, record = corpus.origin(position), corpus.record(position)
+        assert (origin.sequence_id, origin.document_id, origin.source, origin.token_count) == (
+            record.sequence_id, record.document_id, record.source, len(record.token_ids),
+        )  # fmt: skip
+
+
 def test_offsets_point_at_the_text_of_each_token(corpus, records, tokenizer):
     for record in records(corpus):
         whole_characters = [

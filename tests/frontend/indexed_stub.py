@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from frontend.stub_worker import StubWorker, sequence
+from frontend.stub_worker import StubWorker, origin, sequence
 from whence import tensors
 from whence.errors import UnavailableError
 from whence.v1 import attribution_pb2, model_pb2, query_pb2, tensor_pb2
@@ -126,7 +126,9 @@ class IndexedStub(StubWorker):
             positions = request.positions[start : start + step]
             values = [influence(length, position) for length in lengths for position in positions]
             yield messages.RescoreResponse(
-                positions=positions, raw_influence=tensors.pack(values, [len(lengths), len(positions)])
+                positions=positions,
+                raw_influence=tensors.pack(values, [len(lengths), len(positions)]),
+                sequences=map(origin, positions) if request.progress else (),
             )
 
     async def DrawSequences(self, request, context):  # noqa: N802 - the protocol's name

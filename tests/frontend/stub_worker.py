@@ -52,6 +52,14 @@ def sequence(position: int, *, text: str = "") -> attribution_pb2.TrainingSequen
     )
 
 
+def origin(position: int) -> attribution_pb2.TrainingSequence:
+    """What progress says of a sequence: no text."""
+    described = sequence(position)
+    described.ClearField("text")
+    described.ClearField("token_offsets")
+    return described
+
+
 class StubWorker(worker_service_pb2_grpc.WorkerServiceServicer):
     """Answers from the table. What it was asked is in ``prepared``, ``scanned`` and ``scored``."""
 
@@ -204,7 +212,12 @@ class StubWorker(worker_service_pb2_grpc.WorkerServiceServicer):
 
 def _candidates(query, positions, request):
     ranked = [
-        messages.Candidate(shard=_shard_of(position), position=position, raw_influence=influence(query, position))
+        messages.Candidate(
+            shard=_shard_of(position),
+            position=position,
+            raw_influence=influence(query, position),
+            sequence=origin(position) if request.progress else None,
+        )
         for position in positions
     ]
     both = request.direction == attribution_pb2.DIRECTION_BOTH

@@ -18,7 +18,7 @@ from whence_backends.corpus.chats import ChatPolicy
 from whence_backends.corpus.chunking import ChunkPolicy
 from whence_backends.corpus.filters import SequenceFilter
 from whence_backends.corpus.groups import GroupedRows, group_rows
-from whence_backends.corpus.shard import SequenceRecord, Shard, ShardInfo, shard_file
+from whence_backends.corpus.shard import SequenceOrigin, SequenceRecord, Shard, ShardInfo, shard_file
 from whence_backends.preflight import CorpusFacts
 from whence_backends.store.artefact import FileRecord, Manifest, read_manifest, verify_files
 
@@ -147,6 +147,11 @@ class Corpus:
         """Return the record of the sequence at a position. Raises the errors of :meth:`tokens_at`."""
         shard, row = self._locate(position)
         return shard.record(row)
+
+    def origin(self, position: int) -> SequenceOrigin:
+        """Return the origin of the sequence at a position. Raises the errors of :meth:`tokens_at`."""
+        shard, row = self._locate(position)
+        return shard.origin(row)
 
     def position_of(self, sequence_id: str) -> int | None:
         """Return a sequence's position, or ``None`` if no open shard has it. The first call builds an index."""

@@ -89,6 +89,16 @@ class SequenceRecord:
         return TokenSequence(token_ids=self.token_ids, weights=self.weights)
 
 
+@dataclass(frozen=True, kw_only=True)
+class SequenceOrigin:
+    """The names of a sequence, its document and its source, and its length: all but what it says."""
+
+    sequence_id: str
+    document_id: str
+    source: str
+    token_count: int
+
+
 def shard_file(name: str) -> str:
     """Return the file name of a shard."""
     return f"{name}.arrow"
@@ -177,6 +187,16 @@ class Shard:
             token_ids=tokens.token_ids,
             weights=tokens.weights.astype(np.float32),
             offsets=batch.offsets.row(index).reshape(-1, 2),
+        )
+
+    def origin(self, row: int) -> SequenceOrigin:
+        """Return the origin of a sequence. Neither its text nor its tokens are read."""
+        batch, index = self._locate(row)
+        return SequenceOrigin(
+            sequence_id=batch.texts["sequence_id"].row(index),
+            document_id=batch.texts["document_id"].row(index),
+            source=batch.texts["source"].row(index),
+            token_count=int(batch.token_ids.starts[index + 1] - batch.token_ids.starts[index]),
         )
 
     def _metadata_rows(self) -> Int32Array:

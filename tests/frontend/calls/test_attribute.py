@@ -154,12 +154,16 @@ async def test_a_stream_is_progress_and_then_exactly_one_result(front, worker, a
     assert rest[-1].result.attribution == (await front.stub.Attribute(request(ask()))).attribution
 
 
-async def test_a_partial_ranking_has_influences_but_no_texts(front, worker, ask):
+async def test_a_partial_ranking_names_its_sequences_but_has_no_texts(front, worker, ask):
+    """Broken by: influences without the names of their sequences."""
     worker.stub.may_finish.clear()
     call = front.stub.StreamAttribute(attribution_service_pb2.StreamAttributeRequest(query=ask(), options=options()))
     (hit,) = (await call.read()).partial.attribution.positive
     assert hit.raw_influence == influence(ask(), 0)
-    assert not hit.HasField("sequence")
+    assert {field.name for field, _ in hit.sequence.ListFields()} == {
+        "sequence_id", "document_id", "source", "token_count",
+    }  # fmt: skip
+    assert (hit.sequence.sequence_id, hit.sequence.source) == ("doc0#0", "stub")
     call.cancel()
 
 

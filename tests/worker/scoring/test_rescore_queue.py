@@ -14,6 +14,7 @@ from whence import tensors
 from whence.errors import DeadlineError
 from whence.worker.v1 import worker_service_pb2 as pb
 from whence_backends.contract import Detail, QueryGradient
+from whence_backends.corpus import Corpus
 from whence_backends.worker.gradients.source import NamedGradient
 from whence_backends.worker.runtime.context import CallContext
 from whence_backends.worker.scoring.pending_rescore import PendingRescore
@@ -125,6 +126,20 @@ def rescore(worker: Running, query: object, positions: list[int]) -> pb.RescoreR
         positions=positions,
         preconditioning=pb.Preconditioning(damping_factor=0.1),
     )
+
+
+@pytest.mark.parametrize("progress", [False, True])
+async def test_sequences_are_named_where_progress_is_followed(serve: Serve, queries, artefacts, progress: bool):
+    corpus = Corpus.open(artefacts.corpus)
+    async with serve() as worker:
+        request = rescore(worker, queries[0], [40, 3, 17])
+        request.progress = progress
+        parts = [part async for part in worker.stub.Rescore(request)]
+    for part in parts:
+        expected = [corpus.record(position).sequence_id for position in part.positions]
+        assert [sequence.sequence_id for sequence in part.sequences] == (expected if progress else [])
+        assert not any(sequence.text for sequence in part.sequences)
+    assert sum(len(part.positions) for part in parts) == 3
 
 
 async def influences(worker: Running, query: object, positions: list[int]) -> dict[int, float]:

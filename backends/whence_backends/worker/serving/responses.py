@@ -74,12 +74,17 @@ def scored_sequence(sequence: ResolvedSequence, *, with_offsets: bool) -> pb.Sco
     return pb.ScoredSequence(index=sequence.index, sequence=sequence.message(with_offsets=with_offsets))
 
 
-def scan_response(progress: ScanProgress, model: ModelServer, queries: PreconditionedQueries) -> pb.ScanResponse:
-    """Report the progress of a scan, with the best sequences so far."""
+def scan_response(
+    progress: ScanProgress, model: ModelServer, queries: PreconditionedQueries, *, described: bool
+) -> pb.ScanResponse:
+    """Report the progress of a scan, with the best sequences so far.
+
+    Sequences that are to be ``described`` are looked up in files: call it off the event loop then.
+    """
 
     def candidates(order: Order, query: int) -> list[pb.Candidate]:
         top: TopK | None = progress.best.get(order)
-        return [] if top is None else [_candidate(ranked, model) for ranked in top.ranked(query)]
+        return [] if top is None else [_candidate(ranked, model, described=described) for ranked in top.ranked(query)]
 
     return pb.ScanResponse(
         sequences_scored=progress.sequences_scored,
@@ -105,8 +110,23 @@ def self_influence_response(ranked: Sequence[Ranked], searched: int, model: Mode
     )
 
 
-def _candidate(ranked: Ranked, model: ModelServer) -> pb.Candidate:
-    return pb.Candidate(shard=model.shard_of(ranked.position), position=ranked.position, raw_influence=ranked.influence)
+def _candidate(ranked: Ranked, model: ModelServer, *, described: bool = False) -> pb.Candidate:
+    return pb.Candidate(
+        shard=model.shard_of(ranked.position),
+        position=ranked.position,
+        raw_influence=ranked.influence,
+        sequence=_origin(ranked.position, model) if described else None,
+    )
+
+
+def _origin(position: int, model: ModelServer) -> attribution_pb2.TrainingSequence:
+    origin = model.loaded.corpus.origin(position)
+    return attribution_pb2.TrainingSequence(
+        sequence_id=origin.sequence_id,
+        document_id=origin.document_id,
+        source=origin.source,
+        token_count=origin.token_count,
+    )
 
 
 def search_response(result: IndexEstimates) -> pb.SearchResponse:
@@ -193,12 +213,14 @@ def groups_response(sums: GroupSums) -> pb.EstimateGroupsResponse:
     )
 
 
-def rescore_response(rescored: Rescored) -> pb.RescoreResponse:
-    """List influences that were computed."""
+def rescore_response(rescored: Rescored, model: ModelServer, *, described: bool) -> pb.RescoreResponse:
+    """List influences that were computed. As for :func:`scan_response`, off the event loop where ``described``."""
+    positions = rescored.positions.tolist()
     return pb.RescoreResponse(
-        positions=rescored.positions.tolist(),
+        positions=positions,
         raw_influence=wire.tensor(rescored.influence),
         truncation_errors=rescored.truncation_errors,
+        sequences=[_origin(position, model) for position in positions] if described else (),
     )
 
 

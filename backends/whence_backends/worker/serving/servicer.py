@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from whence_backends.worker.searching.token_search import TokenWeights
 from whence_backends.worker.serving import responses
 from whence_backends.worker.serving.frame import Call, CallFrame, ServicerContext, streaming, unary
 from whence_backends.worker.serving.sequence_scores import score_sequences
+
+R = TypeVar("R")
 
 
 class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
@@ -67,7 +69,11 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             async with aclosing(model.scanner.scan(spec, call.context)) as scan:
                 async for progress in scan:
                     if progress.done or request.progress:
-                        response = responses.scan_response(progress, model, queries)
+                        described = request.progress
+                        build = functools.partial(
+                            responses.scan_response, progress, model, queries, described=described
+                        )
+                        response = await _built(build, reads=described)
                         if progress.done:
                             call.finish(response)
                         yield response
@@ -208,7 +214,8 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             scores = model.rescores.rescore(queries.gradients, preconditioning, request.positions, call.context)
             async with aclosing(scores):
                 async for part in scores:
-                    yield responses.rescore_response(part)
+                    build = functools.partial(responses.rescore_response, part, model, described=request.progress)
+                    yield await _built(build, reads=request.progress)
         last = pb.RescoreResponse()
         call.finish(last)
         yield last
@@ -219,3 +226,8 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
     ) -> pb.ScoreSequencesResponse:
         """Score the given sequences, or only look them up."""
         return await score_sequences(request, call)
+
+
+async def _built(build: Callable[[], R], *, reads: bool) -> R:
+    """Return what ``build`` does, off the event loop if it ``reads`` files."""
+    return await asyncio.to_thread(build) if reads else build()

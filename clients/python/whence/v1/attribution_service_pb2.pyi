@@ -123,7 +123,7 @@ class StreamAttributeResponse(google.protobuf.message.Message):
     RESULT_FIELD_NUMBER: builtins.int
     @property
     def partial(self) -> global___PartialAttribution:
-        """The state of the scan."""
+        """The state of the search."""
 
     @property
     def result(self) -> global___AttributeResponse:
@@ -143,7 +143,9 @@ global___StreamAttributeResponse = StreamAttributeResponse
 
 @typing.final
 class PartialAttribution(google.protobuf.message.Message):
-    """The state of a scan that is under way. Its ranking covers the sequences scored so far."""
+    """The state of a search that is under way: a full scan, or the scoring of candidates. Its ranking covers the sequences
+    scored so far.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -153,10 +155,13 @@ class PartialAttribution(google.protobuf.message.Message):
     sequences_scored: builtins.int
     """Number of sequences scored so far."""
     sequences_total: builtins.int
-    """Number of sequences that the scan will score."""
+    """Number of sequences that the search will score. Of candidates it may fall: fewer may be needed than were found."""
     @property
     def attribution(self) -> whence.v1.attribution_pb2.Attribution:
-        """The ranking of the sequences scored so far, without texts and without influences by layer or token."""
+        """The ranking of the sequences scored so far. Its hits have the id, the document, the source and the number of tokens
+        of their sequence, without its text and metadata, and no influences by layer or token. Provisional: a later message
+        may rank other sequences. Workers of an earlier version describe no sequence.
+        """
 
     def __init__(
         self,

@@ -111,7 +111,7 @@ class AttributionServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def StreamAttribute(self, request, context):
-        """As Attribute, with a stream of progress and provisional rankings during a full scan.
+        """As Attribute, with a stream of progress and provisional rankings while sequences are scored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

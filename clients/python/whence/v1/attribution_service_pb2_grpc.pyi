@@ -38,7 +38,7 @@ class AttributionServiceStub:
         whence.v1.attribution_service_pb2.StreamAttributeRequest,
         whence.v1.attribution_service_pb2.StreamAttributeResponse,
     ]
-    """As Attribute, with a stream of progress and provisional rankings during a full scan."""
+    """As Attribute, with a stream of progress and provisional rankings while sequences are scored."""
 
     BatchAttribute: grpc.UnaryUnaryMultiCallable[
         whence.v1.attribution_service_pb2.BatchAttributeRequest,
@@ -110,7 +110,7 @@ class AttributionServiceAsyncStub:
         whence.v1.attribution_service_pb2.StreamAttributeRequest,
         whence.v1.attribution_service_pb2.StreamAttributeResponse,
     ]
-    """As Attribute, with a stream of progress and provisional rankings during a full scan."""
+    """As Attribute, with a stream of progress and provisional rankings while sequences are scored."""
 
     BatchAttribute: grpc.aio.UnaryUnaryMultiCallable[
         whence.v1.attribution_service_pb2.BatchAttributeRequest,
@@ -186,7 +186,7 @@ class AttributionServiceServicer(metaclass=abc.ABCMeta):
         request: whence.v1.attribution_service_pb2.StreamAttributeRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[whence.v1.attribution_service_pb2.StreamAttributeResponse], collections.abc.AsyncIterator[whence.v1.attribution_service_pb2.StreamAttributeResponse]]:
-        """As Attribute, with a stream of progress and provisional rankings during a full scan."""
+        """As Attribute, with a stream of progress and provisional rankings while sequences are scored."""
 
     @abc.abstractmethod
     def BatchAttribute(

@@ -56,7 +56,8 @@ class Attributor:
         async with aclosing(self._search(context, search, prepared, progress=True)) as results:
             async for result in results:
                 last = result
-                yield build_partial(context, prepared.queries[0], result)
+                if result.sequences_total:  # otherwise nothing is scored, and the answer follows
+                    yield build_partial(context, prepared.queries[0], result)
         yield await _answer(context, search, prepared, last)
 
     def _search(

@@ -68,10 +68,16 @@ def build_partial(
     context: RequestContext[object], prepared: worker_service_pb2.PreparedQuery, result: SearchResult
 ) -> attribution_service_pb2.PartialAttribution:
     """Return the event of a stream about one query's search that is still running."""
+    ranking = result.rankings[0]
+    described = {
+        candidate.position: HitDetails(sequence=candidate.sequence)
+        for candidate in (*ranking.positive, *ranking.negative)
+        if candidate.HasField("sequence")
+    }
     return attribution_service_pb2.PartialAttribution(
         sequences_scored=result.sequences_scored,
         sequences_total=result.sequences_total,
-        attribution=build_attribution(context, 0, prepared, result.rankings[0], {}),
+        attribution=build_attribution(context, 0, prepared, ranking, described),
     )
 
 

@@ -6,6 +6,7 @@ import heapq
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from whence.errors import InternalError
 from whence.reasons import Reason
@@ -117,16 +118,22 @@ def rank_scored(
     *,
     top_k: int,
     direction: attribution_pb2.Direction.ValueType,
+    sequences: Mapping[int, attribution_pb2.TrainingSequence] = MappingProxyType({}),
 ) -> Ranking:
     """Return the best scored sequences of a query, for each requested sign. Ties go to the lower position.
 
-    ``influences`` has each position's influence on every query.
+    ``influences`` has each position's influence on every query, ``sequences`` what is known of those described.
     """
 
     def best(sign: int) -> tuple[RankedSequence, ...]:
         scored = ((-sign * row[query], position) for position, row in influences.items() if sign * row[query] > 0)
         return tuple(
-            RankedSequence(shard=generation.shard_of(position), position=position, raw_influence=-sign * key)
+            RankedSequence(
+                shard=generation.shard_of(position),
+                position=position,
+                raw_influence=-sign * key,
+                sequence=sequences.get(position),
+            )
             for key, position in heapq.nsmallest(top_k, scored)
         )
 

@@ -10,6 +10,7 @@ from contextlib import aclosing
 from whence import tensors
 from whence.errors import InternalError, UnavailableError
 from whence.reasons import Reason
+from whence.v1 import attribution_pb2
 from whence.worker.v1 import worker_service_pb2 as messages
 from whence_service.frontend.request.context import RequestContext
 from whence_service.frontend.search.rankings import worst_of
@@ -24,15 +25,18 @@ class Rescoring:
     When a worker is gone, other holders of its shards score the positions that it left. In an answer that may be
     partial, positions that nobody holds are dropped.
 
-    State: ``wanted``, the positions that were asked for; and ``exact``, by position each query's influence as far as it
-    has arrived. The tasks that follow the workers add to it and set ``_news``.
+    State: ``wanted``, the positions that were asked for; ``exact``, by position each query's influence as far as it has
+    arrived; and ``sequences``, for a caller who follows the progress, by position the sequences without their texts.
+    The tasks that follow the workers add to them and set ``_news``.
     """
 
-    def __init__(self, context: RequestContext[object]) -> None:
+    def __init__(self, context: RequestContext[object], *, progress: bool = False) -> None:
         self._context = context
+        self._progress = progress
         self.until = context.deadline.break_off()
         self.wanted: dict[int, None] = {}
         self.exact: dict[int, Sequence[float]] = {}
+        self.sequences: dict[int, attribution_pb2.TrainingSequence] = {}
         self._truncation_errors: list[Sequence[float]] = []  # of each query, as each worker reports them
         self._news = asyncio.Event()
 
@@ -97,6 +101,7 @@ class Rescoring:
             queries=self._context.request.queries,
             positions=positions,
             preconditioning=self._context.preconditioning,
+            progress=self._progress,
         )
         left = set(positions)
         try:
@@ -127,6 +132,8 @@ class Rescoring:
         by_query = tensors.rows(answer.raw_influence) if answer.positions else []
         for number, position in enumerate(answer.positions):
             self.exact[position] = [row[number] for row in by_query]
+        # A worker of an earlier version describes none.
+        self.sequences.update(zip(answer.positions, answer.sequences, strict=False))
         self._truncation_errors.append(answer.truncation_errors)
         self._news.set()
 

@@ -80,7 +80,7 @@ class TwoStageSearch:
         :class:`~whence.errors.DeadlineError` where there was time for none.
         """
         candidates = await self._find()
-        rescoring = Rescoring(self._context)
+        rescoring = Rescoring(self._context, progress=self._progress)
         if self._refinement is not None:
             first = self._refinement.first_round(candidates, self._sequences_searched)
             async with aclosing(self._score(rescoring, candidates, first)) as steps:
@@ -171,7 +171,14 @@ class TwoStageSearch:
         options, generation = self._context.options, self._context.generation
         with self._context.watch.stage("merge"):
             rankings = tuple(
-                rank_scored(generation, rescoring.exact, query, top_k=options.top_k, direction=options.direction)
+                rank_scored(
+                    generation,
+                    rescoring.exact,
+                    query,
+                    top_k=options.top_k,
+                    direction=options.direction,
+                    sequences=rescoring.sequences,
+                )
                 for query in range(len(self._context.request.queries))
             )
             return SearchResult(

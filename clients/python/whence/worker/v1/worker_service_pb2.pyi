@@ -309,7 +309,7 @@ class ScanRequest(google.protobuf.message.Message):
     direction: whence.v1.attribution_pb2.Direction.ValueType
     """The end of the ranking to return."""
     progress: builtins.bool
-    """Stream progress. If false, only the last message is sent."""
+    """Stream progress, and describe the candidates of every message. If false, only the last message is sent."""
     @property
     def generation(self) -> global___Generation:
         """The generation that the caller expects."""
@@ -461,20 +461,27 @@ class Candidate(google.protobuf.message.Message):
     SHARD_FIELD_NUMBER: builtins.int
     POSITION_FIELD_NUMBER: builtins.int
     RAW_INFLUENCE_FIELD_NUMBER: builtins.int
+    SEQUENCE_FIELD_NUMBER: builtins.int
     shard: builtins.str
     """The shard that has it."""
     position: builtins.int
     """Its position in the corpus."""
     raw_influence: builtins.float
     """Its raw influence."""
+    @property
+    def sequence(self) -> whence.v1.attribution_pb2.TrainingSequence:
+        """The sequence, without text, metadata and offsets. Only if ScanRequest.progress is set."""
+
     def __init__(
         self,
         *,
         shard: builtins.str = ...,
         position: builtins.int = ...,
         raw_influence: builtins.float = ...,
+        sequence: whence.v1.attribution_pb2.TrainingSequence | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["position", b"position", "raw_influence", b"raw_influence", "shard", b"shard"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["sequence", b"sequence"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["position", b"position", "raw_influence", b"raw_influence", "sequence", b"sequence", "shard", b"shard"]) -> None: ...
 
 global___Candidate = Candidate
 
@@ -1252,6 +1259,9 @@ class RescoreRequest(google.protobuf.message.Message):
     QUERIES_FIELD_NUMBER: builtins.int
     POSITIONS_FIELD_NUMBER: builtins.int
     PRECONDITIONING_FIELD_NUMBER: builtins.int
+    PROGRESS_FIELD_NUMBER: builtins.int
+    progress: builtins.bool
+    """Also describe the sequences, for a caller who follows the progress."""
     @property
     def generation(self) -> global___Generation:
         """The generation that the caller expects."""
@@ -1275,9 +1285,10 @@ class RescoreRequest(google.protobuf.message.Message):
         queries: collections.abc.Iterable[whence.v1.query_pb2.Query] | None = ...,
         positions: collections.abc.Iterable[builtins.int] | None = ...,
         preconditioning: global___Preconditioning | None = ...,
+        progress: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["generation", b"generation", "preconditioning", b"preconditioning"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["generation", b"generation", "positions", b"positions", "preconditioning", b"preconditioning", "queries", b"queries"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["generation", b"generation", "positions", b"positions", "preconditioning", b"preconditioning", "progress", b"progress", "queries", b"queries"]) -> None: ...
 
 global___RescoreRequest = RescoreRequest
 
@@ -1291,6 +1302,7 @@ class RescoreResponse(google.protobuf.message.Message):
     RAW_INFLUENCE_FIELD_NUMBER: builtins.int
     TIMINGS_FIELD_NUMBER: builtins.int
     TRUNCATION_ERRORS_FIELD_NUMBER: builtins.int
+    SEQUENCES_FIELD_NUMBER: builtins.int
     @property
     def positions(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """Positions in the corpus."""
@@ -1307,6 +1319,10 @@ class RescoreResponse(google.protobuf.message.Message):
     def truncation_errors(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
         """One per query: Attribution.truncation_error."""
 
+    @property
+    def sequences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[whence.v1.attribution_pb2.TrainingSequence]:
+        """One per position, in order: the sequence, without text, metadata and offsets. Only if RescoreRequest.progress is set."""
+
     def __init__(
         self,
         *,
@@ -1314,9 +1330,10 @@ class RescoreResponse(google.protobuf.message.Message):
         raw_influence: whence.v1.tensor_pb2.Tensor | None = ...,
         timings: collections.abc.Iterable[whence.v1.attribution_pb2.StageTiming] | None = ...,
         truncation_errors: collections.abc.Iterable[builtins.float] | None = ...,
+        sequences: collections.abc.Iterable[whence.v1.attribution_pb2.TrainingSequence] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["raw_influence", b"raw_influence"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["positions", b"positions", "raw_influence", b"raw_influence", "timings", b"timings", "truncation_errors", b"truncation_errors"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["positions", b"positions", "raw_influence", b"raw_influence", "sequences", b"sequences", "timings", b"timings", "truncation_errors", b"truncation_errors"]) -> None: ...
 
 global___RescoreResponse = RescoreResponse
 
