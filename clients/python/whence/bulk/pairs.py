@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any
+from typing import Any, TypeVar
 
 from whence._many import FailedQuery
 from whence.bulk.rows import QueryRow
 from whence.errors import WhenceError
 from whence.queries import Query
-from whence.results import Attribution
+
+A = TypeVar("A")
 
 
 def with_answers(
-    rows: Iterator[QueryRow], ask: Callable[[Iterator[Query]], Any]
-) -> Iterator[tuple[QueryRow, Attribution | WhenceError]]:
+    rows: Iterator[QueryRow], ask: Callable[[Iterator[Query]], Iterator[A | FailedQuery]]
+) -> Iterator[tuple[QueryRow, A | WhenceError]]:
     """Yield each row with its answer, in order. Rows are read as they are needed."""
     waiting: deque[QueryRow] = deque()
 
@@ -32,7 +33,8 @@ def with_answers(
             assert row.error is not None
             yield row, row.error
 
-    with closing(ask(queries())) as answers:
+    asked: Any = ask(queries())  # a generator, which is to be closed
+    with closing(asked) as answers:
         for answer in answers:
             yield from without_query()
             row = waiting.popleft()

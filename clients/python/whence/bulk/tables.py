@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,16 +23,25 @@ _CHUNK: Final = 2048
 _LARGEST: Final = 2**63
 
 
-class OwnColumns:
-    """The columns that queries brought along, and the kinds of their values."""
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """The columns that every table of a kind has, in order, and their Arrow types, which are made when needed."""
 
-    def __init__(self) -> None:
+    names: tuple[str, ...]
+    arrow: Callable[[], list[tuple[str, Any]]]
+
+
+class OwnColumns:
+    """The columns that queries brought along, beside those that their table always has; the kinds of their values."""
+
+    def __init__(self, beside: Columns | None = None) -> None:
+        self._beside = frozenset((beside or HITS).names)
         self._kinds: dict[str, set[type]] = {}
 
     def see(self, rows: Rows) -> None:
         """Take note of the columns of rows."""
         for row in rows:
-            for name in row.keys() - _OURS:
+            for name in row.keys() - self._beside:
                 self._kinds.setdefault(name, set()).add(_kind(row[name]))
 
     @property
@@ -65,15 +75,19 @@ def check_table(out: Path, *, overwrite: bool) -> None:
 
 
 def write_table(
-    path: Path, rows: Callable[[], Iterator[dict[str, Any]]], own: OwnColumns, about: Mapping[str, Any]
+    path: Path,
+    rows: Callable[[], Iterator[dict[str, Any]]],
+    own: OwnColumns,
+    about: Mapping[str, Any],
+    columns: Columns | None = None,
 ) -> None:
-    """Write the rows and what is to be known about them, in place of what is at ``path``.
+    """Write the rows and what is to be known about them, in place of what is at ``path``. ``columns``: those of hits.
 
     Parquet keeps ``about`` in the metadata of its schema, each value as JSON under ``whence.<name>``; beside the other
     formats it is in ``<name>.about.json``.
     """
     partial = path.with_name(f".{path.name}.writing")
-    _WRITERS[path.suffix.lower()](partial, rows(), own, about)
+    _WRITERS[path.suffix.lower()](partial, rows(), columns or HITS, own, about)
     if path.suffix.lower() != ".parquet":
         about_path(path).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     os.replace(partial, path)
@@ -84,12 +98,14 @@ def about_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.about.json")
 
 
-def _write_parquet(path: Path, rows: Iterator[dict[str, Any]], own: OwnColumns, about: Mapping[str, Any]) -> None:
+def _write_parquet(
+    path: Path, rows: Iterator[dict[str, Any]], columns: Columns, own: OwnColumns, about: Mapping[str, Any]
+) -> None:
     import pyarrow as pa
 
     module = parquet()
     schema = pa.schema(
-        [*arrow_fields(COLUMNS), *((name, _ARROW[own.kind(name)](pa)) for name in own.names)],
+        [*columns.arrow(), *((name, _ARROW[own.kind(name)](pa)) for name in own.names)],
         metadata={f"whence.{name}": json.dumps(value) for name, value in about.items()},
     )
     with module.ParquetWriter(path, schema, compression="zstd") as writer:
@@ -111,8 +127,10 @@ def arrow_fields(columns: Iterable[str]) -> list[tuple[str, Any]]:
     return [(name, others.get(name, pa.float64() if name in numbers else pa.string())) for name in columns]
 
 
-def _write_csv(path: Path, rows: Iterator[dict[str, Any]], own: OwnColumns, about: Mapping[str, Any]) -> None:
-    names = [*COLUMNS, *own.names]
+def _write_csv(
+    path: Path, rows: Iterator[dict[str, Any]], columns: Columns, own: OwnColumns, about: Mapping[str, Any]
+) -> None:
+    names = [*columns.names, *own.names]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(names)
@@ -120,7 +138,9 @@ def _write_csv(path: Path, rows: Iterator[dict[str, Any]], own: OwnColumns, abou
             writer.writerow([_flat(row.get(name)) for name in names])
 
 
-def _write_json_lines(path: Path, rows: Iterator[dict[str, Any]], own: OwnColumns, about: Mapping[str, Any]) -> None:
+def _write_json_lines(
+    path: Path, rows: Iterator[dict[str, Any]], columns: Columns, own: OwnColumns, about: Mapping[str, Any]
+) -> None:
     with path.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
 
@@ -142,7 +162,8 @@ def _as(kind: type, value: Any) -> Any:  # noqa: ANN401 - any JSON value
     return float(value) if kind is float else json.dumps(value)
 
 
-_OURS: Final = frozenset(COLUMNS)
+# The columns of a table of hits.
+HITS: Final = Columns(names=COLUMNS, arrow=lambda: arrow_fields(COLUMNS))
 _ARROW: Final[dict[type, Callable[[Any], Any]]] = {
     bool: lambda pa: pa.bool_(),
     int: lambda pa: pa.int64(),
