@@ -193,6 +193,13 @@ BREAKAGES = (
         tests="tests/corpus/test_left_out.py",
     ),
     Breakage(
+        name="a run of shared tokens that goes on in the next sequence",
+        file=f"{CORPUS}/overlap.py",
+        old="if not begins and slot > 0",
+        new="if slot > 0",
+        tests="tests/corpus/test_overlap.py",
+    ),
+    Breakage(
         name="a folder that two jobs write to",
         file="backends/whence_backends/store/lock.py",
         old="fcntl.LOCK_EX | fcntl.LOCK_NB)",

@@ -161,6 +161,7 @@ class CannedService(attribution_service_pb2_grpc.AttributionServiceServicer):
         self.failures: list[WhenceError | grpc.StatusCode] = []
         self.models = [served_model("toy")]
         self.padding = 0
+        self.noise: attribution_pb2.Noise | None = None  # of a batch's answers
         self.hold = False
         self.hold_from: int | None = None  # the number of the batch, or block, from which on they are held
         self.held = threading.Event()
@@ -239,9 +240,11 @@ class CannedService(attribution_service_pb2_grpc.AttributionServiceServicer):
                 context.abort_with_status(status.to_wire(error))
             if query.text.completion == BREAKING:
                 context.abort_with_status(status.to_wire(InternalError("a bug", reason="INTERNAL")))
+        answers = [attribution(query.query_id, request.options) for query in request.queries]
+        for answer in answers if self.noise is not None else ():
+            answer.noise.CopyFrom(self.noise)
         return attribution_service_pb2.BatchAttributeResponse(
-            attributions=[attribution(query.query_id, request.options) for query in request.queries],
-            metadata=response_metadata(request.request_id),
+            attributions=answers, metadata=response_metadata(request.request_id)
         )
 
     def _of_score(self, request_id: str) -> attribution_pb2.ResponseMetadata:

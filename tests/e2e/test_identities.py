@@ -116,6 +116,17 @@ def answer(address: str, method: str, request, key: str) -> bytes:
         return b"".join(call(request.SerializeToString(), metadata=metadata, timeout=60))
 
 
+def test_a_benchmark_is_looked_for_in_texts_by_those_alone_who_may_read_them(guarded, tmp_path):
+    items = tmp_path / "items.jsonl"
+    items.write_text('{"prompt": "the keeper ", "completion": "lit the lamp"}\n')
+    command = ("contamination", "--queries", str(items), "--out", str(tmp_path / "table.csv"))
+    refused = whence(*command, server=guarded.address, WHENCE_TOKEN=guarded.other)
+    assert refused.returncode == 1
+    assert "read-texts" in refused.stderr
+    done = whence(*command, server=guarded.address, WHENCE_TOKEN=guarded.reader)
+    assert done.returncode == 0, done.stderr
+
+
 def test_without_a_key_a_command_says_how_to_give_one(guarded):
     done = whence("models", server=guarded.address)
     assert done.returncode == 1

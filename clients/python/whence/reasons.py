@@ -179,6 +179,8 @@ class Reason(_Named):
     """Ask for a sample within the bounds that the message names, or for none: 0."""
     INVALID_NGRAM = auto()
     """Ask for n-grams of a length within the bounds that the message names, or leave it to the server."""
+    INVALID_LEVEL = auto()
+    """Give a share above 0 and below 1: that of clean items that may be flagged by chance."""
     INVALID_SAMPLES = auto()
     """Ask for a number of samples within the bounds that the message names."""
     INVALID_FILTER = auto()

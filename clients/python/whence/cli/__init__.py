@@ -24,6 +24,11 @@ COMMANDS: Final = (
     Subcommand("harness", "whence.cli.commands.harness:harness", "Where did the answers of an evaluation come from?"),
     Subcommand("explore", "whence.cli.commands.explore:explore", "Look at influences in a browser.", "explore"),
     Subcommand("report", "whence.cli.commands.report:report", "Make one HTML file of results, for a colleague."),
+    Subcommand(
+        "contamination",
+        "whence.cli.commands.contamination:contamination",
+        "Is a benchmark in the training data, and does it matter?",
+    ),
     Subcommand("models", "whence.cli.commands.models:models", "What does the server serve?"),
     Subcommand("doctor", "whence.cli.commands.doctor:doctor", "Is everything in order, here and at the server?"),
     Subcommand("demo", "whence.cli.commands.demo:demo", "Try Whence on a small model.", "torch"),

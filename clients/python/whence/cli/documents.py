@@ -8,6 +8,7 @@ from typing import Any
 
 from whence.bulk import BulkReport
 from whence.bulk.matrix import MatrixReport
+from whence.contamination import ContaminationReport
 from whence.harness.lm_eval import LmEvalReport
 from whence.models import Model
 from whence.queries import Query
@@ -32,6 +33,11 @@ def matrix(report: MatrixReport) -> dict[str, Any]:
 
 def lm_eval(report: LmEvalReport) -> dict[str, Any]:
     """Return the report of the answers of an evaluation."""
+    return {**dataclasses.asdict(report), "run": bulk(report.run)}
+
+
+def contamination(report: ContaminationReport) -> dict[str, Any]:
+    """Return the report of a benchmark's items."""
     return {**dataclasses.asdict(report), "run": bulk(report.run)}
 
 
