@@ -229,5 +229,5 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
 
 
 async def _built(build: Callable[[], R], *, reads: bool) -> R:
-    """Return what ``build`` does, off the event loop if it ``reads`` files."""
+    """Return the result of ``build``, off the event loop if it ``reads`` files."""
     return await asyncio.to_thread(build) if reads else build()

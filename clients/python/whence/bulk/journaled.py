@@ -39,7 +39,7 @@ class Asking(Generic[A]):
 
 
 def settings_of(source: Source, run: RunOptions, options: BatchOptions) -> dict[str, Any]:
-    """Return what a journal is known again by. A run with other settings is another run."""
+    """Return the settings that a journal is known again by. A run with other settings is another run."""
     values = complete(BatchOptions, options).items()
     known = {name: value if isinstance(value, str | int | float | None) else repr(value) for name, value in values}
     return {**source.settings, "model": run.model, "strict": run.strict, "options": known}

@@ -46,7 +46,7 @@ class CleanValues:
         return self._values[-1] if self._values else math.inf
 
     def tail(self, value: float, *, own: bool = False) -> Tail | None:
-        """Return where a value lies; ``own``: it is one of these itself, which is then left out.
+        """Return the tail that a value is in; ``own``: it is one of these itself, which is then left out.
 
         None where there is no clean item to compare it with.
         """
@@ -68,7 +68,7 @@ def wilson(count: int, of: int) -> tuple[float, float]:
 
 
 def together(tails: Iterable[Tail | None]) -> float:
-    """Return how far several kinds of evidence stand out together: −Σ log p (Fisher 1932).
+    """Return a measure of several kinds of evidence together, large where they stand out: −Σ log p (Fisher 1932).
 
     A kind that is not known counts nothing. Kinds may depend on each other, so that this is no p-value, but a value to
     set against those of clean items.

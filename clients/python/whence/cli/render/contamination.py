@@ -57,7 +57,7 @@ def _multiple(score: float | None) -> str:
 
 
 def _found(report: ContaminationReport) -> Iterator[Text]:
-    """Yield the counts of items."""
+    """Yield the counts of items as sentences."""
     items = f"{report.items:,} items"
     yield Text(f"{report.copied:,} of {items}: word for word in one training sequence, every {report.ngram}-gram.")
     if report.overlapping is None or report.expected is None:
@@ -83,7 +83,7 @@ def _found(report: ContaminationReport) -> Iterator[Text]:
 
 
 def _limits(report: ContaminationReport) -> Iterator[Text]:
-    """Yield what the counts rest on, and what they cannot tell."""
+    """Yield the grounds of the counts, and their limits."""
     if report.least is not None:
         few = report.least > report.level
         wanted = f"; --level {report.level:g} needs at least {math.ceil(1 / report.level) - 1:,}"
