@@ -24,6 +24,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(importlib.util.find_spec("lm_eval") is None, reason="lm_eval is not installed"),
 ]
+EXAMPLE = Path(__file__).parents[2] / "examples" / "lm_eval_in_process.py"
 DOCUMENTS = 40
 LIMIT = 8
 
@@ -132,3 +133,15 @@ def test_only_wrong_attributes_what_lm_eval_counted_as_wrong(evaluated: Evaluate
     assert len(rows) == round((1 - right) * LIMIT) > 0
     assert {row["query.correct"] for row in rows} == {False}
     assert report["tasks"][0]["wrong_answers"]["attributed"] == len(rows)
+
+
+def test_the_example_attributes_in_the_process_that_evaluates(evaluated: Evaluated, pytestconfig: pytest.Config):
+    model, table = subjects.tiny().model, evaluated.folder / "example.parquet"
+    command = [sys.executable, EXAMPLE, model, evaluated.server, "tests/harness/tasks", table]
+    settings = environment({"HF_HOME": str(evaluated.folder / "hf"), "HF_DATASETS_OFFLINE": "1"}, None)
+    done = subprocess.run(command, env=settings, cwd=pytestconfig.rootpath, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    task, written = done.stdout.splitlines()[-2:]
+    assert task.startswith("world_choice 0.")
+    assert written == "8 hits in example.parquet"
+    assert table.exists()

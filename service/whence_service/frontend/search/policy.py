@@ -38,7 +38,7 @@ def choose_search(generation: Generation, requested: Search, *, may_read: bool =
     if requested in WITH_INDEX and not has_index:
         raise MismatchError(
             f"the workers of {generation.id.model!r} have no gradient index; build one with `whence index` and start "
-            "them with --index, or ask for SEARCH_FULL_SCAN",
+            "them with --index; attribution alone can do without one, as SEARCH_FULL_SCAN",
             reason=Reason.MISSING_INDEX,
             model=generation.id.model,
         )
