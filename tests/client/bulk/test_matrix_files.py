@@ -249,11 +249,21 @@ def test_the_command_writes_the_matrix(target, queries, tmp_path):
     done = CliRunner().invoke(cli.app, list(map(str, command)), env={"WHENCE_SERVER": target, "COLUMNS": "200"})
     assert done.exit_code == 0, done.output
     assert "20 queries by 2 sequences: 20 scores" in done.output
-    assert "row 2 of" in done.output
+    assert f"row 2 of {tmp_path / 's.csv'}, nowhere: no sequence nowhere" in done.output.replace("\n", "")
     assert CliRunner().invoke(cli.app, list(map(str, command)), env={"WHENCE_SERVER": target}).exit_code == 1
     arguments = [*map(str, command), "--overwrite", "--json"]
     report = json.loads(CliRunner().invoke(cli.app, arguments, env={"WHENCE_SERVER": target}).stdout)
     assert (report["queries"], report["scores"], report["refused"]) == (20, 20, 1)
+
+
+def test_the_command_names_the_row_of_what_was_refused_once(target, tmp_path):
+    queries = write(tmp_path / "q.jsonl", [{"completion": " owl"}, {"question": "?"}, {"completion": REFUSED}])
+    given = write(tmp_path / "s.jsonl", [{"text": "one"}, {"name": "x"}])
+    command = ["scores", "--queries", queries, "--sequences", given, "--out", tmp_path / "out.csv", "--server", target]
+    done = CliRunner().invoke(cli.app, list(map(str, command)), env={"COLUMNS": "300"})
+    assert f"  {queries}: row 2 is no query" in done.output
+    assert f"  row 3 of {queries} is bad" in done.output
+    assert f"  row 2 of {given} has neither" in done.output
 
 
 def test_ctrl_c_ends_the_command_with_130_and_the_way_on(target, service, queries, texts, tmp_path):

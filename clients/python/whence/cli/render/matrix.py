@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from whence.bulk.matrix import MatrixReport
+from whence.bulk.matrix import MatrixRefusal, MatrixReport
 from whence.cli.render import answer
 from whence.display import wording
 from whence.terminal import printable
@@ -21,11 +21,18 @@ def matrix_report(report: MatrixReport) -> RenderableType:
     if report.refused:
         were = "was" if report.refused == 1 else "were"
         lines.append(Text(f"{report.refused:,} {were} refused, and without scores in the table:", style="yellow"))
-        lines += [
-            Text(printable(f"  row {refusal.row} of {refusal.file}, {refusal.name}: {refusal.message}"))
-            for refusal in report.refusals
-        ]
+        lines += [Text(printable(f"  {_located(refusal)}")) for refusal in report.refusals]
         if report.refused > len(report.refusals):
             lines.append(Text(f"  and {report.refused - len(report.refusals):,} more"))
     facts = (report.provenance.certificate.sentence, wording.origin(report.provenance))
     return Group(*lines, *answer.warnings(report.warnings), *(Text(printable(fact), style="dim") for fact in facts))
+
+
+def _located(refusal: MatrixRefusal) -> str:
+    """Return the message of a refusal, with its row and file in front where it does not name them."""
+    row = f"row {refusal.row} of {refusal.file}"
+    if row in refusal.message:
+        return refusal.message
+    if refusal.message.startswith(f"row {refusal.row} "):
+        return f"{refusal.file}: {refusal.message}"
+    return f"{row}, {refusal.name}: {refusal.message}"
