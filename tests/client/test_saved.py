@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 
 import whence
 from whence import cli, saved
-from whence.results import TokenInfluence
+from whence.results import Answer, TokenInfluence
 
 QUESTION = ["--prompt", "The capital of Durrow is", "--completion", " Brelary"]
-KINDS = (whence.Attribution, whence.Explanation, whence.GroupInfluences, whence.ScoreTable, whence.SelfInfluences)
+KINDS = tuple(Answer.__subclasses__())
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 TEXTS = st.text(max_size=6)
@@ -33,6 +33,7 @@ SCALARS = {float: NUMBERS, int: st.integers(0, 2**53), str: TEXTS, bool: st.bool
 TOKEN = st.builds(TokenInfluence, text=TEXTS, start=st.just(0), end=st.just(0), influence=NUMBERS)
 PAIR, LAYERS = st.tuples(NUMBERS, NUMBERS), st.just(("a", "b"))
 FITTING = {
+    whence.TextOverlap: {"ngrams": st.integers(2, 9), "shared_ngrams": st.integers(0, 2)},
     whence.Hit: {"tokens": st.none() | st.lists(TOKEN, max_size=2).map(tuple)},
     whence.Explanation: {"layers": LAYERS, "tokens": st.tuples(TOKEN, TOKEN), "parts": st.tuples(PAIR, PAIR)},
     whence.ScoreTable: {
@@ -72,6 +73,10 @@ def test_reading_is_the_inverse_of_writing(kind):
         assert saved.parse(answer.to_json().encode(), "x").result == answer
 
     law()
+
+
+def test_every_result_has_a_kind_of_its_own():
+    assert len({kind.kind for kind in KINDS} | {Answer.kind, whence.Attributions.kind}) == len(KINDS) + 2
 
 
 @pytest.mark.parametrize("kind", [whence.Hit, whence.TrainingSequence, whence.Progress])

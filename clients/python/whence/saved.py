@@ -21,9 +21,12 @@ from whence.results import (
     GroupInfluences,
     ScoreTable,
     SelfInfluences,
+    TextOverlaps,
 )
 
-Result: TypeAlias = Attribution | Attributions | Explanation | GroupInfluences | ScoreTable | SelfInfluences
+Result: TypeAlias = (
+    Attribution | Attributions | Explanation | GroupInfluences | ScoreTable | SelfInfluences | TextOverlaps
+)
 
 # The key under which `--json` says what was asked, beside the fields of the answer.
 ASKED: Final = "asked"
@@ -139,7 +142,8 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - an option's value
 
 
 _KINDS: Final[dict[str, type[Result]]] = {
-    kind.kind: kind for kind in (Attribution, Attributions, Explanation, GroupInfluences, ScoreTable, SelfInfluences)
+    kind.kind: kind
+    for kind in (Attribution, Attributions, Explanation, GroupInfluences, ScoreTable, SelfInfluences, TextOverlaps)
 }
 _FIELDS: Final[dict[type[Result], set[str]]] = {
     Attributions: {"attributions"},

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 
 from whence import __version__
 from whence.errors import UnavailableError
-from whence.explore import failures, identities, logs, static
+from whence.explore import failures, identities, logs, reports, static
 from whence.explore.access import AccessGuard
 from whence.explore.api import openapi, routes
 from whence.explore.beginning import EMPTY, Beginning
@@ -59,6 +59,7 @@ def create_app(upstream: Upstream, settings: ExploreSettings, beginning: Beginni
             openapi.ROUTE,
             violations.route,
             Route("/page/settings.json", page_settings),
+            reports.route(settings),
             *static.routes(),
             *routes.routes(upstream, ServerCheck(upstream, settings), settings),
         ],

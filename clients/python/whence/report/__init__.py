@@ -11,11 +11,25 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from whence.report.files import Inputs, read, with_queries
+from whence.report.messages import exchange, is_exchange
 from whence.report.page import FULL, Report, html_report
 from whence.report.runs.run import Run
 from whence.saved import Asked, Result, Saved
 
-__all__ = ["FULL", "Asked", "Inputs", "Report", "Run", "Saved", "html", "html_report", "read", "with_queries"]
+__all__ = [
+    "FULL",
+    "Asked",
+    "Inputs",
+    "Report",
+    "Run",
+    "Saved",
+    "exchange",
+    "html",
+    "html_report",
+    "is_exchange",
+    "read",
+    "with_queries",
+]
 
 
 def html(

@@ -13,6 +13,7 @@ from whence.bulk.rows import query_rows
 from whence.bulk.tables import about_path
 from whence.errors import InvalidRequestError, NotFoundError
 from whence.reasons import Reason
+from whence.report.messages import exchange, is_exchange
 from whence.report.runs.run import Run
 from whence.saved import Saved, parse
 
@@ -49,7 +50,7 @@ def read(paths: Iterable[Path]) -> Inputs:
             results += held
             passed_over += others
         else:
-            results.append(_in_file(path))
+            results += _in_file(path)
     return Inputs(results=tuple(results), passed_over=tuple(passed_over))
 
 
@@ -78,7 +79,7 @@ def _in_folder(folder: Path) -> tuple[list[Saved | Run], list[Path]]:
         if path in companions:
             continue
         try:
-            results.append(_in_file(path))
+            results += _in_file(path)
         except InvalidRequestError as error:
             if error.reason == Reason.UNSUPPORTED_RESULT:
                 raise
@@ -92,17 +93,31 @@ def _in_folder(folder: Path) -> tuple[list[Saved | Run], list[Path]]:
     return results, others
 
 
-def _in_file(path: Path) -> Saved | Run:
+def _in_file(path: Path) -> list[Saved | Run]:
     with path.open("rb") as file:
         beginning = file.read(4)
         first = beginning + file.readline(_LOOK)
     if beginning == b"PAR1":
-        return _table(path, "parquet")
+        return [_table(path, "parquet")]
     if _columns_of_json(first) >= _COLUMNS:
-        return _table(path, "jsonl")
+        return [_table(path, "jsonl")]
     if _columns_of_csv(first) >= _COLUMNS:
-        return _table(path, "csv")
-    return parse(path.read_bytes(), str(path))
+        return [_table(path, "csv")]
+    content = path.read_bytes()
+    exchanges = _exchanges(content)
+    return [exchange(item, str(path)) for item in exchanges] or [parse(content, str(path))]
+
+
+def _exchanges(content: bytes) -> list[dict[str, Any]]:
+    """Return the requests with answers of a file that the page of ``whence explore`` made; none of any other file."""
+    if b'"answer"' not in content:
+        return []
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        return []
+    items = document if isinstance(document, list) else [document]
+    return items if items and all(map(is_exchange, items)) else []
 
 
 def _columns_of_json(line: bytes) -> set[str]:

@@ -12,6 +12,7 @@ from whence.report.about import warnings
 from whence.report.attributions import attribution
 from whence.report.explanations import explanation
 from whence.report.groups import group_influences
+from whence.report.overlaps import text_overlaps
 from whence.report.scores import score_table, self_influences
 from whence.results import (
     Answer,
@@ -21,6 +22,7 @@ from whence.results import (
     GroupInfluences,
     ScoreTable,
     SelfInfluences,
+    TextOverlaps,
 )
 from whence.saved import Asked, Saved
 
@@ -94,6 +96,8 @@ def _parts(result: Answer, asked: Asked) -> Iterator[Markup]:
             yield from score_table(result)
         case SelfInfluences():
             yield from self_influences(result)
+        case TextOverlaps():
+            yield from text_overlaps(result)
         case _:
             yield joined()
 
@@ -104,6 +108,7 @@ _EYEBROWS: Final[dict[type[Answer], str]] = {
     GroupInfluences: "How much comes from each group",
     ScoreTable: "Given sequences, scored",
     SelfInfluences: "Sequences unlike the others",
+    TextOverlaps: "How much is in the training text",
 }
 _TITLES: Final[dict[type[Answer], str]] = {
     Attribution: "An output",
@@ -111,4 +116,5 @@ _TITLES: Final[dict[type[Answer], str]] = {
     GroupInfluences: "Groups",
     ScoreTable: "Scores",
     SelfInfluences: "Self-influence",
+    TextOverlaps: "Overlap",
 }

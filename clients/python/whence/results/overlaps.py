@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from whence.display import summaries
 from whence.results.answers import Answer
@@ -60,7 +60,15 @@ class TextOverlap:
 class TextOverlaps(Answer):
     """The overlap of each query, in the order of the request, with any sequence of the corpus."""
 
+    kind: ClassVar[str] = "text_overlaps"
+
     overlaps: tuple[TextOverlap, ...]
+
+    def contradictions(self) -> Iterator[str]:
+        """Yield counts of which there cannot be a share."""
+        for overlap in self.overlaps:
+            if not 0 <= overlap.shared_ngrams <= overlap.ngrams or not overlap.ngrams:
+                yield f"{overlap.shared_ngrams} of {overlap.ngrams} n-grams are shared"
 
     def __iter__(self) -> Iterator[TextOverlap]:
         return iter(self.overlaps)
