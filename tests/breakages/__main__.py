@@ -31,6 +31,7 @@ from breakage import Breakage
 from outcomes import Outcome, outcome
 
 import client
+import explore
 import frontend
 import index
 import rpc
@@ -49,6 +50,7 @@ PARTS = (
     worker,
     shrinkage,
     client,
+    explore,
     tenants,
     identities,
     chart,

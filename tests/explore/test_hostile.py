@@ -53,9 +53,11 @@ def reason(document: Any) -> str:
         ('{"__proto__": {}}', "UNKNOWN_FIELD"),
         ('{"\\u0000": 1}', "UNKNOWN_FIELD"),
         (f'{{"{"x" * 100_000}": 1}}', "UNKNOWN_FIELD"),
+        ('{"name": [' + "{}," * 2_000_000 + "{}]}", "TOO_MANY_FIELDS"),
+        ('{"name": [' + "1," * 2_000_000 + "1]}", "TOO_MANY_FIELDS"),
         (json.dumps({"nest": json.loads("[" * 300 + "]" * 300)}), "UNKNOWN_FIELD"),
     ],
-    ids=range(25),
+    ids=range(27),
 )
 async def test_a_body_that_is_no_message_is_refused(page, body, expected):
     response = await page.http.post("/v1/get-model", content=body, headers=JSON)

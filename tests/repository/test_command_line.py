@@ -33,7 +33,8 @@ def test_every_command_explains_itself(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/operations.md", "docs/deployment.md", "docs/truth.md", "docs/harnesses.md"]
+    "document",
+    ["README.md", "docs/operations.md", "docs/deployment.md", "docs/truth.md", "docs/harnesses.md", "docs/http.md"],
 )
 def test_a_document_uses_only_options_that_exist(root: Path, document: str) -> None:
     text = (root / document).read_text()
