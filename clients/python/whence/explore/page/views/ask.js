@@ -38,7 +38,7 @@ async function run(place, form, context) {
   const request = requests.attribution(params);
   const bar = progress(() => stopper.abort());
   const provisional = ranking({ title: "So far", logLikelihood: -Infinity, onChoose: () => {}, onDepth: null });
-  fill(place, output(request.query), bar.element, el("div", { class: "results" }, provisional.element));
+  fill(place, output(request.query), bar.element, el("div", { class: "results" }, provisional.element, waiting()));
   provisional.element.hidden = true;
   try {
     const answer = await ask(request, settling(bar, provisional), stopper.signal);
@@ -55,6 +55,11 @@ async function run(place, form, context) {
     );
     markFields(form, error);
   }
+}
+
+/** What stands in the reader's place until the answer is complete. */
+function waiting() {
+  return el("p", { class: "reader soft" }, "Texts, layers and noise come with the complete ranking.");
 }
 
 function settling(bar, provisional) {
