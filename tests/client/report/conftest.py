@@ -18,7 +18,7 @@ HOSTILE = (
     "<script>alert(1)</script><img src=x onerror=alert(2)><style>*{display:none}</style> \"'&lt; </p></section></html>"
     "<a href='javascript:alert(3)'>x</a><meta http-equiv=refresh content='0;url=https://example.org'>"
     "\u202ereversed\u2066 \x1b[31m \x00 \u2028 👩‍👩‍👧‍👦 Z̷͓̽a̴l̵g̶o ]]> --> <!-- "
-)
+) + "y" * 3000
 VOID = {"meta", "br"}
 
 

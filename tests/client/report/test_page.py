@@ -86,6 +86,15 @@ def test_every_kind_of_query_is_shown(results, query):
     assert any(part in page.text for part in ("t1", "(2,997 in all)", "All 45,000 characters"))
 
 
+def test_of_a_long_prompt_the_end_is_shown_and_of_a_long_output_the_beginning(results):
+    query = whence.Query.text("far " * 900 + "near", "near " + "far " * 900)
+    source = report.html([report.Saved(result=results["attribution"], asked=report.Asked(query=query))])
+    prompt, output = re.findall(r'<p class="text" dir="auto">([^<]*)</p><details>', source)[:2]
+    assert prompt.endswith("near")
+    assert output.startswith("near")
+    assert max(len(prompt), len(output)) < 1000
+
+
 def hostile(results):
     answer = results["attribution"]
     tokens = (whence.TokenInfluence(text=HOSTILE, start=0, end=len(HOSTILE), influence=1.0),)
@@ -181,6 +190,16 @@ def test_a_long_sequence_is_summed_into_few_columns(results):
     source = report.html([long])
     assert "the sum over 63 tokens" in check(source).text
     assert len(source) < 2_000_000
+
+
+def test_a_map_of_many_depths_has_cells_with_words(results):
+    answer = results["attribution"]
+    layers = {f"layers.{depth}.mlp.up": 1e-3 * (depth - 20) for depth in range(48)}
+    deep = replace(answer, positive=tuple(replace(hit, layer_influence=layers) for hit in answer.positive), negative=())
+    page = check(report.html([deep]))
+    assert "Columns are depths, 0 to 47" in page.text
+    labels = [value for name, value in page.attributes if name == "aria-label"]
+    assert any(label.startswith("1 letters: strongest 47 +0.027") for label in labels)
 
 
 def test_contrast_of_letters_is_enough_in_both_schemes():

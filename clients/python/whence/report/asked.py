@@ -40,13 +40,12 @@ def _turns(query: Query) -> Iterator[Markup]:
 
 
 def turn(role: str, content: str, *, is_output: bool = False) -> Markup:
-    """Return a turn. Of a long one the end is shown, which the output follows, and the rest on demand."""
-    cut = content if len(content) <= _LONGEST else f"… {content[-_LONGEST:]}"
-    if len(cut) > _AT_ONCE + 200:
-        rest = element("details", element("summary", f"All {len(content):,} characters"), _text(cut))
-        body = joined(_text(f"… {cut[-_AT_ONCE:]}"), rest)
-    else:
-        body = _text(cut)
+    """Return a turn. Of a long output the beginning is shown, of others the end; the rest on demand."""
+    body = _text(content)
+    if len(content) > _AT_ONCE + 200:
+        at_once, most = (_part(content, size, beginning=is_output) for size in (_AT_ONCE, _LONGEST))
+        rest = element("details", element("summary", f"All {len(content):,} characters"), _text(most))
+        body = joined(_text(at_once), rest)
     return element(
         "div",
         element("div", role, class_="role"),
@@ -75,6 +74,12 @@ def label(query: Query | None, fallback: str) -> str:
             return fallback
     words = " ".join(whole.split())
     return words if len(words) <= 90 else f"… {words[-90:]}"
+
+
+def _part(content: str, size: int, *, beginning: bool) -> str:
+    if len(content) <= size:
+        return content
+    return f"{content[:size]}…" if beginning else f"…{content[-size:]}"
 
 
 def _text(content: str) -> Markup:

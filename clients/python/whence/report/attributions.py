@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from whence.display import wording
 from whence.display.markup import Markup, element, joined
-from whence.display.passages import by_depth
 from whence.display.wording import number
 from whence.report.about import fact_line, warnings, work
-from whence.report.charts import heat_table, noise_line
+from whence.report.charts import noise_line
 from whence.report.hits import hits
+from whence.report.layers import layer_map
 from whence.results import Attribution, Noise, Recall
-
-# A table of hits and depths is no table any more with more of them.
-_ROWS: Final = 30
-_COLUMNS: Final = 40
 
 
 def attribution(result: Attribution, *, of_batch: bool = False) -> Iterator[Markup]:
@@ -29,7 +24,7 @@ def attribution(result: Attribution, *, of_batch: bool = False) -> Iterator[Mark
         yield warnings(result.warnings)
     yield from _noise(result)
     yield from _ranking(result)
-    yield from _layers(result)
+    yield layer_map(result)
     yield work(result)
 
 
@@ -100,19 +95,3 @@ def _band(noise: Noise) -> str:
     if not ends:
         return "Nothing is told from noise: all dots are in the dashed band."
     return f"Dots in the dashed band, {' and '.join(ends)} nats, are not told from noise."
-
-
-def _layers(result: Attribution) -> Iterator[Markup]:
-    rows = [
-        (f"{hit.rank} {hit.source or hit.sequence_id}", by_depth(hit.layer_influence))
-        for hit in result.hits[:_ROWS]
-        if hit.layer_influence
-    ]
-    columns = list(dict.fromkeys(depth for _, depths in rows for depth in depths))
-    if not rows or len(columns) > _COLUMNS:
-        return
-    which = "each hit" if len(rows) == len(result.hits) else f"the first {len(rows)} hits"
-    label = f"Influence of {which} through each depth of the model, in nats"
-    numbers = [(name, [depths.get(depth, 0.0) for depth in columns]) for name, depths in rows]
-    drawn = heat_table(columns, numbers, label=label, corner="hit")
-    yield element("details", element("summary", "Influence by hit and depth"), drawn)

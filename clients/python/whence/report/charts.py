@@ -49,11 +49,11 @@ def layer_strip(depths: Mapping[str, float]) -> Markup:
         preserveAspectRatio="none",
         style=f"width:{width:g}px",
         role="img",
-        aria_label=f"Influence by depth: {_in_words(depths)}",
+        aria_label=f"Influence by depth: {in_words(depths)}",
     )
 
 
-def _in_words(values: Mapping[str, float]) -> str:
+def in_words(values: Mapping[str, float]) -> str:
     """Return the values, where there are few, or the largest of them."""
     if len(values) <= 12:
         return ", ".join(f"{name} {number(value)}" for name, value in values.items())

@@ -251,6 +251,7 @@ main,.masthead,footer{max-width:none;padding-left:0;padding-right:0}
 h2,h3,h4{break-after:avoid}
 .guide{border:0;padding:0}
 .toc,.skip{display:none}
+.guide::details-content,.notes details::details-content{content-visibility:visible;block-size:auto}
 mark,td.tint,.cells,.bar,.spread *,.tiles div,.turn{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 .scroll{overflow:visible}
 }
