@@ -51,5 +51,5 @@ def test_it_names_every_path_variable_and_status():
 
 def test_it_names_the_bounds():
     assert f"more than {ExploreSettings.max_body_bytes // 2**20} MiB" in TEXT
-    assert f"More than {ExploreSettings.max_calls} requests" in TEXT
+    assert f"More than {ExploreSettings.max_calls} calls" in TEXT
     assert f"more than {ExploreSettings.body_timeout_s:g} s to arrive" in TEXT

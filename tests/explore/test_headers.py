@@ -27,6 +27,12 @@ async def test_every_response_has_the_policy(page, method, path):
     assert "server" not in response.headers
 
 
+@pytest.mark.parametrize("headers", [{}, {"Host": "other"}, {"Origin": "http://other"}])
+async def test_every_response_of_the_api_has_an_id(page, headers):
+    responses = [await page.http.post(path, json={}, headers=headers) for path in ("/v1/list-models", "/v1/nothing")]
+    assert all(uuid.UUID(response.headers["x-request-id"]) for response in responses)
+
+
 async def test_answers_are_kept_by_no_cache_and_files_are_asked_about_again(page):
     assert (await page.post("attribute", {"query": QUERY})).headers["cache-control"] == "no-store"
     document = await page.http.get("/")

@@ -26,6 +26,10 @@ Ask it, from here:
   whence attribute --server localhost:50051 --prompt "The capital of Myrrenland is" --completion " Marrford"
 
 or from a pod: {{ $name }}-front-end.{{ .Release.Namespace }}.svc:{{ $port }}
+{{- if .Values.explore.enabled }}
+or look at http://localhost:8090/ with a key of yours, after
+  kubectl -n {{ .Release.Namespace }} port-forward service/{{ $name }}-explore 8090:{{ int .Values.explore.service.port }}
+{{- end }}
 {{- if .Values.ingress.enabled }}
 or from outside: {{ .Values.ingress.host }}:443
 {{- end }}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+import uuid
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,6 +14,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from whence.errors import ForbiddenError, InvalidRequestError, OverloadedError, WhenceError
 from whence.explore.api import statuses
+from whence.explore.api.metadata import REQUEST_ID
+from whence.explore.api.methods import PREFIX
 from whence.explore.settings import ExploreSettings
 from whence.reasons import Reason
 
@@ -24,8 +27,8 @@ _READING: Final = ("GET", "HEAD")
 class AccessGuard:
     """Refuses requests that a foreign page or name brought here, ambiguous ones, and those that are too many.
 
-    A name that leads here is not enough: by DNS rebinding any page can have one. State: the number of requests under
-    way. Owner: the event loop.
+    A name that leads here is not enough: by DNS rebinding any page can have one. State: the number of calls under way.
+    Owner: the event loop.
     """
 
     def __init__(self, app: ASGIApp, settings: ExploreSettings) -> None:
@@ -45,18 +48,19 @@ class AccessGuard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        refusal = self._refusal(scope["method"], headers)
+        is_call = scope["path"].startswith(PREFIX)
+        refusal = self._refusal(scope["method"], headers, is_call=is_call)
         if refusal is not None:
-            answer = statuses.response(statuses.of_error(refusal), headers={"Connection": "close"})
-            await answer(scope, receive, send)
+            more = {"Connection": "close", REQUEST_ID: str(uuid.uuid4())}
+            await statuses.response(statuses.of_error(refusal), headers=more)(scope, receive, send)
             return
-        self._under_way += 1
+        self._under_way += is_call
         try:
             await self._app(scope, receive, send)
         finally:
-            self._under_way -= 1
+            self._under_way -= is_call
 
-    def _refusal(self, method: str, headers: Headers) -> WhenceError | None:
+    def _refusal(self, method: str, headers: Headers, *, is_call: bool) -> WhenceError | None:
         if "transfer-encoding" in headers and "content-length" in headers:
             return InvalidRequestError(
                 "both Transfer-Encoding and Content-Length say how long the body is: send one of them",
@@ -73,9 +77,10 @@ class AccessGuard:
                 "the request comes from a page of another origin: this API is for its own page and for programs",
                 reason=Reason.UNKNOWN_ORIGIN,
             )
-        if self._under_way >= self._settings.max_calls:
+        # Not of files and of probes: a process that is busy must not be taken for one that is stuck.
+        if is_call and self._under_way >= self._settings.max_calls:
             return OverloadedError(
-                f"{self._under_way} requests are under way here, which is all that run at a time: wait and call again",
+                f"{self._under_way} calls are under way here, which is all that run at a time: wait and call again",
                 reason=Reason.QUEUE_FULL,
             )
         return None

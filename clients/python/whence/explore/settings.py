@@ -20,8 +20,8 @@ _LOCAL_NAME: Final = "localhost"
 class ExploreSettings:
     """The settings of the process.
 
-    ``hosts`` are names by which it is reached, besides the loopback's own. At most ``max_calls`` requests are under way
-    at a time. ``body_timeout_s`` bounds the arrival of a request, ``grace_s`` the end of those that a stop finds.
+    ``hosts`` are names by which it is reached, besides the loopback's own. ``max_calls`` bounds the calls under way,
+    ``body_timeout_s`` the arrival of a request, ``grace_s`` the end of those that a stop finds.
     """
 
     host: str = "127.0.0.1"
