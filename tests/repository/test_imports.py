@@ -110,6 +110,10 @@ def test_the_engine_contract_needs_nothing_but_numpy():
             "whence, whence.aio, whence.cli",
             "torch numpy pandas pydantic_settings prometheus_client structlog opentelemetry",
         ),
+        (
+            "whence.explore.server",
+            "torch numpy pandas pydantic_settings prometheus_client structlog opentelemetry",
+        ),
         ("whence_service.frontend.server", "torch numpy transformers pyarrow whence_backends opentelemetry.sdk"),
         ("whence_backends.worker.serving.server, whence_backends.engines.fake", "torch"),
         ("whence_backends.worker.serving.server, whence_backends.engines.ort", "torch onnx_ir onnxscript"),
