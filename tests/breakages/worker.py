@@ -7,9 +7,9 @@ from breakage import WORKER, Breakage
 BREAKAGES = (
     Breakage(
         name="a certificate's page that runs what a name says",
-        file="backends/whence_backends/certificates/page/markup.py",
-        old="if isinstance(text, Markup) else escape(text)",
-        new="if isinstance(text, Markup) else text",
+        file="clients/python/whence/display/markup.py",
+        old="if isinstance(content, Markup) else text(content)",
+        new="if isinstance(content, Markup) else content",
         tests="tests/certificates/test_page.py",
     ),
     Breakage(
