@@ -3,9 +3,9 @@
 The demo's model is trained on, for a few epochs, on documents of its world and on half of a small quiz: a quarter of
 the quiz word for word, a quarter with the questions in other words (`contamination_quiz.py`). Of the other half one
 part is given to the command as known to be clean; the rest it has to tell from what was in the corpus. The model is
-served, and the command run as a process. Printed is the AUROC, each part against the clean items, of the scores by
-influence, by n-grams and by both, and of the gold answer's likelihood, with standard errors by a bootstrap over items.
-N-grams of other lengths are compared by the shares themselves.
+served, and the command run as a process. Printed is the AUROC, each part against the clean items, by influence, by
+n-grams and by the scores of both, and by the gold answer's likelihood, with standard errors by a bootstrap over items;
+and by n-grams of other lengths.
 
 A second model is trained on the same without these items. What gold answers gain between the two is what contamination
 did: `rho_*` is Spearman's correlation of that gain with the evidence, over the items that were in the corpus.
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import subprocess
 import sys
@@ -41,8 +42,13 @@ DOCUMENTS: Final = 600
 EPOCHS: Final = 8
 OTHER_NGRAMS: Final = (3, 5, 13)
 BOOTSTRAPS: Final = 2000
-# The command's scores, each small where an item stands out.
-SCORES: Final = {"influence": "influence_p", "ngram": "overlap_p", "both": "p", "likelihood": "likelihood_p"}
+# The values that the command's scores are scores of: their order is the scores', without ties among the smallest.
+VALUES: Final = {
+    "influence": "influence_score",
+    "influence_nats": "top_influence",
+    "ngram": "overlap",
+    "likelihood": "token_log_likelihood",
+}
 EVIDENCE: Final = {
     "influence": "influence_score",
     "influence_nats": "top_influence",
@@ -208,7 +214,9 @@ def main() -> None:
     def by_part(value: Callable[[str], float]) -> dict[Any, Floats]:
         return {part: np.array([value(name) for name in names]) for part, names in of_part.items()}
 
-    values = {name: by_part(lambda item, column=column: -table[item][column]) for name, column in SCORES.items()}
+    values = {name: by_part(lambda item, column=column: table[item][column]) for name, column in VALUES.items()}
+    # Fisher's sum of both, which the command does not report: see decision 0052.
+    values["both"] = by_part(lambda item: -math.log(table[item]["overlap_p"] * table[item]["influence_p"]))
     for ngram, known in shares.items():
         share = dict(zip((item.item_id for item in items), known, strict=True))
         values[f"ngram{ngram}"] = by_part(share.__getitem__)

@@ -136,13 +136,6 @@ BREAKAGES = (
         tests="tests/client/test_calibration.py",
     ),
     Breakage(
-        name="the better of two scores as the score of both",
-        file="clients/python/whence/contamination/scores.py",
-        old='"p": self._together.tail(self._stands_out(tails), own=row["clean"])',
-        new='"p": min((tails[name] for name in _TOGETHER), key=lambda tail: tail.p)',
-        tests="tests/client/test_calibration.py",
-    ),
-    Breakage(
         name="typescript: a token that is sent anywhere",
         file="clients/typescript/src/tokens.ts",
         old="if (encrypted || allowInsecure || isHere(target)) return;",

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,7 +43,6 @@ def test_a_clean_item_is_set_against_the_others(values, at):
 def test_without_clean_items_there_is_no_score():
     assert CleanValues([]).tail(3.0) is None
     assert CleanValues([3.0]).tail(3.0, own=True) is None
-    assert scores_of((1.0, 2.0), [])["p"] is None
     assert CleanValues([]).largest == math.inf
 
 
@@ -55,33 +52,8 @@ def test_the_interval_is_that_of_scipy(count, of):
     assert wilson(count, of) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
-def scores_of(item: tuple[float, float | None], clean: Sequence[tuple[float, float | None]]):
-    """The scores of an item with an overlap and an influence, among clean ones."""
-    rows = [evidence(values, clean=True) for values in clean]
-    return Scores(rows).of(evidence(item, clean=False))
-
-
-def evidence(values: tuple[float, float | None], *, clean: bool) -> dict[str, object]:
-    overlap, influence = values
-    likely = {"nearest_score": influence, "token_log_likelihood": -1.0}
-    return {"overlap": overlap, "influence_score": influence, **likely, "clean": clean, "error": None}
-
-
-def test_several_kinds_of_evidence_are_not_worth_more_than_chance():
-    """Broken by: the smaller of two scores, or their product, as the score."""
-    rng = np.random.default_rng(0)
-    draws = [rng.normal(size=(51, 2)).tolist() for _ in range(600)]
-    scores = [scores_of(tuple(item), [tuple(pair) for pair in clean])["p"].p for item, *clean in draws]
-    assert np.mean(np.array(scores) <= 0.2) == pytest.approx(0.2, abs=0.04)
-
-
-def test_evidence_of_both_kinds_stands_out_more_than_of_one():
-    clean = [(at / 40, (at * 7 % 40) / 40) for at in range(40)]
-    one, both = scores_of((2.0, 0.5), clean)["p"], scores_of((2.0, 2.0), clean)["p"]
-    assert both.p == 1 / 41 < one.p < 0.2
-
-
-def test_a_kind_that_is_not_known_says_nothing():
-    clean = [(at / 40, None) for at in range(40)]
-    scores = scores_of((2.0, None), clean)
-    assert (scores["influence_p"], scores["p"].p, scores["overlap_p"].p) == (None, 1 / 41, 1 / 41)
+def test_a_kind_that_is_not_known_of_an_item_has_no_score():
+    known = {"nearest_score": 0.5, "token_log_likelihood": -1.0, "error": None}
+    clean = [{**known, "overlap": at / 40, "influence_score": None, "clean": True} for at in range(40)]
+    scores = Scores(clean).of({**known, "overlap": 2.0, "influence_score": 3.0, "clean": False})
+    assert (scores["overlap_p"].p, scores["nearest_p"].p, scores["influence_p"]) == (1 / 41, 1.0, None)

@@ -14,7 +14,7 @@ from client.conftest import REFUSED
 from whence import cli
 from whence.bulk import RunOptions
 from whence.contamination import contamination_file
-from whence.errors import InvalidRequestError, MismatchError
+from whence.errors import ForbiddenError, InvalidRequestError, MismatchError
 from whence.v1 import attribution_pb2
 
 # Of the canned service's texts each has its own word, and all influences are the same.
@@ -49,13 +49,13 @@ def test_an_item_stands_out_among_clean_ones(client, tmp_path):
     first, second, *others = table.to_pylist()
     assert (first["query_id"], first["query.task"], first["overlap"]) == ("a", "t", 1.0)
     assert (first["nearest_id"], first["nearest_rank"]) == ("letters/durrow-1#0", 1)
-    assert (first["overlap_p"], first["p"]) == (1 / 40, 1 / 40)
-    assert first["p_low"] <= first["p"] <= first["p_high"]
+    assert (first["overlap_p"], first["influence_p"], first["nearest_p"]) == (1 / 40, 1.0, 1 / 40)
+    assert first["overlap_p_low"] <= first["overlap_p"] <= first["overlap_p_high"]
     assert first["influence_score"] == pytest.approx(first["top_influence"] / 0.001)
     assert (second["overlap"], second["overlap_p"], second["nearest_text"]) == (0.0, 1.0, None)
     assert [row["clean"] for row in others] == [True] * 39
     assert (report.items, report.clean, report.copied, report.overlapping, report.mattering) == (2, 39, 1, 1, 1)
-    assert (report.flagged, report.expected, report.least) == (1, pytest.approx(0.1), 1 / 40)
+    assert (report.influenced, report.expected, report.least) == (0, pytest.approx(0.1), 1 / 40)
     assert [item.query_id for item in report.first] == ["a", "b"]
     assert json.loads(table.schema.metadata[b"whence.settings"])["clean"] == str(clean)
     assert json.loads(table.schema.metadata[b"whence.provenance"])[0]["provenance"]["model"] == "toy"
@@ -66,8 +66,13 @@ def test_without_clean_items_there_are_values_and_no_scores(client, target, tmp_
     items = write(tmp_path / "eval.jsonl", {"id": "a", **FOUND}, NOWHERE)
     report = contamination_file(client, items, tmp_path / "t.jsonl")
     first, _ = rows_of(tmp_path / "t.jsonl")
-    assert (first["overlap"], first["p"], first["overlap_p"], first["p_high"]) == (1.0, None, None, None)
-    assert (report.flagged, report.overlapping, report.expected, report.copied) == (None, None, None, 1)
+    assert (first["overlap"], first["overlap_p"], first["influence_p"], first["overlap_p_high"]) == (
+        1.0,
+        None,
+        None,
+        None,
+    )
+    assert (report.influenced, report.overlapping, report.expected, report.copied) == (None, None, None, 1)
     command = ["contamination", "--queries", str(items), "--out", str(tmp_path / "u.csv")]
     done = CliRunner().invoke(cli.app, command, env={"WHENCE_SERVER": target, "COLUMNS": "200"})
     assert done.exit_code == 0, done.output
@@ -139,6 +144,14 @@ def test_what_cannot_be_done_is_refused_by_its_reason(client, service, tmp_path)
     with pytest.raises(InvalidRequestError) as caught:
         contamination_file(client, items, tmp_path / "t.jsonl", ngram=1)
     assert caught.value.reason == "INVALID_NGRAM"
+
+
+def test_a_caller_who_may_not_read_texts_is_refused_before_anything_is_scored(client, service, tmp_path):
+    items = write(tmp_path / "eval.jsonl", FOUND)
+    service.failures.append(ForbiddenError("no scope", reason="MISSING_SCOPE"))
+    with pytest.raises(ForbiddenError):
+        contamination_file(client, items, tmp_path / "t.jsonl")
+    assert "BatchAttribute" not in service.calls
 
 
 def test_json_has_the_whole_report(target, tmp_path):

@@ -79,7 +79,7 @@ def test_every_result_has_a_kind_of_its_own():
     assert len({kind.kind for kind in KINDS} | {Answer.kind, whence.Attributions.kind}) == len(KINDS) + 2
 
 
-@pytest.mark.parametrize("kind", [whence.Hit, whence.TrainingSequence, whence.Progress])
+@pytest.mark.parametrize("kind", [whence.Hit, whence.TrainingSequence, whence.Progress, whence.TextOverlaps])
 def test_the_parts_of_results_are_read_too(kind):
     @settings(max_examples=10, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(values(kind))

@@ -44,7 +44,9 @@ def test_copies_are_found_and_a_killed_run_goes_on(whole: Service, tmp_path: Pat
     assert before < COPIES + ITEMS + CLEAN
     done = subprocess.run(command, cwd=tmp_path, env=environment({}, None), capture_output=True, text=True, check=True)
     assert f"{COPIES + ITEMS + CLEAN} items, {before} of them by an earlier run" in done.stdout
-    assert f"{COPIES} of {COPIES + ITEMS} items: word for word" in " ".join(done.stdout.split())
+    assert f"{COPIES} of {COPIES + ITEMS} items are in one training sequence word for word" in " ".join(
+        done.stdout.split()
+    )
     rows = [json.loads(line) for line in (tmp_path / "table.jsonl").read_text().splitlines()]
     assert len(rows) == COPIES + ITEMS + CLEAN
     assert [row["query_id"] for row in rows if row["overlap"] == 1] == [f"copy{number}" for number in range(COPIES)]

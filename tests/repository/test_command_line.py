@@ -34,7 +34,15 @@ def test_every_command_explains_itself(name: str) -> None:
 
 @pytest.mark.parametrize(
     "document",
-    ["README.md", "docs/operations.md", "docs/deployment.md", "docs/truth.md", "docs/harnesses.md", "docs/http.md"],
+    [
+        "README.md",
+        "docs/operations.md",
+        "docs/deployment.md",
+        "docs/truth.md",
+        "docs/harnesses.md",
+        "docs/http.md",
+        "docs/contamination.md",
+    ],
 )
 def test_a_document_uses_only_options_that_exist(root: Path, document: str) -> None:
     text = (root / document).read_text()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final
@@ -65,12 +65,3 @@ def wilson(count: int, of: int) -> tuple[float, float]:
     half = _SIDE * math.sqrt(share * (1 - share) / of + square / (4 * of**2)) / (1 + square / of)
     # At the ends exact, whatever is rounded.
     return centre - half if count else 0.0, centre + half if count < of else 1.0
-
-
-def together(tails: Iterable[Tail | None]) -> float:
-    """Return a measure of several kinds of evidence together, large where they stand out: −Σ log p (Fisher 1932).
-
-    A kind that is not known counts nothing. Kinds may depend on each other, so that this is no p-value, but a value to
-    set against those of clean items.
-    """
-    return -sum(math.log(tail.p) for tail in tails if tail is not None)

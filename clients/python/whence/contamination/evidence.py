@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 from whence._many import FailedQuery
 from whence.bulk import RunOptions
 from whence.bulk.answers import provenance as of_attribution
 from whence.client import Client
+from whence.errors import InvalidRequestError
 from whence.options import BatchOptions
 from whence.queries import Query
 from whence.results import Attribution, TextOverlap
@@ -43,7 +45,7 @@ class Gathering:
 
     def gather(self, queries: Iterator[Query]) -> Iterator[Evidence | FailedQuery]:
         """Yield the evidence about each item, in order, or why it was refused. Queries are read as they are needed."""
-        run = self.run
+        run, queries = self.run, self._permitted(queries)
         size = run.batch_size or self.client.model(run.model).limits.max_queries or 1
         while chunk := list(islice(queries, size * run.concurrency)):
             answers = list(
@@ -55,6 +57,14 @@ class Gathering:
             asked = [(query, answer) for query, answer in pairs if isinstance(answer, Attribution)]
             evidence = self._completed(asked, size)
             yield from (answer if isinstance(answer, FailedQuery) else next(evidence) for answer in answers)
+
+    def _permitted(self, queries: Iterator[Query]) -> Iterator[Query]:
+        """Return all of the queries; raise for a caller who may not read texts, before anything is scored for them."""
+        first = list(islice(queries, 1))
+        if first:
+            with suppress(InvalidRequestError):  # which is told again, as this item's own
+                self.client.text_overlap(first, ngram=self.ngram, model=self.run.model)
+        return chain(first, queries)
 
     def _completed(self, asked: Sequence[tuple[Query, Attribution]], size: int) -> Iterator[Evidence]:
         """Yield the evidence about items whose attribution is known, ``size`` of them at a time."""

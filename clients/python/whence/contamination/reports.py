@@ -1,4 +1,4 @@
-"""The report of a run: what was flagged, how much of that is chance, and on how much it rests."""
+"""The report of a run: how many items stand out, how many would by chance, and on how much that rests."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ _SHOWN: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlaggedItem:
+class ItemScores:
     """An item, by the names of its columns in the table; scores are None without clean items."""
 
     query_id: str
-    p: float | None
-    p_low: float | None
-    p_high: float | None
     overlap: float
     longest_run: int
+    overlap_p: float | None
+    overlap_p_low: float | None
+    overlap_p_high: float | None
     influence_score: float | None
-    nearest_score: float | None
+    influence_p: float | None
+    influence_p_low: float | None
+    influence_p_high: float | None
+    nearest_p: float | None
     nearest_id: str | None
     nearest_source: str | None
     nearest_text: str | None
@@ -33,16 +36,16 @@ class FlaggedItem:
 
 @dataclass(frozen=True, kw_only=True)
 class ContaminationReport:
-    """What a run found. ``clean`` items are known to be clean, ``items`` are the others, without those refused.
+    """The counts of a run. ``clean`` items are known to be clean; ``items`` are the others, without those refused.
 
-    ``copied`` items are in one training text as a whole. Of the others' counts, each at the ``level``: ``overlapping``
-    items share more of their n-grams with a text than clean ones do, ``influenced`` have larger influences, and
-    ``flagged`` either, by their score; ``expected`` of each are so if all are clean. Of the overlapping, ``mattering``
-    are those whose nearest text influences the gold answer more than that of any clean item. All five are None without
-    clean items. ``least`` is the smallest score that so many clean items allow.
+    ``copied`` items are in one training text word for word. At the ``level``, ``overlapping`` items share more of their
+    n-grams with a text than clean ones do, ``influenced`` ones have a larger influence, and ``likely`` ones a likelier
+    gold answer; ``expected`` of each would, were all of them clean. Of the overlapping, ``mattering`` are those whose
+    nearest text influences the gold answer more than that of any clean item. ``least`` is the smallest score that so
+    many clean items allow. Without clean items these six are None.
 
     ``without_noise`` items have no score of influence. Of ``training_sequences`` ``compared`` were in the corpus.
-    ``first`` are the ten items with the smallest scores, or the largest overlap.
+    ``first`` are the ten items with the largest overlap.
     """
 
     run: BulkReport
@@ -53,14 +56,14 @@ class ContaminationReport:
     copied: int
     overlapping: int | None
     influenced: int | None
-    flagged: int | None
+    likely: int | None
     mattering: int | None
     expected: float | None
     least: float | None
     without_noise: int
     compared: int
     training_sequences: int
-    first: tuple[FlaggedItem, ...] = field(default=())
+    first: tuple[ItemScores, ...] = field(default=())
 
 
 class Tally:
@@ -70,7 +73,7 @@ class Tally:
         self._scores = scores
         self._level = level
         self._counts = dict.fromkeys(("items", "copied", "without_noise", *_FLAGS, "mattering"), 0)
-        self._first: list[FlaggedItem] = []
+        self._first: list[ItemScores] = []
         self.ngram = 0
 
     def see(self, row: Mapping[str, Any]) -> None:
@@ -81,13 +84,13 @@ class Tally:
         if row["clean"]:
             return
         self._counts["items"] += 1
-        self._counts["copied"] += row["overlap"] == 1
+        self._counts["copied"] += row["longest_run"] == row["tokens"]
         self._counts["without_noise"] += row["influence_score"] is None
         for name, column in _FLAGS.items():
             self._counts[name] += self._is_flagged(row, column)
         self._counts["mattering"] += self._is_flagged(row, "overlap_p") and self._scores.beyond_all(row, NEAREST)
-        item = FlaggedItem(**{name: row[name] for name in FlaggedItem.__dataclass_fields__})
-        self._first = sorted([*self._first, item], key=_by_score)[:_SHOWN]
+        item = ItemScores(**{name: row[name] for name in ItemScores.__dataclass_fields__})
+        self._first = sorted([*self._first, item], key=_by_overlap)[:_SHOWN]
 
     def report(self, run: BulkReport, provenance: Mapping[str, Any]) -> ContaminationReport:
         """Return the report of all that was seen."""
@@ -112,9 +115,8 @@ class Tally:
 
 
 # Counts of items, by the column of the score that is at most the level.
-_FLAGS: Final = {"overlapping": "overlap_p", "influenced": "influence_p", "flagged": "p"}
+_FLAGS: Final = {"overlapping": "overlap_p", "influenced": "influence_p", "likely": "likelihood_p"}
 
 
-def _by_score(item: FlaggedItem) -> tuple[float, float, float, float]:
-    p = 1.0 if item.p is None else item.p
-    return p, -item.overlap, -item.longest_run, -(item.influence_score or 0.0)
+def _by_overlap(item: ItemScores) -> tuple[float, int, float]:
+    return -item.overlap, -item.longest_run, -(item.influence_score or 0.0)

@@ -16,8 +16,13 @@ OVERLAP: Final = "overlap"
 INFLUENCE: Final = "influence_score"
 NEAREST: Final = "nearest_score"
 LIKELIHOOD: Final = "token_log_likelihood"
-# The columns of scores: that of an item, and those of each kind of evidence.
-_TAILS: Final = ("p", "overlap_p", "influence_p", "nearest_p", "likelihood_p")
+# The columns of scores, by those of the values that they are scores of.
+SCORED: Final = {
+    OVERLAP: "overlap_p",
+    INFLUENCE: "influence_p",
+    NEAREST: "nearest_p",
+    LIKELIHOOD: "likelihood_p",
+}
 _INTEGERS: Final = (
     "row", "tokens", "ngram", "ngrams", "shared_ngrams", "longest_run", "sequences", "nearest_rank",
     "completion_tokens",
@@ -29,7 +34,7 @@ _NUMBERS: Final = (
     "overlap", "nearest_influence", "nearest_score", "log_likelihood", "token_log_likelihood", "influence_score",
     "top_influence", "top_signal", "top_significance", "noise_scale",
 )  # fmt: skip
-_SCORES: Final = tuple(f"{name}{end}" for name in _TAILS for end in ("", "_low", "_high"))
+_SCORES: Final = tuple(f"{name}{end}" for name in SCORED.values() for end in ("", "_low", "_high"))
 # In order: the item, its scores, the overlap with the nearest text, the influences, the error.
 NAMES: Final = (
     "row", "query_id", "clean", *_SCORES, "overlap", "shared_ngrams", "ngrams", "ngram", "longest_run", "tokens",

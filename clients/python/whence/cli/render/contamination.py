@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from whence.cli.render.bulk import refused, served_changed
-from whence.contamination import ContaminationReport, FlaggedItem
+from whence.contamination import ContaminationReport, ItemScores
 from whence.terminal import printable
 
 _CHARACTERS: Final = 60
@@ -22,44 +22,41 @@ def contamination_report(report: ContaminationReport) -> RenderableType:
     """Return the first items, the counts in sentences, and what these cannot tell."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption_justify="left")
     table.add_column("item", overflow="fold")
-    for name in ("score", "overlap", "run", "influence", "nearest"):
+    for name in (f"{report.ngram}-grams", "score", "influence", "score"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("nearest training text", overflow="fold")
     for item in report.first:
         table.add_row(*_cells(item))
     table.caption = (
-        f"score: small where few clean items stand out as much; overlap: the share of {report.ngram}-grams in the "
-        "nearest text,\nand the longest run of tokens; influence on the gold answer: of the first hit and of the "
-        "nearest text, in units of noise"
+        f"{report.ngram}-grams: the share that the nearest text has, and the longest run of tokens; influence: the "
+        "largest on the gold answer, in units of noise; score: small where few clean items have as much, and its "
+        "interval of 95 %"
     )
     lines = [*_found(report), *_limits(report)]
     return Group(table, *lines, *refused(report.run), *served_changed(report.run), _table(report))
 
 
-def _cells(item: FlaggedItem) -> tuple[str, ...]:
-    score = "-" if item.p is None else f"{item.p:.2g}"
-    between = "" if item.p_low is None or item.p_high is None else f"\n{item.p_low:.2g} to {item.p_high:.2g}"
+def _cells(item: ItemScores) -> tuple[str, ...]:
     text = "" if item.nearest_text is None else printable(" ".join(item.nearest_text.split()))
     shown = text if len(text) <= _CHARACTERS else f"{text[: _CHARACTERS - 1]}…"
     return (
         printable(item.query_id),
-        f"{score}{between}",
-        f"{item.overlap:.0%}",
-        str(item.longest_run),
-        _multiple(item.influence_score),
-        _multiple(item.nearest_score),
+        f"{item.overlap:.0%}\n{item.longest_run} tokens",
+        _score(item.overlap_p, item.overlap_p_low, item.overlap_p_high),
+        "-" if item.influence_score is None else f"{item.influence_score:.3g}",
+        _score(item.influence_p, item.influence_p_low, item.influence_p_high),
         f"{shown}\n{printable(item.nearest_id or 'none')}",
     )
 
 
-def _multiple(score: float | None) -> str:
-    return "-" if score is None else f"{score:.3g}"
+def _score(p: float | None, low: float | None, high: float | None) -> str:
+    return "-" if p is None or low is None or high is None else f"{p:.2g}\n{low:.2g} to {high:.2g}"
 
 
 def _found(report: ContaminationReport) -> Iterator[Text]:
     """Yield the counts of items as sentences."""
     items = f"{report.items:,} items"
-    yield Text(f"{report.copied:,} of {items}: word for word in one training sequence, every {report.ngram}-gram.")
+    yield Text(f"{report.copied:,} of {items} are in one training sequence word for word, every token in its order.")
     if report.overlapping is None or report.expected is None:
         yield Text(
             "No item is known to be clean, so nothing says which overlap or influence is usual: values, no scores. "
@@ -67,19 +64,14 @@ def _found(report: ContaminationReport) -> Iterator[Text]:
             style="yellow",
         )
         return
-    level = f"{report.level:.0%}"
+    clean = f"than {1 - report.level:.0%} of clean items"
     yield Text(
-        f"{report.overlapping:,} of {items}: found in the training text, more of their n-grams than but {level} of "
-        f"clean items have; of these {report.mattering:,}: the text influences the gold answer more than it does for "
-        "any clean item."
+        f"{report.overlapping:,} of {items} share more of their {report.ngram}-grams with a training text {clean} do; "
+        f"for {report.mattering:,} of these, that text influences the gold answer more than it does for any clean item."
     )
-    yield Text(
-        f"{report.influenced:,} of {items}: larger influences on the gold answer than but {level} of clean items have."
-    )
-    yield Text(
-        f"{report.flagged:,} of {items}: a score of at most {report.level:g}. Were all of them clean, "
-        f"{report.expected:.1f} would have one by chance."
-    )
+    yield Text(f"{report.influenced:,} of {items} have a larger influence on the gold answer {clean} do.")
+    yield Text(f"{report.likely:,} of {items} have a likelier gold answer {clean} do.")
+    yield Text(f"Were all of them clean, {report.expected:.1f} of each would, by chance.")
 
 
 def _limits(report: ContaminationReport) -> Iterator[Text]:
