@@ -13,7 +13,7 @@ export function chips(view, params) {
   if (!all.length) return null;
   return el(
     "div",
-    { class: "row" },
+    { class: "row chips" },
     el("span", { class: "soft" }, "Only"),
     all.map(([name, value]) => chip(view, params, name, value)),
   );

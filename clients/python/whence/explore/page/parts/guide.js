@@ -6,7 +6,8 @@ import { guideIsDone, keepGuideDone } from "../lib/session.js";
 
 /** The guide of an answer; null where it is not wanted, or was put away before. */
 export function guide(settings, params, attribution) {
-  if (!settings.guide || guideIsDone()) return null;
+  const hits = attribution.positive.length + attribution.negative.length;
+  if (!settings.guide || !hits || guideIsDone()) return null;
   const element = el("aside", { class: "guide", "aria-label": "How to read this" });
   const away = button("Got it", () => {
     keepGuideDone();

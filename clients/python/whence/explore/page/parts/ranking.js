@@ -36,7 +36,7 @@ export function ranking(context) {
       fill(count, hits.length ? `${hits.length} ${hits.length === 1 ? "sequence" : "sequences"}` : "no sequence");
       fill(heads, context.onDepth && depths(hits, context));
       list.classList.toggle("long", hits.length > LONG);
-      fill(list, rowsOf(hits, scale, threshold, context));
+      fill(list, hits.length ? rowsOf(hits, scale, threshold, context) : nothing());
       places();
     },
     choose(id) {
@@ -51,6 +51,10 @@ function rowsOf(hits, scale, threshold, context) {
     i === edge && noiseEdge(edge),
     el("li", { "data-key": hit.sequence.sequenceId }, row(hit, scale, threshold, context)),
   ]);
+}
+
+function nothing() {
+  return el("li", { class: "edge" }, el("span", {}, "No sequence meets what was asked for: ask for more, or for less."));
 }
 
 function noiseEdge(rank) {
