@@ -379,6 +379,8 @@ class Reason(_Named):
     """Log the evaluation's samples: `lm_eval --log_samples --output_path FOLDER`, or `log_samples=True`."""
     UNREADABLE_SAMPLE = auto()
     """Evaluate again, or go on without that line; the message says where it is and what is wrong with it."""
+    SPLIT_NOT_FOUND = auto()
+    """Name the folder that has the data set's `train` and `ref` files."""
     MISSING_COLUMN = auto()
     """Give the data set's own columns; the message names those that are read and those that are there."""
     AMBIGUOUS_SAMPLES = auto()

@@ -5,13 +5,16 @@ The definitions are those of ``evaluation/evaluate_application.py`` of DataAttri
 
 from whence.harness.date_lm.metrics import RECALL_DEPTH, FactMetrics, FilteringMetrics, fact_metrics, filtering_metrics
 from whence.harness.date_lm.relevance import relevant_rows, unsafe_rows
+from whence.harness.date_lm.splits import Split, read_split
 
 __all__ = [
     "RECALL_DEPTH",
     "FactMetrics",
     "FilteringMetrics",
+    "Split",
     "fact_metrics",
     "filtering_metrics",
+    "read_split",
     "relevant_rows",
     "unsafe_rows",
 ]
