@@ -198,7 +198,9 @@ function options(params, model, extra) {
       "Only what is told from noise",
     ),
   );
-  const used = ["search", "layers", "source", "meta", "damping", "significant"].filter((name) => params.has(name)).length;
+  const used = ["search", "layers", "source", "meta", "damping", "significant"].filter((name) =>
+    params.has(name),
+  ).length;
   const element = disclosure(used ? `Options (${used} set)` : "Options", grid);
   element.classList.add("options");
   return element;

@@ -54,7 +54,11 @@ function rowsOf(hits, scale, threshold, context) {
 }
 
 function nothing() {
-  return el("li", { class: "edge" }, el("span", {}, "No sequence meets what was asked for: ask for more, or for less."));
+  return el(
+    "li",
+    { class: "edge" },
+    el("span", {}, "No sequence meets what was asked for: ask for more, or for less."),
+  );
 }
 
 function noiseEdge(rank) {
