@@ -13,7 +13,6 @@ import grpc
 import pytest
 
 from authority import Authority
-from typescript import build
 from whence.errors import InternalError, InvalidRequestError, OverloadedError, UnavailableError
 from whence.v1 import attribution_service_pb2_grpc
 
@@ -25,11 +24,6 @@ MODEL = {"method": "getModel", "request": {}}
 FOREIGN_TARGETS = ("whence.example.com:50051", "10.0.0.1:1", "[2001:db8::1]:1", "dns://10.0.0.1/localhost", "unixes:1")
 
 Probe = Callable[..., list[dict[str, Any]]]
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("typescript"))
 
 
 @pytest.fixture

@@ -95,15 +95,16 @@ function modelChoice(view, params, served) {
 }
 
 function themeButton() {
-  const [sign, next] = THEMES[theme()] ?? THEMES[""];
+  const [sign, other] = THEMES[theme()] ?? THEMES[""];
   const act = (event) => {
-    keepTheme(next);
-    event.currentTarget.replaceWith(themeButton());
-    document.querySelector("#top .theme").focus();
+    keepTheme(other);
+    const next = themeButton();
+    event.currentTarget.replaceWith(next);
+    next.focus();
   };
   return button(sign, act, {
     class: "icon theme",
-    "aria-label": `Colours: ${theme() || "the system's"}. Change to ${next || "the system's"}.`,
+    "aria-label": `Colours: ${theme() || "the system's"}. Change to ${other || "the system's"}.`,
   });
 }
 

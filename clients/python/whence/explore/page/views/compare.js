@@ -99,8 +99,8 @@ function swapped(params) {
 async function run(place, context) {
   fill(place, el("p", { class: "soft", role: "status" }, "Searching for both …"));
   try {
-    const asked = SIDES.map((side) => requests.attribution(context.params, side));
-    const answers = await attributions(asked, context.signal);
+    const asked = [requests.attribution(context.params), requests.attribution(context.params, "2")];
+    const answers = await attributions(...asked, context.signal);
     present(place, asked, answers, await filledIn(asked, answers, context));
   } catch (error) {
     if (!context.signal.aborted)
@@ -112,7 +112,7 @@ async function run(place, context) {
 }
 
 /** The answers of both; of one model in one pass over the corpus. */
-async function attributions([a, b], signal) {
+async function attributions(a, b, signal) {
   if (a.model !== b.model) return Promise.all([a, b].map((request) => ask("attribute", request, signal)));
   const { attributions: both, metadata } = await ask(
     "batch-attribute",
