@@ -8,6 +8,29 @@ LM_EVAL = "clients/python/whence/harness/lm_eval"
 
 BREAKAGES = (
     Breakage(
+        name="studies: the exponent of the CDF given for that of the density",
+        file="clients/python/whence/analysis/power_law.py",
+        old="exponent = 1 + count / logarithms",
+        new="exponent = count / logarithms + 1e-9",
+        tests="tests/analysis/test_distribution.py",
+        only="within_its_stated_error",
+    ),
+    Breakage(
+        name="studies: noise with the tails of the sign that has true influences",
+        file="clients/python/whence/analysis/noise.py",
+        old="freedom = max(_most_likely",
+        new="freedom = min(_most_likely",
+        tests="tests/analysis",
+        only="differ or service_estimates",
+    ),
+    Breakage(
+        name="studies: shares of positive sequences alone",
+        file="clients/python/whence/analysis/concentration.py",
+        old="curve=_curve(_shares(sizes, values.size)",
+        new="curve=_curve(_shares(sizes, sizes.size)",
+        tests="tests/analysis/test_concentration.py",
+    ),
+    Breakage(
         name="gRPC that writes into the log what a peer says",
         file="clients/python/whence/__init__.py",
         old='os.environ.setdefault("GRPC_VERBOSITY", "ERROR")',

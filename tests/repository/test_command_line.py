@@ -42,14 +42,15 @@ def test_every_command_explains_itself(name: str) -> None:
         "docs/harnesses.md",
         "docs/http.md",
         "docs/contamination.md",
+        "docs/findings.md",
     ],
 )
 def test_a_document_uses_only_options_that_exist(root: Path, document: str) -> None:
     text = (root / document).read_text()
     text = text.replace("\\\n", " ")
     text = re.sub(r"docker compose run --rm (?:jobs|(keys))", r"whence \1", text).replace("whence  ", "whence ")
-    commands = re.findall(r"^`*whence ((?:harness |keys |validate )?[\w-]+)([^`\n]*)", text, re.M)
-    commands += re.findall(r"`whence ((?:harness |keys |validate )?[\w-]+)([^`\n]*)`", text)
+    commands = re.findall(r"^`*whence ((?:harness |keys |study |validate )?[\w-]+)([^`\n]*)", text, re.M)
+    commands += re.findall(r"`whence ((?:harness |keys |study |validate )?[\w-]+)([^`\n]*)`", text)
     for name in {name for name, _ in commands}:
         used = {option for other, rest in commands if other == name for option in re.findall(r"--[\w-]+", rest)}
         known = set(re.findall(r"--[\w-]+", whence(*name.split(), "--help").stdout))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from whence._extras import not_installed
@@ -70,6 +70,11 @@ def parts(explanation: Explanation) -> pd.DataFrame:
         index=list(explanation.layers),
         columns=[token.text for token in explanation.tokens],
     )
+
+
+def rows(of: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return a row for each mapping, whose keys are the columns."""
+    return _frame([dict(row) for row in of])
 
 
 def _row(hit: Hit, layers: bool) -> dict[str, Any]:

@@ -382,7 +382,11 @@ class Reason(_Named):
     SPLIT_NOT_FOUND = auto()
     """Name the folder that has the data set's `train` and `ref` files."""
     MISSING_COLUMN = auto()
-    """Give the data set's own columns; the message names those that are read and those that are there."""
+    """Give a file with the columns that the message names; it says which are there."""
+    INVALID_INFLUENCES = auto()
+    """Give a finite influence of each sequence, once for each query; the message says where that is not so."""
+    TOO_FEW_INFLUENCES = auto()
+    """Give the influences of all sequences; the message says how many of a sign are needed."""
     AMBIGUOUS_SAMPLES = auto()
     """Name the folder of one model's samples; the message lists them."""
     UNKNOWN_TASK = auto()

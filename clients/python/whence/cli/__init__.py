@@ -29,6 +29,7 @@ COMMANDS: Final = (
         "whence.cli.commands.contamination:contamination",
         "Is a benchmark in the training data, and does it matter?",
     ),
+    Subcommand("study", "whence.cli.commands.study:study", "How heavy are the tails, how few the sequences?", "study"),
     Subcommand("models", "whence.cli.commands.models:models", "What does the server serve?"),
     Subcommand("doctor", "whence.cli.commands.doctor:doctor", "Is everything in order, here and at the server?"),
     Subcommand("demo", "whence.cli.commands.demo:demo", "Try Whence on a small model.", "torch"),
