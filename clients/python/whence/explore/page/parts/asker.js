@@ -3,6 +3,11 @@
 import { button, disclosure, el, field, select } from "../lib/dom.js";
 import { changed, go } from "../lib/route.js";
 
+// A conversation to begin with.
+const EMPTY = [
+  { role: "user", content: "" },
+  { role: "assistant", content: "" },
+];
 const ROLES = ["system", "user", "assistant", "tool"];
 const SEARCHES = [
   ["", "the server's choice"],
@@ -27,7 +32,12 @@ export function asker(view, params, model, { label = "Ask", extra = [] } = {}) {
     event.preventDefault();
     go(
       view,
-      changed(params, { ...input.values(), ...entered(form, [...NAMES, ...extra.map(([name]) => name)]), hit: null }),
+      changed(params, {
+        ...input.values(),
+        ...entered(form, [...NAMES, ...extra.map(([name]) => name)]),
+        hit: null,
+        edit: null,
+      }),
     );
   });
   submitOnEnter(form);
@@ -113,9 +123,11 @@ function turn({ role, content }) {
 function messagesOf(params) {
   try {
     const messages = JSON.parse(params.get("messages"));
-    return messages.map(({ role, content }) => ({ role: String(role), content: String(content ?? "") }));
+    return messages.length
+      ? messages.map(({ role, content }) => ({ role: String(role), content: String(content ?? "") }))
+      : EMPTY;
   } catch {
-    return [];
+    return EMPTY;
   }
 }
 

@@ -94,7 +94,7 @@ function table(kind, rows, columns, parts) {
   );
   return el(
     "div",
-    { class: "wide", tabindex: 0, role: "region", "aria-label": "Strongest cells" },
+    { class: "wide", tabindex: 0, role: "region", "aria-label": `Strongest cells of the map by ${kind.join(" and ")}` },
     el("table", {}, el("thead", {}, heads), el("tbody", {}, lines)),
   );
 }

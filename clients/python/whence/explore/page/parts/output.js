@@ -8,7 +8,7 @@ export function output(query) {
   if (query?.chat) return conversation(query.chat.messages);
   return el(
     "p",
-    { class: "output", dir: "auto" },
+    { class: "output", dir: "auto", tabindex: 0, role: "group", "aria-label": "The output" },
     visible(query.text.prompt),
     el("b", {}, visible(query.text.completion)),
   );
@@ -17,7 +17,7 @@ export function output(query) {
 function conversation(messages) {
   return el(
     "div",
-    { class: "output", dir: "auto" },
+    { class: "output", dir: "auto", tabindex: 0, role: "group", "aria-label": "The output" },
     messages.map((message, i) => {
       const text = visible(String(message.content ?? ""));
       return el(

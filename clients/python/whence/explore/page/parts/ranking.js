@@ -153,9 +153,10 @@ export function depthsOf(patterns, layers) {
 /** The pattern that names all layers of a depth. */
 export function patternOf(depth, layers) {
   const name = layers.find((layer) => depthOf(layer) === depth);
+  if (name === depth) return name; // it has no depth
   const parts = name.split(".");
   const at = parts.indexOf(depth);
-  return at < 0 ? name : `${parts.slice(0, at + 1).join(".")}.*`;
+  return `${parts.slice(0, at + 1).join(".")}.*`;
 }
 
 function matches(pattern, name) {
