@@ -95,4 +95,28 @@ BREAKAGES = (
         tests="tests/explore/test_headers.py",
         only="has_the_policy",
     ),
+    Breakage(
+        name="page: a text that is read as HTML",
+        file="clients/python/whence/explore/page/lib/dom.js",
+        old="  element.append(",
+        new='  if (typeof children[0] === "string") element.innerHTML = children.shift();\n  element.append(',
+        tests="tests/page/test_hostile.py",
+        only="hostile_corpus",
+    ),
+    Breakage(
+        name="page: a ranking without the line where noise begins",
+        file="clients/python/whence/explore/page/parts/ranking.js",
+        old="i === edge && noiseEdge(edge)",
+        new="i === hits.length && noiseEdge(edge)",
+        tests="tests/page/test_views.py",
+        only="noise_begins",
+    ),
+    Breakage(
+        name="page: a form that is sent and not asked",
+        file="clients/python/whence/explore/page/parts/asker.js",
+        old="edit: null",
+        new='edit: "1"',
+        tests="tests/page/test_asking.py",
+        only="keyboard",
+    ),
 )
