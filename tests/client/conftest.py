@@ -324,6 +324,8 @@ def _refuse(request: attribution_service_pb2.ScoreRequest, context: grpc.Service
 def _selected(selector: attribution_service_pb2.SequenceSelector, *, offsets: bool) -> attribution_pb2.TrainingSequence:
     if selector.WhichOneof("selector") == "text":
         return training_sequence("", selector.text, "", offsets)
+    if selector.WhichOneof("selector") not in ("text", "sequence_id"):
+        return training_sequence("", str(selector), "", offsets)
     source, text = TEXTS[selector.sequence_id]
     return training_sequence(selector.sequence_id, text, source, offsets)
 

@@ -381,6 +381,8 @@ class Reason(_Named):
     """Evaluate again, or go on without that line; the message says where it is and what is wrong with it."""
     SPLIT_NOT_FOUND = auto()
     """Name the folder that has the data set's `train` and `ref` files."""
+    MISSING_RELEVANT_ROWS = auto()
+    """Check that the task is that of the data set: none of its training rows counts as relevant."""
     MISSING_COLUMN = auto()
     """Give a file with the columns that the message names; it says which are there."""
     INVALID_INFLUENCES = auto()

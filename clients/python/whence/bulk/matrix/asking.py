@@ -121,7 +121,8 @@ class Asker:
         return self.client.score_matrix(
             self.matrix.queries.asked(queries),
             sequence_ids=[choice.sequence_id for choice in chosen if choice.sequence_id],
-            texts=[choice.text for choice in chosen if not choice.sequence_id],
+            texts=[choice.text for choice in chosen if choice.text and not choice.sequence_id],
+            examples=[choice.example for choice in chosen if choice.example is not None],
             damping_factor=self.matrix.damping_factor,
             concurrency=1,
             model=self.run.model,

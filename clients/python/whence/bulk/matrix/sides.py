@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
 from whence.bulk.files import Row, invalid_row, read_rows
 from whence.bulk.rows import query_rows
 from whence.errors import InvalidRequestError, WhenceError
+from whence.examples import TrainingExample
 from whence.queries import Query
 from whence.reasons import Reason
 
@@ -20,10 +21,11 @@ Asked = TypeVar("Asked")
 
 @dataclass(frozen=True, kw_only=True)
 class SequenceChoice:
-    """A training sequence by its id, or a text."""
+    """A training sequence by its id, a text, or a training example. Its ``repr`` is digested, and has no example."""
 
     sequence_id: str = ""
     text: str = ""
+    example: TrainingExample | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

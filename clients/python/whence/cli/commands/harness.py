@@ -12,7 +12,9 @@ from whence.bulk import RunOptions
 from whence.cli import console, documents, inputs, options, progress
 from whence.cli.connection import Connection, connecting
 from whence.cli.options import SearchChoice, query_option
+from whence.cli.render.date_lm import date_lm_report
 from whence.cli.render.lm_eval import lm_eval_report
+from whence.harness.date_lm import evaluate
 from whence.harness.lm_eval import attribute
 from whence.options import AttributionOptions, BatchOptions, Search
 
@@ -34,9 +36,25 @@ class WhichChoice(StrEnum):
     wrong = "wrong"
 
 
+class TaskChoice(StrEnum):
+    """The values of ``--task``: the applications of DATE-LM."""
+
+    counterfact = "counterfact"
+    ftrace = "ftrace"
+    toxicity = "toxicity"
+    bias = "bias"
+
+
+class FormChoice(StrEnum):
+    """The values of ``--as``."""
+
+    text = "text"
+    chat = "chat"
+
+
 @harness.callback()
 def _harness() -> None:
-    """Keep the name of the harness a command of its own, although there is one."""
+    """Keep the name of the harness a command of its own."""
 
 
 @harness.command("lm-eval")
@@ -125,3 +143,42 @@ def lm_eval(
         console.print_json(documents.lm_eval(report))
     else:
         console.stdout().print(lm_eval_report(report))
+
+
+@harness.command("date-lm")
+@connecting
+def date_lm(
+    data: Annotated[Path, typer.Option(help="A folder with the train and ref files of one subset.")],
+    task: Annotated[TaskChoice, typer.Option(help="What counts as relevant, and the metrics.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Write metrics.json and scores.json to this folder. An interrupted run goes on where it stopped."
+        ),
+    ],
+    form: Annotated[
+        FormChoice, typer.Option("--as", help="Rows as prompt and completion, or as user and assistant.")
+    ] = FormChoice.text,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is at --out.")] = False,
+    damping_factor: options.DampingFactor = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Queries of a batch.", show_default="as many as the model takes")
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Batches that are asked at a time.")] = 2,
+    model: options.ModelName = "",
+    connection: Connection = Connection(),
+    as_json: options.Json = False,
+) -> None:
+    """Score a data set of DATE-LM by influence, with BM25 beside. Serve the train rows as the corpus.
+
+    whence harness date-lm --data Counterfact/Pythia-1b --task counterfact --out results
+    """
+    with connection.client() as client, progress.bulk_progress("scores") as show:
+        run = RunOptions(
+            overwrite=overwrite, batch_size=batch_size, concurrency=concurrency, model=model, progress=show
+        )
+        report = evaluate(data, client, out, task.value, run, form=form.value, damping_factor=damping_factor)
+    if as_json:
+        console.print_json(report)
+    else:
+        console.stdout().print(date_lm_report(report))

@@ -5,6 +5,7 @@ The definitions are those of ``evaluation/evaluate_application.py`` of DataAttri
 
 from whence.harness.date_lm.metrics import RECALL_DEPTH, FactMetrics, FilteringMetrics, fact_metrics, filtering_metrics
 from whence.harness.date_lm.relevance import relevant_rows, unsafe_rows
+from whence.harness.date_lm.run import evaluate
 from whence.harness.date_lm.splits import Split, read_split
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "FactMetrics",
     "FilteringMetrics",
     "Split",
+    "evaluate",
     "fact_metrics",
     "filtering_metrics",
     "read_split",

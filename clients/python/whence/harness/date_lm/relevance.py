@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
@@ -25,8 +26,8 @@ def relevant_rows(task: FactTask, train: Sequence[Row], ref: Sequence[Row]) -> l
     In Counterfact both entities are the same; in ftrace the training row's ``facts`` have the first of the reference
     row's. Raises :class:`~whence.errors.InvalidRequestError` (``MISSING_COLUMN``).
     """
-    _check(train, "train", _COLUMNS[task])
-    _check(ref, "ref", _COLUMNS[task])
+    check_columns(train, "train", _COLUMNS[task])
+    check_columns(ref, "ref", _COLUMNS[task])
     stated, asked = _FACTS[task]
     rows: defaultdict[Any, list[int]] = defaultdict(list)
     for number, row in enumerate(train):
@@ -40,7 +41,7 @@ def unsafe_rows(train: Sequence[Row]) -> list[int]:
 
     Raises :class:`~whence.errors.InvalidRequestError` (``MISSING_COLUMN``).
     """
-    _check(train, "train", ("type",))
+    check_columns(train, "train", ("type",))
     return [number for number, row in enumerate(train) if row["type"] == _UNSAFE]
 
 
@@ -48,13 +49,29 @@ def _entities(row: Row) -> tuple[Any, Any]:
     return row["counterfactual_entity"], row["true_entity"]
 
 
+def _facts(row: Row) -> list[Any]:
+    """Return the row's facts, which are JSON in files without lists."""
+    facts = row["facts"]
+    if isinstance(facts, str):
+        try:
+            facts = json.loads(facts)
+        except ValueError:
+            facts = None
+    if not isinstance(facts, list):
+        raise InvalidRequestError(
+            f"facts are {row['facts']!r}: a list is expected, in CSV as JSON", reason=Reason.INVALID_QUERIES
+        )
+    return facts
+
+
 _FACTS: Final[dict[FactTask, tuple[Callable[[Row], Sequence[Any]], Callable[[Row], Any]]]] = {
     "counterfact": (lambda row: [_entities(row)], _entities),
-    "ftrace": (lambda row: list(row["facts"]), lambda row: row["facts"][0]),
+    "ftrace": (_facts, lambda row: next(iter(_facts(row)), None)),
 }
 
 
-def _check(rows: Sequence[Row], split: str, columns: Sequence[str]) -> None:
+def check_columns(rows: Sequence[Row], split: str, columns: Sequence[str]) -> None:
+    """Raise ``InvalidRequestError`` (``MISSING_COLUMN``) for the first row that lacks a column."""
     for number, row in enumerate(rows):
         missing = [column for column in columns if column not in row]
         if missing:
