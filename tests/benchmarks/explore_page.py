@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
+from itertools import product
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -109,20 +110,20 @@ def ask_directly(client: whence.Client, prompt: str, completion: str) -> float:
 
 
 def picture(browser: Browser, url: str, folder: Path) -> None:
-    """Picture each view at both sizes, the desk light and the phone dark, and the answer in the other colours, too."""
-    for name, (view, params, landmark) in VIEWS.items():
-        for size, scheme in (("desk", "light"), ("phone", "dark"), *((("desk", "dark"),) if name == "answer" else ())):
-            width, height = SIZES[size]
-            tab = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
-            tab.goto(url)
-            tab.evaluate("localStorage.setItem('whence-guide', 'done')")
-            tab.goto(f"{url}#/{view}?{urlencode(params)}" if view else url)
-            tab.wait_for_selector(landmark, timeout=120_000)
-            tab.wait_for_timeout(500)
-            path = folder / f"explore-{name}-{size}{'-dark' if (size, scheme) == ('desk', 'dark') else ''}.png"
-            tab.screenshot(path=path)
-            Image.open(path).convert("P", palette=Image.Palette.ADAPTIVE, colors=128).save(path, optimize=True)
-            tab.close()
+    """Picture each view at both sizes, in light and in dark."""
+    for (name, (view, params, landmark)), (size, (width, height)), scheme in product(
+        VIEWS.items(), SIZES.items(), ("light", "dark")
+    ):
+        tab = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+        tab.goto(url)
+        tab.evaluate("localStorage.setItem('whence-guide', 'done')")
+        tab.goto(f"{url}#/{view}?{urlencode(params)}" if view else url)
+        tab.wait_for_selector(landmark, timeout=120_000)
+        tab.wait_for_timeout(500)
+        path = folder / f"explore-{name}-{size}-{scheme}.png"
+        tab.screenshot(path=path)
+        Image.open(path).convert("P", palette=Image.Palette.ADAPTIVE, colors=128).save(path, optimize=True)
+        tab.close()
 
 
 if __name__ == "__main__":

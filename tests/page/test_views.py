@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 import whence
+from e2e.conftest import serve
+from e2e.harness import make_artefacts
+from e2e.test_explore import explore
 from page.conftest import ASKED, Tab
 from whence import Query
+from whence.results import Hit
 
 
 def test_the_line_where_noise_begins_is_in_the_ranking(tab: Tab, indexed):
@@ -65,6 +69,33 @@ def test_two_outputs_are_compared_by_exact_influences_on_both(tab: Tab, indexed)
     expected = [tab.module("numbers", "m.signed(x)", row[0]) for row in table.influence]
     assert shown == expected
     assert "unknown" not in tab.text(".butterfly")
+
+
+def test_two_models_are_compared_on_one_output(open_tab, launch, artefacts, tmp_path):
+    other = make_artefacts(tmp_path, seed=1)
+    workers = [launch.worker(artefacts), launch.worker(other, "--name", "other")]
+    service = serve(artefacts, workers, [launch.front(*workers)])
+    with explore(tmp_path / "log", service.front.address) as running:
+        both = {"prompt2": ASKED["prompt"], "completion2": ASKED["completion"], "model": "tiny", "model2": "other"}
+        tab = open_tab(running.url).go("compare", **ASKED, **both)
+        tab.page.wait_for_selector(".butterfly li")
+        assert tab.texts(".compared .a-ink") == ["A · tiny", "B · other"]
+        known = {hit.sequence_id for name in ("tiny", "other") for hit in ranked(service.client, name)}
+        assert {row.split()[-1] for row in tab.texts(".butterfly .middle .small")} == known
+        assert tab.page.get_by_label("Model of B").input_value() == "other"
+
+
+def ranked(client: whence.Client, model: str) -> tuple[Hit, ...]:
+    return client.attribute(Query.text(**ASKED), model=model).positive
+
+
+def test_the_facts_are_in_plain_view_and_open_to_sentences(tab: Tab):
+    tab.answered()
+    facts = tab.texts(".fact summary")
+    for fact in ("probability", "told from noise", "recall about", "truth: not validated", "sequences searched"):
+        assert any(fact in line for line in facts), (fact, facts)
+    tab.page.get_by_text("recall about").click()
+    assert "Only candidates were scored exactly" in tab.text(".facts")
 
 
 def test_the_model_says_that_it_was_not_validated_and_what_it_is_made_from(tab: Tab, indexed):
