@@ -72,7 +72,8 @@ def run(target, *arguments):
 
 def test_ctrl_c_ends_the_command_with_130_and_the_way_on(target, service, queries, tmp_path):
     service.hold_from = 2  # the third batch and those behind it
-    process = run(target, "attribute", "--queries", queries, "--out", tmp_path / "hits.csv", "--batch-size", 2)
+    options = ("--batch-size", 2, "--concurrency", 1)  # one after the other, so that the third is the third to arrive
+    process = run(target, "attribute", "--queries", queries, "--out", tmp_path / "hits.csv", *options)
     assert service.held.wait(20)
     wait_for(tmp_path / "hits.csv.journal", '"rows"', 4)
     process.send_signal(signal.SIGINT)
